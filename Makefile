@@ -1,0 +1,60 @@
+# mrtools: one Makefile, everything built under build/VARIANT/.
+#   make [CC=clang] [SAN=address,undefined | SAN=thread]
+comma := ,
+O ?= build/$(if $(SAN),$(subst $(comma),-,$(SAN)),release)
+prefix ?= /usr/local
+bindir = $(prefix)/bin
+mandir = $(prefix)/share/man
+compdir = $(prefix)/share/bash-completion/completions
+VERSION := $(shell cat VERSION)
+CFLAGS ?= -O2 -g
+PKGS = popt jansson libxxhash
+W = -Wall -Wextra -Wshadow -Wconversion -Wvla -Wundef -Wstrict-prototypes \
+	-Wmissing-prototypes -Wformat=2 -Wcast-qual -Wwrite-strings \
+	-Wswitch-enum -Werror
+ALL_CPPFLAGS = -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
+	-DMR_VERSION='"$(VERSION)"' \
+	$(if $(SAN),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2) $(CPPFLAGS)
+ALL_CFLAGS = -std=c11 -pthread $(W) $(CFLAGS) \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+ALL_LDFLAGS = -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+LDLIBS = -laio $(shell pkg-config --libs $(PKGS))
+
+TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/mr*.c))
+LIBSRC := $(wildcard formats/*.c libmr/*.c)
+UNITS := $(patsubst %.c,$O/%,$(wildcard tests/formats/*_test.c \
+	tests/libmr/*_test.c))
+HELPERS := $(patsubst %.c,$O/%,$(wildcard tests/helpers/*.c))
+SOURCES = $(wildcard formats/*.[ch] libmr/*.[ch] tools/*.[ch] \
+	tests/*/*.[ch])
+
+all: $(TOOLS:%=$O/%)
+unit-tests: $(UNITS)
+helpers: $(HELPERS) $O/guest.img
+
+# The compiler line, rewritten only when it changes: flags are dependencies.
+FLAGS = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LDLIBS)
+$O/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \
+		printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@
+
+$O/%.o: %.c $O/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+$O/libmr.a: $(LIBSRC:%.c=$O/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(TOOLS:%=$O/%): $O/%: $O/tools/%.o $O/tools/cli.o $O/libmr.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+$(UNITS): $O/%: $O/%.o $O/libmr.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+$(HELPERS): $O/%: $O/%.o $O/libmr.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+
+clean:
+	rm -rf build
+FORCE:
+.PHONY: all unit-tests helpers clean FORCE
+.SECONDARY:
+-include $(shell find $O -name '*.d' 2>/dev/null)

@@ -1,0 +1,75 @@
+/* error.c - filling errors: in place, without memory, first failure wins. */
+#include "libmr/error.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static int vfail(struct mr_error *err, enum mr_code code, int sys,
+		 uint64_t offset, const char *fmt, va_list ap)
+	__attribute__((format(printf, 5, 0)));
+
+static int vfail(struct mr_error *err, enum mr_code code, int sys,
+		 uint64_t offset, const char *fmt, va_list ap)
+{
+	size_t used;
+
+	if (!err || err->code != MR_OK)
+		return -1;
+	err->code = code;
+	err->sys = sys;
+	err->offset = offset;
+	(void)vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
+	used = strlen(err->msg);
+	if (sys && used + 4 < sizeof(err->msg)) {
+		char text[128];
+		const char *s = strerror_r(sys, text, sizeof(text));
+
+		(void)snprintf(err->msg + used, sizeof(err->msg) - used, ": %s",
+			       s);
+	}
+	/* One line whatever went in: names come from files and from QEMU. */
+	for (char *p = err->msg; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	return -1;
+}
+
+int mr_fail(struct mr_error *err, enum mr_code code, uint64_t offset,
+	    const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vfail(err, code, 0, offset, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+int mr_fail_sys(struct mr_error *err, uint64_t offset, const char *fmt, ...)
+{
+	int saved = errno;
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vfail(err, MR_SYS, saved, offset, fmt, ap);
+	va_end(ap);
+	errno = saved;
+	return -1;
+}
+
+int mr_fail_fault(struct mr_error *err, const struct fault *f, uint64_t base)
+{
+	enum mr_code code = MR_FORMAT;
+
+	if (f->kind == FAULT_SHORT)
+		code = MR_SHORT;
+	else if (f->kind == FAULT_UNSUPPORTED)
+		code = MR_UNSUPPORTED;
+	if (f->has_value)
+		return mr_fail(err, code, base + f->at, "%s (%" PRIu64 ")",
+			       f->what, f->value);
+	return mr_fail(err, code, base + f->at, "%s", f->what);
+}
