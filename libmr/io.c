@@ -1,0 +1,224 @@
+/* io.c - whole reads and writes over back ends; files and direct I/O. */
+#include "libmr/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libmr/error.h"
+
+/* The largest alignment we serve: guest pages are 4 KiB and so are ours. */
+#define MAX_ALIGN 4096u
+
+ssize_t mr_io_read_upto(struct mr_io *io, void *buf, size_t len,
+			uint64_t offset, struct mr_error *err)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = io->ops->read(io, (char *)buf + done, len - done,
+					  offset + done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return mr_fail_sys(err, offset + done, "cannot read");
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+int mr_io_read_full(struct mr_io *io, void *buf, size_t len, uint64_t offset,
+		    struct mr_error *err)
+{
+	ssize_t n = mr_io_read_upto(io, buf, len, offset, err);
+
+	if (n < 0)
+		return -1;
+	if ((size_t)n < len)
+		return mr_fail(err, MR_SHORT, offset + (uint64_t)n,
+			       "file ends, %zu bytes expected here",
+			       len - (size_t)n);
+	return 0;
+}
+
+int mr_io_write_full(struct mr_io *io, const void *buf, size_t len,
+		     uint64_t offset, struct mr_error *err)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = io->ops->write(io, (const char *)buf + done,
+					   len - done, offset + done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n == 0)
+			errno = EIO; /* pwrite(2) of something never does */
+		if (n <= 0)
+			return mr_fail_sys(err, offset + done, "cannot write");
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+static ssize_t mem_read(struct mr_io *io, void *buf, size_t len,
+			uint64_t offset)
+{
+	struct mr_mem_io *m = (struct mr_mem_io *)io;
+
+	if (offset >= io->size)
+		return 0;
+	if (len > io->size - offset)
+		len = (size_t)(io->size - offset);
+	memcpy(buf, m->data + offset, len);
+	return (ssize_t)len;
+}
+
+static const struct mr_io_ops mem_ops = { .name = "memory", .read = mem_read };
+
+void mr_mem_io_init(struct mr_mem_io *m, const void *data, size_t len)
+{
+	*m = (struct mr_mem_io){ .io = { .ops = &mem_ops, .size = len },
+				 .data = data };
+}
+
+static ssize_t file_read(struct mr_io *io, void *buf, size_t len,
+			 uint64_t offset)
+{
+	struct mr_file *f = (struct mr_file *)io;
+
+	if (offset > INT64_MAX - len) {
+		errno = EOVERFLOW;
+		return -1;
+	}
+	return pread(f->fd, buf, len, (off_t)offset);
+}
+
+static ssize_t file_write(struct mr_io *io, const void *buf, size_t len,
+			  uint64_t offset)
+{
+	struct mr_file *f = (struct mr_file *)io;
+
+	if (offset > INT64_MAX - len) {
+		errno = EFBIG;
+		return -1;
+	}
+	return pwrite(f->fd, buf, len, (off_t)offset);
+}
+
+static const struct mr_io_ops file_ops = { .name = "file",
+					   .read = file_read,
+					   .write = file_write };
+
+/* The alignment that fd's file wants for direct I/O; 0: it gives none, or
+ * more than we serve; -1: the kernel does not say. */
+static int statx_align(int fd)
+{
+#ifdef STATX_DIOALIGN
+	struct statx sx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx))
+		return -1;
+	if (!(sx.stx_mask & STATX_DIOALIGN))
+		return -1;
+	if (!sx.stx_dio_offset_align || !sx.stx_dio_mem_align)
+		return 0;
+	if (sx.stx_dio_offset_align > MAX_ALIGN ||
+	    sx.stx_dio_mem_align > MAX_ALIGN)
+		return 0;
+	return (int)(sx.stx_dio_offset_align > sx.stx_dio_mem_align
+			     ? sx.stx_dio_offset_align
+			     : sx.stx_dio_mem_align);
+#else
+	(void)fd;
+	return -1;
+#endif
+}
+
+/* Reopens fd's file with O_DIRECT, whatever its name is by now. */
+static int open_direct(int fd, int access)
+{
+	char self[32];
+
+	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	return open(self, access | O_DIRECT | O_CLOEXEC);
+}
+
+int mr_file_adopt(struct mr_file *f, int fd, int access,
+		  enum mr_direct direct, struct mr_error *err)
+{
+	struct stat st;
+	int align;
+
+	if (fstat(fd, &st))
+		return mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
+	*f = (struct mr_file){
+		.io = { .ops = &file_ops, .size = (uint64_t)st.st_size },
+		.fd = fd,
+		.direct_fd = -1,
+		.align = 1,
+		.dev = st.st_dev,
+		.ino = st.st_ino,
+	};
+	if (direct == MR_DIRECT_OFF)
+		return 0;
+	align = statx_align(fd);
+	if (align) {
+		f->direct_fd = open_direct(fd, access);
+		/* Not said: page alignment suits every device. */
+		f->align = align > 0 ? (uint32_t)align : MAX_ALIGN;
+	}
+	if (f->direct_fd < 0) {
+		f->align = 1;
+		if (direct == MR_DIRECT_ON) {
+			f->fd = -1;
+			return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				       "no direct I/O on this file system");
+		}
+	}
+	return 0;
+}
+
+int mr_file_open(struct mr_file *f, const char *path, enum mr_direct direct,
+		 struct mr_error *err)
+{
+	struct stat st;
+	int fd;
+
+	*f = (struct mr_file)MR_FILE_CLOSED;
+	/* O_NONBLOCK: a pipe under this name must not hang us. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return mr_fail_sys(err, MR_NO_OFFSET, "cannot open");
+	if (fstat(fd, &st)) {
+		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
+	} else if (!S_ISREG(st.st_mode)) {
+		(void)mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			      "not a regular file");
+	} else if (!mr_file_adopt(f, fd, O_RDONLY, direct, err)) {
+		return 0;
+	}
+	(void)close(fd);
+	*f = (struct mr_file)MR_FILE_CLOSED;
+	return -1;
+}
+
+int mr_file_close(struct mr_file *f)
+{
+	int rc = 0;
+
+	if (f->direct_fd >= 0)
+		rc |= close(f->direct_fd);
+	if (f->fd >= 0)
+		rc |= close(f->fd);
+	*f = (struct mr_file)MR_FILE_CLOSED;
+	return rc;
+}

@@ -1,0 +1,79 @@
+/*
+ * io.h - bytes at a position: what decoders read from, and files with the
+ * direct I/O capability that the crew's queues need.
+ *
+ * struct mr_io is a table of functions so that a test can put memory, or a
+ * back end that fails on request, where a file would be.
+ */
+#ifndef LIBMR_IO_H
+#define LIBMR_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "libmr/mr.h"
+
+struct mr_io;
+
+struct mr_io_ops {
+	const char *name;
+	/* As pread(2) and pwrite(2): may be short, -1 with errno. */
+	ssize_t (*read)(struct mr_io *io, void *buf, size_t len,
+			uint64_t offset);
+	ssize_t (*write)(struct mr_io *io, const void *buf, size_t len,
+			 uint64_t offset);
+};
+
+/* First member of each back end. */
+struct mr_io {
+	const struct mr_io_ops *ops;
+	uint64_t size; /* bytes that can be read; UINT64_MAX: not known */
+};
+
+/* Reads exactly len bytes; an end of file before that is MR_SHORT. */
+int mr_io_read_full(struct mr_io *io, void *buf, size_t len, uint64_t offset,
+		    struct mr_error *err);
+/* Reads up to len bytes, fewer only at the end of the file. Returns how many,
+ * or -1. */
+ssize_t mr_io_read_upto(struct mr_io *io, void *buf, size_t len,
+			uint64_t offset, struct mr_error *err);
+int mr_io_write_full(struct mr_io *io, const void *buf, size_t len,
+		     uint64_t offset, struct mr_error *err);
+
+/* A buffer as a file. Owns nothing. */
+struct mr_mem_io {
+	struct mr_io io;
+	const unsigned char *data;
+};
+void mr_mem_io_init(struct mr_mem_io *m, const void *data, size_t len);
+
+/*
+ * A file: fd goes through the page cache, direct_fd (-1: none) does not.
+ * Direct requests must have offset and length in multiples of align and
+ * buffers at multiples of it too; align is a power of two, at most 4096.
+ */
+struct mr_file {
+	struct mr_io io;
+	int fd;
+	int direct_fd;
+	uint32_t align;
+	dev_t dev;
+	ino_t ino;
+};
+
+#define MR_FILE_CLOSED { .fd = -1, .direct_fd = -1 }
+
+/* Opens for reading. A folder, a device or a pipe is refused. */
+int mr_file_open(struct mr_file *f, const char *path, enum mr_direct direct,
+		 struct mr_error *err);
+/* Takes over fd (closed by mr_file_close) and looks for direct I/O on it:
+ * STATX_DIOALIGN first, then a probe. MR_DIRECT_ON where there is none is
+ * MR_UNSUPPORTED; the fd is the caller's again then. */
+int mr_file_adopt(struct mr_file *f, int fd, int access,
+		  enum mr_direct direct, struct mr_error *err);
+/* f may be closed already. Returns -1 with errno if close(2) failed. */
+int mr_file_close(struct mr_file *f);
+
+#endif
