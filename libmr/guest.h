@@ -1,0 +1,146 @@
+/*
+ * guest.h - a VM seen from outside: its RAM blocks and how to read them.
+ *
+ * What may be skipped and how a range is read depends on what backs it:
+ *
+ *   backing                known untouched by             read through
+ *   private anonymous      neither present nor swapped    process_vm_readv
+ *   shmem, shared          SEEK_DATA / SEEK_HOLE          pread
+ *   hugetlb, shared        -                              pread
+ *   other file, shared     -                              pread
+ *   file, private          -                              changed pages:
+ *   hugetlb, private       -                              process, rest: file
+ *
+ * Shared memory is never read through a mapping: that would allocate its
+ * holes. Absent pages of a private file mapping hold the file's content.
+ *
+ * Nothing here stops the VM: what guest_touched and guest_read say is a
+ * consistent picture only while it is paused. A guest is filled in by one
+ * thread; then guest_touched and guest_read may run in many at once.
+ */
+#ifndef LIBMR_GUEST_H
+#define LIBMR_GUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "libmr/mr.h"
+
+struct qmp;
+
+/* One bit of a touched map stands for this many bytes of a block. */
+#define GUEST_PAGE 4096
+
+enum guest_kind {
+	GUEST_ANON_PRIVATE,
+	GUEST_SHMEM_SHARED, /* memfd, tmpfs file, shared anonymous */
+	GUEST_HUGETLB_SHARED,
+	GUEST_FILE_SHARED, /* any other file, or a device such as DAX */
+	GUEST_FILE_PRIVATE, /* also a private mapping of shmem */
+	GUEST_HUGETLB_PRIVATE,
+};
+
+/* A range of one block with one backing. */
+struct guest_segment {
+	uint64_t offset; /* in the block, bytes */
+	uint64_t length; /* bytes */
+	uint64_t hva; /* address in the QEMU process */
+	enum guest_kind kind;
+	int fd; /* the backing file, O_RDONLY, the guest's; -1: none, or it
+		 * cannot be opened and everything is read in the process */
+	uint64_t file_offset; /* of the segment's first byte */
+};
+
+struct guest_block {
+	char name[256]; /* "" exactly if not migratable */
+	uint64_t page_size; /* of the host memory behind it, bytes */
+	uint64_t used; /* used_length: what a stream carries, bytes */
+	uint64_t total; /* maximum length, bytes */
+	uint64_t hva; /* address in the QEMU process */
+	bool migratable;
+	/* From guest_map: sorted by offset, without gaps, `used` bytes in
+	 * all; none for a block that is not migratable. */
+	struct guest_segment *segments;
+	size_t n_segments;
+};
+
+struct guest {
+	pid_t pid; /* 0: not visible from here */
+	char machine[256]; /* machine type, without "-machine" */
+	char status[32]; /* run state: "running", "paused", ... */
+	bool running; /* vCPUs run */
+	int major, minor, micro; /* of QEMU */
+	struct guest_block *blocks;
+	size_t n_blocks;
+
+	int pagemap; /* private: /proc/PID/pagemap, or -1 */
+	bool no_scan; /* private: PAGEMAP_SCAN is not to be used */
+	size_t host_page; /* private: bytes */
+};
+
+/* A piece of a block and where it goes. */
+struct guest_run {
+	uint64_t offset; /* in the block */
+	size_t length;
+	void *dest;
+};
+
+/*
+ * Ask q about its VM. pid 0: the peer of q's socket. Touches nothing and needs
+ * no right over the QEMU process: those are checked by guest_can_read and
+ * guest_map. q is not kept.
+ */
+struct guest *guest_open(struct qmp *q, pid_t pid, struct mr_error *err);
+/* A guest out of given blocks (copied), without a QMP connection: run state
+ * and machine type stay empty. */
+struct guest *guest_new(pid_t pid, const struct guest_block *blocks,
+			size_t n_blocks, struct mr_error *err);
+/* g may be NULL. */
+void guest_free(struct guest *g);
+/* Ask again for run state and blocks, which drops what guest_map found: to be
+ * done after `stop`, as memory may have been plugged before. */
+int guest_refresh(struct guest *g, struct qmp *q, struct mr_error *err);
+
+/*
+ * The text of x-query-ramblock into a new array (free). Refuses lengths and
+ * addresses that no VM can have and migratable blocks that share a name.
+ * MR_UNSUPPORTED: a QEMU before 8.0, whose text has no HVA.
+ */
+int guest_parse_ramblock(const char *text, struct guest_block **blocks,
+			 size_t *n_blocks, struct mr_error *err);
+
+/* The block of that name, or NULL. */
+struct guest_block *guest_find(const struct guest *g, const char *name);
+
+/* Whether we have the right to read the process's memory, without reading
+ * any. Failure is MR_REFUSED and says what to do about it. */
+int guest_can_read(const struct guest *g, struct mr_error *err);
+
+/*
+ * Find what backs every migratable block. Fails with MR_REFUSED when a block
+ * is not where QEMU says: then pid is not that QEMU.
+ */
+int guest_map(struct guest *g, struct mr_error *err);
+
+/*
+ * Set the bits of the pages of b that may hold something else than zeros: one
+ * bit for GUEST_PAGE bytes, the lowest bit of a word first. Clear bits are
+ * certain. bitmap has at least used / GUEST_PAGE bits, cleared by the caller.
+ */
+int guest_touched(const struct guest *g, const struct guest_block *b,
+		  uint64_t *bitmap, struct mr_error *err);
+
+/*
+ * Read n runs of b. Allocates nothing, neither here nor in the guest. Fails
+ * as a whole, naming block and offset, when one byte cannot be had.
+ */
+int guest_read(const struct guest *g, const struct guest_block *b,
+	       const struct guest_run *runs, size_t n, struct mr_error *err);
+
+/* Whether the QEMU process has that file open or mapped: 1, 0, or -1. */
+int guest_uses_file(const struct guest *g, dev_t dev, ino_t ino,
+		    struct mr_error *err);
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * qmp.h - a QMP connection: QEMU's JSON monitor on a unix socket.
+ *
+ * One thread at a time may use a connection. Replies are matched by id, so a
+ * call that was given up (time, cancel) leaves nothing behind but its late
+ * reply, which the next call throws away. A connection that broke (end of
+ * file, bytes that are no QMP, a message beyond QMP_MESSAGE_MAX) stays broken
+ * and says so again.
+ *
+ * Times are milliseconds; -1 means without limit. A cancel flag may be NULL.
+ */
+#ifndef LIBMR_QMP_H
+#define LIBMR_QMP_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <jansson.h>
+
+#include "libmr/mr.h"
+
+#define QMP_MESSAGE_MAX ((size_t)64 << 20)
+/* Events kept while nobody asks for them; beyond that the oldest goes. */
+#define QMP_EVENTS_MAX 4096
+
+struct qmp;
+
+/*
+ * Connect, read the greeting, leave negotiation mode. timeout_ms covers all
+ * of it: a server that is taken by another client accepts nobody else and
+ * sends nothing, which ends here as MR_QMP "QMP socket is busy or silent".
+ */
+struct qmp *qmp_open(const char *path, int timeout_ms, struct mr_error *err);
+/* The same on a connected stream socket. fd is ours from here on, also when
+ * this fails. */
+struct qmp *qmp_attach(int fd, int timeout_ms, struct mr_error *err);
+/* Closes the connection. q may be NULL. */
+void qmp_free(struct qmp *q);
+
+/* Limits of every later call of this connection: at first no time limit and
+ * no cancel flag. The flag must outlive q, or be taken away with NULL. */
+void qmp_limit(struct qmp *q, int timeout_ms, const atomic_bool *cancel);
+
+/* The socket, for poll or for a guardian that inherits it. Still q's. */
+int qmp_fd(const struct qmp *q);
+/*
+ * The process that made the listening socket: QEMU itself, unless a proxy
+ * stands between. 0 when it lives in a pid namespace that we cannot see.
+ */
+int qmp_peer_pid(const struct qmp *q, pid_t *pid, struct mr_error *err);
+/* The "QMP" object of the greeting, borrowed: version and capabilities. */
+const json_t *qmp_greeting(const struct qmp *q);
+
+/*
+ * Run a command. args (an object, or NULL) is stolen, also on failure. The
+ * value of "return" goes to *ret, for the caller to json_decref; ret may be
+ * NULL. An error of QEMU's is MR_QMP with QEMU's own text; a wait that took
+ * too long is MR_QMP too, a raised cancel flag MR_CANCELLED.
+ */
+int qmp_call(struct qmp *q, const char *command, json_t *args, json_t **ret,
+	     struct mr_error *err);
+
+/*
+ * Hand a duplicate of fd to QEMU with add-fd, into the set fdset_id, or a new
+ * set when that is -1. Returns the set's id (QEMU opens /dev/fdset/ID), or -1.
+ * fd stays the caller's.
+ */
+int64_t qmp_add_fd(struct qmp *q, int64_t fdset_id, int fd,
+		   struct mr_error *err);
+int qmp_remove_fdset(struct qmp *q, int64_t fdset_id, struct mr_error *err);
+
+/*
+ * The oldest event whose name is in names (ended by NULL; names NULL: any),
+ * from those that came meanwhile or else from the wire. Other events stay
+ * queued. The caller owns the object. NULL on failure; a wait that took
+ * longer than timeout_ms is MR_QMP, with 0 it only looks at what is there.
+ */
+json_t *qmp_wait_event(struct qmp *q, const char *const *names, int timeout_ms,
+		       const atomic_bool *cancel, struct mr_error *err);
+/* Forget the events that came so far, so that a later wait means later ones. */
+int qmp_drop_events(struct qmp *q, struct mr_error *err);
+
+/*
+ * The guardian's one act, in a child that holds a copy of the socket after
+ * its owner died, maybe in the middle of a command: makes the server's parser
+ * forget the fragment (byte 0xff), sends `cont` and waits for the answer to
+ * that very command. Plain read, write and poll: safe in a forked child.
+ * Returns 0: done; 1: QEMU refused; -1: errno says why (ETIMEDOUT, EPIPE).
+ */
+int qmp_rescue_cont(int fd, int timeout_ms);
+
+#endif
