@@ -12,16 +12,16 @@
 
 enum fault_kind {
 	FAULT_NONE = 0,
-	FAULT_SHORT,	   /* the buffer ends before the item does */
-	FAULT_BAD,	   /* the bytes break the format's rules */
+	FAULT_SHORT, /* the buffer ends before the item does */
+	FAULT_BAD, /* the bytes break the format's rules */
 	FAULT_UNSUPPORTED, /* legal, but not something we read */
 };
 
 struct fault {
 	enum fault_kind kind;
-	size_t at;	  /* byte in the caller's buffer */
+	size_t at; /* byte in the caller's buffer */
 	const char *what; /* string literal, lower case, no full stop */
-	uint64_t value;	  /* the value that was wrong, if has_value */
+	uint64_t value; /* the value that was wrong, if has_value */
 	int has_value;
 };
 

@@ -152,8 +152,8 @@ static int open_direct(int fd, int access)
 	return open(self, access | O_DIRECT | O_CLOEXEC);
 }
 
-int mr_file_adopt(struct mr_file *f, int fd, int access,
-		  enum mr_direct direct, struct mr_error *err)
+int mr_file_adopt(struct mr_file *f, int fd, int access, enum mr_direct direct,
+		  struct mr_error *err)
 {
 	struct stat st;
 	int align;

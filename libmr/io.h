@@ -63,7 +63,10 @@ struct mr_file {
 	ino_t ino;
 };
 
-#define MR_FILE_CLOSED { .fd = -1, .direct_fd = -1 }
+#define MR_FILE_CLOSED                    \
+	{                                 \
+		.fd = -1, .direct_fd = -1 \
+	}
 
 /* Opens for reading. A folder, a device or a pipe is refused. */
 int mr_file_open(struct mr_file *f, const char *path, enum mr_direct direct,
@@ -71,8 +74,8 @@ int mr_file_open(struct mr_file *f, const char *path, enum mr_direct direct,
 /* Takes over fd (closed by mr_file_close) and looks for direct I/O on it:
  * STATX_DIOALIGN first, then a probe. MR_DIRECT_ON where there is none is
  * MR_UNSUPPORTED; the fd is the caller's again then. */
-int mr_file_adopt(struct mr_file *f, int fd, int access,
-		  enum mr_direct direct, struct mr_error *err);
+int mr_file_adopt(struct mr_file *f, int fd, int access, enum mr_direct direct,
+		  struct mr_error *err);
 /* f may be closed already. Returns -1 with errno if close(2) failed. */
 int mr_file_close(struct mr_file *f);
 

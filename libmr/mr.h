@@ -18,14 +18,14 @@
 
 enum mr_code {
 	MR_OK = 0,
-	MR_SYS,		/* the system said no: err.sys is errno */
-	MR_SHORT,	/* the file ends too early */
-	MR_FORMAT,	/* bytes that break the format */
+	MR_SYS, /* the system said no: err.sys is errno */
+	MR_SHORT, /* the file ends too early */
+	MR_FORMAT, /* bytes that break the format */
 	MR_UNSUPPORTED, /* legal, but not something we do */
-	MR_QMP,		/* QEMU said no, or stopped talking */
-	MR_REFUSED,	/* preflight: nothing was touched */
-	MR_MISMATCH,	/* the image does not fit this VM */
-	MR_CANCELLED,	/* the caller's cancel flag was raised */
+	MR_QMP, /* QEMU said no, or stopped talking */
+	MR_REFUSED, /* preflight: nothing was touched */
+	MR_MISMATCH, /* the image does not fit this VM */
+	MR_CANCELLED, /* the caller's cancel flag was raised */
 	MR_NOMEM,
 	MR_USAGE, /* arguments that make no sense together */
 };
@@ -34,17 +34,20 @@ enum mr_code {
 
 struct mr_error {
 	enum mr_code code;
-	int sys;	 /* errno, or 0 */
+	int sys; /* errno, or 0 */
 	uint64_t offset; /* byte in the file, or MR_NO_OFFSET */
-	char msg[240];	 /* no path, no newline, no full stop */
+	char msg[240]; /* no path, no newline, no full stop */
 };
-#define MR_ERROR_INIT { .code = MR_OK, .offset = MR_NO_OFFSET }
+#define MR_ERROR_INIT                                 \
+	{                                             \
+		.code = MR_OK, .offset = MR_NO_OFFSET \
+	}
 
 /* ---- what every long verb takes ---- */
 
 enum mr_direct {
 	MR_DIRECT_AUTO, /* direct I/O where the file system gives it */
-	MR_DIRECT_ON,	/* fail rather than go through the page cache */
+	MR_DIRECT_ON, /* fail rather than go through the page cache */
 	MR_DIRECT_OFF,
 };
 

@@ -1,0 +1,108 @@
+/*
+ * crew.h - worker threads over the extents of RAM blocks.
+ *
+ * A verb describes its work as a small state machine: step() is called once
+ * when a slot has claimed an extent (stage 0), and again each time every
+ * transfer that the last call added to the slot has finished. It returns the
+ * next stage, or CREW_DONE. A slot has its own buffers, so a worker keeps
+ * several extents in flight and never waits while it could work.
+ *
+ * Extents are claimed in order with one atomic; there is no lock on the way.
+ * They are a multiple of 64 pages (crew_extent_size), so that two workers
+ * never share a word of a bitmap.
+ */
+#ifndef LIBMR_CREW_H
+#define LIBMR_CREW_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libmr/mr.h"
+#include "libmr/queue.h"
+
+#define CREW_DONE (-1)
+#define CREW_FAILED (-2) /* *err is filled */
+
+struct crew_extent {
+	size_t block; /* index into the plan's blocks */
+	uint64_t offset; /* in the block, bytes; multiple of the extent size */
+	size_t length; /* bytes; the block's last extent may be shorter */
+};
+
+struct crew_slot {
+	struct crew_extent extent;
+	unsigned char *buf; /* plan->buffers x extent size, 2 MiB aligned */
+	int stage;
+	unsigned index; /* among the worker's slots, 0.. */
+
+	size_t pending; /* transfers added and not finished */
+	size_t nops;
+	struct queue_op *ops; /* CREW_OPS of them */
+	void *priv; /* plan->slot_size bytes, zeroed at start */
+};
+
+/* Runs with gaps of at least CREW_GAP between them, in the largest extent:
+ * 1 MiB / (4 KiB + 16 KiB) rounded up, for two files at once. */
+#define CREW_OPS 128
+
+struct crew_worker {
+	struct crew *crew;
+	struct queue queue;
+	unsigned index; /* 0 .. jobs - 1 */
+	void *priv; /* plan->worker_size bytes, zeroed at start */
+};
+
+struct crew_plan {
+	size_t extent_size; /* bytes */
+	const uint64_t *lengths; /* bytes of each block */
+	size_t blocks;
+	unsigned buffers; /* extent-sized buffers per slot; 0 is fine */
+	size_t worker_size; /* bytes of private state per worker */
+	size_t slot_size; /* bytes of private state per slot */
+	unsigned jobs; /* 0: CPUs we may run on, at most 8 */
+	uint64_t total; /* for progress, bytes */
+	int (*step)(struct crew_worker *w, struct crew_slot *s,
+		    struct mr_error *err);
+	/* Called for each worker after all have been joined; may be NULL. */
+	void (*finish)(struct crew_worker *w, void *arg);
+	void *arg;
+	const struct mr_watch *watch; /* may be NULL */
+};
+
+/* Runs the plan to its end, a failure or a cancel. Returns 0, or -1 with the
+ * first failure in *err; either way no thread and no transfer is left. */
+int crew_run(const struct crew_plan *plan, struct mr_error *err);
+
+/* From step(): a transfer on the slot's behalf. At most CREW_OPS per stage. */
+void crew_transfer(struct crew_worker *w, struct crew_slot *s,
+		   struct mr_file *file, void *buf, size_t length,
+		   uint64_t offset, bool write);
+
+/* From step(): counts bytes towards plan->total. */
+void crew_progress(struct crew_worker *w, uint64_t bytes);
+
+void *crew_arg(const struct crew_worker *w); /* plan->arg */
+
+/* What jobs = 0 stands for: the CPUs this process may use, at most 8. */
+unsigned crew_default_jobs(void);
+
+/* 1 MiB, or 64 pages where that is more. page_size is a power of two. */
+size_t crew_extent_size(uint64_t page_size);
+
+/* Gaps between data below this many bytes are cheaper to transfer than to
+ * skip (measured: 32 KiB and 4 KiB are both slower on mixed memory). */
+#define CREW_GAP ((size_t)16 << 10)
+
+/*
+ * The runs of an extent: calls fn for each stretch of pages whose bits are
+ * set, with neighbours joined over gaps of fewer than gap bytes. offset and
+ * length are bytes from the start of the extent. Returns how many pages had
+ * their bit set.
+ */
+size_t crew_runs(const uint64_t *bits, size_t pages, size_t page_size,
+		 size_t gap,
+		 void (*fn)(void *arg, size_t offset, size_t length),
+		 void *arg);
+
+#endif

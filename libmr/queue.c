@@ -1,0 +1,228 @@
+/*
+ * queue.c - libaio, with its edges filed off.
+ *
+ * What the kernel does at those edges: io_submit may take fewer requests than
+ * given; a request that breaks the alignment rules is taken and fails in its
+ * event; a transfer may be short; EAGAIN means reap first. Where there are no
+ * contexts to be had (aio-max-nr used up, or a sandbox without the call) the
+ * transfers are made inline: slower, same result.
+ */
+#include "libmr/queue.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libmr/error.h"
+
+#define BATCH 64
+
+int queue_init(struct queue *q, unsigned depth, struct mr_error *err)
+{
+	int rc;
+
+	memset(q, 0, sizeof(*q));
+	q->tail = &q->head;
+	q->ready_tail = &q->ready;
+	q->depth = depth;
+	rc = io_setup((int)depth, &q->ctx);
+	if (rc == -EAGAIN || rc == -ENOSYS || rc == -EPERM) {
+		q->ctx = NULL;
+		return 0;
+	}
+	if (rc < 0) {
+		errno = -rc;
+		return mr_fail_sys(err, MR_NO_OFFSET,
+				   "cannot set up asynchronous I/O");
+	}
+	return 0;
+}
+
+static void push(struct queue_op ***tail, struct queue_op *op)
+{
+	op->next = NULL;
+	**tail = op;
+	*tail = &op->next;
+}
+
+static struct queue_op *pop(struct queue_op **head, struct queue_op ***tail)
+{
+	struct queue_op *op = *head;
+
+	if (op) {
+		*head = op->next;
+		if (!*head)
+			*tail = head;
+	}
+	return op;
+}
+
+void queue_add(struct queue *q, struct queue_op *op)
+{
+	op->done = 0;
+	q->added++;
+	push(&q->tail, op);
+}
+
+/* Whether the rest of op meets its file's rules for direct I/O. */
+static bool fits_direct(const struct queue_op *op)
+{
+	size_t mask = op->file->align - 1;
+
+	return op->file->direct_fd >= 0 && !((op->offset + op->done) & mask) &&
+	       !((op->length - op->done) & mask) &&
+	       !(((uintptr_t)op->buf + op->done) & mask);
+}
+
+static void prepare(struct queue_op *op)
+{
+	int fd = fits_direct(op) ? op->file->direct_fd : op->file->fd;
+	char *buf = (char *)op->buf + op->done;
+	size_t len = op->length - op->done;
+	long long at = (long long)(op->offset + op->done);
+
+	if (op->write)
+		io_prep_pwrite(&op->cb, fd, buf, len, at);
+	else
+		io_prep_pread(&op->cb, fd, buf, len, at);
+	op->cb.data = op;
+}
+
+/* Accounts for res bytes (or -errno). True: the request is finished. */
+static bool account(struct queue_op *op, long res, struct mr_error *err)
+{
+	const char *verb = op->write ? "write" : "read";
+	uint64_t at = op->offset + op->done;
+
+	if (res == -EINTR || res == -EAGAIN)
+		return false;
+	if (res < 0) {
+		errno = (int)-res;
+		(void)mr_fail_sys(err, at, "cannot %s", verb);
+		return true;
+	}
+	if (res == 0) {
+		(void)mr_fail(err, op->write ? MR_SYS : MR_SHORT, at,
+			      op->write ? "the device takes no more"
+					: "file ends, %zu bytes expected here",
+			      op->length - op->done);
+		return true;
+	}
+	op->done += (size_t)res;
+	return op->done >= op->length;
+}
+
+static void transfer_inline(struct queue *q, struct queue_op *op,
+			    struct mr_error *err)
+{
+	for (;;) {
+		bool direct = fits_direct(op);
+		int fd = direct ? op->file->direct_fd : op->file->fd;
+		char *buf = (char *)op->buf + op->done;
+		size_t len = op->length - op->done;
+		off_t at = (off_t)(op->offset + op->done);
+		ssize_t n = op->write ? pwrite(fd, buf, len, at)
+				      : pread(fd, buf, len, at);
+
+		if (account(op, n < 0 ? -errno : n, err))
+			break;
+	}
+	push(&q->ready_tail, op);
+}
+
+int queue_flush(struct queue *q, struct mr_error *err)
+{
+	struct iocb *batch[BATCH];
+
+	while (!q->ctx && q->head)
+		transfer_inline(q, pop(&q->head, &q->tail), err);
+	while (q->head && q->inflight < q->depth) {
+		struct queue_op *op = q->head;
+		unsigned n = 0;
+		int rc;
+
+		for (; op && n < BATCH && q->inflight + n < q->depth;
+		     op = op->next) {
+			prepare(op);
+			batch[n++] = &op->cb;
+		}
+		rc = io_submit(q->ctx, n, batch);
+		if (rc == -EINTR)
+			continue;
+		if (rc == -EAGAIN && q->inflight)
+			return 0; /* the next reap makes room */
+		if (rc == -EAGAIN) {
+			/* Nothing of ours to wait for: others fill it. */
+			nanosleep(&(struct timespec){ .tv_nsec = 1000000 },
+				  NULL);
+			continue;
+		}
+		if (rc <= 0) {
+			op = pop(&q->head, &q->tail);
+			(void)account(op, rc ? rc : -EIO, err);
+			push(&q->ready_tail, op);
+			return -1;
+		}
+		q->inflight += (unsigned)rc;
+		while (rc--)
+			(void)pop(&q->head, &q->tail);
+	}
+	return 0;
+}
+
+struct queue_op *queue_reap(struct queue *q, bool wait, struct mr_error *err)
+{
+	while (q->added) {
+		struct queue_op *op = pop(&q->ready, &q->ready_tail);
+		struct io_event ev[BATCH];
+		int n;
+
+		if (op) {
+			q->added--;
+			return op;
+		}
+		if (queue_flush(q, err) || !q->inflight)
+			continue; /* something is ready now */
+		n = io_getevents(q->ctx, wait ? 1 : 0, BATCH, ev, NULL);
+		if (n == -EINTR)
+			continue;
+		if (n < 0) {
+			/* Only a wrong context can get us here. */
+			errno = -n;
+			(void)mr_fail_sys(err, MR_NO_OFFSET,
+					  "cannot reap asynchronous I/O");
+			return NULL;
+		}
+		for (int i = 0; i < n; i++) {
+			op = ev[i].data;
+			q->inflight--;
+			if (account(op, (long)ev[i].res, err))
+				push(&q->ready_tail, op);
+			else
+				push(&q->tail, op);
+		}
+		if (!n && !wait)
+			return NULL;
+	}
+	return NULL;
+}
+
+void queue_release(struct queue *q)
+{
+	struct mr_error ignored = MR_ERROR_INIT;
+
+	/* What never started is dropped; what runs is waited for. */
+	while ((q->head || q->inflight) && q->ctx) {
+		while (q->head) {
+			(void)pop(&q->head, &q->tail);
+			q->added--;
+		}
+		if (q->inflight && !queue_reap(q, true, &ignored))
+			break;
+	}
+	if (q->ctx)
+		(void)io_destroy(q->ctx);
+	q->ctx = NULL;
+}

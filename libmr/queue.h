@@ -1,0 +1,60 @@
+/*
+ * queue.h - one worker's asynchronous reads and writes.
+ *
+ * A queue belongs to one thread. Requests are handed in with queue_add, go to
+ * the kernel in batches with queue_flush, and come back finished from
+ * queue_reap: whole, or with the queue's error filled. Short transfers are
+ * continued and a full kernel ring is waited for in here, so no caller sees
+ * either. Nothing a request points at may be freed before it was reaped;
+ * queue_release waits for what is still in flight.
+ */
+#ifndef LIBMR_QUEUE_H
+#define LIBMR_QUEUE_H
+
+#include <libaio.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libmr/io.h"
+#include "libmr/mr.h"
+
+/* One transfer between buf and [offset, offset + length) of file. The caller
+ * fills the first five, the queue owns the rest until it was reaped. */
+struct queue_op {
+	struct mr_file *file;
+	void *buf;
+	size_t length;
+	uint64_t offset;
+	bool write;
+
+	size_t done;
+	struct iocb cb;
+	struct queue_op *next;
+	void *owner; /* the caller's */
+};
+
+struct queue {
+	io_context_t ctx; /* 0: the kernel gave none, transfers are inline */
+	unsigned depth; /* requests that the kernel may hold */
+	unsigned inflight;
+	size_t added; /* requests that were added and not yet reaped */
+	struct queue_op *head, **tail; /* not with the kernel yet */
+	struct queue_op *ready, **ready_tail; /* finished inline */
+};
+
+int queue_init(struct queue *q, unsigned depth, struct mr_error *err);
+void queue_release(struct queue *q);
+
+/* Takes a request; cannot fail, may not start it yet. */
+void queue_add(struct queue *q, struct queue_op *op);
+
+/* Hands what waits to the kernel, as far as it takes it. */
+int queue_flush(struct queue *q, struct mr_error *err);
+
+/* A finished request, or NULL: none is finished (wait false), or none is left
+ * (wait true). After a failure *err is filled and the request comes back all
+ * the same, so that counts stay right. */
+struct queue_op *queue_reap(struct queue *q, bool wait, struct mr_error *err);
+
+#endif
