@@ -1,0 +1,42 @@
+/*
+ * name.h - names as QEMU's streams carry them.
+ *
+ *   off  size  field
+ *     0     1  length n, 1..255, unsigned
+ *     1     n  the name, no NUL
+ *
+ * Section ids, RAM blocks, subsections and capabilities are all named so.
+ * QEMU takes any bytes; we take UTF-8 without control characters, so that a
+ * name can be printed, put into JSON and compared as a C string.
+ */
+#ifndef FORMATS_NAME_H
+#define FORMATS_NAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "formats/fault.h"
+
+enum {
+	NAME_MAX_LEN = 255,
+	NAME_SIZE = NAME_MAX_LEN + 1, /* room for a name and its NUL */
+};
+
+/* Valid UTF-8 with no byte below 0x20 and no 0x7f. Length 0 is valid. */
+bool name_is_text(const char *name, size_t len);
+
+/*
+ * Reads length and name at buf[at]; copies the name with a NUL into out.
+ * Returns the bytes consumed (2..256), or -1 with *f filled: an empty name
+ * and one that is not text are FAULT_BAD.
+ */
+ssize_t name_decode(const uint8_t *buf, size_t len, size_t at,
+		    char out[NAME_SIZE], struct fault *f);
+
+/* Writes 1 + strlen(name) bytes at p and returns that number. The name must
+ * have 1..255 bytes. */
+size_t name_encode(uint8_t *p, const char *name);
+
+#endif
