@@ -1,0 +1,56 @@
+/*
+ * output.h - a file that appears whole or not at all.
+ *
+ * The bytes go into a nameless file of the target's folder (O_TMPFILE; where
+ * the file system has none, a hidden temporary name), mode 0600. Publishing
+ * is fsync, rename over the target, fsync of the folder: at every instant and
+ * after any crash the target is absent, the old file, or the complete new one.
+ */
+#ifndef LIBMR_OUTPUT_H
+#define LIBMR_OUTPUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libmr/io.h"
+#include "libmr/mr.h"
+
+struct output {
+	struct mr_file file; /* write through this */
+	int dir;	     /* the target's folder */
+	char *name;	     /* of the target in it; symlinks are followed */
+	char *tmp;	     /* temporary name, or NULL while nameless */
+};
+
+#define OUTPUT_NONE { .file = MR_FILE_CLOSED, .dir = -1 }
+
+/* What a target names, found without touching it. */
+struct output_target {
+	bool exists;
+	dev_t dev;	   /* of the existing file */
+	ino_t ino;
+	uint64_t room;	   /* bytes free in the file system, for us */
+	uint64_t block;	   /* allocation unit of the file system, bytes */
+};
+
+/* Whether path could be an output: its folder is there and can be written,
+ * and path is free or a regular file. */
+int output_look(const char *path, struct output_target *t,
+		struct mr_error *err);
+
+int output_create(struct output *o, const char *path, enum mr_direct direct,
+		  struct mr_error *err);
+
+/* Sets the size before anything is written: writes inside a file are a good
+ * deal faster than writes that grow it. Refuses what the file system's limits
+ * do not allow. */
+int output_resize(struct output *o, uint64_t size, struct mr_error *err);
+
+/* Makes it durable, names it, closes it. On failure it is discarded. */
+int output_publish(struct output *o, struct mr_error *err);
+
+/* Forgets the file if it was not published; nothing of it stays. o may be
+ * OUTPUT_NONE or published. */
+void output_discard(struct output *o);
+
+#endif
