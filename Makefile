@@ -52,9 +52,13 @@ $(UNITS): $O/%: $O/%.o $O/libmr.a
 $(HELPERS): $O/%: $O/%.o $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Installs what is missing, after saying what; nothing when all is there.
+deps:
+	.ci/deps
+
 clean:
 	rm -rf build
 FORCE:
-.PHONY: all unit-tests helpers clean FORCE
+.PHONY: all unit-tests helpers deps clean FORCE
 .SECONDARY:
 -include $(shell find $O -name '*.d' 2>/dev/null)
