@@ -45,7 +45,8 @@ $O/%.o: %.c $O/flags
 $O/libmr.a: $(LIBSRC:%.c=$O/%.o)
 	@rm -f $@
 	$(AR) rcs $@ $^
-$(TOOLS:%=$O/%): $O/%: $O/tools/%.o $O/tools/cli.o $O/libmr.a
+CLI := $(patsubst %.c,$O/%.o,$(wildcard tools/cli*.c))
+$(TOOLS:%=$O/%): $O/%: $O/tools/%.o $(CLI) $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 $(UNITS): $O/%: $O/%.o $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka

@@ -1,0 +1,180 @@
+/* cli.c - options, messages, signals and the end of every tool. */
+#include "tools/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct cli cli = { .tool = "mrtools", .progress_fd = -1 };
+
+atomic_bool cli_cancel;
+
+/* clang-format off */
+struct poptOption cli_common[] = {
+	{ "quiet", 'q', POPT_ARG_NONE, &cli.quiet, 0,
+	  "results and errors only", NULL },
+	{ "verbose", 'v', POPT_ARG_NONE, &cli.verbose, 0,
+	  "tell what is being done", NULL },
+	{ "json", 0, POPT_ARG_NONE, &cli.json, 0, "results as JSON", NULL },
+	{ "progress", 0, POPT_ARG_INT, &cli.progress_fd, 0,
+	  "write progress to this descriptor, as N/100 lines", "FD" },
+	{ "version", 0, POPT_ARG_NONE, NULL, 'V', "show the version", NULL },
+	{ "usage", 0, POPT_ARG_NONE, NULL, 'u',
+	  "show the options in brief", NULL },
+	{ "help", 'h', POPT_ARG_NONE, NULL, 'h', "show this help", NULL },
+	POPT_TABLEEND
+};
+/* clang-format on */
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	atomic_store(&cli_cancel, true);
+}
+
+static void catch_signals(void)
+{
+	static const int stop[] = { SIGINT, SIGTERM, SIGHUP };
+	/* SA_RESTART: what waits does so in poll, which never restarts. */
+	struct sigaction sa = { .sa_handler = on_signal,
+				.sa_flags = SA_RESTART };
+
+	(void)sigemptyset(&sa.sa_mask);
+	for (size_t i = 0; i < sizeof(stop) / sizeof(stop[0]); i++) {
+		struct sigaction was;
+
+		/* nohup and background jobs ignore some on purpose. */
+		if (!sigaction(stop[i], NULL, &was) &&
+		    was.sa_handler != SIG_IGN)
+			(void)sigaction(stop[i], &sa, NULL);
+	}
+	/* A reader that went away is a write error, told at the end. */
+	sa.sa_handler = SIG_IGN;
+	(void)sigaction(SIGPIPE, &sa, NULL);
+}
+
+/* The options that print and leave. */
+static void answer(poptContext ctx, int val, const char *args)
+{
+	char other[160];
+
+	(void)snprintf(other, sizeof(other), "%s%s",
+		       val == 'u' ? "" : "[OPTION...] ", args);
+	poptSetOtherOptionHelp(ctx, other);
+	if (val == 'V')
+		(void)printf("%s (mrtools) %s\n", cli.tool, MR_VERSION);
+	else if (val == 'u')
+		poptPrintUsage(ctx, stdout, 0);
+	else
+		poptPrintHelp(ctx, stdout, 0);
+	(void)poptFreeContext(ctx);
+	exit(cli_finish(CLI_OK));
+}
+
+poptContext cli_parse(int argc, char **argv, const struct poptOption *options,
+		      const char *args)
+{
+	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+	poptContext ctx;
+	int rc;
+
+	if (argc > 0)
+		cli.tool = slash ? slash + 1 : argv[0];
+	catch_signals();
+	ctx = poptGetContext(cli.tool, argc, (void *)argv, options, 0);
+	rc = poptGetNextOpt(ctx);
+	if (rc > 0)
+		answer(ctx, rc, args);
+	if (rc < -1)
+		rc = cli_usage("%s: %s", poptBadOption(ctx, 0),
+			       poptStrerror(rc));
+	else if (cli.progress_fd != -1 && fcntl(cli.progress_fd, F_GETFD) < 0)
+		rc = cli_usage("--progress: descriptor %d is not open",
+			       cli.progress_fd);
+	if (rc != -1) {
+		(void)poptFreeContext(ctx);
+		exit(rc);
+	}
+	return ctx;
+}
+
+static void say(const char *fmt, va_list ap)
+	__attribute__((format(printf, 1, 0)));
+
+static void say(const char *fmt, va_list ap)
+{
+	cli_progress_end();
+	(void)fprintf(stderr, "%s: ", cli.tool);
+	(void)vfprintf(stderr, fmt, ap);
+	(void)fputc('\n', stderr);
+}
+
+void cli_say(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+}
+
+void cli_note(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!cli.verbose)
+		return;
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+}
+
+int cli_usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+	(void)fprintf(stderr, "Try '%s --help'.\n", cli.tool);
+	return CLI_TROUBLE;
+}
+
+void cli_warn(const char *path, const struct mr_error *err)
+{
+	char at[48] = "";
+
+	if (err->offset != MR_NO_OFFSET)
+		(void)snprintf(at, sizeof(at), " at byte %" PRIu64,
+			       err->offset);
+	cli_say("%s%s%s%s", path ? path : "", path ? ": " : "", err->msg, at);
+}
+
+int cli_fail(const char *path, const struct mr_error *err)
+{
+	cli_warn(path, err);
+	if (err->code == MR_REFUSED || err->code == MR_MISMATCH)
+		return CLI_REFUSED;
+	return CLI_TROUBLE;
+}
+
+int cli_finish(int status)
+{
+	bool bad = ferror(stdout);
+
+	cli_progress_end();
+	errno = 0;
+	/* Closed beforehand (>&-) is fine as long as nothing was printed. */
+	if ((fclose(stdout) && errno != EBADF) || bad) {
+		cli_say("cannot write the result%s%s", errno ? ": " : "",
+			errno ? strerror(errno) : "");
+		if (status < CLI_TROUBLE)
+			status = CLI_TROUBLE;
+	}
+	return status;
+}

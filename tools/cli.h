@@ -1,0 +1,112 @@
+/*
+ * cli.h - what every tool shares: options, sizes, messages, progress, JSON,
+ * signals and the exit status.
+ *
+ * Results go to stdout, everything else to stderr. A tool's main is
+ *
+ *	ctx = cli_parse(argc, argv, options, "FILE...");
+ *	... poptGetArg(ctx), calls into libmr with cli_watch() ...
+ *	poptFreeContext(ctx);
+ *	return cli_finish(status);
+ */
+#ifndef TOOLS_CLI_H
+#define TOOLS_CLI_H
+
+#include <jansson.h>
+#include <popt.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libmr/mr.h"
+
+/* Exit statuses: the same in every tool, and none changes its meaning. */
+enum cli_status {
+	CLI_OK = 0, /* done, the same, sound */
+	CLI_NO = 1, /* the answer is no: it differs, it is damaged */
+	CLI_TROUBLE = 2, /* usage or trouble; nothing was published */
+	CLI_REFUSED = 3, /* refused beforehand; the VM was not touched */
+	CLI_STUCK = 4, /* the VM could not be put back as it was found */
+};
+
+/* What the common options said; set by cli_parse. */
+struct cli {
+	const char *tool; /* the tool's name, for messages */
+	int quiet;
+	int verbose;
+	int json;
+	int progress_fd; /* of --progress=FD; -1: not given */
+};
+extern struct cli cli;
+
+/* -q -v --json --progress --version -h; the last line of a tool's table is
+ *	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
+ *	  NULL }, */
+extern struct poptOption cli_common[];
+
+/*
+ * Reads all options (they must store through their arg pointers: popt's val
+ * is for cli_common) and installs the signal handlers. args names what
+ * follows the options, for the usage line. A bad option is told and exits
+ * with CLI_TROUBLE; --help, --usage and --version exit too. The caller frees
+ * the context, which owns what poptGetArg returns.
+ */
+poptContext cli_parse(int argc, char **argv, const struct poptOption *options,
+		      const char *args);
+
+/* Tells a usage error, with a pointer to --help. Returns CLI_TROUBLE. */
+int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * A size: digits, then nothing or one of K M G T (or KiB MiB GiB TiB), powers
+ * of 1024. "option" is named in the message. Returns 0, or -1 after telling
+ * what is wrong with it.
+ */
+int cli_size(const char *option, const char *text, uint64_t *size);
+
+/* "TOOL: PATH: message at byte N"; path may be NULL. */
+void cli_warn(const char *path, const struct mr_error *err);
+/* The same; returns the exit status that the error calls for. */
+int cli_fail(const char *path, const struct mr_error *err);
+/* "TOOL: message"; cli_note only with -v. */
+void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * For a libmr verb: progress (a line on a terminal, "N/100" lines on
+ * --progress=FD), notes with -v, and a cancel flag that SIGINT, SIGTERM and
+ * SIGHUP raise.
+ */
+const struct mr_watch *cli_watch(void);
+extern atomic_bool cli_cancel;
+/* Takes the progress line away; messages do it by themselves. */
+void cli_progress_end(void);
+
+/*
+ * The exit status: status, or at least CLI_TROUBLE if what went to stdout
+ * could not be written (told). Call it last, once.
+ */
+int cli_finish(int status);
+
+/* ---- text and JSON (tools/cli_text.c) ---- */
+
+/* A number of bytes as people read it: "4 KiB", "1.5 GiB", rounded down. */
+#define CLI_HUMAN 32
+const char *cli_human(char buf[CLI_HUMAN], uint64_t bytes);
+
+/*
+ * Text from a file or from QEMU, safe for a terminal and for JSON: control
+ * characters and bytes that are not UTF-8 become \xNN. Returns buf. 4 bytes
+ * for each of the text's, and one, are always enough.
+ */
+const char *cli_escape(char *buf, size_t size, const char *text);
+
+/* json_string of cli_escape. */
+json_t *cli_json_text(const char *text);
+/* A new object with "schema" and "tool". NULL: out of memory. */
+json_t *cli_json_new(int schema);
+/* Prints to stdout, indented, and drops the reference. Returns CLI_OK, or
+ * CLI_TROUBLE after saying why. root may be NULL: out of memory. */
+int cli_json_print(json_t *root);
+
+#endif
