@@ -53,6 +53,14 @@ $(UNITS): $O/%: $O/%.o $O/libmr.a
 $(HELPERS): $O/%: $O/%.o $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# The guest that the tests boot: a program for the bare machine.
+GUEST = $(addprefix tests/guest/,boot.S guest.c)
+$O/guest.img: $(GUEST) tests/guest/guest.ld $O/flags
+	$(CC) -std=c11 -O2 $(W) -ffreestanding -fno-pie -fno-stack-protector \
+		-fcf-protection=none -mno-red-zone -mgeneral-regs-only \
+		-static -nostdlib -Wl,-T,tests/guest/guest.ld,--oformat=binary \
+		-Wl,--build-id=none -o $@ $(GUEST)
+
 # Installs what is missing, after saying what; nothing when all is there.
 deps:
 	.ci/deps
