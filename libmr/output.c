@@ -60,8 +60,7 @@ out:
 	return rc;
 }
 
-int output_look(const char *path, struct output_target *t,
-		struct mr_error *err)
+int output_look(const char *path, struct output_target *t, struct mr_error *err)
 {
 	struct statvfs vfs;
 	struct stat st;
@@ -211,7 +210,8 @@ int output_publish(struct output *o, struct mr_error *err)
 		goto fail;
 	}
 	if (renameat(o->dir, o->tmp, o->dir, o->name)) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot rename into place");
+		(void)mr_fail_sys(err, MR_NO_OFFSET,
+				  "cannot rename into place");
 		goto fail;
 	}
 	free(o->tmp);

@@ -17,20 +17,23 @@
 
 struct output {
 	struct mr_file file; /* write through this */
-	int dir;	     /* the target's folder */
-	char *name;	     /* of the target in it; symlinks are followed */
-	char *tmp;	     /* temporary name, or NULL while nameless */
+	int dir; /* the target's folder */
+	char *name; /* of the target in it; symlinks are followed */
+	char *tmp; /* temporary name, or NULL while nameless */
 };
 
-#define OUTPUT_NONE { .file = MR_FILE_CLOSED, .dir = -1 }
+#define OUTPUT_NONE                               \
+	{                                         \
+		.file = MR_FILE_CLOSED, .dir = -1 \
+	}
 
 /* What a target names, found without touching it. */
 struct output_target {
 	bool exists;
-	dev_t dev;	   /* of the existing file */
+	dev_t dev; /* of the existing file */
 	ino_t ino;
-	uint64_t room;	   /* bytes free in the file system, for us */
-	uint64_t block;	   /* allocation unit of the file system, bytes */
+	uint64_t room; /* bytes free in the file system, for us */
+	uint64_t block; /* allocation unit of the file system, bytes */
 };
 
 /* Whether path could be an output: its folder is there and can be written,

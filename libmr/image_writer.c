@@ -1,0 +1,216 @@
+/* image_writer.c - headers, bitmaps and device state around the pages. */
+#include "libmr/image_writer.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "formats/ram.h"
+#include "formats/stream.h"
+#include "libmr/error.h"
+
+/* Any id serves that no other START uses; 0 would match the wrong handler. */
+#define RAM_SECTION 1u
+
+/* QEMU reads one byte after the device state and warns when it is no
+ * description. We have none to give: this one is empty, and valid JSON. */
+static const char no_description[] = "{}";
+
+int image_writer_open(struct image_writer *w, const char *path,
+		      enum mr_direct direct, struct mr_error *err)
+{
+	*w = (struct image_writer)IMAGE_WRITER_NONE;
+	return output_create(&w->out, path, direct, err);
+}
+
+static const struct ram_list_form list_form = { .mapped_ram = true,
+						.page_size = IMAGE_PAGE };
+
+/* What stands before the first block: returns its length. */
+static size_t encode_front(const struct image_writer *w,
+			   uint8_t buf[STREAM_HEADER_SIZE + STREAM_CONFIG_MAX +
+				       STREAM_ELEMENT_MAX + RAM_ITEM_MAX])
+{
+	struct stream_config config = { .mapped_ram = true,
+					.has_capabilities = true };
+	struct stream_element start = { .type = STREAM_START,
+					.section_id = RAM_SECTION,
+					.idstr = RAM_IDSTR,
+					.version_id = RAM_VERSION };
+	struct ram_item total = { .kind = RAM_MEM_SIZE, .offset = w->ram };
+	size_t n;
+
+	memcpy(config.machine, w->machine, sizeof(config.machine));
+	n = stream_header_encode(buf);
+	n += stream_config_encode(buf + n, &config);
+	n += stream_element_encode(buf + n, &start);
+	n += ram_item_encode(buf + n, &total);
+	return n;
+}
+
+static int place_block(struct writer_block *b, uint64_t at, const char *name,
+		       uint64_t length, struct mr_error *err)
+{
+	size_t name_len = strlen(name);
+	struct fault f;
+
+	if (name_len >= sizeof(b->name))
+		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			       "RAM block name of %zu bytes", name_len);
+	memcpy(b->name, name, name_len + 1);
+	b->used = length;
+	if (mapped_ram_layout(at, name_len, false, length, IMAGE_PAGE, false,
+			      &b->place, &f))
+		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			       "RAM block %s of %" PRIu64 " bytes: %s", name,
+			       length, f.what);
+	b->nwords = (size_t)(b->place.bitmap_size / sizeof(*b->bits));
+	/* mmap: words that no page ever needs cost nothing. */
+	b->bits =
+		mmap(NULL, b->nwords * sizeof(*b->bits), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (b->bits == MAP_FAILED) {
+		b->bits = NULL;
+		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
+			       "no memory for the bitmap of %s", name);
+	}
+	return 0;
+}
+
+int image_writer_layout(struct image_writer *w, const char *machine, size_t n,
+			const char *const *names, const uint64_t *lengths,
+			struct mr_error *err)
+{
+	uint8_t front[STREAM_HEADER_SIZE + STREAM_CONFIG_MAX +
+		      STREAM_ELEMENT_MAX + RAM_ITEM_MAX];
+
+	if (strlen(machine) >= sizeof(w->machine))
+		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			       "machine type of %zu bytes", strlen(machine));
+	memcpy(w->machine, machine, strlen(machine) + 1);
+	w->blocks = calloc(n + 1, sizeof(*w->blocks));
+	if (!w->blocks)
+		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
+			       "no memory for %zu RAM blocks", n);
+	w->n = n;
+	w->tail = encode_front(w, front);
+	for (size_t i = 0; i < n; i++) {
+		if (place_block(&w->blocks[i], w->tail, names[i], lengths[i],
+				err))
+			return -1;
+		w->tail = w->blocks[i].place.end;
+		w->ram += lengths[i];
+	}
+	return output_resize(&w->out, w->tail, err);
+}
+
+/* A new file reads as zeros: only words with bits in them are written. */
+static int write_bitmap(struct image_writer *w, const struct writer_block *b,
+			struct mr_error *err)
+{
+	uint64_t chunk[4096];
+	size_t most = sizeof(chunk) / sizeof(*chunk), i, k, len;
+
+	for (i = 0; i < b->nwords; i += len) {
+		len = b->nwords - i < most ? b->nwords - i : most;
+		for (k = 0; k < len && !b->bits[i + k]; k++)
+			;
+		if (k == len)
+			continue;
+		memcpy(chunk, b->bits + i, len * sizeof(*chunk));
+		mapped_ram_bits_swap_le(chunk, len);
+		if (mr_io_write_full(
+			    &w->out.file.io, chunk, len * sizeof(*chunk),
+			    b->place.bitmap_offset + i * sizeof(*chunk), err))
+			return -1;
+	}
+	return 0;
+}
+
+static int write_block_entry(struct image_writer *w,
+			     const struct writer_block *b, struct mr_error *err)
+{
+	struct ram_block entry = {
+		.used_length = b->used,
+		.mapped = { .version = MAPPED_RAM_VERSION,
+			    .page_size = IMAGE_PAGE,
+			    .bitmap_offset = b->place.bitmap_offset,
+			    .pages_offset = b->place.pages_offset },
+	};
+	uint8_t buf[RAM_BLOCK_MAX];
+	size_t len;
+
+	memcpy(entry.name, b->name, sizeof(entry.name));
+	len = ram_block_encode(buf, &list_form, &entry);
+	return mr_io_write_full(&w->out.file.io, buf, len, b->place.entry, err);
+}
+
+/* What stands between the last block and the device state. */
+static size_t encode_ram_end(uint8_t buf[64])
+{
+	struct stream_element end = { .type = STREAM_END,
+				      .section_id = RAM_SECTION };
+	struct ram_item eos = { .kind = RAM_EOS };
+	uint8_t item[RAM_ITEM_MAX], element[STREAM_ELEMENT_MAX];
+	size_t item_len = ram_item_encode(item, &eos), n = 0;
+	size_t element_len = stream_element_encode(element, &end);
+
+	memcpy(buf + n, item, item_len);
+	n += item_len;
+	n += stream_footer_encode(buf + n, RAM_SECTION);
+	memcpy(buf + n, element, element_len);
+	n += element_len;
+	memcpy(buf + n, item, item_len);
+	n += item_len;
+	n += stream_footer_encode(buf + n, RAM_SECTION);
+	return n;
+}
+
+int image_writer_finish(struct image_writer *w, const uint8_t *device,
+			size_t device_len, struct mr_error *err)
+{
+	struct mr_io *io = &w->out.file.io;
+	uint8_t front[STREAM_HEADER_SIZE + STREAM_CONFIG_MAX +
+		      STREAM_ELEMENT_MAX + RAM_ITEM_MAX];
+	uint8_t ram_end[64], last[STREAM_VMDESC_HEADER_SIZE];
+	size_t n = encode_front(w, front);
+	uint64_t at = w->tail;
+
+	if (device_len <= STREAM_HEADER_SIZE)
+		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
+			       "device state of %zu bytes", device_len);
+	if (mr_io_write_full(io, front, n, 0, err))
+		return -1;
+	for (size_t i = 0; i < w->n; i++)
+		if (write_block_entry(w, &w->blocks[i], err) ||
+		    write_bitmap(w, &w->blocks[i], err))
+			return -1;
+	n = encode_ram_end(ram_end);
+	if (mr_io_write_full(io, ram_end, n, at, err))
+		return -1;
+	at += n;
+	n = device_len - STREAM_HEADER_SIZE;
+	if (mr_io_write_full(io, device + STREAM_HEADER_SIZE, n, at, err))
+		return -1;
+	at += n;
+	n = stream_vmdesc_encode(last, sizeof(no_description) - 1);
+	if (mr_io_write_full(io, last, n, at, err) ||
+	    mr_io_write_full(io, no_description, sizeof(no_description) - 1,
+			     at + n, err))
+		return -1;
+	w->size = at + n + sizeof(no_description) - 1;
+	return 0;
+}
+
+void image_writer_release(struct image_writer *w)
+{
+	output_discard(&w->out);
+	for (size_t i = 0; i < w->n; i++)
+		if (w->blocks[i].bits)
+			(void)munmap(w->blocks[i].bits,
+				     w->blocks[i].nwords *
+					     sizeof(*w->blocks[i].bits));
+	free(w->blocks);
+	*w = (struct image_writer)IMAGE_WRITER_NONE;
+}

@@ -1,0 +1,51 @@
+/*
+ * pause.h - a VM held still, that cannot be forgotten so.
+ *
+ * While a VM that had been running is stopped, a small guardian process holds
+ * a copy of the QMP socket. If this process vanishes, however it does, the
+ * guardian sends `cont`.
+ */
+#ifndef LIBMR_PAUSE_H
+#define LIBMR_PAUSE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "libmr/mr.h"
+#include "libmr/qmp.h"
+
+struct pause {
+	struct qmp *q;
+	bool stopped; /* by us: the VM had been running */
+	double since; /* monotonic seconds, of the stop */
+	pid_t guardian; /* 0: none */
+	int line; /* our end of the pipe to it, or -1 */
+};
+
+#define PAUSE_NONE         \
+	{                  \
+		.line = -1 \
+	}
+
+/* Stops the VM if running says that it runs. Call pause_end in any case: after
+ * a failure it may be stopped with the answer lost. */
+int pause_begin(struct pause *p, struct qmp *q, bool running,
+		struct mr_error *err);
+
+/* As pause_begin, but the VM is left running for now: only a process that
+ * vanishes makes the guardian send `cont`. For a QEMU that stops the VM
+ * itself at the end of its migration. */
+int pause_watch(struct pause *p, struct qmp *q, bool running,
+		struct mr_error *err);
+
+/* Lets the VM run again if it was running (resume true), or leaves it as it
+ * is; lets the guardian go. Returns -1 if it could not be resumed: *err says
+ * what to do. *seconds grows by the time that it stood still. Does nothing
+ * the second time. */
+int pause_end(struct pause *p, bool resume, double *seconds,
+	      struct mr_error *err);
+
+/* Seconds of the monotonic clock. */
+double pause_clock(void);
+
+#endif

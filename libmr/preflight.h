@@ -1,0 +1,44 @@
+/*
+ * preflight.h - look before touching: may this VM be saved, and how?
+ *
+ * Everything here only asks. A refusal is MR_REFUSED and says why; the VM
+ * has not noticed anything.
+ */
+#ifndef LIBMR_PREFLIGHT_H
+#define LIBMR_PREFLIGHT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libmr/guest.h"
+#include "libmr/mr.h"
+#include "libmr/output.h"
+#include "libmr/qmp.h"
+
+/*
+ * What holds for every engine: the run state is one that can be saved, no
+ * migration is under way, QEMU names no migration blocker, the image's place
+ * is fit and not a file that the VM itself uses. Fills *target.
+ */
+int preflight_common(const struct guest *g, struct qmp *q, const char *image,
+		     struct output_target *target, struct mr_error *err);
+
+/*
+ * What the direct engine needs besides: the right and the means to read the
+ * VM's memory (fills g's segments), and no device with state of its own kind
+ * (vfio) that only QEMU's migration could save.
+ */
+int preflight_direct(struct guest *g, struct qmp *q, struct mr_error *err);
+
+/* What the qemu engine needs besides: a QEMU with mapped-ram. */
+int preflight_qemu(const struct guest *g, struct mr_error *err);
+
+/* Bytes that the image takes at most in the file system, from what has been
+ * touched; g has been mapped. The guest may touch more until it is paused. */
+int preflight_estimate(const struct guest *g, uint64_t *bytes,
+		       struct mr_error *err);
+
+/* The same without a look at memory: all of it. */
+uint64_t preflight_estimate_all(const struct guest *g);
+
+#endif

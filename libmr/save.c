@@ -1,0 +1,162 @@
+/*
+ * save.c - the verb mr_save: look, choose an engine, let it work.
+ *
+ * save_direct.c and save_qemu.c are the engines.
+ */
+#include "libmr/save.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libmr/error.h"
+#include "libmr/preflight.h"
+
+#define CONNECT_MS 5000
+
+const char *mr_engine_name(enum mr_engine engine)
+{
+	static const char *const names[] = { "auto", "direct", "qemu" };
+
+	return names[engine];
+}
+
+const char *mr_vm_fate_name(enum mr_vm_fate fate)
+{
+	static const char *const names[] = { "untouched", "as found", "paused",
+					     "postmigrate", "lost" };
+
+	return names[fate];
+}
+
+void save_note(const struct save *s, const char *fmt, ...)
+{
+	const struct mr_watch *w = &s->options->watch;
+	char line[256];
+	va_list ap;
+
+	if (!w->note)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	w->note(w->arg, line);
+}
+
+int save_resume(struct save *s, bool failed, struct mr_error *err)
+{
+	bool resume = failed || !s->options->leave_paused;
+	bool stopped = s->pause.stopped;
+
+	if (pause_end(&s->pause, resume, &s->report->paused, err)) {
+		s->report->vm = MR_VM_LOST;
+		return -1;
+	}
+	s->report->vm = stopped && !resume ? MR_VM_PAUSED : MR_VM_AS_FOUND;
+	return 0;
+}
+
+/* Which engine, and whether it can: fills report->engine and why. */
+static int choose(struct save *s, struct mr_error *err)
+{
+	struct mr_save_report *r = s->report;
+	struct mr_error why = MR_ERROR_INIT;
+
+	r->engine = s->options->engine;
+	if (r->engine == MR_ENGINE_QEMU)
+		return preflight_qemu(s->guest, err);
+	if (r->engine == MR_ENGINE_DIRECT)
+		return preflight_direct(s->guest, s->q, err);
+	r->engine = MR_ENGINE_DIRECT;
+	if (!preflight_direct(s->guest, s->q, &why))
+		return 0;
+	if (why.code != MR_REFUSED && why.code != MR_UNSUPPORTED) {
+		*err = why;
+		return -1;
+	}
+	r->engine = MR_ENGINE_QEMU;
+	(void)snprintf(r->why, sizeof(r->why), "%s", why.msg);
+	save_note(s, "engine qemu, not direct: %s", why.msg);
+	if (preflight_qemu(s->guest, NULL)) {
+		*err = why;
+		err->code = MR_REFUSED;
+		return -1;
+	}
+	return 0;
+}
+
+static int check_room(struct save *s, const struct output_target *t,
+		      struct mr_error *err)
+{
+	struct mr_save_report *r = s->report;
+
+	r->room = t->room;
+	r->estimate = preflight_estimate_all(s->guest);
+	if (r->engine == MR_ENGINE_DIRECT &&
+	    preflight_estimate(s->guest, &r->estimate, err))
+		return -1;
+	/* QEMU's engine leaves zero pages out too, but how many there are
+	 * cannot be told from here: only the direct engine's figure is a
+	 * reason to refuse. */
+	if (s->options->any_room || r->engine != MR_ENGINE_DIRECT ||
+	    r->estimate <= r->room)
+		return 0;
+	return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+		       "the image may need %" PRIu64 " MiB, the file system "
+		       "has %" PRIu64 " MiB",
+		       r->estimate >> 20, r->room >> 20);
+}
+
+static int look(struct save *s, struct mr_error *err)
+{
+	struct mr_save_report *r = s->report;
+	struct output_target target;
+
+	s->guest = guest_open(s->q, s->options->pid, err);
+	if (!s->guest)
+		return -1;
+	(void)snprintf(r->machine, sizeof(r->machine), "%s", s->guest->machine);
+	(void)snprintf(r->run_state, sizeof(r->run_state), "%s",
+		       s->guest->status);
+	for (size_t i = 0; i < s->guest->n_blocks; i++) {
+		if (!s->guest->blocks[i].migratable)
+			continue;
+		r->blocks++;
+		r->ram += s->guest->blocks[i].used;
+	}
+	s->was_running = s->guest->running;
+	if (preflight_common(s->guest, s->q, s->image, &target, err) ||
+	    choose(s, err) || check_room(s, &target, err))
+		return -1;
+	return 0;
+}
+
+int mr_save(const char *vm, const char *image,
+	    const struct mr_save_options *options,
+	    struct mr_save_report *report, struct mr_error *err)
+{
+	struct save s = { .image = image,
+			  .options = options,
+			  .report = report,
+			  .pause = PAUSE_NONE };
+	double begin = pause_clock();
+	int rc = -1;
+
+	*report = (struct mr_save_report){ .engine = options->engine };
+	s.q = qmp_open(vm, CONNECT_MS, err);
+	if (!s.q)
+		return -1;
+	if (!look(&s, err)) {
+		if (options->check_only)
+			rc = 0;
+		else if (report->engine == MR_ENGINE_DIRECT)
+			rc = save_direct(&s, err);
+		else
+			rc = save_qemu(&s, err);
+	}
+	guest_free(s.guest);
+	qmp_free(s.q);
+	report->seconds = pause_clock() - begin;
+	return rc;
+}

@@ -1,0 +1,34 @@
+/*
+ * save.h - what mr_save's two engines share. Private to save*.c.
+ */
+#ifndef LIBMR_SAVE_H
+#define LIBMR_SAVE_H
+
+#include "libmr/guest.h"
+#include "libmr/mr.h"
+#include "libmr/pause.h"
+#include "libmr/qmp.h"
+
+struct save {
+	const char *image;
+	const struct mr_save_options *options;
+	struct mr_save_report *report;
+	struct qmp *q;
+	struct guest *guest;
+	bool was_running;
+	struct pause pause;
+};
+
+/* Each saves, publishes, and puts the VM back; report->vm says how. */
+int save_direct(struct save *s, struct mr_error *err);
+int save_qemu(struct save *s, struct mr_error *err);
+
+/* Lets the VM go on as the options and its state before ask, and records it
+ * in the report. failed: the save did not work out. */
+int save_resume(struct save *s, bool failed, struct mr_error *err);
+
+/* A line for -v. */
+void save_note(const struct save *s, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,231 @@
+/*
+ * save_direct.c - a paused VM's memory, read from outside, into an image.
+ *
+ * Each bitmap starts as "may hold data" (what the kernel says was touched)
+ * and ends as "holds data": a worker reads the touched pages of an extent,
+ * clears the bits of those that are zero while they are in its cache, joins
+ * what is left into runs and writes these at their final place.
+ */
+#include "libmr/save.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmr/crew.h"
+#include "libmr/device_state.h"
+#include "libmr/error.h"
+#include "libmr/image_writer.h"
+#include "libmr/pages.h"
+
+#define EXTENT_PAGES ((1u << 20) / IMAGE_PAGE)
+
+struct tally {
+	uint64_t untouched, scanned, zero, data, written;
+};
+
+struct copy {
+	const struct guest *guest;
+	const struct guest_block **sources; /* one for each block of w */
+	struct image_writer w;
+	struct tally tally;
+};
+
+/* The extent in hand: what the run callbacks need. */
+struct extent_run {
+	struct crew_worker *w;
+	struct crew_slot *s;
+	struct copy *c;
+	const uint64_t *touched; /* of the extent, before the scan */
+	struct guest_run runs[EXTENT_PAGES / 2];
+	size_t n;
+};
+
+static void add_read(void *arg, size_t offset, size_t length)
+{
+	struct extent_run *x = arg;
+
+	x->runs[x->n++] = (struct guest_run){
+		.offset = x->s->extent.offset + offset,
+		.length = length,
+		.dest = x->s->buf + offset,
+	};
+}
+
+/* Pages that were joined into a run over a gap and never read hold what the
+ * last extent left in the buffer: they must be zero in the file. */
+static void blank_untouched(struct extent_run *x, size_t offset, size_t length)
+{
+	size_t end = (offset + length) / IMAGE_PAGE;
+
+	for (size_t p = offset / IMAGE_PAGE; p < end; p++)
+		if (!(x->touched[p / 64] >> (p % 64) & 1))
+			memset(x->s->buf + p * IMAGE_PAGE, 0, IMAGE_PAGE);
+}
+
+static void add_write(void *arg, size_t offset, size_t length)
+{
+	struct extent_run *x = arg;
+	struct writer_block *b = &x->c->w.blocks[x->s->extent.block];
+	struct tally *t = x->w->priv;
+
+	blank_untouched(x, offset, length);
+	t->written += length;
+	crew_transfer(x->w, x->s, &x->c->w.out.file, x->s->buf + offset, length,
+		      b->place.pages_offset + x->s->extent.offset + offset,
+		      true);
+}
+
+static int copy_extent(struct crew_worker *w, struct crew_slot *s,
+		       struct mr_error *err)
+{
+	struct copy *c = crew_arg(w);
+	struct tally *t = w->priv;
+	size_t pages = s->extent.length / IMAGE_PAGE;
+	uint64_t *bits = c->w.blocks[s->extent.block].bits +
+			 s->extent.offset / IMAGE_PAGE / 64;
+	uint64_t touched[EXTENT_PAGES / 64] = { 0 };
+	struct extent_run x = { .w = w, .s = s, .c = c, .touched = touched };
+	size_t read, data;
+
+	memcpy(touched, bits, (pages + 63) / 64 * sizeof(*bits));
+	read = crew_runs(bits, pages, IMAGE_PAGE, 0, add_read, &x);
+	t->untouched += s->extent.length - read * IMAGE_PAGE;
+	crew_progress(w, s->extent.length);
+	if (!read)
+		return CREW_DONE;
+	if (guest_read(c->guest, c->sources[s->extent.block], x.runs, x.n, err))
+		return CREW_FAILED;
+	t->scanned += read * IMAGE_PAGE;
+	t->zero +=
+		pages_clear_zero(s->buf, IMAGE_PAGE, pages, bits) * IMAGE_PAGE;
+	data = crew_runs(bits, pages, IMAGE_PAGE, CREW_GAP, add_write, &x);
+	t->data += data * IMAGE_PAGE;
+	return CREW_DONE;
+}
+
+static void add_tally(struct crew_worker *w, void *arg)
+{
+	struct tally *sum = &((struct copy *)arg)->tally, *t = w->priv;
+
+	sum->untouched += t->untouched;
+	sum->scanned += t->scanned;
+	sum->zero += t->zero;
+	sum->data += t->data;
+	sum->written += t->written;
+}
+
+static int lay_out(struct copy *c, const struct guest *g, struct mr_error *err)
+{
+	const char **names = calloc(g->n_blocks + 1, sizeof(*names));
+	uint64_t *lengths = calloc(g->n_blocks + 1, sizeof(*lengths));
+	size_t n = 0;
+	int rc = -1;
+
+	c->guest = g;
+	c->sources = calloc(g->n_blocks + 1, sizeof(*c->sources));
+	if (!names || !lengths || !c->sources) {
+		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
+			      "no memory for %zu RAM blocks", g->n_blocks);
+		goto out;
+	}
+	for (size_t i = 0; i < g->n_blocks; i++) {
+		if (!g->blocks[i].migratable || !g->blocks[i].used)
+			continue;
+		c->sources[n] = &g->blocks[i];
+		names[n] = g->blocks[i].name;
+		lengths[n++] = g->blocks[i].used;
+	}
+	rc = image_writer_layout(&c->w, g->machine, n, names, lengths, err);
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = guest_touched(g, c->sources[i], c->w.blocks[i].bits, err);
+out:
+	free(names);
+	free(lengths);
+	return rc;
+}
+
+static int copy_memory(struct copy *c, const struct mr_save_options *o,
+		       struct mr_error *err)
+{
+	uint64_t *lengths = calloc(c->w.n + 1, sizeof(*lengths));
+	struct crew_plan plan = {
+		.extent_size = EXTENT_PAGES * IMAGE_PAGE,
+		.lengths = lengths,
+		.blocks = c->w.n,
+		.buffers = 1,
+		.worker_size = sizeof(struct tally),
+		.jobs = o->jobs,
+		.total = c->w.ram,
+		.step = copy_extent,
+		.finish = add_tally,
+		.arg = c,
+		.watch = &o->watch,
+	};
+	int rc;
+
+	if (!lengths)
+		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
+	for (size_t i = 0; i < c->w.n; i++)
+		lengths[i] = c->w.blocks[i].used;
+	rc = crew_run(&plan, err);
+	free(lengths);
+	return rc;
+}
+
+/* All that happens while the guest stands still. */
+static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
+{
+	struct device_state state = { 0 };
+	int rc = -1;
+
+	/* Memory may have been plugged since the preflight. */
+	if (guest_refresh(s->guest, s->q, err) || guest_map(s->guest, err) ||
+	    lay_out(c, s->guest, err) || copy_memory(c, s->options, err) ||
+	    device_state_fetch(&state, s->q, s->report->run_state, err))
+		goto out;
+	s->report->device = state.len;
+	rc = image_writer_finish(&c->w, state.data, state.len, err);
+out:
+	device_state_release(&state);
+	return rc;
+}
+
+static void fill_report(struct save *s, const struct copy *c)
+{
+	struct mr_save_report *r = s->report;
+
+	r->ram = c->w.ram;
+	r->blocks = c->w.n;
+	r->untouched = c->tally.untouched;
+	r->scanned = c->tally.scanned;
+	r->zero = c->tally.zero;
+	r->data = c->tally.data;
+	r->written = c->tally.written;
+	r->size = c->w.size;
+	r->direct = c->w.out.file.direct_fd >= 0;
+	r->jobs = s->options->jobs ? s->options->jobs : crew_default_jobs();
+}
+
+int save_direct(struct save *s, struct mr_error *err)
+{
+	struct copy c = { .w = IMAGE_WRITER_NONE };
+	int rc = -1;
+
+	if (image_writer_open(&c.w, s->image, s->options->direct, err))
+		return -1;
+	save_note(s, "engine direct, %s",
+		  c.w.out.file.direct_fd >= 0 ? "direct I/O" : "buffered I/O");
+	if (!pause_begin(&s->pause, s->q, s->was_running, err)) {
+		qmp_limit(s->q, -1, s->options->watch.cancel);
+		rc = copy_paused(s, &c, err);
+	}
+	fill_report(s, &c);
+	/* The guest need not wait for the disk's last word. */
+	if (save_resume(s, rc != 0, err))
+		rc = -1;
+	if (!rc)
+		rc = output_publish(&c.w.out, err);
+	image_writer_release(&c.w);
+	free(c.sources);
+	return rc;
+}
