@@ -178,18 +178,20 @@ struct mapped_ram_list {
 };
 
 enum mapped_ram_flaw {
-	MAPPED_RAM_NO_BLOCKS,
+	MAPPED_RAM_NO_BLOCKS, /* none, or a total of 0 */
 	MAPPED_RAM_TOTAL, /* lengths do not add up to the total */
 	MAPPED_RAM_NAME_TWICE,
 	MAPPED_RAM_BAD_VERSION,
 	MAPPED_RAM_BAD_PAGE_SIZE, /* illegal, or not the target's */
 	MAPPED_RAM_BAD_LENGTH, /* 0, or not whole pages */
+	MAPPED_RAM_IGNORED, /* left out, without the capability */
 	MAPPED_RAM_BITMAP_EARLY, /* begins inside or before the header */
 	MAPPED_RAM_BITMAP_LONG, /* reaches into the pages */
-	MAPPED_RAM_PAGES_ALIGN, /* pages_offset not a multiple of 1 MiB */
+	MAPPED_RAM_PAGES_EARLY, /* begin inside or before the header */
+	MAPPED_RAM_PAGES_ALIGN, /* offset not a multiple of the page size */
+	MAPPED_RAM_PAGES_ODD, /* of that, but not of 1 MiB */
 	MAPPED_RAM_OVERFLOW, /* the block ends past 2^63 - 1 */
 	MAPPED_RAM_OVERLAP, /* the entry lies in the block before it */
-	MAPPED_RAM_IGNORED, /* left out, without the capability */
 	MAPPED_RAM_PAST_END, /* the file ends inside the block */
 	MAPPED_RAM_PAGE_PAST_END, /* the file ends before a present page */
 	MAPPED_RAM_STRAY_BITS, /* bits set beyond the last page */
@@ -199,11 +201,12 @@ enum mapped_ram_flaw {
 /* One broken rule. */
 struct mapped_ram_report {
 	enum mapped_ram_flaw flaw;
-	size_t block; /* index, or n if it is the list's flaw */
+	size_t block; /* index; n of the list if the flaw is the list's */
 	uint64_t at; /* byte of the file: the field, or the place */
 	const char *what; /* string literal, lower case, no full stop */
 	uint64_t value; /* the wrong value */
 	uint64_t want; /* what it should be, or its bound */
+	bool loads; /* QEMU 10.0 loads such a file, and rightly */
 };
 
 /* Return non-zero to stop the check. */
@@ -211,9 +214,9 @@ typedef int mapped_ram_report_fn(void *arg, const struct mapped_ram_report *r);
 
 /*
  * Checks every rule of mapped_ram.md that can be checked without reading
- * pages and reports each violation, in file order; returns how many it
- * reported. A wrong field is reported once: rules that depend on it are
- * skipped.
+ * pages and reports each violation: those of the list, then block by block.
+ * Returns how many it reported. A wrong field is reported once: rules that
+ * depend on it are skipped.
  */
 size_t mapped_ram_check(const struct mapped_ram_list *list,
 			mapped_ram_report_fn *report, void *arg);
