@@ -1,0 +1,85 @@
+/* reader.c - a window that moves over a file. */
+#include "libmr/reader.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmr/error.h"
+
+/*
+ * After a jump little is asked for, then more each time: headers that lie far
+ * apart (mapped-ram) cost little, and a file read through (a plain stream) is
+ * read in whole windows.
+ */
+#define FIRST_READ ((size_t)16 << 10)
+
+int mr_reader_init(struct mr_reader *r, struct mr_io *io, size_t size,
+		   uint64_t offset, struct mr_error *err)
+{
+	*r = (struct mr_reader){
+		.io = io, .size = size, .ahead = FIRST_READ, .base = offset
+	};
+	r->window = malloc(size);
+	if (!r->window)
+		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	return 0;
+}
+
+void mr_reader_release(struct mr_reader *r)
+{
+	free(r->window);
+	*r = (struct mr_reader){ 0 };
+}
+
+ssize_t mr_reader_fill(struct mr_reader *r, size_t n, const uint8_t **p,
+		       struct mr_error *err)
+{
+	size_t left = r->have - r->at;
+	size_t want;
+	ssize_t got;
+
+	assert(n <= r->size);
+	if (left && r->at)
+		memmove(r->window, r->window + r->at, left);
+	r->base += r->at;
+	r->at = 0;
+	r->have = left;
+	want = r->ahead > n - left ? r->ahead : n - left;
+	if (want > r->size - left)
+		want = r->size - left;
+	got = mr_io_read_upto(r->io, r->window + left, want, r->base + left,
+			      err);
+	if (got < 0)
+		return -1;
+	r->have += (size_t)got;
+	if (r->ahead < r->size)
+		r->ahead *= 2;
+	*p = r->window;
+	return (ssize_t)(r->have < n ? r->have : n);
+}
+
+int mr_reader_need(struct mr_reader *r, size_t n, const uint8_t **p,
+		   struct mr_error *err)
+{
+	ssize_t got = mr_reader_peek(r, n, p, err);
+
+	if (got < 0)
+		return -1;
+	if ((size_t)got < n)
+		return mr_fail(err, MR_SHORT, mr_reader_tell(r) + (uint64_t)got,
+			       "file ends, %zu bytes expected here",
+			       n - (size_t)got);
+	return 0;
+}
+
+void mr_reader_seek(struct mr_reader *r, uint64_t offset)
+{
+	if (offset >= r->base && offset - r->base <= r->have) {
+		r->at = (size_t)(offset - r->base);
+		return;
+	}
+	r->base = offset;
+	r->have = r->at = 0;
+	r->ahead = FIRST_READ;
+}
