@@ -1,0 +1,317 @@
+/*
+ * save_qemu.c - QEMU migrates itself into our file.
+ *
+ * For VMs that cannot be read from outside. QEMU gets the file by descriptor
+ * (one to write through the page cache and, for direct I/O, one without), so
+ * its own rights do not matter and nothing has a name before it is complete.
+ * Capabilities and parameters that are changed for it are put back.
+ */
+#include "libmr/save.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libmr/crew.h"
+#include "libmr/error.h"
+#include "libmr/output.h"
+
+#define POLL_MS 20
+#define CANCEL_MS 60000
+
+/* What the file needs, and what does not go with it. */
+static const struct {
+	const char *name;
+	bool on;
+} wanted[] = {
+	{ "mapped-ram", true },	      { "multifd", true },
+	{ "xbzrle", false },	      { "postcopy-ram", false },
+	{ "return-path", false },     { "x-colo", false },
+	{ "background-snapshot", false }, { "x-ignore-shared", false },
+	{ "zero-copy-send", false },
+};
+
+static const char *const touched_parameters[] = {
+	"multifd-channels", "multifd-compression", "max-bandwidth",
+	"direct-io",	    "tls-creds",
+};
+
+struct settings {
+	json_t *capabilities; /* array for migrate-set-capabilities */
+	json_t *parameters;   /* object for migrate-set-parameters */
+};
+
+static bool wanted_state(const char *name, bool *on)
+{
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
+		if (!strcmp(wanted[i].name, name)) {
+			*on = wanted[i].on;
+			return true;
+		}
+	return false;
+}
+
+/* The capabilities that differ from what is wanted, as they are now. */
+static int keep_capabilities(struct save *s, struct settings *was,
+			     json_t *change, struct mr_error *err)
+{
+	json_t *now, *c;
+	size_t i;
+
+	if (qmp_call(s->q, "query-migrate-capabilities", NULL, &now, err))
+		return -1;
+	json_array_foreach(now, i, c) {
+		const char *name =
+			json_string_value(json_object_get(c, "capability"));
+		bool on, is = json_is_true(json_object_get(c, "state"));
+
+		if (!name || !wanted_state(name, &on) || on == is)
+			continue;
+		(void)json_array_append_new(
+			was->capabilities, json_pack("{s:s,s:b}", "capability",
+						     name, "state", is));
+		(void)json_array_append_new(change,
+					    json_pack("{s:s,s:b}",
+						      "capability", name,
+						      "state", on));
+	}
+	json_decref(now);
+	return 0;
+}
+
+static int set_capabilities(struct qmp *q, json_t *list, struct mr_error *err)
+{
+	if (!json_array_size(list))
+		return 0;
+	return qmp_call(q, "migrate-set-capabilities",
+			json_pack("{s:O}", "capabilities", list), NULL, err);
+}
+
+static int configure(struct save *s, struct settings *was, bool direct,
+		     struct mr_error *err)
+{
+	const struct guest *g = s->guest;
+	unsigned jobs = s->report->jobs;
+	json_t *change = json_array(), *now = NULL, *set;
+	int rc = -1;
+
+	was->capabilities = json_array();
+	was->parameters = json_object();
+	if (keep_capabilities(s, was, change, err) ||
+	    qmp_call(s->q, "query-migrate-parameters", NULL, &now, err))
+		goto out;
+	for (size_t i = 0;
+	     i < sizeof(touched_parameters) / sizeof(*touched_parameters);
+	     i++) {
+		json_t *v = json_object_get(now, touched_parameters[i]);
+
+		if (v)
+			(void)json_object_set(was->parameters,
+					      touched_parameters[i], v);
+	}
+	set = json_pack("{s:i, s:s, s:i}", "multifd-channels", (int)jobs,
+			"multifd-compression", "none", "max-bandwidth", 0);
+	if (json_string_length(json_object_get(now, "tls-creds")))
+		(void)json_object_set_new(set, "tls-creds", json_string(""));
+	else
+		(void)json_object_del(was->parameters, "tls-creds");
+	if (g->major > 9 || (g->major == 9 && g->minor >= 1))
+		(void)json_object_set_new(set, "direct-io",
+					  json_boolean(direct));
+	else
+		(void)json_object_del(was->parameters, "direct-io");
+	/* Parameters first: QEMU checks capabilities against them. */
+	if (qmp_call(s->q, "migrate-set-parameters", set, NULL, err))
+		goto out;
+	rc = set_capabilities(s->q, change, err);
+out:
+	json_decref(now);
+	json_decref(change);
+	return rc;
+}
+
+/* As well as can be: what fails here is told by the next migration. */
+static void restore(struct save *s, struct settings *was)
+{
+	if (was->capabilities)
+		(void)set_capabilities(s->q, was->capabilities, NULL);
+	if (was->parameters && json_object_size(was->parameters))
+		(void)qmp_call(s->q, "migrate-set-parameters",
+			       json_incref(was->parameters), NULL, NULL);
+	json_decref(was->capabilities);
+	json_decref(was->parameters);
+}
+
+/* Hands the file to QEMU as a new descriptor set. */
+static int64_t hand_over(struct save *s, struct output *o, bool direct,
+			 struct mr_error *err)
+{
+	int64_t set = -1;
+	char self[32];
+
+	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", o->file.fd);
+	for (int i = 0; i < (direct ? 2 : 1); i++) {
+		int fd = open(self,
+			      O_WRONLY | O_CLOEXEC | (i ? O_DIRECT : 0));
+		int64_t got;
+
+		if (fd < 0) {
+			(void)mr_fail_sys(err, MR_NO_OFFSET,
+					  "cannot reopen the image");
+			return -1;
+		}
+		got = qmp_add_fd(s->q, set, fd, err);
+		(void)close(fd);
+		if (got < 0)
+			return -1;
+		set = got;
+	}
+	return set;
+}
+
+static void show_progress(const struct save *s, const json_t *ret)
+{
+	const struct mr_watch *w = &s->options->watch;
+	json_t *ram = json_object_get(ret, "ram");
+	json_int_t total = json_integer_value(json_object_get(ram, "total"));
+	json_int_t left =
+		json_integer_value(json_object_get(ram, "remaining"));
+
+	if (w->progress && total > 0 && left >= 0 && left <= total)
+		w->progress(w->arg, (uint64_t)(total - left),
+			    (uint64_t)total);
+}
+
+/* What one query-migrate says: 1 completed, 0 goes on, -1 failed. */
+static int judge(struct save *s, const json_t *ret, struct mr_error *err)
+{
+	const char *status =
+		json_string_value(json_object_get(ret, "status"));
+	const char *why =
+		json_string_value(json_object_get(ret, "error-desc"));
+	struct mr_save_report *r = s->report;
+	json_t *ram = json_object_get(ret, "ram");
+
+	show_progress(s, ret);
+	if (!status || !strcmp(status, "failed") ||
+	    !strcmp(status, "cancelled"))
+		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
+			       "QEMU's save ended as %.40s%s%.150s",
+			       status ? status : "unknown", why ? ": " : "",
+			       why ? why : "");
+	if (strcmp(status, "completed"))
+		return 0;
+	r->data = r->written = (uint64_t)json_integer_value(
+					json_object_get(ram, "normal")) *
+			       4096;
+	r->zero = (uint64_t)json_integer_value(
+			  json_object_get(ram, "duplicate")) *
+		  4096;
+	r->scanned = r->ram;
+	if (s->options->live)
+		r->paused += (double)json_integer_value(json_object_get(
+				     ret, "downtime")) /
+			     1000;
+	return 1;
+}
+
+/* Until QEMU says that it is over, whatever the end. */
+static int follow(struct save *s, struct mr_error *err)
+{
+	const atomic_bool *cancel = s->options->watch.cancel;
+	bool cancelled = false;
+	int rc;
+
+	for (;;) {
+		json_t *ret;
+
+		if (qmp_call(s->q, "query-migrate", NULL, &ret, err))
+			return -1;
+		rc = judge(s, ret, err);
+		json_decref(ret);
+		if (rc)
+			break;
+		if (cancel && atomic_load(cancel) && !cancelled) {
+			cancelled = true;
+			(void)qmp_call(s->q, "migrate_cancel", NULL, NULL,
+				       NULL);
+		}
+		(void)nanosleep(
+			&(struct timespec){ .tv_nsec = POLL_MS * 1000000L },
+			NULL);
+	}
+	if (cancelled) {
+		if (err)
+			*err = (struct mr_error)MR_ERROR_INIT;
+		return mr_fail(err, MR_CANCELLED, MR_NO_OFFSET, "interrupted");
+	}
+	return rc > 0 ? 0 : -1;
+}
+
+static int migrate(struct save *s, struct output *o, struct mr_error *err)
+{
+	bool direct = o->file.direct_fd >= 0;
+	struct settings was = { 0 };
+	int64_t set = -1;
+	char uri[64];
+	int rc = -1;
+
+	qmp_limit(s->q, CANCEL_MS, NULL);
+	if (configure(s, &was, direct, err))
+		goto out;
+	set = hand_over(s, o, direct, err);
+	if (set < 0)
+		goto out;
+	(void)snprintf(uri, sizeof(uri), "file:/dev/fdset/%" PRId64, set);
+	if (qmp_call(s->q, "migrate", json_pack("{s:s}", "uri", uri), NULL,
+		     err))
+		goto out;
+	rc = follow(s, err);
+	/* From here the VM is in postmigrate: `cont` is needed. */
+	if (!rc && s->was_running && !s->pause.stopped) {
+		s->pause.stopped = true;
+		s->pause.since = pause_clock();
+	}
+out:
+	restore(s, &was);
+	if (set >= 0)
+		(void)qmp_remove_fdset(s->q, set, NULL);
+	return rc;
+}
+
+int save_qemu(struct save *s, struct mr_error *err)
+{
+	struct output o = OUTPUT_NONE;
+	struct stat st;
+	int rc;
+
+	s->report->jobs = s->options->jobs ? s->options->jobs
+					   : crew_default_jobs();
+	if (output_create(&o, s->image, s->options->direct, err))
+		return -1;
+	s->report->direct = o.file.direct_fd >= 0;
+	save_note(s, "engine qemu, %s, %u channels",
+		  s->report->direct ? "direct I/O" : "buffered I/O",
+		  s->report->jobs);
+	rc = s->options->live ? pause_watch(&s->pause, s->q, s->was_running,
+					    err)
+			      : pause_begin(&s->pause, s->q, s->was_running,
+					    err);
+	if (!rc)
+		rc = migrate(s, &o, err);
+	if (save_resume(s, rc != 0, err))
+		rc = -1;
+	else if (!rc && (!s->was_running || s->options->leave_paused))
+		s->report->vm = MR_VM_POSTMIGRATE;
+	if (!rc && !fstat(o.file.fd, &st))
+		s->report->size = (uint64_t)st.st_size;
+	if (!rc)
+		rc = output_publish(&o, err);
+	output_discard(&o);
+	return rc;
+}
