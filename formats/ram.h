@@ -42,6 +42,7 @@
 enum {
 	RAM_VERSION = 4,
 	RAM_WORD_SIZE = 8,
+	RAM_XBZRLE_ENCODING = 1, /* the one there is */
 	/* The longest item header: XBZRLE with a 255-byte block name. */
 	RAM_ITEM_MAX = 8 + 256 + 3,
 	/* The longest block list entry. */
@@ -137,7 +138,8 @@ int ram_list_take(uint64_t *left, uint64_t used_length, struct fault *f);
  * zrun may be 0 only in the first pair, nzrun never.
  */
 
-/* 0, or -1 with *f filled if the body is malformed or leaves the page. */
+/* 0, or -1 with *f filled: FAULT_BAD if the body is malformed or leaves the
+ * page, FAULT_SHORT if it ends inside a pair. */
 int ram_xbzrle_check(const uint8_t *body, size_t len, size_t page_size,
 		     struct fault *f);
 /* The same, then applies it to page, which holds the previous content. A bad
