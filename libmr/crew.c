@@ -112,7 +112,7 @@ size_t crew_runs(const uint64_t *bits, size_t pages, size_t page_size,
 		if (!(word & 1))
 			continue;
 		set++;
-		if (to && (i - to) * page_size >= gap) {
+		if (to && i > to && (i - to) * page_size >= gap) {
 			fn(arg, from * page_size, (to - from) * page_size);
 			to = 0;
 		}

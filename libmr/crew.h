@@ -32,7 +32,7 @@ struct crew_extent {
 
 struct crew_slot {
 	struct crew_extent extent;
-	unsigned char *buf; /* plan->buffers x extent size, 2 MiB aligned */
+	unsigned char *buf; /* plan->buffers x extent size, page-aligned */
 	int stage;
 	unsigned index; /* among the worker's slots, 0.. */
 
@@ -42,8 +42,8 @@ struct crew_slot {
 	void *priv; /* plan->slot_size bytes, zeroed at start */
 };
 
-/* Runs with gaps of at least CREW_GAP between them, in the largest extent:
- * 1 MiB / (4 KiB + 16 KiB) rounded up, for two files at once. */
+/* Runs with gaps of at least CREW_GAP between them, in any extent: at most
+ * 1 MiB / (1 KiB + 16 KiB) rounded up, for two files at once. */
 #define CREW_OPS 128
 
 struct crew_worker {
@@ -96,9 +96,9 @@ size_t crew_extent_size(uint64_t page_size);
 
 /*
  * The runs of an extent: calls fn for each stretch of pages whose bits are
- * set, with neighbours joined over gaps of fewer than gap bytes. offset and
- * length are bytes from the start of the extent. Returns how many pages had
- * their bit set.
+ * set, joined over gaps of fewer than gap bytes (0: over none, but pages side
+ * by side are one stretch all the same). offset and length are bytes from the
+ * start of the extent. Returns how many pages had their bit set.
  */
 size_t crew_runs(const uint64_t *bits, size_t pages, size_t page_size,
 		 size_t gap,
