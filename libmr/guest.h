@@ -29,6 +29,7 @@
 #include "libmr/mr.h"
 
 struct qmp;
+struct guest_file;
 
 /* One bit of a touched map stands for this many bytes of a block. */
 #define GUEST_PAGE 4096
@@ -75,9 +76,11 @@ struct guest {
 	struct guest_block *blocks;
 	size_t n_blocks;
 
-	int pagemap; /* private: /proc/PID/pagemap, or -1 */
-	bool no_scan; /* private: PAGEMAP_SCAN is not to be used */
-	size_t host_page; /* private: bytes */
+	/* private */
+	int pagemap; /* /proc/PID/pagemap, or -1 before guest_map */
+	bool no_scan; /* as if the kernel had no PAGEMAP_SCAN */
+	struct guest_file *files; /* backing files, each opened once */
+	size_t n_files;
 };
 
 /* A piece of a block and where it goes. */
@@ -99,8 +102,8 @@ struct guest *guest_new(pid_t pid, const struct guest_block *blocks,
 			size_t n_blocks, struct mr_error *err);
 /* g may be NULL. */
 void guest_free(struct guest *g);
-/* Ask again for run state and blocks, which drops what guest_map found: to be
- * done after `stop`, as memory may have been plugged before. */
+/* Ask again for run state and blocks, which drops what guest_map found (also
+ * on failure): to be done after `stop`, as memory may have been plugged. */
 int guest_refresh(struct guest *g, struct qmp *q, struct mr_error *err);
 
 /*
@@ -111,7 +114,7 @@ int guest_refresh(struct guest *g, struct qmp *q, struct mr_error *err);
 int guest_parse_ramblock(const char *text, struct guest_block **blocks,
 			 size_t *n_blocks, struct mr_error *err);
 
-/* The block of that name, or NULL. */
+/* The migratable block of that name, or NULL. */
 struct guest_block *guest_find(const struct guest *g, const char *name);
 
 /* Whether we have the right to read the process's memory, without reading
@@ -120,9 +123,11 @@ int guest_can_read(const struct guest *g, struct mr_error *err);
 
 /*
  * Find what backs every migratable block. Fails with MR_REFUSED when a block
- * is not where QEMU says: then pid is not that QEMU.
+ * is not where QEMU says: then pid is not that QEMU. May be done again.
  */
 int guest_map(struct guest *g, struct mr_error *err);
+/* Forget it: closes the backing files. */
+void guest_unmap(struct guest *g);
 
 /*
  * Set the bits of the pages of b that may hold something else than zeros: one

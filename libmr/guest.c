@@ -1,0 +1,404 @@
+/* guest.c - what QMP tells about a VM. Its memory: guest_map.c, guest_read.c.
+ */
+#include "libmr/guest.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmr/error.h"
+#include "libmr/qmp.h"
+
+/* The first QEMU whose x-query-ramblock has the HVA column. */
+#define MIN_MAJOR 8
+/* QEMU has at most a few hundred memory slots. */
+#define MAX_BLOCKS 4096
+/* Of PSize's column in x-query-ramblock. */
+#define PSIZE_WIDTH 8
+
+/* ---- x-query-ramblock ---- */
+
+/* A line of text that is eaten from its right end. */
+struct tail {
+	const char *text;
+	size_t len;
+};
+
+static struct tail last_word(struct tail *t)
+{
+	struct tail word;
+
+	while (t->len && t->text[t->len - 1] == ' ')
+		t->len--;
+	word.len = t->len;
+	while (t->len && t->text[t->len - 1] != ' ')
+		t->len--;
+	word.text = t->text + t->len;
+	word.len -= t->len;
+	return word;
+}
+
+static bool is_word(struct tail word, const char *text)
+{
+	return word.len == strlen(text) && !memcmp(word.text, text, word.len);
+}
+
+static unsigned hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return (unsigned)(c - '0');
+	return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
+}
+
+/* 0x and 16 digits, as QEMU prints all of them. */
+static bool hex_word(struct tail *t, uint64_t *out)
+{
+	struct tail w = last_word(t);
+
+	*out = 0;
+	if (w.len != 18 || memcmp(w.text, "0x", 2) != 0)
+		return false;
+	for (size_t i = 2; i < w.len; i++) {
+		unsigned digit = hex_digit(w.text[i]);
+
+		if (digit > 15)
+			return false;
+		*out = *out << 4 | digit;
+	}
+	return true;
+}
+
+/* "4 KiB", right-aligned in its column; leaves t at that column's beginning. */
+static bool page_size(struct tail *t, uint64_t *out)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB" };
+	struct tail unit = last_word(t), number = last_word(t);
+	size_t width = (size_t)(unit.text + unit.len - number.text);
+	size_t pad = width < PSIZE_WIDTH ? PSIZE_WIDTH - width : 0;
+
+	*out = 0;
+	if (number.len < 1 || number.len > 4 || t->len < pad)
+		return false;
+	t->len -= pad;
+	for (size_t i = 0; i < number.len; i++) {
+		if (number.text[i] < '0' || number.text[i] > '9')
+			return false;
+		*out = *out * 10 + (uint64_t)(number.text[i] - '0');
+	}
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++)
+		if (is_word(unit, units[i])) {
+			*out <<= 10 * i;
+			return true;
+		}
+	return false;
+}
+
+/* What is left of the line: padding, the name, one space. */
+static bool block_name(struct tail *t, char name[256])
+{
+	if (t->len == 0 || t->text[t->len - 1] != ' ')
+		return false;
+	t->len--;
+	while (t->len && *t->text == ' ') {
+		t->text++;
+		t->len--;
+	}
+	if (t->len > 255 || memchr(t->text, '\0', t->len))
+		return false;
+	memcpy(name, t->text, t->len);
+	name[t->len] = '\0';
+	return true;
+}
+
+/* Whether a migratable block can be what it says. NULL, or what is wrong. */
+static const char *implausible(const struct guest_block *b)
+{
+	if (b->page_size < GUEST_PAGE || (b->page_size & (b->page_size - 1)))
+		return "page size";
+	if (b->used % GUEST_PAGE || b->used > b->total)
+		return "used length";
+	if (b->total > INT64_MAX || b->hva > INT64_MAX ||
+	    b->hva + b->total > INT64_MAX)
+		return "extent";
+	if (b->hva == 0 || b->hva % GUEST_PAGE)
+		return "address";
+	return NULL;
+}
+
+static int parse_line(struct tail line, struct guest_block *b,
+		      struct mr_error *err)
+{
+	struct tail mode = last_word(&line);
+	uint64_t offset;
+	const char *what;
+
+	*b = (struct guest_block){ .name = "" };
+	if (!is_word(mode, "ro") && !is_word(mode, "rw"))
+		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			       "x-query-ramblock has no HVA and RO columns "
+			       "(QEMU before %d.0?)",
+			       MIN_MAJOR);
+	if (!hex_word(&line, &b->hva) || !hex_word(&line, &b->total) ||
+	    !hex_word(&line, &b->used) || !hex_word(&line, &offset) ||
+	    !page_size(&line, &b->page_size) || !block_name(&line, b->name))
+		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
+			       "x-query-ramblock has a line of another form: "
+			       "%.100s",
+			       line.text);
+	b->migratable = b->name[0] != '\0';
+	what = b->migratable ? implausible(b) : NULL;
+	if (what)
+		return mr_fail(
+			err, MR_QMP, MR_NO_OFFSET,
+			"x-query-ramblock: block '%.64s' has an "
+			"impossible %s (page size %" PRIu64 ", used 0x%" PRIx64
+			", total 0x%" PRIx64 ", at 0x%" PRIx64 ")",
+			b->name, what, b->page_size, b->used, b->total, b->hva);
+	return 0;
+}
+
+static struct guest_block *find(struct guest_block *blocks, size_t n,
+				const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (blocks[i].migratable && !strcmp(blocks[i].name, name))
+			return &blocks[i];
+	return NULL;
+}
+
+static int parse_lines(const char *text, struct guest_block *blocks, size_t *n,
+		       struct mr_error *err)
+{
+	while (*text) {
+		struct tail line = { text, strcspn(text, "\n") };
+		struct guest_block *b = &blocks[*n];
+
+		text += line.len;
+		text += *text == '\n';
+		while (line.len && strchr(" \r", line.text[line.len - 1]))
+			line.len--;
+		if (line.len == 0)
+			continue;
+		if (*n == MAX_BLOCKS)
+			return mr_fail(err, MR_QMP, MR_NO_OFFSET,
+				       "x-query-ramblock lists more than %d "
+				       "blocks",
+				       MAX_BLOCKS);
+		if (parse_line(line, b, err))
+			return -1;
+		if (b->migratable && find(blocks, *n, b->name))
+			return mr_fail(err, MR_QMP, MR_NO_OFFSET,
+				       "x-query-ramblock: two blocks are named "
+				       "'%.64s'",
+				       b->name);
+		++*n;
+	}
+	return 0;
+}
+
+int guest_parse_ramblock(const char *text, struct guest_block **blocks,
+			 size_t *n_blocks, struct mr_error *err)
+{
+	static const char title[] = "Block Name";
+	struct guest_block *all, *fit;
+	size_t n = 0;
+
+	*blocks = NULL;
+	*n_blocks = 0;
+	text += strspn(text, " ");
+	if (strncmp(text, title, sizeof(title) - 1) != 0)
+		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
+			       "x-query-ramblock does not begin with its "
+			       "header line");
+	text += strcspn(text, "\n");
+	all = calloc(MAX_BLOCKS + 1, sizeof(*all));
+	if (!all)
+		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
+			       "no memory for the list of RAM blocks");
+	if (parse_lines(text, all, &n, err)) {
+		free(all);
+		return -1;
+	}
+	fit = realloc(all, (n ? n : 1) * sizeof(*all));
+	*blocks = fit ? fit : all;
+	*n_blocks = n;
+	return 0;
+}
+
+/* ---- the VM ---- */
+
+static int fail_odd(struct mr_error *err, const char *command)
+{
+	return mr_fail(err, MR_QMP, MR_NO_OFFSET,
+		       "QEMU's answer to %s has another form than expected",
+		       command);
+}
+
+/* Copies a JSON string that must fit. */
+static int copy_text(char *to, size_t size, const json_t *from,
+		     const char *command, struct mr_error *err)
+{
+	const char *text = json_string_value(from);
+	size_t len = json_string_length(from);
+
+	if (!text || len >= size || strlen(text) != len)
+		return fail_odd(err, command);
+	memcpy(to, text, len + 1);
+	return 0;
+}
+
+static int ask_version(struct guest *g, const struct qmp *q,
+		       struct mr_error *err)
+{
+	const json_t *v = json_object_get(
+		json_object_get(qmp_greeting(q), "version"), "qemu");
+	const json_t *parts[] = { json_object_get(v, "major"),
+				  json_object_get(v, "minor"),
+				  json_object_get(v, "micro") };
+	int *out[] = { &g->major, &g->minor, &g->micro };
+
+	for (size_t i = 0; i < 3; i++) {
+		json_int_t n = json_integer_value(parts[i]);
+
+		if (!json_is_integer(parts[i]) || n < 0 || n > 100000)
+			return fail_odd(err, "the connection (greeting)");
+		*out[i] = (int)n;
+	}
+	if (g->major < MIN_MAJOR)
+		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			       "QEMU %d.%d.%d does not tell where its memory "
+			       "is: %d.0 or later is needed",
+			       g->major, g->minor, g->micro, MIN_MAJOR);
+	return 0;
+}
+
+static int ask_machine(struct guest *g, struct qmp *q, struct mr_error *err)
+{
+	static const char suffix[] = "-machine";
+	json_t *ret;
+	size_t len;
+	int rc;
+
+	if (qmp_call(q, "qom-get",
+		     json_pack("{s:s,s:s}", "path", "/machine", "property",
+			       "type"),
+		     &ret, err))
+		return -1;
+	rc = copy_text(g->machine, sizeof(g->machine), ret, "qom-get", err);
+	json_decref(ret);
+	len = strlen(g->machine);
+	if (rc == 0 && len >= sizeof(suffix) &&
+	    !strcmp(g->machine + len - sizeof(suffix) + 1, suffix))
+		g->machine[len - sizeof(suffix) + 1] = '\0';
+	return rc;
+}
+
+static int ask_status(struct guest *g, struct qmp *q, struct mr_error *err)
+{
+	json_t *ret;
+	const json_t *running;
+	int rc;
+
+	if (qmp_call(q, "query-status", NULL, &ret, err))
+		return -1;
+	rc = copy_text(g->status, sizeof(g->status),
+		       json_object_get(ret, "status"), "query-status", err);
+	running = json_object_get(ret, "running");
+	if (rc == 0 && !json_is_boolean(running))
+		rc = fail_odd(err, "query-status");
+	g->running = json_is_true(running);
+	json_decref(ret);
+	return rc;
+}
+
+static int ask_blocks(struct guest *g, struct qmp *q, struct mr_error *err)
+{
+	json_t *ret;
+	const char *text;
+	int rc;
+
+	if (qmp_call(q, "x-query-ramblock", NULL, &ret, err))
+		return -1;
+	text = json_string_value(json_object_get(ret, "human-readable-text"));
+	rc = text ? guest_parse_ramblock(text, &g->blocks, &g->n_blocks, err)
+		  : fail_odd(err, "x-query-ramblock");
+	json_decref(ret);
+	return rc;
+}
+
+static void drop_blocks(struct guest *g)
+{
+	guest_unmap(g);
+	free(g->blocks);
+	g->blocks = NULL;
+	g->n_blocks = 0;
+}
+
+int guest_refresh(struct guest *g, struct qmp *q, struct mr_error *err)
+{
+	drop_blocks(g);
+	return ask_status(g, q, err) || ask_blocks(g, q, err) ? -1 : 0;
+}
+
+static struct guest *new_guest(pid_t pid, struct mr_error *err)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+
+	if (!g) {
+		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
+			      "no memory for a VM's description");
+		return NULL;
+	}
+	g->pid = pid;
+	g->pagemap = -1;
+	return g;
+}
+
+struct guest *guest_open(struct qmp *q, pid_t pid, struct mr_error *err)
+{
+	struct guest *g = new_guest(pid, err);
+
+	if (g && (ask_version(g, q, err) ||
+		  (pid == 0 && qmp_peer_pid(q, &g->pid, err)) ||
+		  ask_machine(g, q, err) || guest_refresh(g, q, err))) {
+		guest_free(g);
+		g = NULL;
+	}
+	return g;
+}
+
+struct guest *guest_new(pid_t pid, const struct guest_block *blocks,
+			size_t n_blocks, struct mr_error *err)
+{
+	struct guest *g = new_guest(pid, err);
+
+	if (!g)
+		return NULL;
+	g->blocks = calloc(n_blocks + 1, sizeof(*blocks));
+	if (!g->blocks) {
+		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
+			      "no memory for the list of RAM blocks");
+		guest_free(g);
+		return NULL;
+	}
+	g->n_blocks = n_blocks;
+	for (size_t i = 0; i < n_blocks; i++) {
+		g->blocks[i] = blocks[i];
+		g->blocks[i].segments = NULL;
+		g->blocks[i].n_segments = 0;
+	}
+	return g;
+}
+
+void guest_free(struct guest *g)
+{
+	if (!g)
+		return;
+	drop_blocks(g);
+	free(g);
+}
+
+struct guest_block *guest_find(const struct guest *g, const char *name)
+{
+	return find(g->blocks, g->n_blocks, name);
+}
