@@ -8,7 +8,8 @@
  *
  *   "int8" .. "int64", "uint8" .. "uint64"   1, 2, 4, 8 bytes, big-endian;
  *         also with " equal" and " le" (less or equal) behind: a check that
- *         the loading side makes, not another encoding
+ *         the loading side makes, not another encoding. "int64 equal" is the
+ *         exception: it names an unsigned integer
  *   "bool"                          1 byte, 0 or 1
  *   "timer"                         8 bytes, signed: nanoseconds, -1 = off
  *   "float64", "CPU_Double_U"       8 bytes, IEEE 754
@@ -59,7 +60,7 @@ struct vmdesc_type vmdesc_type_of(const char *name);
 
 struct vmdesc_value {
 	enum vmdesc_kind kind;
-	unsigned int width;
+	size_t width; /* bytes */
 	union {
 		uint64_t u; /* UINT, BOOL */
 		int64_t i; /* INT, TIMER */
@@ -70,22 +71,23 @@ struct vmdesc_value {
 
 /*
  * One element of type t in buf[0 .. size). size is the description's and
- * must suit the type. Returns size. For OPAQUE, BUFFER, UNUSED, BITMAP and
- * STRUCT only kind and width = size are filled in: the bytes are the value.
+ * must suit the type. Returns size. For OPAQUE, BUFFER, UNUSED, BITMAP,
+ * NULLPTR and STRUCT only kind and width = size are filled in: the bytes are
+ * the value.
  */
 ssize_t vmdesc_value_decode(const uint8_t *buf, size_t len, size_t size,
 			    struct vmdesc_type t, struct vmdesc_value *out,
 			    struct fault *f);
 
-/* Bit n of a "bitmap" field of size bytes; n < 8 * size. */
-bool vmdesc_bitmap_test(const uint8_t *buf, size_t size, size_t n);
+/* Bit n of a "bitmap" field; n is less than 8 times its size. */
+bool vmdesc_bitmap_test(const uint8_t *buf, size_t n);
 
 /* ---- x86 registers ---- */
 
 /*
  * The head of the payload of section "cpu" (version 12, x86_64 target),
- * whose instance id is the CPU's index. It is the same since long before
- * QEMU 9, but the description, where there is one, is the better witness.
+ * whose instance id is the CPU's index; the 32-bit target's is another. Where
+ * there is a description, it is the better witness.
  */
 
 struct vmdesc_x86_segment {
@@ -126,11 +128,12 @@ struct vmdesc_x86_cpu {
 	struct vmdesc_x86_segment ldt, tr, gdt, idt;
 	uint64_t cr0, cr2, cr3, cr4;
 	uint64_t dr[8];
+	uint64_t efer, star, lstar, cstar, fmask, kernel_gs_base;
 };
 
 enum {
 	VMDESC_X86_CPU_VERSION = 12,
-	VMDESC_X86_CPU_SIZE = 552, /* bytes needed; the section is longer */
+	VMDESC_X86_CPU_SIZE = 864, /* bytes needed; the section is longer */
 };
 
 /* Where things lie in that payload: name as in the description, offset and
@@ -145,6 +148,8 @@ extern const struct vmdesc_x86_field vmdesc_x86_fields[];
 /* Returns VMDESC_X86_CPU_SIZE. */
 ssize_t vmdesc_x86_cpu_decode(const uint8_t *buf, size_t len,
 			      struct vmdesc_x86_cpu *out, struct fault *f);
+/* "RAX" .. "R15", "ES" .. "GS"; NULL for what is none. */
 const char *vmdesc_x86_reg_name(enum vmdesc_x86_reg reg);
+const char *vmdesc_x86_seg_name(enum vmdesc_x86_seg seg);
 
 #endif

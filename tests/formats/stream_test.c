@@ -561,6 +561,25 @@ static void globalstate(void **state)
 		}
 }
 
+/* As QEMU 10.0.2's xen-save-devices-state wrote it. */
+static void globalstate_sample(void **state)
+{
+	static const uint8_t sample[STREAM_GLOBALSTATE_SIZE] = {
+		0, 0, 0, 8, 'r', 'u', 'n', 'n', 'i', 'n', 'g', [36] = 1,
+	};
+	struct stream_globalstate in = { .runstate = "running",
+					 .has_vm_was_suspended = true };
+	uint8_t buf[STREAM_GLOBALSTATE_SIZE];
+
+	(void)state;
+	check_truncations(decode_global, sample, 104, 104, 104);
+	assert_string_equal(global.runstate, "running");
+	assert_true(global.has_vm_was_suspended);
+	assert_false(global.vm_was_suspended);
+	stream_globalstate_encode(buf, &in);
+	assert_memory_equal(buf, sample, sizeof(sample));
+}
+
 static void globalstate_refuses(void **state)
 {
 	static const uint32_t sizes[] = {
@@ -684,6 +703,7 @@ int main(void)
 		cmocka_unit_test(footers),
 		cmocka_unit_test(vmdesc_header),
 		cmocka_unit_test(globalstate),
+		cmocka_unit_test(globalstate_sample),
 		cmocka_unit_test(globalstate_refuses),
 		cmocka_unit_test(find_full),
 	};
