@@ -1,0 +1,190 @@
+/* mrsave - save a QEMU virtual machine into a mapped-ram image. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libmr/mr.h"
+#include "tools/cli.h"
+
+static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
+static int jobs, check, leave_paused, live, any_room;
+static char *direct = NULL, *engine = NULL;
+
+/* clang-format off */
+static struct poptOption options[] = {
+	{ "check", 'n', POPT_ARG_NONE, &check, 0,
+	  "look only: would it work, and what would it take?", NULL },
+	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
+	  "direct I/O: auto, on or off", "WHEN" },
+	{ "engine", '\0', POPT_ARG_STRING, &engine, 0,
+	  "who copies memory: auto, direct or qemu", "NAME" },
+	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
+	  "worker threads (default: CPUs, at most 8)", "N" },
+	{ "leave-paused", '\0', POPT_ARG_NONE, &leave_paused, 0,
+	  "do not resume the VM afterwards", NULL },
+	{ "live", '\0', POPT_ARG_NONE, &live, 0,
+	  "engine qemu: let the guest run meanwhile", NULL },
+	{ "no-room-check", '\0', POPT_ARG_NONE, &any_room, 0,
+	  "start even if the file system may be too full", NULL },
+	{ "pid", '\0', POPT_ARG_INT, &save.pid, 0,
+	  "QEMU's process (default: ask the socket)", "PID" },
+	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
+	  NULL },
+	POPT_TABLEEND
+};
+/* clang-format on */
+
+static double mib(uint64_t bytes)
+{
+	return (double)bytes / (1024.0 * 1024.0);
+}
+
+static void print_text(const struct mr_save_report *r)
+{
+	char a[CLI_HUMAN], b[CLI_HUMAN], c[CLI_HUMAN], d[CLI_HUMAN];
+	double rate = r->paused > 0 ? mib(r->scanned) / r->paused : 0;
+
+	printf("machine    %s, found %s, left %s\n", r->machine, r->run_state,
+	       mr_vm_fate_name(r->vm));
+	printf("engine     %s, %u jobs, %s I/O\n", mr_engine_name(r->engine),
+	       r->jobs, r->direct ? "direct" : "buffered");
+	printf("memory     %s in %zu blocks: %s untouched, %s zero, %s data\n",
+	       cli_human(a, r->ram), r->blocks, cli_human(b, r->untouched),
+	       cli_human(c, r->zero), cli_human(d, r->data));
+	printf("scanned    %s, written %s, device state %s\n",
+	       cli_human(a, r->scanned), cli_human(b, r->written),
+	       cli_human(c, r->device));
+	if (r->run_state[0] && !strcmp(r->run_state, "running") &&
+	    r->engine == MR_ENGINE_DIRECT)
+		printf("time       %.3f s, the guest stood still for %.3f s "
+		       "(%.0f MiB/s scanned)\n",
+		       r->seconds, r->paused, rate);
+	else
+		printf("time       %.3f s, the guest stood still for %.3f s\n",
+		       r->seconds, r->paused);
+}
+
+static void print_check(const struct mr_save_report *r)
+{
+	char a[CLI_HUMAN], b[CLI_HUMAN], c[CLI_HUMAN];
+
+	printf("machine    %s, %s\n", r->machine, r->run_state);
+	printf("engine     %s%s%s\n", mr_engine_name(r->engine),
+	       r->why[0] ? ": " : "", r->why);
+	printf("memory     %s in %zu blocks\n", cli_human(a, r->ram),
+	       r->blocks);
+	printf("room       at most %s needed, %s free\n",
+	       cli_human(b, r->estimate), cli_human(c, r->room));
+}
+
+static int print_json(const char *image, const struct mr_save_report *r)
+{
+	json_t *root = cli_json_new(1);
+
+	if (!root)
+		return cli_json_print(NULL);
+#define PUT(key, value) (void)json_object_set_new(root, key, value)
+#define PUT_BYTES(field) PUT(#field, json_integer((json_int_t)r->field))
+	PUT("image", cli_json_text(image));
+	PUT("machine", cli_json_text(r->machine));
+	PUT("run_state", cli_json_text(r->run_state));
+	PUT("vm", json_string(mr_vm_fate_name(r->vm)));
+	PUT("engine", json_string(mr_engine_name(r->engine)));
+	PUT("why", r->why[0] ? cli_json_text(r->why) : json_null());
+	PUT("blocks", json_integer((json_int_t)r->blocks));
+	PUT_BYTES(ram);
+	PUT_BYTES(room);
+	PUT_BYTES(estimate);
+	if (!check) {
+		PUT_BYTES(untouched);
+		PUT_BYTES(scanned);
+		PUT_BYTES(zero);
+		PUT_BYTES(data);
+		PUT_BYTES(written);
+		PUT_BYTES(device);
+		PUT_BYTES(size);
+		PUT("jobs", json_integer(r->jobs));
+		PUT("direct_io", json_boolean(r->direct));
+		PUT("paused_seconds", json_real(r->paused));
+	}
+	PUT("seconds", json_real(r->seconds));
+	return cli_json_print(root);
+}
+
+/* One of three words, or -1. */
+static int choice(const char *text, const char *const words[3])
+{
+	for (int i = 0; i < 3; i++)
+		if (!text || !strcmp(text, words[i]))
+			return i;
+	return -1;
+}
+
+static int check_options(void)
+{
+	static const char *const directs[] = { "auto", "on", "off" };
+	static const char *const engines[] = { "auto", "direct", "qemu" };
+	int d = choice(direct, directs), e = choice(engine, engines);
+
+	if (d < 0)
+		return cli_usage("--direct is auto, on or off, not %s", direct);
+	if (e < 0)
+		return cli_usage("--engine is auto, direct or qemu, not %s",
+				 engine);
+	if (jobs < 0 || jobs > (int)MR_JOBS_MAX)
+		return cli_usage("--jobs is 1 to %u", MR_JOBS_MAX);
+	if (live && e != MR_ENGINE_QEMU)
+		return cli_usage("--live needs --engine=qemu");
+	if (live && leave_paused)
+		return cli_usage("--live and --leave-paused contradict");
+	save.direct = (enum mr_direct)d;
+	save.engine = (enum mr_engine)e;
+	save.jobs = (unsigned)jobs;
+	save.check_only = check;
+	save.leave_paused = leave_paused;
+	save.live = live;
+	save.any_room = any_room;
+	save.watch = *cli_watch();
+	return CLI_OK;
+}
+
+static int run(const char *vm, const char *image)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_save_report report;
+	int rc = mr_save(vm, image, &save, &report, &err);
+
+	cli_progress_end();
+	if (report.vm == MR_VM_LOST) {
+		(void)cli_fail(vm, &err);
+		return CLI_STUCK;
+	}
+	if (rc)
+		return cli_fail(image, &err);
+	if (report.vm == MR_VM_POSTMIGRATE)
+		cli_say("the VM is stopped as before, but in run state "
+			"postmigrate: its disks are inactive until `cont`");
+	if (cli.json)
+		return print_json(image, &report);
+	if (!cli.quiet && check)
+		print_check(&report);
+	else if (!cli.quiet)
+		print_text(&report);
+	return CLI_OK;
+}
+
+int main(int argc, char **argv)
+{
+	poptContext ctx = cli_parse(argc, argv, options, "VM IMAGE");
+	const char *vm = poptGetArg(ctx), *image = poptGetArg(ctx);
+	int status;
+
+	if (!vm || !image || poptPeekArg(ctx))
+		status = cli_usage("VM (a QMP socket) and IMAGE are needed");
+	else
+		status = check_options();
+	if (status == CLI_OK)
+		status = run(vm, image);
+	poptFreeContext(ctx);
+	return cli_finish(status);
+}
