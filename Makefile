@@ -48,8 +48,11 @@ $O/libmr.a: $(LIBSRC:%.c=$O/%.o)
 CLI := $(patsubst %.c,$O/%.o,$(wildcard tools/cli*.c))
 $(TOOLS:%=$O/%): $O/%: $O/tools/%.o $(CLI) $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+# The calls that a unit test stands in for (tests/libmr/fail.h).
+WRAP_io_test = pread64
 $(UNITS): $O/%: $O/%.o $O/libmr.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	$(CC) $(ALL_LDFLAGS) $(WRAP_$(@F):%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS) \
+		-lcmocka
 $(HELPERS): $O/%: $O/%.o $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <linux/magic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "libmr/error.h"
@@ -95,10 +95,11 @@ static ssize_t file_read(struct mr_io *io, void *buf, size_t len,
 {
 	struct mr_file *f = (struct mr_file *)io;
 
-	if (offset > INT64_MAX - len) {
-		errno = EOVERFLOW;
-		return -1;
-	}
+	/* No file reaches this far: its end, as for a buffer, no error. */
+	if (offset >= INT64_MAX)
+		return 0;
+	if (len > INT64_MAX - offset)
+		len = (size_t)(INT64_MAX - offset);
 	return pread(f->fd, buf, len, (off_t)offset);
 }
 
@@ -107,7 +108,7 @@ static ssize_t file_write(struct mr_io *io, const void *buf, size_t len,
 {
 	struct mr_file *f = (struct mr_file *)io;
 
-	if (offset > INT64_MAX - len) {
+	if (len > INT64_MAX || offset > INT64_MAX - len) {
 		errno = EFBIG;
 		return -1;
 	}
@@ -143,13 +144,39 @@ static int statx_align(int fd)
 #endif
 }
 
-/* Reopens fd's file with O_DIRECT, whatever its name is by now. */
+/* Whether the file is memory: tmpfs takes O_DIRECT and pays it no heed. */
+static bool in_memory(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) &&
+	       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
+/* Some file systems take O_DIRECT and then refuse every transfer. An empty
+ * file cannot tell; one that cannot be read (EBADF) may still be written. */
+static bool refuses_direct(int fd)
+{
+	_Alignas(MAX_ALIGN) unsigned char unused[MAX_ALIGN];
+
+	return pread(fd, unused, sizeof(unused), 0) < 0 && errno == EINVAL;
+}
+
+/* Reopens fd's file with O_DIRECT, whatever its name is by now; or -1. */
 static int open_direct(int fd, int access)
 {
 	char self[32];
+	int direct;
 
+	if (in_memory(fd))
+		return -1;
 	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	return open(self, access | O_DIRECT | O_CLOEXEC);
+	direct = open(self, access | O_DIRECT | O_CLOEXEC);
+	if (direct >= 0 && refuses_direct(direct)) {
+		(void)close(direct);
+		direct = -1;
+	}
+	return direct;
 }
 
 int mr_file_adopt(struct mr_file *f, int fd, int access, enum mr_direct direct,
@@ -158,6 +185,7 @@ int mr_file_adopt(struct mr_file *f, int fd, int access, enum mr_direct direct,
 	struct stat st;
 	int align;
 
+	*f = (struct mr_file)MR_FILE_CLOSED;
 	if (fstat(fd, &st))
 		return mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
 	*f = (struct mr_file){
