@@ -40,6 +40,11 @@ ssize_t mr_reader_fill(struct mr_reader *r, size_t n, const uint8_t **p,
 	ssize_t got;
 
 	assert(n <= r->size);
+	if (mr_reader_tell(r) + left >= r->io->size) {
+		/* No more will come: searches peek often at the end. */
+		*p = r->window + r->at;
+		return (ssize_t)left;
+	}
 	if (left && r->at)
 		memmove(r->window, r->window + r->at, left);
 	r->base += r->at;

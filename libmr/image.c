@@ -1,0 +1,233 @@
+/* image.c - opening a file, whatever it is. */
+#include "libmr/image.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "formats/libvirt.h"
+#include "formats/mapped_ram.h"
+#include "formats/stream.h"
+#include "libmr/error.h"
+#include "libmr/vmdesc.h"
+
+/* The decoders' window: a plain stream is read in pieces of this size. */
+#define WINDOW ((size_t)1 << 20)
+
+/* libvirt's header, if there is one. 1: a stream follows, at *offset; 0: that
+ * was all that can be read; -1. */
+static int read_libvirt(struct parse *p, const uint8_t *buf, size_t n,
+			uint64_t *offset)
+{
+	struct mr_libvirt *v = &p->info->libvirt;
+	struct libvirt_header h;
+	struct fault f;
+
+	p->info->has_libvirt = true;
+	p->info->kind = MR_IMAGE_STREAM;
+	if (libvirt_header_decode(buf, n, &h, &f) < 0)
+		return mr_fail_fault(p->err, &f, 0);
+	*v = (struct mr_libvirt){
+		.complete = h.complete,
+		.big_endian = h.big_endian,
+		.was_running = h.was_running,
+		.version = h.version,
+		.data_length = h.data_len,
+		.cookie_offset = h.cookie_offset,
+		.format = libvirt_format_name(h.format),
+	};
+	*offset = libvirt_stream_offset(&h);
+	if (h.format == LIBVIRT_RAW || h.format == LIBVIRT_SPARSE)
+		return 1;
+	p->info->kind = MR_IMAGE_COMPRESSED;
+	return 0;
+}
+
+/* Rules that no one block can break alone; the first broken one is told. */
+static int tell_flaw(void *arg, const struct mapped_ram_report *r)
+{
+	struct parse *p = arg;
+
+	(void)mr_fail(p->err, MR_FORMAT, r->at,
+		      "RAM block %s: %s (%" PRIu64 ", not %" PRIu64 ")",
+		      r->block < p->info->n_blocks
+			      ? p->img->blocks[r->block].name
+			      : "list",
+		      r->what, r->value, r->want);
+	return 1;
+}
+
+static int check_blocks(struct parse *p)
+{
+	size_t n = p->info->n_blocks;
+	struct mapped_ram_block *b = calloc(n, sizeof(*b));
+	struct mapped_ram_list list = { .blocks = b,
+					.n = n,
+					.total = p->info->ram,
+					.page_size = p->info->page_size,
+					.file_size = p->img->io->size,
+					.ignore_shared =
+						p->info->ignore_shared };
+	size_t flaws;
+
+	if (!b)
+		return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	for (size_t i = 0; i < n; i++) {
+		const struct mr_block *m = &p->img->blocks[i];
+
+		b[i] = (struct mapped_ram_block){
+			.name = m->name,
+			.used_length = m->length,
+			.entry = m->entry,
+			.header = m->header,
+			.h = { .version = MAPPED_RAM_VERSION,
+			       .page_size = p->info->page_size,
+			       .bitmap_offset = m->bitmap_offset,
+			       .pages_offset = m->pages_offset },
+		};
+	}
+	flaws = mapped_ram_check(&list, tell_flaw, p);
+	free(b);
+	return flaws ? -1 : 0;
+}
+
+static int parse_file(struct parse *p)
+{
+	const uint8_t *buf;
+	uint64_t offset = 0;
+	int more = 1;
+	ssize_t n = mr_reader_peek(&p->r, LIBVIRT_HEADER_SIZE, &buf, p->err);
+
+	if (n < 0)
+		return -1;
+	if (n >= 16 && libvirt_is_save(buf, (size_t)n))
+		more = read_libvirt(p, buf, (size_t)n, &offset);
+	else if (n < 4 || memcmp(buf, "QEVM", 4) != 0)
+		return 0; /* MR_IMAGE_FOREIGN */
+	if (more < 0)
+		return -1;
+	p->info->stream_offset = offset;
+	mr_reader_seek(&p->r, offset);
+	if (more && parse_stream(p))
+		return -1;
+	if (p->info->kind == MR_IMAGE_MAPPED && p->info->n_blocks)
+		return check_blocks(p);
+	return 0;
+}
+
+/* What stops a parser is the file's fault, and is kept with what was read;
+ * anything else is the caller's trouble. */
+static bool is_damage(const struct mr_error *err)
+{
+	return err->code == MR_FORMAT || err->code == MR_SHORT ||
+	       err->code == MR_UNSUPPORTED;
+}
+
+static int parse_image(struct mr_image *img, const struct mr_watch *watch,
+		       struct mr_error *err)
+{
+	struct mr_error why = MR_ERROR_INIT;
+	struct parse p = {
+		.img = img, .info = &img->info, .watch = watch, .err = &why
+	};
+	int rc = 0;
+
+	img->info.file_size = img->io->size;
+	img->info.page_size = 4096;
+	img->info.damage = why;
+	if (mr_reader_init(&p.r, img->io, WINDOW, 0, err))
+		return -1;
+	if (parse_file(&p)) {
+		if (is_damage(&why)) {
+			img->info.damage = why;
+		} else {
+			*err = why;
+			rc = -1;
+		}
+	}
+	img->info.stream_end = mr_reader_tell(&p.r);
+	mr_reader_release(&p.r);
+	vmdesc_release(&p.desc);
+	free(p.by_name);
+	return rc;
+}
+
+static struct mr_image *image_new(struct mr_error *err)
+{
+	struct mr_image *img = calloc(1, sizeof(*img));
+
+	if (!img) {
+		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return NULL;
+	}
+	img->file = (struct mr_file)MR_FILE_CLOSED;
+	return img;
+}
+
+struct mr_image *mr_image_open_io(struct mr_io *io,
+				  const struct mr_watch *watch,
+				  struct mr_error *err)
+{
+	struct mr_image *img = image_new(err);
+
+	if (!img)
+		return NULL;
+	img->io = io;
+	img->info.file_allocated = io->size;
+	if (!parse_image(img, watch, err))
+		return img;
+	mr_image_free(img);
+	return NULL;
+}
+
+struct mr_image *mr_image_open(const char *path, enum mr_direct direct,
+			       const struct mr_watch *watch,
+			       struct mr_error *err)
+{
+	struct mr_image *img = image_new(err);
+	struct stat st;
+
+	if (!img)
+		return NULL;
+	if (mr_file_open(&img->file, path, direct, err))
+		goto fail;
+	img->io = &img->file.io;
+	if (fstat(img->file.fd, &st)) {
+		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
+		goto fail;
+	}
+	img->info.file_allocated = (uint64_t)st.st_blocks * 512;
+	if (!parse_image(img, watch, err))
+		return img;
+fail:
+	mr_image_free(img);
+	return NULL;
+}
+
+void mr_image_free(struct mr_image *img)
+{
+	if (!img)
+		return;
+	(void)mr_file_close(&img->file);
+	for (size_t i = 0; i < img->n_names; i++)
+		free(img->names[i]);
+	free(img->names);
+	free(img->sections);
+	free(img->blocks);
+	free(img);
+}
+
+const struct mr_image_info *mr_image_info(const struct mr_image *img)
+{
+	return &img->info;
+}
+
+const struct mr_block *mr_image_find(const struct mr_image *img,
+				     const char *name)
+{
+	for (size_t i = 0; i < img->info.n_blocks; i++)
+		if (!strcmp(img->blocks[i].name, name))
+			return &img->blocks[i];
+	return NULL;
+}

@@ -1,0 +1,108 @@
+/*
+ * image.h - an open file and what was found in it; the parts of the parser.
+ *
+ *   image.c          open, what kind of file
+ *   image_stream.c   the elements of QEMU's stream, in order
+ *   image_ram.c      what the sections of "ram" hold
+ *   image_device.c   where sections without a length end
+ *   image_use.c      bitmaps, and holes
+ *   vmdesc.c         sizes out of the vmdescription
+ */
+#ifndef LIBMR_IMAGE_H
+#define LIBMR_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "formats/name.h"
+#include "formats/stream.h"
+#include "libmr/io.h"
+#include "libmr/mr.h"
+#include "libmr/reader.h"
+
+struct mr_image {
+	struct mr_file file;
+	struct mr_io *io; /* &file.io, or a test's */
+	struct mr_image_info info; /* its arrays are the two below */
+	struct mr_section *sections;
+	struct mr_block *blocks;
+	size_t sections_room, blocks_room;
+	char **names; /* every string that sections and blocks point to */
+	size_t n_names, names_room;
+};
+
+/* As mr_image_open, over a back end of the caller's, which must outlive the
+ * image. */
+struct mr_image *mr_image_open_io(struct mr_io *io,
+				  const struct mr_watch *watch,
+				  struct mr_error *err);
+
+/*
+ * The next bytes of the file at or after *from, and before to, that are not
+ * in a hole: moves *from to them and returns how many; 0: no more. Where the
+ * file system, or the back end, does not say, all is data.
+ */
+uint64_t image_next_data(const struct mr_image *img, uint64_t *from,
+			 uint64_t to);
+
+/* More elements than this are no stream that QEMU made. */
+#define SECTIONS_LIMIT 65536u
+
+/* A section that START opened and PART and END go on with. */
+struct open_section {
+	uint32_t id;
+	const char *name; /* the image's */
+	bool is_ram;
+};
+
+/* Sizes of device sections, in stream order (vmdesc.h). */
+struct vmdesc {
+	struct vmdesc_device {
+		char name[NAME_SIZE];
+		uint32_t instance;
+		uint64_t size; /* payload bytes */
+	} * devices;
+	size_t n, room;
+	uint32_t page_size; /* 0: not said */
+};
+
+struct parse {
+	struct mr_image *img;
+	struct mr_image_info *info; /* img's */
+	struct mr_reader r;
+	const struct mr_watch *watch;
+	struct mr_error *err;
+
+	struct open_section open[64];
+	size_t n_open;
+	size_t *by_name; /* block indexes in the order of their names */
+	size_t last_block; /* CONTINUE's; n_blocks: none yet */
+	uint64_t host_page_sizes; /* of POSTCOPY_ADVISE, or 0 */
+	uint32_t ticks;
+
+	bool looked_for_vmdesc;
+	struct vmdesc desc;
+	size_t desc_next; /* the device that the next FULL should be */
+};
+
+/* Each returns 0, or -1 with p->err filled. */
+
+/* Goes on telling the watch, now and then; MR_CANCELLED if it says so. */
+int parse_tick(struct parse *p);
+/* Keeps a name for as long as the image lives; NULL with p->err filled. */
+const char *parse_name(struct parse *p, const char *name);
+
+/* The whole stream, from its header on. */
+int parse_stream(struct parse *p);
+/* A payload of "ram", up to and including EOS. */
+int parse_ram(struct parse *p, bool start);
+/* What the target's page size turned out to be. */
+void parse_page_size(struct parse *p, uint32_t page_size);
+/* Finds the end of a payload that begins here; the reader stays here. */
+int parse_device_end(struct parse *p, const struct stream_element *e,
+		     uint64_t *length, bool *described);
+/* The same by footers alone. */
+int parse_find_footer(struct parse *p, uint32_t id, uint64_t *length);
+
+#endif

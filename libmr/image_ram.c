@@ -1,0 +1,316 @@
+/* image_ram.c - the sections of "ram": the block list, and page words. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/bytes.h"
+#include "formats/mapped_ram.h"
+#include "formats/ram.h"
+#include "libmr/error.h"
+#include "libmr/image.h"
+
+/*
+ * With postcopy-ram an entry has its block's page size if that is not the
+ * usual one, and nothing says so (ram.md). But then the eight bytes are one
+ * of the bits that POSTCOPY_ADVISE has, and as such begin with a zero byte;
+ * what stands there otherwise, a name's length or a word with flags, is
+ * neither.
+ */
+static bool has_host_page_size(const struct parse *p, const uint8_t *buf,
+			       size_t n)
+{
+	size_t at = (n ? 1U + buf[0] : 0) + 8;
+	uint64_t v;
+
+	if (!p->host_page_sizes || n < at + 8)
+		return false;
+	v = get_be64(buf + at);
+	return v >= MAPPED_RAM_PAGE_MIN && (v & (v - 1)) == 0 &&
+	       (v & p->host_page_sizes);
+}
+
+static int add_block(struct parse *p, const struct mr_block *b)
+{
+	struct mr_image *img = p->img;
+
+	if (p->info->n_blocks == img->blocks_room) {
+		size_t room = img->blocks_room ? 2 * img->blocks_room : 16;
+		void *more = realloc(img->blocks, room * sizeof(*b));
+
+		if (!more)
+			return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET,
+				       "out of memory");
+		img->blocks = more;
+		img->blocks_room = room;
+		p->info->blocks = more;
+	}
+	img->blocks[p->info->n_blocks++] = *b;
+	return 0;
+}
+
+/* What the 28 bytes say, and where the next entry is. */
+static int mapped_block(struct parse *p, struct mr_block *b,
+			const struct ram_block *e, uint64_t *end)
+{
+	struct mapped_ram_block m = { .name = b->name,
+				      .used_length = b->length,
+				      .entry = b->entry,
+				      .header = b->header,
+				      .h = e->mapped };
+	struct fault f;
+
+	if (!mapped_ram_page_size_ok(e->mapped.page_size))
+		return mr_fail(p->err, MR_FORMAT, b->header + 4,
+			       "page size %" PRIu64
+			       " is none that a target has",
+			       e->mapped.page_size);
+	if (!p->info->page_size_known && !p->info->n_blocks) {
+		p->info->page_size = (uint32_t)e->mapped.page_size;
+		p->info->page_size_known = true;
+	}
+	if (e->mapped.page_size != p->info->page_size)
+		return mr_fail(p->err, MR_FORMAT, b->header + 4,
+			       "page size %" PRIu64 " in an image of %" PRIu32,
+			       e->mapped.page_size, p->info->page_size);
+	if (mapped_ram_block_end(&m, p->info->ignore_shared, end, &f))
+		return mr_fail_fault(p->err, &f, b->header);
+	b->in_file = !mapped_ram_ignored(&e->mapped);
+	b->bitmap_offset = e->mapped.bitmap_offset;
+	b->pages_offset = e->mapped.pages_offset;
+	return 0;
+}
+
+/* One entry of the block list; in mapped-ram with all that it holds. */
+static int block_entry(struct parse *p, uint64_t *left)
+{
+	struct ram_list_form form = { .addr = p->info->ignore_shared,
+				      .mapped_ram = p->info->mapped_ram };
+	struct mr_block b = { .entry = mr_reader_tell(&p->r) };
+	uint64_t end = 0;
+	struct ram_block e;
+	const uint8_t *buf;
+	struct fault f;
+	ssize_t n;
+
+	n = mr_reader_peek(&p->r, RAM_BLOCK_MAX, &buf, p->err);
+	if (n < 0)
+		return -1;
+	form.host_page_size = has_host_page_size(p, buf, (size_t)n);
+	/* Without a header of its own the page size may only be assumed. */
+	if (p->info->page_size_known && !p->info->mapped_ram)
+		form.page_size = p->info->page_size;
+	n = ram_block_decode(buf, (size_t)n, &form, &e, &f);
+	if (n < 0 || ram_list_take(left, e.used_length, &f))
+		return mr_fail_fault(p->err, &f, b.entry);
+	b.name = parse_name(p, e.name);
+	if (!b.name)
+		return -1;
+	b.length = e.used_length;
+	b.host_page_size = e.host_page_size;
+	b.addr = e.addr;
+	b.header = b.entry + ram_block_header_at(&form, &e);
+	if (p->info->mapped_ram && mapped_block(p, &b, &e, &end))
+		return -1;
+	b.pages = mapped_ram_num_pages(b.length, p->info->page_size);
+	if (b.in_file)
+		b.bitmap_size = mapped_ram_bitmap_size(b.pages);
+	if (add_block(p, &b))
+		return -1;
+	if (p->info->mapped_ram)
+		mr_reader_seek(&p->r, end);
+	else
+		mr_reader_skip(&p->r, (uint64_t)n);
+	return parse_tick(p);
+}
+
+static int by_name(const void *a, const void *b, void *arg)
+{
+	const struct mr_block *blocks = arg;
+
+	return strcmp(blocks[*(const size_t *)a].name,
+		      blocks[*(const size_t *)b].name);
+}
+
+/* Names are looked up for each page that changes the block: in order, so
+ * that thousands of blocks in a hostile file cost little. */
+static int sort_names(struct parse *p)
+{
+	size_t n = p->info->n_blocks;
+	const struct mr_block *blocks = p->img->blocks;
+
+	p->by_name = calloc(n, sizeof(*p->by_name));
+	if (!p->by_name)
+		return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	for (size_t i = 0; i < n; i++)
+		p->by_name[i] = i;
+	qsort_r(p->by_name, n, sizeof(*p->by_name), by_name, p->img->blocks);
+	for (size_t i = 1; i < n; i++) {
+		const struct mr_block *b = &blocks[p->by_name[i]];
+
+		if (!strcmp(b->name, blocks[p->by_name[i - 1]].name))
+			return mr_fail(p->err, MR_FORMAT, b->entry,
+				       "RAM block \"%s\" is listed twice",
+				       b->name);
+	}
+	return 0;
+}
+
+static int block_list(struct parse *p, uint64_t total)
+{
+	uint64_t at = mr_reader_tell(&p->r);
+
+	p->info->ram = total;
+	if (!total)
+		return mr_fail(p->err, MR_FORMAT, at, "no memory at all");
+	while (total) {
+		if (p->info->n_blocks == RAM_BLOCKS_LIMIT)
+			return mr_fail(p->err, MR_UNSUPPORTED, at,
+				       "more than %d RAM blocks",
+				       RAM_BLOCKS_LIMIT);
+		if (block_entry(p, &total))
+			return -1;
+	}
+	p->last_block = p->info->n_blocks;
+	return sort_names(p);
+}
+
+static int find_block(struct parse *p, const char *name, uint64_t at)
+{
+	size_t low = 0, high = p->info->n_blocks;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		int cmp = strcmp(name, p->img->blocks[p->by_name[mid]].name);
+
+		if (cmp == 0) {
+			p->last_block = p->by_name[mid];
+			return 0;
+		}
+		if (cmp < 0)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return mr_fail(p->err, MR_FORMAT, at,
+		       "a page of RAM block \"%s\", which is not listed", name);
+}
+
+void parse_page_size(struct parse *p, uint32_t page_size)
+{
+	p->info->page_size = page_size;
+	p->info->page_size_known = true;
+	for (size_t i = 0; i < p->info->n_blocks; i++)
+		p->img->blocks[i].pages = mapped_ram_num_pages(
+			p->img->blocks[i].length, page_size);
+}
+
+/*
+ * Most targets have 4 KiB pages, and a stream of one that has others need not
+ * say so (format: "absent means the least that the target knows"). The first
+ * page tells: behind it there must be another item.
+ */
+static int guess_page_size(struct parse *p, size_t header)
+{
+	static const uint32_t sizes[] = { 4096, 1024, 2048, 8192, 16384 };
+	struct mr_image_info *info = p->info;
+
+	info->page_size_known = true; /* 4 KiB if none fits */
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		size_t at = header + sizes[i];
+		const uint8_t *buf;
+		struct ram_item item;
+		struct fault f;
+		ssize_t n =
+			mr_reader_peek(&p->r, at + RAM_ITEM_MAX, &buf, p->err);
+
+		if (n < 0)
+			return -1;
+		if ((size_t)n <= at || ram_item_decode(buf + at, (size_t)n - at,
+						       sizes[i], &item, &f) < 0)
+			continue;
+		parse_page_size(p, sizes[i]);
+		return 0;
+	}
+	return 0;
+}
+
+/* A word about a page, header bytes long, and the data behind it. */
+static int page_word(struct parse *p, const struct ram_item *item,
+		     size_t header)
+{
+	uint64_t at = mr_reader_tell(&p->r);
+	struct mr_block *b;
+
+	if (p->info->mapped_ram)
+		return mr_fail(p->err, MR_FORMAT, at,
+			       "a page in the stream of a mapped-ram image");
+	if (!p->info->n_blocks)
+		return mr_fail(p->err, MR_FORMAT, at,
+			       "a page before the list of RAM blocks");
+	if (!item->cont && find_block(p, item->block, at))
+		return -1;
+	if (p->last_block == p->info->n_blocks)
+		return mr_fail(p->err, MR_FORMAT, at,
+			       "a page that continues no RAM block");
+	b = &p->img->blocks[p->last_block];
+	if (item->offset >= b->length)
+		return mr_fail(p->err, MR_FORMAT, at,
+			       "a page at %" PRIu64 " of RAM block \"%s\", "
+			       "which has %" PRIu64 " bytes",
+			       item->offset, b->name, b->length);
+	if (item->kind == RAM_PAGE)
+		b->normal_words++;
+	else if (item->kind == RAM_ZERO)
+		b->zero_words++;
+	else
+		b->xbzrle_words++;
+	mr_reader_skip(&p->r, header + item->data_len);
+	return 0;
+}
+
+/* One item; *end if it was the payload's last. */
+static int ram_item(struct parse *p, bool start, bool *end)
+{
+	uint64_t at = mr_reader_tell(&p->r);
+	struct ram_item item;
+	const uint8_t *buf;
+	struct fault f;
+	ssize_t n = mr_reader_peek(&p->r, RAM_ITEM_MAX, &buf, p->err);
+
+	if (n < 0)
+		return -1;
+	n = ram_item_decode(buf, (size_t)n, p->info->page_size, &item, &f);
+	if (n < 0)
+		return mr_fail_fault(p->err, &f, at);
+	if (item.kind == RAM_PAGE && !p->info->page_size_known) {
+		if (guess_page_size(p, (size_t)n))
+			return -1;
+		return 0; /* once more, with the right size */
+	}
+	if (item.kind == RAM_PAGE || item.kind == RAM_ZERO ||
+	    item.kind == RAM_XBZRLE)
+		return page_word(p, &item, (size_t)n);
+	mr_reader_skip(&p->r, (uint64_t)n);
+	if (item.kind == RAM_EOS) {
+		*end = true;
+		return 0;
+	}
+	if (item.kind == RAM_FLUSH && !p->info->mapped_ram) {
+		p->info->flushes++;
+		return 0;
+	}
+	if (item.kind == RAM_MEM_SIZE && start && !p->info->n_blocks)
+		return block_list(p, item.offset);
+	return mr_fail(p->err, MR_FORMAT, at, "%s where there cannot be one",
+		       ram_kind_name(item.kind));
+}
+
+int parse_ram(struct parse *p, bool start)
+{
+	bool end = false;
+
+	while (!end)
+		if (ram_item(p, start, &end) || parse_tick(p))
+			return -1;
+	return 0;
+}

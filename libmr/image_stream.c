@@ -1,0 +1,368 @@
+/* image_stream.c - QEMU's stream, element by element. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/bytes.h"
+#include "formats/ram.h"
+#include "libmr/error.h"
+#include "libmr/image.h"
+
+int parse_tick(struct parse *p)
+{
+	const struct mr_watch *w = p->watch;
+
+	if (!w || ++p->ticks & 0xfff)
+		return 0;
+	if (w->cancel && atomic_load(w->cancel))
+		return mr_fail(p->err, MR_CANCELLED, MR_NO_OFFSET,
+			       "interrupted");
+	if (w->progress)
+		w->progress(w->arg, mr_reader_tell(&p->r), p->img->io->size);
+	return 0;
+}
+
+const char *parse_name(struct parse *p, const char *name)
+{
+	struct mr_image *img = p->img;
+	char *copy;
+
+	if (img->n_names == img->names_room) {
+		size_t room = img->names_room ? 2 * img->names_room : 64;
+		void *more = realloc(img->names, room * sizeof(*img->names));
+
+		if (!more)
+			goto nomem;
+		img->names = more;
+		img->names_room = room;
+	}
+	copy = strdup(name);
+	if (!copy)
+		goto nomem;
+	img->names[img->n_names++] = copy;
+	return copy;
+nomem:
+	(void)mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	return NULL;
+}
+
+/* PARTs come by the thousand: what goes on from the last entry joins it. */
+static bool join(struct mr_section *last, const struct mr_section *s)
+{
+	if (s->type != MR_SECTION_PART && s->type != MR_SECTION_COMMAND)
+		return false;
+	if (last->type != s->type || last->id != s->id ||
+	    last->header != s->header || last->count == UINT32_MAX ||
+	    last->offset + last->length != s->offset)
+		return false;
+	last->count++;
+	last->payload += s->payload;
+	last->length += s->length;
+	return true;
+}
+
+static int add_section(struct parse *p, const struct mr_section *s)
+{
+	struct mr_image_info *info = p->info;
+	struct mr_image *img = p->img;
+
+	if (info->n_sections && join(&img->sections[info->n_sections - 1], s))
+		return 0;
+	if (info->n_sections == img->sections_room) {
+		size_t room = img->sections_room ? 2 * img->sections_room : 64;
+		void *more = NULL;
+
+		if (info->n_sections >= SECTIONS_LIMIT)
+			return mr_fail(p->err, MR_UNSUPPORTED, s->offset,
+				       "more than %u sections", SECTIONS_LIMIT);
+		more = realloc(img->sections, room * sizeof(*s));
+		if (!more)
+			return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET,
+				       "out of memory");
+		img->sections = more;
+		img->sections_room = room;
+		info->sections = more;
+	}
+	img->sections[info->n_sections++] = *s;
+	return 0;
+}
+
+/* The payload is passed; its footer comes next. Files the section. */
+static int close_section(struct parse *p, struct mr_section *s)
+{
+	uint64_t at = mr_reader_tell(&p->r);
+	const uint8_t *buf;
+	struct fault f;
+
+	if (mr_reader_need(&p->r, STREAM_FOOTER_SIZE, &buf, p->err))
+		return -1;
+	if (stream_footer_decode(buf, STREAM_FOOTER_SIZE, s->id, &f) < 0)
+		return mr_fail_fault(p->err, &f, at);
+	mr_reader_skip(&p->r, STREAM_FOOTER_SIZE);
+	s->payload = at - s->offset - s->header;
+	s->length = mr_reader_tell(&p->r) - s->offset;
+	return add_section(p, s);
+}
+
+/* The run state that the VM will come up in. */
+static int read_globalstate(struct parse *p, uint64_t length)
+{
+	struct stream_globalstate g;
+	const uint8_t *buf;
+	struct fault f;
+
+	if (length != STREAM_GLOBALSTATE_SIZE)
+		return 0;
+	if (mr_reader_need(&p->r, STREAM_GLOBALSTATE_SIZE, &buf, p->err))
+		return -1;
+	/* A state that is no state is mrverify's; here it is not known. */
+	if (stream_globalstate_decode(buf, STREAM_GLOBALSTATE_SIZE, &g, &f) >=
+	    0)
+		memcpy(p->info->run_state, g.runstate, sizeof(g.runstate));
+	return 0;
+}
+
+static int device(struct parse *p, const struct stream_element *e,
+		  struct mr_section *s)
+{
+	uint64_t length;
+
+	if (parse_device_end(p, e, &length, &s->described))
+		return -1;
+	if (!strcmp(e->idstr, STREAM_GLOBALSTATE) &&
+	    read_globalstate(p, length))
+		return -1;
+	mr_reader_skip(&p->r, length);
+	return close_section(p, s);
+}
+
+/* START, PART and END of "ram", or of something that we can't read. */
+static int iterable(struct parse *p, struct mr_section *s, bool is_ram)
+{
+	uint64_t length;
+
+	if (is_ram) {
+		if (parse_ram(p, s->type == MR_SECTION_START))
+			return -1;
+		if (s->type == MR_SECTION_END)
+			p->info->ram_ended = true;
+	} else {
+		if (parse_find_footer(p, s->id, &length))
+			return -1;
+		mr_reader_skip(&p->r, length);
+	}
+	return close_section(p, s);
+}
+
+static int start(struct parse *p, const struct stream_element *e,
+		 struct mr_section *s)
+{
+	bool is_ram = !strcmp(e->idstr, RAM_IDSTR);
+
+	for (size_t i = 0; i < p->n_open; i++)
+		if (p->open[i].id == s->id || (is_ram && p->open[i].is_ram))
+			return mr_fail(p->err, MR_FORMAT, s->offset,
+				       "section %" PRIu32 " \"%s\" starts "
+				       "a second time",
+				       s->id, e->idstr);
+	if (is_ram && s->version != RAM_VERSION)
+		return mr_fail(p->err, MR_UNSUPPORTED, s->offset,
+			       "version %" PRIu32 " of section \"ram\"",
+			       s->version);
+	if (p->n_open == sizeof(p->open) / sizeof(p->open[0]))
+		return mr_fail(p->err, MR_UNSUPPORTED, s->offset,
+			       "more than %zu iterable sections", p->n_open);
+	p->open[p->n_open++] = (struct open_section){ .id = s->id,
+						      .name = s->name,
+						      .is_ram = is_ram };
+	return iterable(p, s, is_ram);
+}
+
+static int part_or_end(struct parse *p, struct mr_section *s)
+{
+	for (size_t i = 0; i < p->n_open; i++) {
+		if (p->open[i].id != s->id)
+			continue;
+		s->name = p->open[i].name;
+		return iterable(p, s, p->open[i].is_ram);
+	}
+	return mr_fail(p->err, MR_FORMAT, s->offset,
+		       "section %" PRIu32 " goes on but never started", s->id);
+}
+
+static int command(struct parse *p, const struct stream_element *e,
+		   struct mr_section *s)
+{
+	const uint8_t *buf;
+	uint64_t extra = 0;
+
+	s->id = e->command;
+	s->name = stream_command_name(e->command);
+	/* The longest data of a command that we read has 16 bytes. */
+	if (e->command == STREAM_CMD_PACKAGED) {
+		/* Bytes behind the command hold a stream of their own. */
+		if (mr_reader_need(&p->r, e->length, &buf, p->err))
+			return -1;
+		extra = get_be32(buf);
+	} else if (e->command == STREAM_CMD_POSTCOPY_ADVISE && e->length) {
+		struct stream_advise a;
+		struct fault f;
+
+		if (mr_reader_need(&p->r, e->length, &buf, p->err))
+			return -1;
+		if (stream_advise_decode(buf, e->length, &a, &f) < 0)
+			return mr_fail_fault(p->err, &f, mr_reader_tell(&p->r));
+		p->host_page_sizes = a.block_page_sizes;
+		if (!p->info->page_size_known && a.target_page_size <= 65536)
+			parse_page_size(p, (uint32_t)a.target_page_size);
+	}
+	s->payload = e->length + extra;
+	s->length = s->header + s->payload;
+	mr_reader_skip(&p->r, s->payload);
+	return add_section(p, s);
+}
+
+/* One element up to EOF; *end if that was it. */
+static int element(struct parse *p, bool *end)
+{
+	uint64_t at = mr_reader_tell(&p->r);
+	struct stream_element e;
+	struct mr_section s;
+	const uint8_t *buf;
+	struct fault f;
+	ssize_t n = mr_reader_peek(&p->r, STREAM_ELEMENT_MAX, &buf, p->err);
+
+	if (n < 0)
+		return -1;
+	if (n == 0)
+		return mr_fail(p->err, MR_SHORT, at,
+			       "file ends before the stream does");
+	n = stream_element_decode(buf, (size_t)n, &e, &f);
+	if (n < 0)
+		return mr_fail_fault(p->err, &f, at);
+	s = (struct mr_section){ .id = e.section_id,
+				 .instance = e.instance_id,
+				 .version = e.version_id,
+				 .count = 1,
+				 .offset = at,
+				 .header = (uint64_t)n };
+	if (e.type == STREAM_START || e.type == STREAM_FULL) {
+		s.name = parse_name(p, e.idstr);
+		if (!s.name)
+			return -1;
+	}
+	mr_reader_skip(&p->r, (uint64_t)n);
+	switch (e.type) {
+	case STREAM_EOF:
+		*end = true;
+		return 0;
+	case STREAM_START:
+		s.type = MR_SECTION_START;
+		return start(p, &e, &s);
+	case STREAM_FULL:
+		s.type = MR_SECTION_FULL;
+		return device(p, &e, &s);
+	case STREAM_PART:
+	case STREAM_END:
+		s.type =
+			e.type == STREAM_END ? MR_SECTION_END : MR_SECTION_PART;
+		return part_or_end(p, &s);
+	case STREAM_COMMAND:
+		s.type = MR_SECTION_COMMAND;
+		return command(p, &e, &s);
+	case STREAM_SUBSECTION:
+	case STREAM_VMDESC:
+	case STREAM_CONFIG:
+	case STREAM_FOOTER:
+	default:
+		return mr_fail(p->err, MR_FORMAT, at,
+			       "a %s where a section should begin",
+			       stream_type_name(e.type));
+	}
+}
+
+/* What is behind EOF. */
+static int tail(struct parse *p)
+{
+	struct mr_image_info *info = p->info;
+	uint64_t size = p->img->io->size, left;
+	uint32_t length;
+	const uint8_t *buf;
+	ssize_t n =
+		mr_reader_peek(&p->r, STREAM_VMDESC_HEADER_SIZE, &buf, p->err);
+
+	if (n < 0)
+		return -1;
+	if (n == STREAM_VMDESC_HEADER_SIZE && buf[0] == STREAM_VMDESC) {
+		length = get_be32(buf + 1);
+		mr_reader_skip(&p->r, STREAM_VMDESC_HEADER_SIZE);
+		left = size - mr_reader_tell(&p->r);
+		info->has_vmdesc = true;
+		info->vmdesc_offset = mr_reader_tell(&p->r);
+		info->vmdesc_length = length < left ? length : left;
+		mr_reader_skip(&p->r, info->vmdesc_length);
+		if (length > left)
+			return mr_fail(p->err, MR_SHORT, size,
+				       "file ends, %" PRIu64
+				       " bytes of vmdescription are missing",
+				       length - left);
+	}
+	info->trailing = size - mr_reader_tell(&p->r);
+	return 0;
+}
+
+static int configuration(struct parse *p)
+{
+	struct mr_image_info *info = p->info;
+	uint64_t at = mr_reader_tell(&p->r);
+	struct stream_config c;
+	const uint8_t *buf;
+	struct fault f;
+	ssize_t n = mr_reader_peek(&p->r, STREAM_CONFIG_MAX, &buf, p->err);
+
+	if (n < 0)
+		return -1;
+	if (n == 0 || buf[0] != STREAM_CONFIG)
+		return 0;
+	n = stream_config_decode(buf, (size_t)n, &c, &f);
+	if (n < 0)
+		return mr_fail_fault(p->err, &f, at);
+	info->has_configuration = true;
+	memcpy(info->machine, c.machine, sizeof(info->machine));
+	info->mapped_ram = c.mapped_ram;
+	info->ignore_shared = c.ignore_shared;
+	info->has_uuid = c.has_uuid;
+	memcpy(info->uuid, c.uuid, sizeof(info->uuid));
+	if (c.target_page_bits)
+		parse_page_size(p, UINT32_C(1) << c.target_page_bits);
+	if (c.mapped_ram)
+		info->kind = MR_IMAGE_MAPPED;
+	mr_reader_skip(&p->r, (uint64_t)n);
+	return 0;
+}
+
+int parse_stream(struct parse *p)
+{
+	uint64_t at = mr_reader_tell(&p->r);
+	const uint8_t *buf;
+	bool end = false;
+	struct fault f;
+	ssize_t n = mr_reader_peek(&p->r, STREAM_HEADER_SIZE, &buf, p->err);
+
+	if (n < 0)
+		return -1;
+	n = stream_header_decode(buf, (size_t)n, &f);
+	if (n < 0)
+		return mr_fail_fault(p->err, &f, at);
+	p->info->kind = MR_IMAGE_STREAM;
+	mr_reader_skip(&p->r, (uint64_t)n);
+	if (configuration(p))
+		return -1;
+	while (!end)
+		if (element(p, &end) || parse_tick(p))
+			return -1;
+	p->info->ended = true;
+	if (!p->info->n_blocks)
+		p->info->kind = MR_IMAGE_DEVICES;
+	return tail(p);
+}

@@ -1,0 +1,92 @@
+/* image_use.c - bitmaps, and what a block takes on the disk. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "formats/mapped_ram.h"
+#include "libmr/error.h"
+#include "libmr/image.h"
+
+/* Reads words as they are in the file: stray bits and all. */
+static int read_words(const struct mr_image *img, const struct mr_block *b,
+		      uint64_t first, uint64_t *words, size_t n,
+		      struct mr_error *err)
+{
+	if (mr_io_read_full(img->io, words, n * sizeof(*words),
+			    b->bitmap_offset + first * sizeof(*words), err))
+		return -1;
+	mapped_ram_bits_swap_le(words, n);
+	return 0;
+}
+
+int mr_image_bitmap(const struct mr_image *img, const struct mr_block *b,
+		    uint64_t first, uint64_t *words, size_t n,
+		    struct mr_error *err)
+{
+	uint64_t total = mr_block_words(b);
+
+	if (first > total || n > total - first)
+		return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
+			       "bitmap words outside of block \"%s\"", b->name);
+	if (!b->in_file) {
+		memset(words, 0, n * sizeof(*words));
+		return 0;
+	}
+	if (read_words(img, b, first, words, n, err))
+		return -1;
+	if (n && first + n == total && b->pages % 64)
+		words[n - 1] &= (UINT64_C(1) << (b->pages % 64)) - 1;
+	return 0;
+}
+
+uint64_t image_next_data(const struct mr_image *img, uint64_t *from,
+			 uint64_t to)
+{
+	off_t data, hole;
+
+	if (to > img->io->size)
+		to = img->io->size;
+	if (*from >= to)
+		return 0;
+	if (img->file.fd < 0)
+		return to - *from;
+	data = lseek(img->file.fd, (off_t)*from, SEEK_DATA);
+	if (data < 0)
+		return errno == ENXIO ? 0 : to - *from;
+	if ((uint64_t)data >= to)
+		return 0;
+	hole = lseek(img->file.fd, data, SEEK_HOLE);
+	if (hole <= data || (uint64_t)hole > to)
+		hole = (off_t)to;
+	*from = (uint64_t)data;
+	return (uint64_t)(hole - data);
+}
+
+int mr_image_use(const struct mr_image *img, const struct mr_block *b,
+		 struct mr_block_use *out, struct mr_error *err)
+{
+	struct mapped_ram_tally t = { 0 };
+	uint64_t words[2048]; /* 16 KiB: 64 MiB of 4 KiB pages at a time */
+	uint64_t total = mr_block_words(b);
+
+	*out = (struct mr_block_use){ 0 };
+	if (!b->in_file)
+		return 0;
+	for (uint64_t at = 0; at < total;) {
+		size_t n = sizeof(words) / sizeof(words[0]);
+
+		if (n > total - at)
+			n = (size_t)(total - at);
+		if (read_words(img, b, at, words, n, err))
+			return -1;
+		mapped_ram_tally_add(&t, b->pages, at * 64, words, n);
+		at += n;
+	}
+	out->present = t.pages;
+	out->present_end = t.present_end;
+	out->stray = t.stray;
+	for (uint64_t at = b->pages_offset, end = at + b->length, n;
+	     (n = image_next_data(img, &at, end)) > 0; at += n)
+		out->allocated += n;
+	return 0;
+}

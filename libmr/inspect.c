@@ -1,0 +1,150 @@
+/* inspect.c - the verb: what a file is, in one word, and how full it is. */
+#include <stdlib.h>
+
+#include "libmr/error.h"
+#include "libmr/image.h"
+#include "libmr/pages.h"
+
+#define PIECE ((size_t)1 << 20)
+
+static int count(const struct mr_image *img, struct mr_inspection *out,
+		 struct mr_error *err)
+{
+	const struct mr_image_info *info = mr_image_info(img);
+
+	out->use =
+		calloc(info->n_blocks ? info->n_blocks : 1, sizeof(*out->use));
+	if (!out->use)
+		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	for (size_t i = 0; i < info->n_blocks; i++) {
+		struct mr_error e = MR_ERROR_INIT;
+
+		if (mr_image_use(img, &info->blocks[i], &out->use[i], &e)) {
+			/* A file that ends early is known as damaged. */
+			if (e.code == MR_SHORT && info->damage.code != MR_OK)
+				continue;
+			*err = e;
+			return -1;
+		}
+		out->present += out->use[i].present;
+	}
+	return 0;
+}
+
+/* Whether a block's place holds a byte that is not zero. 1, 0 or -1. */
+static int holds_data(const struct mr_image *img, const struct mr_block *b,
+		      void *buf, struct mr_error *err)
+{
+	uint64_t at = b->pages_offset, end = at + b->length, len;
+
+	while ((len = image_next_data(img, &at, end)) > 0) {
+		ssize_t n = mr_io_read_upto(img->io, buf,
+					    len < PIECE ? (size_t)len : PIECE,
+					    at, err);
+
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		if (!pages_all_zero(buf, (size_t)n))
+			return 1;
+		at += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int any_data(const struct mr_image *img, const struct mr_inspection *in,
+		    struct mr_error *err)
+{
+	const struct mr_image_info *info = mr_image_info(img);
+	void *buf = aligned_alloc(4096, PIECE);
+	int rc = 0;
+
+	if (!buf)
+		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	for (size_t i = 0; i < info->n_blocks && !rc; i++)
+		if (info->blocks[i].in_file && in->use[i].allocated)
+			rc = holds_data(img, &info->blocks[i], buf, err);
+	free(buf);
+	return rc;
+}
+
+static enum mr_verdict plain_verdict(const struct mr_image_info *info)
+{
+	if (info->kind == MR_IMAGE_FOREIGN)
+		return MR_VERDICT_FOREIGN;
+	if (info->has_libvirt && info->libvirt.format &&
+	    !info->libvirt.complete)
+		return MR_VERDICT_INTERRUPTED;
+	if (info->damage.code != MR_OK)
+		return MR_VERDICT_DAMAGED;
+	return MR_VERDICT_SOUND;
+}
+
+int mr_inspect(const struct mr_image *img, struct mr_inspection *out,
+	       struct mr_error *err)
+{
+	const struct mr_image_info *info = mr_image_info(img);
+	int data;
+
+	*out = (struct mr_inspection){ .verdict = plain_verdict(info) };
+	if (info->kind != MR_IMAGE_MAPPED)
+		return 0;
+	if (count(img, out, err))
+		return -1;
+	if (out->present)
+		return 0;
+	data = any_data(img, out, err);
+	if (data < 0)
+		return -1;
+	if (data && !info->ended)
+		out->verdict = MR_VERDICT_INTERRUPTED;
+	else if (data && out->verdict == MR_VERDICT_SOUND)
+		out->verdict = info->ram_ended ? MR_VERDICT_BLANK
+					       : MR_VERDICT_BACKGROUND;
+	return 0;
+}
+
+void mr_inspection_release(struct mr_inspection *out)
+{
+	free(out->use);
+	*out = (struct mr_inspection){ 0 };
+}
+
+const char *mr_image_kind_name(enum mr_image_kind kind)
+{
+	static const char *const name[] = {
+		[MR_IMAGE_FOREIGN] = "foreign",
+		[MR_IMAGE_MAPPED] = "mapped-ram",
+		[MR_IMAGE_STREAM] = "stream",
+		[MR_IMAGE_DEVICES] = "device-state",
+		[MR_IMAGE_COMPRESSED] = "compressed",
+	};
+
+	return name[kind];
+}
+
+const char *mr_verdict_name(enum mr_verdict verdict)
+{
+	static const char *const name[] = {
+		[MR_VERDICT_SOUND] = "sound",
+		[MR_VERDICT_FOREIGN] = "foreign",
+		[MR_VERDICT_DAMAGED] = "damaged",
+		[MR_VERDICT_INTERRUPTED] = "interrupted",
+		[MR_VERDICT_BACKGROUND] = "background-snapshot",
+		[MR_VERDICT_BLANK] = "blank",
+	};
+
+	return name[verdict];
+}
+
+const char *mr_section_type_name(enum mr_section_type type)
+{
+	static const char *const name[] = {
+		[MR_SECTION_START] = "start",	  [MR_SECTION_PART] = "part",
+		[MR_SECTION_END] = "end",	  [MR_SECTION_FULL] = "full",
+		[MR_SECTION_COMMAND] = "command",
+	};
+
+	return name[type];
+}

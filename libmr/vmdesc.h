@@ -1,0 +1,22 @@
+/* vmdesc.h - the vmdescription's JSON. */
+#ifndef LIBMR_VMDESC_H
+#define LIBMR_VMDESC_H
+
+#include <stddef.h>
+
+#include "libmr/image.h"
+
+/* Longer than any description; one of a q35 with 56 devices has 200 KB. */
+#define VMDESC_TEXT_LIMIT ((size_t)32 << 20)
+
+/*
+ * The devices of a description, with the bytes that each takes in the
+ * stream. Returns 0 (out->n is 0 if it describes none), or -1 with *err
+ * filled: not JSON, or sizes that cannot be. offset is where the text is in
+ * the file. *out starts as { 0 }; the caller releases it, on failure too.
+ */
+int vmdesc_read(struct vmdesc *out, const char *text, size_t len,
+		uint64_t offset, struct mr_error *err);
+void vmdesc_release(struct vmdesc *d);
+
+#endif
