@@ -45,8 +45,11 @@ $O/%.o: %.c $O/flags
 $O/libmr.a: $(LIBSRC:%.c=$O/%.o)
 	@rm -f $@
 	$(AR) rcs $@ $^
-CLI := $(patsubst %.c,$O/%.o,$(wildcard tools/cli*.c))
-$(TOOLS:%=$O/%): $O/%: $O/tools/%.o $(CLI) $O/libmr.a
+# What tools share; each takes what it needs.
+$O/tools.a: $(patsubst %.c,$O/%.o,$(filter-out tools/mr%,$(wildcard tools/*.c)))
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(TOOLS:%=$O/%): $O/%: $O/tools/%.o $O/tools.a $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 # The calls that a unit test stands in for (tests/libmr/fail.h).
 WRAP_io_test = pread64

@@ -88,7 +88,7 @@ void cli_progress_end(void);
  */
 int cli_finish(int status);
 
-/* ---- text and JSON (tools/cli_text.c) ---- */
+/* ---- text and JSON (tools/cli_text.c, cli_table.c) ---- */
 
 /* A number of bytes as people read it: "4 KiB", "1.5 GiB", rounded down. */
 #define CLI_HUMAN 32
@@ -100,6 +100,17 @@ const char *cli_human(char buf[CLI_HUMAN], uint64_t bytes);
  * for each of the text's, and one, are always enough.
  */
 const char *cli_escape(char *buf, size_t size, const char *text);
+
+/*
+ * Columns that line up, on stdout, two blanks before each. align has 'l' or
+ * 'r' for every column (at most 31); cells are given row by row. Printing
+ * frees the table. NULL (out of memory) may be passed on: printing tells.
+ */
+struct cli_table;
+struct cli_table *cli_table_new(const char *align);
+void cli_table_cell(struct cli_table *t, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void cli_table_print(struct cli_table *t);
 
 /* json_string of cli_escape. */
 json_t *cli_json_text(const char *text);

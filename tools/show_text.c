@@ -1,0 +1,223 @@
+/* show_text.c - what mrinspect found, for people. */
+#include "tools/show.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *show_uuid(char buf[SHOW_UUID], const uint8_t u[16])
+{
+	char *at = buf;
+
+	for (int i = 0; i < 16; i++)
+		at += sprintf(at, "%s%02x",
+			      i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+			      u[i]);
+	return buf;
+}
+
+/* "  label         " before a fact. */
+static void label(const char *text)
+{
+	(void)printf("  %-14s", text);
+}
+
+static const char *kind_text(const struct mr_image_info *info)
+{
+	switch (info->kind) {
+	case MR_IMAGE_FOREIGN:
+		return "neither a QEMU migration stream nor a libvirt save "
+		       "image";
+	case MR_IMAGE_MAPPED:
+		return info->has_libvirt ? "libvirt save image, mapped-ram"
+					 : "mapped-ram image";
+	case MR_IMAGE_STREAM:
+		return info->has_libvirt
+			       ? "libvirt save image, plain migration stream"
+			       : "plain migration stream";
+	case MR_IMAGE_DEVICES:
+		return "device state without memory";
+	case MR_IMAGE_COMPRESSED:
+		return "libvirt save image, compressed";
+	}
+	return "?";
+}
+
+static const char *verdict_text(const struct mr_image_info *info,
+				enum mr_verdict verdict)
+{
+	switch (verdict) {
+	case MR_VERDICT_SOUND:
+		return info->kind == MR_IMAGE_COMPRESSED ? ", not looked into"
+							 : ", complete";
+	case MR_VERDICT_FOREIGN:
+		return "";
+	case MR_VERDICT_DAMAGED:
+		return ", DAMAGED";
+	case MR_VERDICT_INTERRUPTED:
+		return ", of a save that was INTERRUPTED";
+	case MR_VERDICT_BACKGROUND:
+		return ", of a background-snapshot: BITMAPS EMPTY";
+	case MR_VERDICT_BLANK:
+		return ", BITMAPS EMPTY";
+	}
+	return "";
+}
+
+/* What follows from the verdict; NULL: nothing to say. */
+static const char *advice(const struct mr_image_info *info,
+			  enum mr_verdict verdict)
+{
+	if (info->has_libvirt && info->libvirt.format &&
+	    !info->libvirt.complete)
+		return "libvirt had not finished this file";
+	switch (verdict) {
+	case MR_VERDICT_INTERRUPTED:
+		return "pages were written, but no bitmap says which: it "
+		       "cannot be loaded";
+	case MR_VERDICT_BACKGROUND:
+	case MR_VERDICT_BLANK:
+		return "pages were written, but every bitmap is clear: QEMU "
+		       "loads it without a word, to empty memory";
+	case MR_VERDICT_SOUND:
+	case MR_VERDICT_FOREIGN:
+	case MR_VERDICT_DAMAGED:
+		break;
+	}
+	return NULL;
+}
+
+static void show_libvirt(const struct mr_image_info *info)
+{
+	const struct mr_libvirt *v = &info->libvirt;
+
+	if (!v->format)
+		return;
+	label("libvirt");
+	(void)printf("version %" PRIu32 ", format %s, VM was %s, "
+		     "%" PRIu32 " bytes of XML%s%s\n",
+		     v->version, v->format,
+		     v->was_running ? "running" : "not running", v->data_length,
+		     v->cookie_offset ? " and cookie" : "",
+		     v->big_endian ? ", big-endian" : "");
+	label("stream at");
+	(void)printf("0x%" PRIx64 "\n", info->stream_offset);
+}
+
+static void show_machine(const struct mr_image_info *info)
+{
+	char human[CLI_HUMAN], text[4 * 256], uuid[SHOW_UUID];
+
+	if (info->has_configuration) {
+		label("machine");
+		(void)puts(cli_escape(text, sizeof(text), info->machine));
+		label("capabilities");
+		(void)printf("%s%s%s\n",
+			     info->ignore_shared ? "x-ignore-shared" : "",
+			     info->ignore_shared && info->mapped_ram ? ", "
+								     : "",
+			     info->mapped_ram	   ? "mapped-ram"
+			     : info->ignore_shared ? ""
+						   : "none");
+	}
+	if (info->has_uuid) {
+		label("uuid");
+		(void)puts(show_uuid(uuid, info->uuid));
+	}
+	if (info->n_blocks) {
+		label("page size");
+		(void)printf("%s%s\n", cli_human(human, info->page_size),
+			     info->page_size_known ? "" : " (assumed)");
+	}
+	if (info->run_state[0]) {
+		label("run state");
+		(void)puts(cli_escape(text, sizeof(text), info->run_state));
+	}
+}
+
+static void show_memory(const struct mr_image_info *info,
+			const struct mr_inspection *in)
+{
+	char length[CLI_HUMAN], data[CLI_HUMAN];
+
+	if (!info->n_blocks)
+		return;
+	label("memory");
+	(void)printf("%s in %zu block%s", cli_human(length, info->ram),
+		     info->n_blocks, info->n_blocks == 1 ? "" : "s");
+	if (in->use)
+		(void)printf(", %s of it in the file (%" PRIu64 " pages)",
+			     cli_human(data, in->present * info->page_size),
+			     in->present);
+	(void)putchar('\n');
+	if (!info->flushes)
+		return;
+	label("multifd");
+	(void)printf("%" PRIu64 " flushes: pages travelled on other channels "
+		     "too\n",
+		     info->flushes);
+}
+
+static void show_file(const struct mr_image_info *info)
+{
+	char size[CLI_HUMAN], disk[CLI_HUMAN], holes[CLI_HUMAN];
+	uint64_t hole = 0;
+
+	if (info->file_size > info->file_allocated)
+		hole = info->file_size - info->file_allocated;
+	label("file");
+	(void)printf("%s (%" PRIu64 " bytes), %s on disk, %s of holes\n",
+		     cli_human(size, info->file_size), info->file_size,
+		     cli_human(disk, info->file_allocated),
+		     cli_human(holes, hole));
+	if (info->has_vmdesc && info->vmdesc_length > 2) {
+		label("description");
+		(void)printf("%" PRIu64 " bytes at 0x%" PRIx64 "\n",
+			     info->vmdesc_length, info->vmdesc_offset);
+	} else if (info->ended) {
+		label("description");
+		(void)puts("none: device sections are told apart by their "
+			   "footers");
+	}
+	if (info->trailing) {
+		label("trailing");
+		(void)printf("%" PRIu64 " bytes at 0x%" PRIx64 "\n",
+			     info->trailing, info->stream_end);
+	}
+}
+
+static void show_damage(const struct mr_image_info *info)
+{
+	char text[4 * sizeof(info->damage.msg)];
+
+	if (info->damage.code == MR_OK)
+		return;
+	label("damage");
+	(void)fputs(cli_escape(text, sizeof(text), info->damage.msg), stdout);
+	if (info->damage.offset != MR_NO_OFFSET)
+		(void)printf(" at byte %" PRIu64, info->damage.offset);
+	(void)putchar('\n');
+}
+
+void show_text(const char *path, const struct mr_image_info *info,
+	       const struct mr_inspection *in)
+{
+	const char *more = advice(info, in->verdict);
+
+	(void)printf("%s: %s%s\n", path, kind_text(info),
+		     verdict_text(info, in->verdict));
+	show_damage(info);
+	if (more) {
+		label("beware");
+		(void)puts(more);
+	}
+	if (info->kind == MR_IMAGE_FOREIGN)
+		return;
+	if (info->has_libvirt)
+		show_libvirt(info);
+	show_machine(info);
+	show_memory(info, in);
+	show_file(info);
+	show_blocks(info, in);
+	show_sections(info);
+}
