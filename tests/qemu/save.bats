@@ -1,0 +1,333 @@
+#!/usr/bin/env bats
+# mrsave against a real QEMU: images that QEMU alone loads, and a VM that
+# comes to no harm.
+
+load ../lib/vm
+
+setup() {
+	need_qemu
+	IMAGE=$BATS_TEST_TMPDIR/image
+}
+
+teardown() {
+	kill_vms
+	[ ! -d "$BATS_TEST_TMPDIR/small" ] ||
+		umount "$BATS_TEST_TMPDIR/small" 2>/dev/null || :
+}
+
+# A guest that is saved here and loaded by QEMU alone counts on.
+save_and_move() { # QEMU ARGUMENT...
+	start_vm a "$@"
+	wait_ready a
+	wait_count a 3
+	wait_checked a
+	mrsave --leave-paused "$(vm_qmp a)" "$IMAGE"
+	[[ $(qmp_do a query-status) == *'"paused"'* ]]
+	incoming_vm b "$IMAGE" "$@"
+	counts_on a b
+	assert_no_bad b
+	# And the other one goes on as well.
+	qmp_do a cont
+	wait_checked a
+	assert_no_bad a
+}
+
+# VM a still runs, and its memory is as it was.
+unharmed() {
+	wait_status a running
+	wait_count a 2
+	assert_no_bad a
+}
+
+no_temporary() {
+	run ! compgen -G "$BATS_TEST_TMPDIR/.*.tmp"
+}
+
+@test "pc: one anonymous block" {
+	save_and_move -M pc
+}
+
+@test "q35: one memfd block" {
+	save_and_move -M q35,memory-backend=m -m 256M \
+		-object memory-backend-memfd,id=m,size=256M,share=on
+}
+
+@test "q35: nodes of anonymous, memfd and file memory, above 4 GiB too" {
+	save_and_move -M q35,max-ram-below-4g=192M -m 384M \
+		-object memory-backend-memfd,id=m0,size=128M,share=on \
+		-object memory-backend-ram,id=m1,size=128M \
+		-object "memory-backend-file,id=m2,size=128M,share=on,mem-path=$BATS_TEST_TMPDIR/m2" \
+		-numa node,memdev=m0 -numa node,memdev=m1 -numa node,memdev=m2
+}
+
+@test "a dimm" {
+	save_and_move -m 128M,slots=1,maxmem=1G -append "range=4G:128M" \
+		-object memory-backend-ram,id=d,size=128M \
+		-device pc-dimm,memdev=d
+}
+
+@test "memory that is a private mapping of a file" {
+	# As after an instant restore: absent pages hold what the file does.
+	truncate -s 256M "$BATS_TEST_TMPDIR/ram"
+	save_and_move -M pc,memory-backend=m -m 256M \
+		-object "memory-backend-file,id=m,size=256M,share=off,mem-path=$BATS_TEST_TMPDIR/ram"
+}
+
+@test "huge pages" {
+	local pages=/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
+	local was
+	was=$(cat "$pages" 2>/dev/null) || skip "no huge pages in this kernel"
+	echo 80 >"$pages" 2>/dev/null || skip "may not reserve huge pages"
+	(($(cat "$pages") >= 80)) || {
+		echo "$was" >"$pages"
+		skip "no room for 80 huge pages"
+	}
+	start_vm a -M pc,memory-backend=m -m 128M \
+		-object memory-backend-memfd,id=m,size=128M,share=on,hugetlb=on,hugetlbsize=2M
+	wait_ready a
+	wait_count a
+	run -0 mrsave --leave-paused "$(vm_qmp a)" "$IMAGE"
+	echo "$was" >"$pages"
+	incoming_vm b "$IMAGE" -M pc,memory-backend=m -m 128M \
+		-object memory-backend-memfd,id=m,size=128M,share=on
+	counts_on a b
+	assert_no_bad b
+}
+
+@test "a running guest goes on, and its image is that of one instant" {
+	start_vm a
+	wait_ready a
+	run -0 mrsave "$(vm_qmp a)" "$IMAGE"
+	[[ $output == *"found running, left as found"* ]]
+	unharmed
+	incoming_vm b "$IMAGE"
+	wait_checked b
+	assert_no_bad b
+	[ "$(stat -c %a "$IMAGE")" = 600 ]
+	no_temporary
+}
+
+@test "a paused guest stays paused; its image loads as paused" {
+	start_vm a
+	wait_ready a
+	wait_count a
+	qmp_do a stop
+	run -0 mrsave "$(vm_qmp a)" "$IMAGE"
+	[[ $output == *"found paused, left as found"* ]]
+	[[ $(qmp_do a query-status) == *'"paused"'* ]]
+	incoming_vm b "$IMAGE"
+	[[ $(qmp_do b query-status) == *'"paused"'* ]]
+	qmp_do b cont
+	counts_on a b
+}
+
+@test "any number of workers makes the same file" {
+	start_vm a
+	wait_ready a
+	wait_count a
+	qmp_do a stop
+	for jobs in 1 2 8; do
+		mrsave -j "$jobs" "$(vm_qmp a)" "$IMAGE.$jobs"
+	done
+	mrsave --direct=off "$(vm_qmp a)" "$IMAGE.buffered"
+	cmp "$IMAGE.1" "$IMAGE.2"
+	cmp "$IMAGE.1" "$IMAGE.8"
+	cmp "$IMAGE.1" "$IMAGE.buffered"
+}
+
+@test "save, load, save: the memory is equal" {
+	local end
+	start_vm a
+	wait_ready a
+	wait_count a
+	qmp_do a stop
+	mrsave "$(vm_qmp a)" "$IMAGE"
+	incoming_vm b "$IMAGE"
+	mrsave "$(vm_qmp b)" "$IMAGE.2"
+	# pc.ram is the first block: 256 MiB from 1 MiB on, after its bitmap.
+	cmp -n $((257 << 20)) "$IMAGE" "$IMAGE.2"
+}
+
+@test "a device that cannot be migrated: refused, and the guest runs" {
+	start_vm a -drive if=none,id=d,file=null-co://,format=raw \
+		-device nvme,drive=d,serial=1
+	wait_ready a
+	run -3 mrsave "$(vm_qmp a)" "$IMAGE"
+	[[ $output == *"cannot migrate this VM"*nvme* ]]
+	run -3 mrsave --engine=qemu "$(vm_qmp a)" "$IMAGE"
+	[ ! -e "$IMAGE" ]
+	unharmed
+}
+
+@test "a migration blocker: refused, and the guest runs" {
+	start_vm a -object memory-backend-ram,id=s,size=1M,share=on \
+		-device ivshmem-plain,memdev=s
+	wait_ready a
+	run -3 mrsave "$(vm_qmp a)" "$IMAGE"
+	[[ $output == *"cannot migrate this VM"*ivshmem* ]]
+	[ ! -e "$IMAGE" ]
+	unharmed
+}
+
+@test "the VM's own file is not overwritten" {
+	local ram=$BATS_TEST_TMPDIR/ram
+	start_vm a -M pc,memory-backend=m -m 64M -append "fill=16M" \
+		-object "memory-backend-file,id=m,size=64M,share=on,mem-path=$ram"
+	wait_ready a
+	run -3 mrsave "$(vm_qmp a)" "$ram"
+	[[ $output == *"uses this file"* ]]
+	ln -s ram "$BATS_TEST_TMPDIR/link"
+	run -3 mrsave "$(vm_qmp a)" "$BATS_TEST_TMPDIR/link"
+	unharmed
+}
+
+@test "--check asks and touches nothing" {
+	start_vm a
+	wait_ready a
+	run -0 mrsave --check "$(vm_qmp a)" "$IMAGE"
+	[[ $output == *"engine     direct"*"room       at most"* ]]
+	[ ! -e "$IMAGE" ]
+	run -0 mrsave --check --json "$(vm_qmp a)" "$IMAGE"
+	[[ $output == *'"estimate": '* ]]
+	unharmed
+}
+
+@test "killed at any moment: the guest runs, the old file stays" {
+	local i rc killed=0
+	start_vm a -append "fill=96M"
+	wait_ready a
+	echo old >"$IMAGE"
+	for ((i = 0; i < 40; i++)); do
+		rc=0
+		timeout -s KILL "0.$(printf %03d $((RANDOM % 160)))" \
+			mrsave -q "$(vm_qmp a)" "$IMAGE" || rc=$?
+		if ((rc == 137)); then
+			killed=$((killed + 1))
+		else
+			((rc == 0))
+		fi
+		wait_status a running
+		wait_count a
+		[ "$(head -c 4 "$IMAGE" | tr -d '\0')" = QEVM ] ||
+			[ "$(cat "$IMAGE")" = old ]
+		echo old >"$IMAGE"
+	done
+	assert_no_bad a
+	((killed > 5))
+}
+
+@test "interrupted: exit 2, no file, the guest runs" {
+	local i rc hit=0
+	start_vm a -append "fill=160M"
+	wait_ready a
+	for ((i = 0; i < 100 && hit < 3; i++)); do
+		rc=0
+		timeout -s INT "0.$(printf %03d $((RANDOM % 120)))" \
+			mrsave -q "$(vm_qmp a)" "$IMAGE" || rc=$?
+		[ -e "$IMAGE" ] || hit=$((hit + 1))
+		rm -f "$IMAGE"
+		unharmed
+		no_temporary
+	done
+	((hit == 3))
+}
+
+@test "a full file system: exit 2, no file, the guest runs" {
+	local dir=$BATS_TEST_TMPDIR/small
+	mkdir "$dir"
+	mount -t tmpfs -o size=24M none "$dir" 2>/dev/null ||
+		skip "may not mount a small file system"
+	start_vm a
+	wait_ready a
+	run -3 mrsave "$(vm_qmp a)" "$dir/image"
+	[[ $output == *"the file system has"* ]]
+	run -2 mrsave --no-room-check "$(vm_qmp a)" "$dir/image"
+	[[ $output == *"No space left on device"* ]]
+	[ -z "$(ls -A "$dir")" ]
+	unharmed
+}
+
+@test "the same with direct I/O, on a small disk" {
+	local dir=$BATS_TEST_TMPDIR/small
+	mkdir "$dir"
+	truncate -s 64M "$BATS_TEST_TMPDIR/disk"
+	mkfs.ext4 -q "$BATS_TEST_TMPDIR/disk"
+	mount -o loop "$BATS_TEST_TMPDIR/disk" "$dir" 2>/dev/null ||
+		skip "may not mount a disk image"
+	start_vm a
+	wait_ready a
+	run -2 mrsave --no-room-check "$(vm_qmp a)" "$dir/image"
+	[[ $output == *"No space left on device"* ]]
+	[ "$(ls -A "$dir")" = lost+found ]
+	unharmed
+}
+
+@test "64 GiB, of which little was touched" {
+	start_vm a -M q35,memory-backend=m -m 64G -append "fill=192M zero=8M" \
+		-object memory-backend-ram,id=m,size=64G,reserve=off
+	wait_ready a
+	run -0 peak-memory mrsave --json "$(vm_qmp a)" "$IMAGE"
+	[[ $output =~ \"scanned\":\ ([0-9]+) ]]
+	((BASH_REMATCH[1] < 320 << 20))
+	[[ $output =~ peak\ ([0-9]+)\ KiB ]]
+	((BASH_REMATCH[1] < 128 << 10))
+	unharmed
+}
+
+@test "QEMU saves itself: a running guest" {
+	need_qemu 9.1
+	start_vm a
+	wait_ready a
+	run -0 mrsave --engine=qemu "$(vm_qmp a)" "$IMAGE"
+	[[ $output == *"engine     qemu"* ]]
+	unharmed
+	run -0 qmp_do a query-migrate-capabilities
+	[[ $output =~ '"mapped-ram"' ]]
+	incoming_vm b "$IMAGE"
+	wait_status b running
+	wait_checked b
+	# And it can be saved again.
+	mrsave --engine=qemu "$(vm_qmp a)" "$IMAGE"
+	unharmed
+}
+
+@test "QEMU saves itself: live" {
+	need_qemu 9.1
+	start_vm a -append "fill=16M"
+	wait_ready a
+	mrsave --engine=qemu --live "$(vm_qmp a)" "$IMAGE"
+	unharmed
+	incoming_vm b "$IMAGE"
+	wait_checked b
+}
+
+@test "QEMU saves itself: a paused guest" {
+	need_qemu 9.1
+	start_vm a
+	wait_ready a
+	wait_count a
+	qmp_do a stop
+	run -0 mrsave --engine=qemu "$(vm_qmp a)" "$IMAGE"
+	[[ $output == *postmigrate* ]]
+	incoming_vm b "$IMAGE"
+	[[ $(qmp_do b query-status) == *'"paused"'* ]]
+	qmp_do b cont
+	counts_on a b
+	qmp_do a cont
+	unharmed
+}
+
+@test "QEMU saves itself: killed at any moment, the guest runs" {
+	need_qemu 9.1
+	local i
+	start_vm a
+	wait_ready a
+	for ((i = 0; i < 15; i++)); do
+		timeout -s KILL "0.$(printf %03d $((RANDOM % 400)))" \
+			mrsave -q --engine=qemu "$(vm_qmp a)" "$IMAGE" || :
+		wait_status a running
+		wait_count a
+		rm -f "$IMAGE"
+	done
+	assert_no_bad a
+}
