@@ -69,9 +69,10 @@ ssize_t name_decode(const uint8_t *buf, size_t len, size_t at,
 
 size_t name_encode(uint8_t *p, const char *name)
 {
-	size_t n = strlen(name);
+	size_t n;
 
+	for (n = 0; name[n]; n++)
+		p[1 + n] = (uint8_t)name[n];
 	p[0] = (uint8_t)n;
-	memcpy(p + 1, name, n);
 	return n + 1;
 }

@@ -246,7 +246,7 @@ static void swap(void **state)
 /* Every range of 200 pages against a bit at a time. */
 static void ranges(void **state)
 {
-	enum { N = 200, WORDS = 4 };
+	enum { N = 200, WORDS = 4, BITS = 256 };
 	uint64_t first, n, p;
 
 	(void)state;
@@ -257,7 +257,7 @@ static void ranges(void **state)
 			memset(clear, 0xff, sizeof(clear));
 			mapped_ram_bits_set(set, first, n);
 			mapped_ram_bits_clear(clear, first, n);
-			for (p = 0; p < WORDS * 64; p++) {
+			for (p = 0; p < BITS; p++) {
 				bool in = p >= first && p < first + n;
 
 				if (mapped_ram_bit_test(set, p) != in ||
@@ -265,7 +265,7 @@ static void ranges(void **state)
 					break;
 				seen++;
 			}
-			assert_int_equal(seen, WORDS * 64);
+			assert_int_equal(seen, BITS);
 			assert_int_equal(mapped_ram_bits_count(set, 0, 256), n);
 			assert_int_equal(mapped_ram_bits_count(set, first, n),
 					 n);
@@ -364,7 +364,7 @@ static void make_sound(struct sound *s)
 {
 	static const char *const names[BLOCKS] = { "pc.ram", "vga.vram",
 						   "pc.bios" };
-	static const uint64_t lengths[BLOCKS] = { 100 * 4096, 16 * MIB, 4096 };
+	static const uint64_t lengths[BLOCKS] = { 0x64000, 16 * MIB, 0x1000 };
 	struct mapped_ram_place p = { .end = 0x63 };
 	struct fault f;
 	size_t i;
@@ -612,7 +612,7 @@ static void short_files(void **state)
 	check_only(&s, MAPPED_RAM_PAST_END, 2, end - 1);
 	make_sound(&s);
 	s.tally[1].present_end = 7;
-	s.list.file_size = s.blocks[1].h.pages_offset + 7 * 4096;
+	s.list.file_size = s.blocks[1].h.pages_offset + 0x7000;
 	s.list.n = 2;
 	s.list.total -= 4096;
 	check_only(&s, MAPPED_RAM_PAST_END, 1, s.list.file_size);

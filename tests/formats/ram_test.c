@@ -319,17 +319,17 @@ static void block_refuses(void **state)
 
 static void list_total(void **state)
 {
-	uint64_t left = 10 * 4096;
+	uint64_t left = 0xa000;
 	struct fault f;
 
 	(void)state;
-	assert_int_equal(ram_list_take(&left, 4 * 4096, &f), 0);
-	assert_int_equal(left, 6 * 4096);
-	assert_int_equal(ram_list_take(&left, 6 * 4096 + 1, &f), -1);
+	assert_int_equal(ram_list_take(&left, 0x4000, &f), 0);
+	assert_int_equal(left, 0x6000);
+	assert_int_equal(ram_list_take(&left, 0x6001, &f), -1);
 	assert_int_equal(f.kind, FAULT_BAD);
-	assert_int_equal(left, 6 * 4096);
+	assert_int_equal(left, 0x6000);
 	assert_int_equal(ram_list_take(&left, UINT64_MAX, &f), -1);
-	assert_int_equal(ram_list_take(&left, 6 * 4096, &f), 0);
+	assert_int_equal(ram_list_take(&left, 0x6000, &f), 0);
 	assert_int_equal(left, 0);
 	assert_int_equal(ram_list_take(&left, 4096, &f), -1);
 }

@@ -175,36 +175,37 @@ static void config_refuses(void **state)
 {
 	static const struct {
 		const char *name;
-		uint32_t version;
 		const char *payload;
 		size_t len;
-		enum fault_kind kind;
 		size_t at;
+		uint32_t version;
+		enum fault_kind kind;
 	} bad[] = {
-		{ "configuration/target-page-bits", 1, "\0\0\0\x09", 4,
-		  FAULT_UNSUPPORTED, 42 },
-		{ "configuration/target-page-bits", 1, "\0\0\0\x11", 4,
-		  FAULT_UNSUPPORTED, 42 },
-		{ "configuration/target-page-bits", 1, "\xff\xff\xff\xff", 4,
-		  FAULT_UNSUPPORTED, 42 },
-		{ "configuration/target-page-bits", 2, "\0\0\0\x0c", 4,
-		  FAULT_UNSUPPORTED, 38 },
-		{ "configuration/capabilities", 0, "\0\0\0\0", 4,
-		  FAULT_UNSUPPORTED, 34 },
-		{ "configuration/capabilities", 1, "\0\0\0\3", 4,
-		  FAULT_UNSUPPORTED, 38 },
-		{ "configuration/capabilities", 1, "\xff\xff\xff\xff", 4,
-		  FAULT_UNSUPPORTED, 38 },
-		{ "configuration/capabilities", 1, "\0\0\0\1\7multifd", 12,
-		  FAULT_UNSUPPORTED, 42 },
-		{ "configuration/capabilities", 1, "\0\0\0\1\0", 5, FAULT_BAD,
-		  42 },
-		{ "configuration/capabilities", 1,
-		  "\0\0\0\2\x0amapped-ram\x0amapped-ram", 26, FAULT_BAD, 53 },
-		{ "configuration/colours", 1, "", 0, FAULT_UNSUPPORTED, 6 },
-		{ "configuration/uuid/x", 1, "", 0, FAULT_UNSUPPORTED, 6 },
-		{ "configurationx", 1, "", 0, FAULT_UNSUPPORTED, 6 },
-		{ "configuration/\x01", 1, "", 0, FAULT_BAD, 8 },
+		{ "configuration/target-page-bits", "\0\0\0\x09", 4, 42, 1,
+		  FAULT_UNSUPPORTED },
+		{ "configuration/target-page-bits", "\0\0\0\x11", 4, 42, 1,
+		  FAULT_UNSUPPORTED },
+		{ "configuration/target-page-bits", "\xff\xff\xff\xff", 4, 42,
+		  1, FAULT_UNSUPPORTED },
+		{ "configuration/target-page-bits", "\0\0\0\x0c", 4, 38, 2,
+		  FAULT_UNSUPPORTED },
+		{ "configuration/capabilities", "\0\0\0\0", 4, 34, 0,
+		  FAULT_UNSUPPORTED },
+		{ "configuration/capabilities", "\0\0\0\3", 4, 38, 1,
+		  FAULT_UNSUPPORTED },
+		{ "configuration/capabilities", "\xff\xff\xff\xff", 4, 38, 1,
+		  FAULT_UNSUPPORTED },
+		{ "configuration/capabilities", "\0\0\0\1\7multifd", 12, 42, 1,
+		  FAULT_UNSUPPORTED },
+		{ "configuration/capabilities", "\0\0\0\1\0", 5, 42, 1,
+		  FAULT_BAD },
+		{ "configuration/capabilities",
+		  "\0\0\0\2\x0amapped-ram\x0amapped-ram", 26, 53, 1,
+		  FAULT_BAD },
+		{ "configuration/colours", "", 0, 6, 1, FAULT_UNSUPPORTED },
+		{ "configuration/uuid/x", "", 0, 6, 1, FAULT_UNSUPPORTED },
+		{ "configurationx", "", 0, 6, 1, FAULT_UNSUPPORTED },
+		{ "configuration/\x01", "", 0, 8, 1, FAULT_BAD },
 	};
 	uint8_t buf[200];
 	size_t i, n;
@@ -619,7 +620,7 @@ static size_t add_full(uint8_t *buf, size_t at, const char *idstr, uint32_t id,
 				    .section_id = id,
 				    .version_id = 1 };
 
-	memcpy(e.idstr, idstr, strlen(idstr));
+	memcpy(e.idstr, idstr, strlen(idstr) + 1);
 	at += stream_element_encode(buf + at, &e);
 	memcpy(buf + at, payload, len);
 	at += len;
