@@ -642,6 +642,10 @@ static size_t find(const uint8_t *buf, size_t len, size_t *at)
 
 static void find_full(void **state)
 {
+	static const uint8_t begun[] = {
+		4,   0,	  0,   0,   4, 11, 'g', 'l', 'o', 'b', 'a', 'l', 's',
+		't', 'a', 't', 'e', 0, 0,  0,	0,   0,	  0,   0,   1,
+	};
 	struct stream_globalstate g = { .runstate = "running" };
 	uint8_t global_bytes[STREAM_GLOBALSTATE_SIZE], buf[1024];
 	uint8_t noise[64];
@@ -651,7 +655,7 @@ static void find_full(void **state)
 	stream_globalstate_encode(global_bytes, &g);
 	memset(noise, STREAM_FULL, sizeof(noise));
 	/* Noise that looks like the beginning of what we look for. */
-	memcpy(noise + 9, "\x04\0\0\0\x04\x0bglobalstate\0\0\0\0\0\0\0\1", 25);
+	memcpy(noise + 9, begun, sizeof(begun));
 	len = add_full(buf, stream_header_encode(buf), "timer", 0, noise, 64);
 	len = add_full(buf, len, STREAM_GLOBALSTATE, 0x04040404, global_bytes,
 		       sizeof(global_bytes));
