@@ -656,8 +656,11 @@ const json_t *qmp_greeting(const struct qmp *q)
 /* ---- the guardian's rescue: no allocation, no shared state ---- */
 
 #define RESCUE_ID "mrtools-rescue"
+/* migrate_cancel: the VM may be saving itself, and would stop at the end of
+ * that for good; without a migration it does nothing. */
 static const char rescue_text[] =
-	RESYNC "{\"execute\":\"cont\",\"id\":\"" RESCUE_ID "\"}\n";
+	RESYNC "{\"execute\":\"migrate_cancel\"}"
+	       "{\"execute\":\"cont\",\"id\":\"" RESCUE_ID "\"}\n";
 
 /* Lines are enough here: the first may be the rest of anything. */
 struct rescue {

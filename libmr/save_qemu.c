@@ -17,8 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "formats/stream.h"
 #include "libmr/crew.h"
 #include "libmr/error.h"
+#include "libmr/image.h"
 #include "libmr/output.h"
 
 #define POLL_MS 20
@@ -29,10 +31,14 @@ static const struct {
 	const char *name;
 	bool on;
 } wanted[] = {
-	{ "mapped-ram", true },	      { "multifd", true },
-	{ "xbzrle", false },	      { "postcopy-ram", false },
-	{ "return-path", false },     { "x-colo", false },
-	{ "background-snapshot", false }, { "x-ignore-shared", false },
+	{ "mapped-ram", true },
+	{ "multifd", true },
+	{ "xbzrle", false },
+	{ "postcopy-ram", false },
+	{ "return-path", false },
+	{ "x-colo", false },
+	{ "background-snapshot", false },
+	{ "x-ignore-shared", false },
 	{ "zero-copy-send", false },
 };
 
@@ -43,7 +49,7 @@ static const char *const touched_parameters[] = {
 
 struct settings {
 	json_t *capabilities; /* array for migrate-set-capabilities */
-	json_t *parameters;   /* object for migrate-set-parameters */
+	json_t *parameters; /* object for migrate-set-parameters */
 };
 
 static bool wanted_state(const char *name, bool *on)
@@ -65,20 +71,20 @@ static int keep_capabilities(struct save *s, struct settings *was,
 
 	if (qmp_call(s->q, "query-migrate-capabilities", NULL, &now, err))
 		return -1;
-	json_array_foreach(now, i, c) {
+	json_array_foreach(now, i, c)
+	{
 		const char *name =
 			json_string_value(json_object_get(c, "capability"));
 		bool on, is = json_is_true(json_object_get(c, "state"));
 
 		if (!name || !wanted_state(name, &on) || on == is)
 			continue;
-		(void)json_array_append_new(
-			was->capabilities, json_pack("{s:s,s:b}", "capability",
-						     name, "state", is));
+		(void)json_array_append_new(was->capabilities,
+					    json_pack("{s:s,s:b}", "capability",
+						      name, "state", is));
 		(void)json_array_append_new(change,
-					    json_pack("{s:s,s:b}",
-						      "capability", name,
-						      "state", on));
+					    json_pack("{s:s,s:b}", "capability",
+						      name, "state", on));
 	}
 	json_decref(now);
 	return 0;
@@ -156,8 +162,7 @@ static int64_t hand_over(struct save *s, struct output *o, bool direct,
 
 	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", o->file.fd);
 	for (int i = 0; i < (direct ? 2 : 1); i++) {
-		int fd = open(self,
-			      O_WRONLY | O_CLOEXEC | (i ? O_DIRECT : 0));
+		int fd = open(self, O_WRONLY | O_CLOEXEC | (i ? O_DIRECT : 0));
 		int64_t got;
 
 		if (fd < 0) {
@@ -179,21 +184,17 @@ static void show_progress(const struct save *s, const json_t *ret)
 	const struct mr_watch *w = &s->options->watch;
 	json_t *ram = json_object_get(ret, "ram");
 	json_int_t total = json_integer_value(json_object_get(ram, "total"));
-	json_int_t left =
-		json_integer_value(json_object_get(ram, "remaining"));
+	json_int_t left = json_integer_value(json_object_get(ram, "remaining"));
 
 	if (w->progress && total > 0 && left >= 0 && left <= total)
-		w->progress(w->arg, (uint64_t)(total - left),
-			    (uint64_t)total);
+		w->progress(w->arg, (uint64_t)(total - left), (uint64_t)total);
 }
 
 /* What one query-migrate says: 1 completed, 0 goes on, -1 failed. */
 static int judge(struct save *s, const json_t *ret, struct mr_error *err)
 {
-	const char *status =
-		json_string_value(json_object_get(ret, "status"));
-	const char *why =
-		json_string_value(json_object_get(ret, "error-desc"));
+	const char *status = json_string_value(json_object_get(ret, "status"));
+	const char *why = json_string_value(json_object_get(ret, "error-desc"));
 	struct mr_save_report *r = s->report;
 	json_t *ram = json_object_get(ret, "ram");
 
@@ -206,16 +207,16 @@ static int judge(struct save *s, const json_t *ret, struct mr_error *err)
 			       why ? why : "");
 	if (strcmp(status, "completed"))
 		return 0;
-	r->data = r->written = (uint64_t)json_integer_value(
-					json_object_get(ram, "normal")) *
-			       4096;
+	r->data = r->written =
+		(uint64_t)json_integer_value(json_object_get(ram, "normal")) *
+		4096;
 	r->zero = (uint64_t)json_integer_value(
 			  json_object_get(ram, "duplicate")) *
 		  4096;
 	r->scanned = r->ram;
 	if (s->options->live)
-		r->paused += (double)json_integer_value(json_object_get(
-				     ret, "downtime")) /
+		r->paused += (double)json_integer_value(
+				     json_object_get(ret, "downtime")) /
 			     1000;
 	return 1;
 }
@@ -284,32 +285,89 @@ out:
 	return rc;
 }
 
+/* QEMU stopped the VM for us, so it wrote "paused": puts the run state in
+ * that the VM was found in. */
+static int set_run_state(struct save *s, struct output *o,
+			 const struct mr_image_info *info, struct mr_error *err)
+{
+	const struct mr_section *g = NULL;
+	struct stream_globalstate state = { 0 };
+	uint8_t buf[STREAM_GLOBALSTATE_SIZE];
+	struct fault f;
+
+	for (size_t i = 0; i < info->n_sections && !g; i++)
+		if (!strcmp(info->sections[i].name, STREAM_GLOBALSTATE))
+			g = &info->sections[i];
+	if (!g || g->payload != sizeof(buf))
+		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
+			       "QEMU wrote no globalstate section to put the "
+			       "run state into");
+	if (mr_io_read_full(&o->file.io, buf, sizeof(buf),
+			    g->offset + g->header, err))
+		return -1;
+	if (stream_globalstate_decode(buf, sizeof(buf), &state, &f) < 0)
+		return mr_fail_fault(err, &f, g->offset + g->header);
+	memset(state.runstate, 0, sizeof(state.runstate));
+	(void)snprintf(state.runstate, sizeof(state.runstate), "%s",
+		       s->report->run_state);
+	(void)stream_globalstate_encode(buf, &state);
+	return mr_io_write_full(&o->file.io, buf, sizeof(buf),
+				g->offset + g->header, err);
+}
+
+/* "completed" is no proof: the file must be what we asked for. */
+static int settle(struct save *s, struct output *o, struct mr_error *err)
+{
+	const struct mr_image_info *info;
+	struct mr_image *img;
+	struct stat st;
+	int rc = -1;
+
+	if (fstat(o->file.fd, &st))
+		return mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
+	o->file.io.size = s->report->size = (uint64_t)st.st_size;
+	img = mr_image_open_io(&o->file.io, NULL, err);
+	if (!img)
+		return -1;
+	info = mr_image_info(img);
+	if (info->damage.code != MR_OK)
+		(void)mr_fail(err, MR_QMP, info->damage.offset,
+			      "QEMU's file is damaged: %.150s",
+			      info->damage.msg);
+	else if (info->kind != MR_IMAGE_MAPPED || !info->ended)
+		(void)mr_fail(err, MR_QMP, MR_NO_OFFSET,
+			      "QEMU said completed, but its file is no whole "
+			      "mapped-ram image");
+	else
+		rc = set_run_state(s, o, info, err);
+	mr_image_free(img);
+	return rc;
+}
+
 int save_qemu(struct save *s, struct mr_error *err)
 {
 	struct output o = OUTPUT_NONE;
-	struct stat st;
 	int rc;
 
-	s->report->jobs = s->options->jobs ? s->options->jobs
-					   : crew_default_jobs();
+	s->report->jobs =
+		s->options->jobs ? s->options->jobs : crew_default_jobs();
 	if (output_create(&o, s->image, s->options->direct, err))
 		return -1;
 	s->report->direct = o.file.direct_fd >= 0;
 	save_note(s, "engine qemu, %s, %u channels",
 		  s->report->direct ? "direct I/O" : "buffered I/O",
 		  s->report->jobs);
-	rc = s->options->live ? pause_watch(&s->pause, s->q, s->was_running,
-					    err)
-			      : pause_begin(&s->pause, s->q, s->was_running,
-					    err);
+	rc = s->options->live
+		     ? pause_watch(&s->pause, s->q, s->was_running, err)
+		     : pause_begin(&s->pause, s->q, s->was_running, err);
 	if (!rc)
 		rc = migrate(s, &o, err);
 	if (save_resume(s, rc != 0, err))
 		rc = -1;
 	else if (!rc && (!s->was_running || s->options->leave_paused))
 		s->report->vm = MR_VM_POSTMIGRATE;
-	if (!rc && !fstat(o.file.fd, &st))
-		s->report->size = (uint64_t)st.st_size;
+	if (!rc)
+		rc = settle(s, &o, err);
 	if (!rc)
 		rc = output_publish(&o, err);
 	output_discard(&o);

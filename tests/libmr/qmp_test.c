@@ -694,7 +694,8 @@ static void *server_rescue(void *arg)
 	       "{\"error\": {\"desc\": \"JSON parse error\"}}\r\n"
 	       "{\"event\": \"RESUME\"}\r\n");
 	(void)hear(s);
-	if (!strstr(s->line, "\"cont\""))
+	if (!strstr(s->line, "\"migrate_cancel\"") ||
+	    !strstr(s->line, "\"cont\""))
 		return NULL;
 	say(s, "{\"return\": {}, \"id\": \"mrtools-rescue\"}\r\n");
 	(void)hear(s);
