@@ -8,7 +8,7 @@
  *   shmem, shared          SEEK_DATA / SEEK_HOLE          pread
  *   hugetlb, shared        -                              pread
  *   other file, shared     -                              pread
- *   file, private          -                              changed pages:
+ *   file, private          -                              present pages:
  *   hugetlb, private       -                              process, rest: file
  *
  * Shared memory is never read through a mapping: that would allocate its

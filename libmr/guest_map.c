@@ -313,9 +313,12 @@ static int add_segment(struct guest_block *b, const struct guest_segment *s,
 
 static uint64_t mapped_bytes(const struct guest_block *b)
 {
-	const struct guest_segment *last = b->segments + b->n_segments - 1;
+	const struct guest_segment *last;
 
-	return b->n_segments ? last->offset + last->length : 0;
+	if (b->n_segments == 0)
+		return 0;
+	last = &b->segments[b->n_segments - 1];
+	return last->offset + last->length;
 }
 
 /* The part of b that v backs becomes a segment. */

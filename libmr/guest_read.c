@@ -2,10 +2,10 @@
  * guest_read.c - what of a VM's memory was touched, and reading it.
  *
  * See the table in guest.h. Private mappings of files are read from two
- * places: pages that the process made its own (anonymous, present or swapped)
- * from the process, all others from the file, so that reading never makes the
- * process fault anything in: a huge page of a pool may not be there to be had,
- * and a hole of a shmem file would be allocated.
+ * places: pages that the process has (its own copies among them) from the
+ * process, all others from the file, so that reading never makes the process
+ * fault anything in: a huge page of a pool may not be there to be had, and a
+ * hole of a shmem file would be allocated.
  */
 #include "libmr/guest.h"
 
@@ -23,7 +23,6 @@
 
 #define PM_PRESENT (UINT64_C(1) << 63)
 #define PM_SWAPPED (UINT64_C(1) << 62)
-#define PM_FILE (UINT64_C(1) << 61) /* or shared anonymous */
 
 #define SCAN_PRESENT (UINT64_C(1) << 3)
 #define SCAN_SWAPPED (UINT64_C(1) << 4)
@@ -285,9 +284,10 @@ static int read_file(const struct guest_block *b, const struct guest_segment *s,
 	return 0;
 }
 
-static bool is_own(uint64_t word)
+/* Whether the process can be asked for the page without faulting it in. */
+static bool is_there(uint64_t word)
 {
-	return (word & (PM_PRESENT | PM_SWAPPED)) && !(word & PM_FILE);
+	return word & (PM_PRESENT | PM_SWAPPED);
 }
 
 /* The same from a private mapping: each page from where it is. */
@@ -305,16 +305,18 @@ static int read_private(struct batch *p, const struct guest_segment *s,
 		if (read_pagemap(p->g, hva - lead, words, n, err))
 			return -1;
 		for (size_t i = 0, j; i < n; i = j) {
-			bool own = is_own(words[i]);
+			bool there = is_there(words[i]);
 			size_t piece;
 			int rc;
 
-			for (j = i + 1; j < n && is_own(words[j]) == own; j++)
+			for (j = i + 1; j < n && is_there(words[j]) == there;
+			     j++)
 				continue;
 			piece = (size_t)min_u64((j - i) * page - lead, len);
 			hva = s->hva + (offset - s->offset);
-			rc = own ? add_process(p, hva, dest, piece, err)
-				 : read_file(p->b, s, offset, dest, piece, err);
+			rc = there ? add_process(p, hva, dest, piece, err)
+				   : read_file(p->b, s, offset, dest, piece,
+					       err);
 			if (rc)
 				return -1;
 			lead = 0;
