@@ -818,18 +818,35 @@ static bool set_number(const char *path, long n)
 	return f && fclose(f) == 0 && ok;
 }
 
+static const char huge_count[] =
+	"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+static long huge_count_was;
+
+static int huge_setup(void **state)
+{
+	(void)state;
+	huge_count_was = number_in(huge_count);
+	return 0;
+}
+
+/* However the test ended, the machine gets its memory back. */
+static int huge_teardown(void **state)
+{
+	(void)state;
+	if (number_in(huge_count) == huge_count_was)
+		return 0;
+	return set_number(huge_count, huge_count_was) ? 0 : -1;
+}
+
 static void huge_pages(void **state)
 {
-	static const char count[] =
-		"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
-	long n = number_in(count);
+	long want = huge_count_was + 6;
 	struct child c = { .pid = -1 }, told;
 	int fds[2];
 
 	(void)state;
-	if (n < 0 || !set_number(count, n + 6) || number_in(count) < n + 6) {
-		if (n >= 0)
-			(void)set_number(count, n);
+	if (huge_count_was < 0 || !set_number(huge_count, want) ||
+	    number_in(huge_count) < want) {
 		print_message("no huge pages to be had here: needs root and "
 			      "12 MiB of unfragmented memory\n");
 		skip();
@@ -847,7 +864,6 @@ static void huge_pages(void **state)
 	check_huge(&c);
 	c.sock = fds[0];
 	stop(&c);
-	assert_true(set_number(count, n));
 }
 
 #define WITH_CHILD(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -867,7 +883,8 @@ int main(void)
 		WITH_CHILD(uses_file),
 		WITH_CHILD(rights),
 		cmocka_unit_test(without_privilege),
-		cmocka_unit_test(huge_pages),
+		cmocka_unit_test_setup_teardown(huge_pages, huge_setup,
+						huge_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
