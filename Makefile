@@ -53,6 +53,7 @@ $(TOOLS:%=$O/%): $O/%: $O/tools/%.o $O/tools.a $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 # The calls that a unit test stands in for (tests/libmr/fail.h).
 WRAP_io_test = pread64
+WRAP_queue_test = io_setup io_submit io_getevents io_destroy
 $(UNITS): $O/%: $O/%.o $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) $(WRAP_$(@F):%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS) \
 		-lcmocka

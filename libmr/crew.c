@@ -6,11 +6,12 @@
  *
  * A worker claims while it has a free slot, polls for what has finished
  * meanwhile, and only waits when every slot is in flight. On a failure it
- * stores the first error, stops claiming, and reaps all it has in flight
- * before it leaves: nothing is freed under a running transfer.
+ * stores the first error, and the others stop claiming; it leaves when the
+ * kernel has none of its transfers left: nothing is freed under one.
  */
 #include "libmr/crew.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -44,6 +45,7 @@ struct hand {
 	struct crew_worker w;
 	pthread_t thread;
 	bool started;
+	bool stuck; /* the kernel may still use the buffers */
 	struct crew_slot *slots;
 	unsigned nslots;
 	unsigned *idle; /* stack of free slots */
@@ -84,8 +86,10 @@ void crew_transfer(struct crew_worker *w, struct crew_slot *s,
 		   struct mr_file *file, void *buf, size_t length,
 		   uint64_t offset, bool write)
 {
-	struct queue_op *op = &s->ops[s->nops++];
+	struct queue_op *op;
 
+	assert(s->nops < CREW_OPS);
+	op = &s->ops[s->nops++];
 	*op = (struct queue_op){ .file = file,
 				 .buf = buf,
 				 .length = length,
@@ -215,9 +219,12 @@ static void *worker_main(void *arg)
 	struct crew *c = h->w.crew;
 	struct mr_error err = MR_ERROR_INIT;
 
-	if (work(h, &err))
+	if (work(h, &err)) {
+		/* A step that failed without a word must not pass for done. */
+		(void)mr_fail(&err, MR_SYS, MR_NO_OFFSET, "a worker failed");
 		stop_with(c, &err);
-	queue_release(&h->w.queue);
+	}
+	h->stuck = queue_release(&h->w.queue) != 0;
 	(void)pthread_mutex_lock(&c->lock);
 	c->running--;
 	(void)pthread_cond_signal(&c->done);
@@ -282,11 +289,13 @@ nomem:
 
 static void hand_release(struct hand *h)
 {
+	/* Rather lost memory than memory that changes in others' hands. */
+	if (queue_release(&h->w.queue) || h->stuck)
+		return;
 	for (unsigned i = 0; h->slots && i < h->nslots; i++) {
 		free(h->slots[i].ops);
 		free(h->slots[i].priv);
 	}
-	queue_release(&h->w.queue);
 	if (h->arena)
 		(void)munmap(h->arena, h->arena_len);
 	free(h->slots);

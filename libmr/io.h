@@ -52,7 +52,8 @@ void mr_mem_io_init(struct mr_mem_io *m, const void *data, size_t len);
 /*
  * A file: fd goes through the page cache, direct_fd (-1: none) does not.
  * Direct requests must have offset and length in multiples of align and
- * buffers at multiples of it too; align is a power of two, at most 4096.
+ * buffers at multiples of it too; align is a power of two, at most 4096. A
+ * 4096-byte page of the file must not be written through both at a time.
  */
 struct mr_file {
 	struct mr_io io;

@@ -4,20 +4,23 @@
  * What the kernel does at those edges: io_submit may take fewer requests than
  * given; a request that breaks the alignment rules is taken and fails in its
  * event; a transfer may be short; EAGAIN means reap first. Where there are no
- * contexts to be had (aio-max-nr used up, or a sandbox without the call) the
- * transfers are made inline: slower, same result.
+ * contexts to be had (aio-max-nr used up, or a sandbox without the call), or
+ * no room in one that is empty, transfers are made inline: slower, same
+ * result.
  */
 #include "libmr/queue.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "libmr/error.h"
 
 #define BATCH 64
+/* Page cache pages are this large, or a multiple of it that is kept track of
+ * in such units. */
+#define CACHE_PAGE ((size_t)4096)
 
 int queue_init(struct queue *q, unsigned depth, struct mr_error *err)
 {
@@ -28,7 +31,7 @@ int queue_init(struct queue *q, unsigned depth, struct mr_error *err)
 	q->ready_tail = &q->ready;
 	q->depth = depth;
 	rc = io_setup((int)depth, &q->ctx);
-	if (rc == -EAGAIN || rc == -ENOSYS || rc == -EPERM) {
+	if (rc == -EAGAIN || rc == -ENOSYS || rc == -EPERM || rc == -ENOMEM) {
 		q->ctx = NULL;
 		return 0;
 	}
@@ -61,19 +64,24 @@ static struct queue_op *pop(struct queue_op **head, struct queue_op ***tail)
 
 void queue_add(struct queue *q, struct queue_op *op)
 {
+	assert(op->length);
 	op->done = 0;
 	q->added++;
 	push(&q->tail, op);
 }
 
-/* Whether the rest of op meets its file's rules for direct I/O. */
+/* Whether the rest of op may go around the page cache: it meets its file's
+ * rules, and a write fills whole pages of the cache. Were a part of a page
+ * written directly while its neighbour goes through the cache, the cache
+ * could write back the old bytes over the new ones. */
 static bool fits_direct(const struct queue_op *op)
 {
-	size_t mask = op->file->align - 1;
+	size_t rule = op->file->align - 1;
+	size_t whole = op->write ? rule | (CACHE_PAGE - 1) : rule;
 
-	return op->file->direct_fd >= 0 && !((op->offset + op->done) & mask) &&
-	       !((op->length - op->done) & mask) &&
-	       !(((uintptr_t)op->buf + op->done) & mask);
+	return op->file->direct_fd >= 0 && !((op->offset + op->done) & whole) &&
+	       !((op->length - op->done) & whole) &&
+	       !(((uintptr_t)op->buf + op->done) & rule);
 }
 
 static void prepare(struct queue_op *op)
@@ -98,15 +106,16 @@ static bool account(struct queue_op *op, long res, struct mr_error *err)
 
 	if (res == -EINTR || res == -EAGAIN)
 		return false;
+	if (res == 0 && op->write)
+		res = -EIO; /* pwrite(2) of something never does */
 	if (res < 0) {
 		errno = (int)-res;
 		(void)mr_fail_sys(err, at, "cannot %s", verb);
 		return true;
 	}
 	if (res == 0) {
-		(void)mr_fail(err, op->write ? MR_SYS : MR_SHORT, at,
-			      op->write ? "the device takes no more"
-					: "file ends, %zu bytes expected here",
+		(void)mr_fail(err, MR_SHORT, at,
+			      "file ends, %zu bytes expected here",
 			      op->length - op->done);
 		return true;
 	}
@@ -154,9 +163,8 @@ int queue_flush(struct queue *q, struct mr_error *err)
 		if (rc == -EAGAIN && q->inflight)
 			return 0; /* the next reap makes room */
 		if (rc == -EAGAIN) {
-			/* Nothing of ours to wait for: others fill it. */
-			nanosleep(&(struct timespec){ .tv_nsec = 1000000 },
-				  NULL);
+			/* Nothing of ours to wait for: do it ourselves. */
+			transfer_inline(q, pop(&q->head, &q->tail), err);
 			continue;
 		}
 		if (rc <= 0) {
@@ -209,20 +217,14 @@ struct queue_op *queue_reap(struct queue *q, bool wait, struct mr_error *err)
 	return NULL;
 }
 
-void queue_release(struct queue *q)
+int queue_release(struct queue *q)
 {
-	struct mr_error ignored = MR_ERROR_INIT;
+	int rc = 0;
 
-	/* What never started is dropped; what runs is waited for. */
-	while ((q->head || q->inflight) && q->ctx) {
-		while (q->head) {
-			(void)pop(&q->head, &q->tail);
-			q->added--;
-		}
-		if (q->inflight && !queue_reap(q, true, &ignored))
-			break;
-	}
-	if (q->ctx)
-		(void)io_destroy(q->ctx);
-	q->ctx = NULL;
+	/* The kernel cancels what it can and waits for all the rest: this,
+	 * and not our count, is what says that no transfer runs any more. */
+	if (q->ctx && io_destroy(q->ctx) && q->inflight)
+		rc = -1;
+	memset(q, 0, sizeof(*q));
+	return rc;
 }

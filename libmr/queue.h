@@ -5,8 +5,8 @@
  * the kernel in batches with queue_flush, and come back finished from
  * queue_reap: whole, or with the queue's error filled. Short transfers are
  * continued and a full kernel ring is waited for in here, so no caller sees
- * either. Nothing a request points at may be freed before it was reaped;
- * queue_release waits for what is still in flight.
+ * either. Nothing a request points at may be freed before it was reaped or
+ * the queue released.
  */
 #ifndef LIBMR_QUEUE_H
 #define LIBMR_QUEUE_H
@@ -40,21 +40,25 @@ struct queue {
 	unsigned inflight;
 	size_t added; /* requests that were added and not yet reaped */
 	struct queue_op *head, **tail; /* not with the kernel yet */
-	struct queue_op *ready, **ready_tail; /* finished inline */
+	struct queue_op *ready, **ready_tail; /* finished */
 };
 
 int queue_init(struct queue *q, unsigned depth, struct mr_error *err);
-void queue_release(struct queue *q);
+/* Drops what has not started, waits for what runs. A queue that is all zeros
+ * is released already. Returns -1 if the kernel would not say that nothing
+ * runs any more: what the requests point at must then never be freed. */
+int queue_release(struct queue *q);
 
-/* Takes a request; cannot fail, may not start it yet. */
+/* Takes a request of at least one byte; cannot fail, may not start it yet. */
 void queue_add(struct queue *q, struct queue_op *op);
 
 /* Hands what waits to the kernel, as far as it takes it. */
 int queue_flush(struct queue *q, struct mr_error *err);
 
 /* A finished request, or NULL: none is finished (wait false), or none is left
- * (wait true). After a failure *err is filled and the request comes back all
- * the same, so that counts stay right. */
+ * (wait true). A request that failed fills *err and comes back all the same,
+ * so that counts stay right; NULL with *err filled means that no more can be
+ * had from this queue, and only queue_release is left. */
 struct queue_op *queue_reap(struct queue *q, bool wait, struct mr_error *err);
 
 #endif

@@ -1,0 +1,97 @@
+/*
+ * aio.h - libaio as a test wants it: refusing, taking less than it is given,
+ * losing its voice. Needs --wrap for the four calls (Makefile).
+ *
+ * The counts are kept without locks: one queue at a time where they matter.
+ */
+#ifndef TESTS_LIBMR_AIO_H
+#define TESTS_LIBMR_AIO_H
+
+#include <libaio.h>
+#include <stdatomic.h>
+#include <string.h>
+
+static struct {
+	int setup; /* what io_setup returns; 0: it works */
+	long most; /* requests that io_submit takes at a time; 0: all */
+	unsigned submit_at; /* this io_submit fails, counted from 1 ... */
+	int submit; /* ... with this */
+	unsigned reap_at; /* io_getevents fails from this one on ... */
+	int reap; /* ... with this */
+	unsigned reaps_failing; /* ... so many times; 0: for good */
+	unsigned shorten; /* every so manieth event says it moved less */
+	int destroy; /* what io_destroy returns; 0: it works */
+
+	atomic_uint submits, reaps, events;
+	atomic_long held; /* requests that the kernel may be working on */
+} aio;
+
+static inline void aio_reset(void)
+{
+	memset(&aio, 0, sizeof(aio));
+}
+
+int __real_io_setup(int n, io_context_t *ctx);
+int __wrap_io_setup(int n, io_context_t *ctx);
+int __wrap_io_setup(int n, io_context_t *ctx)
+{
+	return aio.setup ? aio.setup : __real_io_setup(n, ctx);
+}
+
+int __real_io_submit(io_context_t ctx, long n, struct iocb *ios[]);
+int __wrap_io_submit(io_context_t ctx, long n, struct iocb *ios[]);
+int __wrap_io_submit(io_context_t ctx, long n, struct iocb *ios[])
+{
+	int rc;
+
+	if (++aio.submits == aio.submit_at)
+		return aio.submit;
+	if (aio.most && n > aio.most)
+		n = aio.most;
+	rc = __real_io_submit(ctx, n, ios);
+	if (rc > 0)
+		aio.held += rc;
+	return rc;
+}
+
+/* A transfer that stopped half way, at an odd place. */
+static inline void aio_shorten(struct io_event *ev)
+{
+	if (aio.shorten && ++aio.events % aio.shorten == 0 && (long)ev->res > 1)
+		ev->res = ev->res / 2 + (ev->res > 8);
+}
+
+int __real_io_getevents(io_context_t ctx, long min, long n, struct io_event *ev,
+			struct timespec *timeout);
+int __wrap_io_getevents(io_context_t ctx, long min, long n, struct io_event *ev,
+			struct timespec *timeout);
+int __wrap_io_getevents(io_context_t ctx, long min, long n, struct io_event *ev,
+			struct timespec *timeout)
+{
+	unsigned call = ++aio.reaps;
+	int rc;
+
+	if (aio.reap_at && call >= aio.reap_at &&
+	    (!aio.reaps_failing || call < aio.reap_at + aio.reaps_failing))
+		return aio.reap;
+	rc = __real_io_getevents(ctx, min, n, ev, timeout);
+	for (int i = 0; i < rc; i++) {
+		aio.held--;
+		aio_shorten(&ev[i]);
+	}
+	return rc;
+}
+
+int __real_io_destroy(io_context_t ctx);
+int __wrap_io_destroy(io_context_t ctx);
+int __wrap_io_destroy(io_context_t ctx)
+{
+	int rc = __real_io_destroy(ctx);
+
+	if (aio.destroy)
+		return aio.destroy; /* as if; it did, so that nothing leaks */
+	aio.held = 0;
+	return rc;
+}
+
+#endif
