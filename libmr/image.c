@@ -27,7 +27,7 @@ static int read_libvirt(struct parse *p, const uint8_t *buf, size_t n,
 	p->info->has_libvirt = true;
 	p->info->kind = MR_IMAGE_STREAM;
 	if (libvirt_header_decode(buf, n, &h, &f) < 0)
-		return mr_fail_fault(p->err, &f, 0);
+		return parse_fault(p, &f, 0);
 	*v = (struct mr_libvirt){
 		.complete = h.complete,
 		.big_endian = h.big_endian,

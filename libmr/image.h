@@ -90,6 +90,8 @@ struct parse {
 
 /* Goes on telling the watch, now and then; MR_CANCELLED if it says so. */
 int parse_tick(struct parse *p);
+/* A decoder's fault in what the reader has at byte base. */
+int parse_fault(struct parse *p, const struct fault *f, uint64_t base);
 /* Keeps a name for as long as the image lives; NULL with p->err filled. */
 const char *parse_name(struct parse *p, const char *name);
 

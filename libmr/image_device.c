@@ -7,6 +7,7 @@
  * like the next element, and the description, where there is one, is believed
  * only as long as the footers are where it says.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,9 +124,15 @@ int parse_find_footer(struct parse *p, uint32_t id, uint64_t *length)
 		return -1;
 	if (how == SURE)
 		perhaps = mr_reader_tell(&p->r);
+	if (perhaps == UINT64_MAX &&
+	    mr_reader_tell(&p->r) < start + FOOTER_REACH)
+		return mr_fail(p->err, MR_SHORT, p->img->io->size,
+			       "file ends inside section %" PRIu32
+			       ", whose payload begins at byte %" PRIu64,
+			       id, start);
 	if (perhaps == UINT64_MAX)
 		return mr_fail(p->err, MR_FORMAT, start,
-			       "no end of section %u is found", id);
+			       "section %" PRIu32 " does not end", id);
 	*length = perhaps - start;
 	mr_reader_seek(&p->r, start);
 	return 0;

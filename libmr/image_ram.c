@@ -73,7 +73,7 @@ static int mapped_block(struct parse *p, struct mr_block *b,
 			       "page size %" PRIu64 " in an image of %" PRIu32,
 			       e->mapped.page_size, p->info->page_size);
 	if (mapped_ram_block_end(&m, p->info->ignore_shared, end, &f))
-		return mr_fail_fault(p->err, &f, b->header);
+		return parse_fault(p, &f, b->header);
 	b->in_file = !mapped_ram_ignored(&e->mapped);
 	b->bitmap_offset = e->mapped.bitmap_offset;
 	b->pages_offset = e->mapped.pages_offset;
@@ -101,7 +101,7 @@ static int block_entry(struct parse *p, uint64_t *left)
 		form.page_size = p->info->page_size;
 	n = ram_block_decode(buf, (size_t)n, &form, &e, &f);
 	if (n < 0 || ram_list_take(left, e.used_length, &f))
-		return mr_fail_fault(p->err, &f, b.entry);
+		return parse_fault(p, &f, b.entry);
 	b.name = parse_name(p, e.name);
 	if (!b.name)
 		return -1;
@@ -281,7 +281,7 @@ static int ram_item(struct parse *p, bool start, bool *end)
 		return -1;
 	n = ram_item_decode(buf, (size_t)n, p->info->page_size, &item, &f);
 	if (n < 0)
-		return mr_fail_fault(p->err, &f, at);
+		return parse_fault(p, &f, at);
 	if (item.kind == RAM_PAGE && !p->info->page_size_known) {
 		if (guess_page_size(p, (size_t)n))
 			return -1;

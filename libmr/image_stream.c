@@ -22,6 +22,17 @@ int parse_tick(struct parse *p)
 	return 0;
 }
 
+int parse_fault(struct parse *p, const struct fault *f, uint64_t base)
+{
+	uint64_t size = p->img->io->size;
+
+	/* What is too short is so because the file ends; the reader may have
+	 * been sent far beyond that. */
+	if (f->kind == FAULT_SHORT && base + f->at >= size)
+		return mr_fail(p->err, MR_SHORT, size, "file %s", f->what);
+	return mr_fail_fault(p->err, f, base);
+}
+
 const char *parse_name(struct parse *p, const char *name)
 {
 	struct mr_image *img = p->img;
@@ -97,7 +108,7 @@ static int close_section(struct parse *p, struct mr_section *s)
 	if (mr_reader_need(&p->r, STREAM_FOOTER_SIZE, &buf, p->err))
 		return -1;
 	if (stream_footer_decode(buf, STREAM_FOOTER_SIZE, s->id, &f) < 0)
-		return mr_fail_fault(p->err, &f, at);
+		return parse_fault(p, &f, at);
 	mr_reader_skip(&p->r, STREAM_FOOTER_SIZE);
 	s->payload = at - s->offset - s->header;
 	s->length = mr_reader_tell(&p->r) - s->offset;
@@ -211,7 +222,7 @@ static int command(struct parse *p, const struct stream_element *e,
 		if (mr_reader_need(&p->r, e->length, &buf, p->err))
 			return -1;
 		if (stream_advise_decode(buf, e->length, &a, &f) < 0)
-			return mr_fail_fault(p->err, &f, mr_reader_tell(&p->r));
+			return parse_fault(p, &f, mr_reader_tell(&p->r));
 		p->host_page_sizes = a.block_page_sizes;
 		if (!p->info->page_size_known && a.target_page_size <= 65536)
 			parse_page_size(p, (uint32_t)a.target_page_size);
@@ -235,11 +246,11 @@ static int element(struct parse *p, bool *end)
 	if (n < 0)
 		return -1;
 	if (n == 0)
-		return mr_fail(p->err, MR_SHORT, at,
+		return mr_fail(p->err, MR_SHORT, p->img->io->size,
 			       "file ends before the stream does");
 	n = stream_element_decode(buf, (size_t)n, &e, &f);
 	if (n < 0)
-		return mr_fail_fault(p->err, &f, at);
+		return parse_fault(p, &f, at);
 	s = (struct mr_section){ .id = e.section_id,
 				 .instance = e.instance_id,
 				 .version = e.version_id,
@@ -326,7 +337,7 @@ static int configuration(struct parse *p)
 		return 0;
 	n = stream_config_decode(buf, (size_t)n, &c, &f);
 	if (n < 0)
-		return mr_fail_fault(p->err, &f, at);
+		return parse_fault(p, &f, at);
 	info->has_configuration = true;
 	memcpy(info->machine, c.machine, sizeof(info->machine));
 	info->mapped_ram = c.mapped_ram;
@@ -353,7 +364,7 @@ int parse_stream(struct parse *p)
 		return -1;
 	n = stream_header_decode(buf, (size_t)n, &f);
 	if (n < 0)
-		return mr_fail_fault(p->err, &f, at);
+		return parse_fault(p, &f, at);
 	p->info->kind = MR_IMAGE_STREAM;
 	mr_reader_skip(&p->r, (uint64_t)n);
 	if (configuration(p))

@@ -67,14 +67,16 @@ ssize_t mr_reader_fill(struct mr_reader *r, size_t n, const uint8_t **p,
 int mr_reader_need(struct mr_reader *r, size_t n, const uint8_t **p,
 		   struct mr_error *err)
 {
+	uint64_t at = mr_reader_tell(r);
 	ssize_t got = mr_reader_peek(r, n, p, err);
 
 	if (got < 0)
 		return -1;
 	if ((size_t)got < n)
-		return mr_fail(err, MR_SHORT, mr_reader_tell(r) + (uint64_t)got,
-			       "file ends, %zu bytes expected here",
-			       n - (size_t)got);
+		return mr_fail(
+			err, MR_SHORT,
+			at < r->io->size ? at + (uint64_t)got : r->io->size,
+			"file ends, %zu more bytes expected", n - (size_t)got);
 	return 0;
 }
 
