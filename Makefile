@@ -72,9 +72,28 @@ $O/guest.img: $(GUEST) tests/guest/guest.ld $O/flags
 deps:
 	.ci/deps
 
+# The main job on a real QEMU, to look at.
+demo: deps
+	@$(MAKE) --no-print-directory all helpers
+	@O=$O tests/demo
+
+install: all
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 \
+		$(DESTDIR)$(mandir)/man5 $(DESTDIR)$(compdir)
+	install -m 755 $(TOOLS:%=$O/%) $(DESTDIR)$(bindir)
+	install -m 644 $(wildcard man/*.1) $(DESTDIR)$(mandir)/man1
+	install -m 644 $(wildcard man/*.5) $(DESTDIR)$(mandir)/man5
+	for t in $(TOOLS); do install -m 644 tools/completion.bash \
+		$(DESTDIR)$(compdir)/$$t || exit; done
+
+dist:
+	@mkdir -p build
+	git archive --prefix=mrtools-$(VERSION)/ HEAD | gzip -9n \
+		>build/mrtools-$(VERSION).tar.gz
+
 clean:
 	rm -rf build
 FORCE:
-.PHONY: all unit-tests helpers deps clean FORCE
+.PHONY: all unit-tests helpers deps demo install dist clean FORCE
 .SECONDARY:
 -include $(shell find $O -name '*.d' 2>/dev/null)
