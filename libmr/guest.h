@@ -52,6 +52,7 @@ struct guest_segment {
 	int fd; /* the backing file, O_RDONLY, the guest's; -1: none, or it
 		 * cannot be opened and everything is read in the process */
 	uint64_t file_offset; /* of the segment's first byte */
+	const unsigned char *view; /* private: from guest_view, or NULL */
 };
 
 struct guest_block {
@@ -143,6 +144,23 @@ int guest_touched(const struct guest *g, const struct guest_block *b,
  */
 int guest_read(const struct guest *g, const struct guest_block *b,
 	       const struct guest_run *runs, size_t n, struct mr_error *err);
+
+/*
+ * Map shared memory to be written from in place, without a copy: that on huge
+ * pages, or with all true every shared block. What cannot be mapped is left
+ * out: guest_view_at says NULL there.
+ */
+void guest_view(struct guest *g, bool all);
+
+/*
+ * [offset, offset + len) of b in place, or NULL: read it instead. Pages that
+ * guest_touched left clear must not be looked at: that would allocate them.
+ */
+const void *guest_view_at(const struct guest *g, const struct guest_block *b,
+			  uint64_t offset, size_t len);
+
+/* That range is not needed any more: it no longer counts as our memory. */
+void guest_view_done(const struct guest_block *b, uint64_t offset, size_t len);
 
 /* Whether the QEMU process has that file open or mapped: 1, 0, or -1. */
 int guest_uses_file(const struct guest *g, dev_t dev, ino_t ino,

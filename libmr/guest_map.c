@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -411,7 +412,14 @@ int guest_map(struct guest *g, struct mr_error *err)
 void guest_unmap(struct guest *g)
 {
 	for (size_t i = 0; i < g->n_blocks; i++) {
-		free(g->blocks[i].segments);
+		struct guest_block *b = &g->blocks[i];
+
+		for (size_t k = 0; k < b->n_segments; k++)
+			if (b->segments[k].view)
+				(void)munmap(
+					(void *)(uintptr_t)b->segments[k].view,
+					b->segments[k].length);
+		free(b->segments);
 		g->blocks[i].segments = NULL;
 		g->blocks[i].n_segments = 0;
 	}
