@@ -61,7 +61,7 @@ gdt_ptr: .word . - gdt - 1
 	.balign 4096
 	.globl pml4, pdpt
 pml4:	.skip 4096
-pdpt:	.skip 4096 * 3			/* 1.5 TiB */
+pdpt:	.skip 4096 * 8		/* 4 TiB: from a TiB on, QEMU leaves a hole */
 pd:	.skip 4096
 	.skip 16384
 stack_end:

@@ -69,7 +69,7 @@ static uint64_t tables_used;
 static uint64_t bad;		     /* first wrong address */
 static volatile uint64_t last_count; /* must stay what the register says */
 
-extern uint64_t pml4[512], pdpt[3 * 512];
+extern uint64_t pml4[512], pdpt[8 * 512];
 void guest_main(const struct boot_info *info);
 void *memset(void *dst, int c, unsigned long n);
 
