@@ -18,9 +18,10 @@
 static const char no_description[] = "{}";
 
 int image_writer_open(struct image_writer *w, const char *path,
-		      enum mr_direct direct, struct mr_error *err)
+		      enum mr_direct direct, bool seal, struct mr_error *err)
 {
 	*w = (struct image_writer)IMAGE_WRITER_NONE;
+	w->sealed = seal;
 	return output_create(&w->out, path, direct, err);
 }
 
@@ -49,8 +50,22 @@ static size_t encode_front(const struct image_writer *w,
 	return n;
 }
 
-static int place_block(struct writer_block *b, uint64_t at, const char *name,
-		       uint64_t length, struct mr_error *err)
+/* Zeros; mmap: what is never needed costs nothing. NULL: *err. */
+static void *map_zeros(size_t size, const char *name, struct mr_error *err)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p != MAP_FAILED)
+		return p;
+	(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
+		      "no memory for the bitmap of %s", name);
+	return NULL;
+}
+
+static int place_block(struct image_writer *w, struct writer_block *b,
+		       uint64_t at, const char *name, uint64_t length,
+		       struct mr_error *err)
 {
 	size_t name_len = strlen(name);
 	struct fault f;
@@ -66,16 +81,14 @@ static int place_block(struct writer_block *b, uint64_t at, const char *name,
 			       "RAM block %s of %" PRIu64 " bytes: %s", name,
 			       length, f.what);
 	b->nwords = (size_t)(b->place.bitmap_size / sizeof(*b->bits));
-	/* mmap: words that no page ever needs cost nothing. */
-	b->bits =
-		mmap(NULL, b->nwords * sizeof(*b->bits), PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (b->bits == MAP_FAILED) {
-		b->bits = NULL;
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			       "no memory for the bitmap of %s", name);
-	}
-	return 0;
+	b->bits = map_zeros(b->nwords * sizeof(*b->bits), name, err);
+	if (!b->bits)
+		return -1;
+	if (!w->sealed)
+		return 0;
+	b->ndigests = (size_t)seal_pieces(length, IMAGE_EXTENT);
+	b->digests = map_zeros(b->ndigests * sizeof(*b->digests), name, err);
+	return b->digests ? 0 : -1;
 }
 
 int image_writer_layout(struct image_writer *w, const char *machine, size_t n,
@@ -96,13 +109,27 @@ int image_writer_layout(struct image_writer *w, const char *machine, size_t n,
 	w->n = n;
 	w->tail = encode_front(w, front);
 	for (size_t i = 0; i < n; i++) {
-		if (place_block(&w->blocks[i], w->tail, names[i], lengths[i],
+		if (place_block(w, &w->blocks[i], w->tail, names[i], lengths[i],
 				err))
 			return -1;
 		w->tail = w->blocks[i].place.end;
 		w->ram += lengths[i];
 	}
 	return output_resize(&w->out, w->tail, err);
+}
+
+/* Into the file, and past the sealer: parts go in the order of the file. */
+static int put(struct image_writer *w, const void *buf, size_t len, uint64_t at,
+	       struct mr_error *err)
+{
+	if (w->sealed && sealer_feed(&w->sealer, buf, len, err))
+		return -1;
+	return mr_io_write_full(&w->out.file.io, buf, len, at, err);
+}
+
+static int end_part(struct image_writer *w, struct mr_error *err)
+{
+	return w->sealed ? sealer_cut(&w->sealer, err) : 0;
 }
 
 /* A new file reads as zeros: only words with bits in them are written. */
@@ -116,16 +143,18 @@ static int write_bitmap(struct image_writer *w, const struct writer_block *b,
 		len = b->nwords - i < most ? b->nwords - i : most;
 		for (k = 0; k < len && !b->bits[i + k]; k++)
 			;
+		if (k == len && w->sealed &&
+		    sealer_feed_zeros(&w->sealer, len * sizeof(*chunk), err))
+			return -1;
 		if (k == len)
 			continue;
 		memcpy(chunk, b->bits + i, len * sizeof(*chunk));
 		mapped_ram_bits_swap_le(chunk, len);
-		if (mr_io_write_full(
-			    &w->out.file.io, chunk, len * sizeof(*chunk),
-			    b->place.bitmap_offset + i * sizeof(*chunk), err))
+		if (put(w, chunk, len * sizeof(*chunk),
+			b->place.bitmap_offset + i * sizeof(*chunk), err))
 			return -1;
 	}
-	return 0;
+	return end_part(w, err);
 }
 
 static int write_block_entry(struct image_writer *w,
@@ -143,7 +172,9 @@ static int write_block_entry(struct image_writer *w,
 
 	memcpy(entry.name, b->name, sizeof(entry.name));
 	len = ram_block_encode(buf, &list_form, &entry);
-	return mr_io_write_full(&w->out.file.io, buf, len, b->place.entry, err);
+	if (put(w, buf, len, b->place.entry, err))
+		return -1;
+	return end_part(w, err);
 }
 
 /* What stands between the last block and the device state. */
@@ -167,50 +198,105 @@ static size_t encode_ram_end(uint8_t buf[64])
 	return n;
 }
 
+/* The end of the RAM section, device state, description: moves w->size. */
+static int write_tail(struct image_writer *w, const uint8_t *device,
+		      size_t device_len, struct mr_error *err)
+{
+	uint8_t ram_end[64], last[STREAM_VMDESC_HEADER_SIZE];
+	const struct {
+		const void *buf;
+		size_t len;
+	} parts[] = {
+		{ ram_end, encode_ram_end(ram_end) },
+		{ device + STREAM_HEADER_SIZE,
+		  device_len - STREAM_HEADER_SIZE },
+		{ last,
+		  stream_vmdesc_encode(last, sizeof(no_description) - 1) },
+		{ no_description, sizeof(no_description) - 1 },
+	};
+
+	w->size = w->tail;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (put(w, parts[i].buf, parts[i].len, w->size, err))
+			return -1;
+		w->size += parts[i].len;
+	}
+	return end_part(w, err);
+}
+
+static int write_seal(struct image_writer *w, struct mr_error *err)
+{
+	struct seal_head head = {
+		.page_size = IMAGE_PAGE,
+		.extent_size = IMAGE_EXTENT,
+		.piece_size = SEAL_PIECE,
+		.blocks = (uint32_t)w->n,
+		.tail_offset = w->tail,
+		.seal_offset = w->size,
+	};
+	struct seal_block *blocks = calloc(w->n + 1, sizeof(*blocks));
+	struct sealer_pages *pages = calloc(w->n + 1, sizeof(*pages));
+	uint64_t length = 0;
+	int rc = -1;
+
+	if (!blocks || !pages) {
+		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
+			      "no memory for the seal");
+		goto out;
+	}
+	for (size_t i = 0; i < w->n; i++) {
+		const struct writer_block *b = &w->blocks[i];
+
+		memcpy(blocks[i].name, b->name, sizeof(blocks[i].name));
+		blocks[i].header_end = b->place.header + MAPPED_RAM_HEADER_SIZE;
+		blocks[i].bitmap_offset = b->place.bitmap_offset;
+		blocks[i].pages_offset = b->place.pages_offset;
+		blocks[i].used_length = b->used;
+		pages[i].bits = b->bits;
+		pages[i].extents = b->digests;
+	}
+	rc = sealer_write(&w->sealer, &w->out.file.io, &head, blocks, pages,
+			  &length, err);
+	w->size += length;
+out:
+	free(blocks);
+	free(pages);
+	return rc;
+}
+
 int image_writer_finish(struct image_writer *w, const uint8_t *device,
 			size_t device_len, struct mr_error *err)
 {
-	struct mr_io *io = &w->out.file.io;
 	uint8_t front[STREAM_HEADER_SIZE + STREAM_CONFIG_MAX +
 		      STREAM_ELEMENT_MAX + RAM_ITEM_MAX];
-	uint8_t ram_end[64], last[STREAM_VMDESC_HEADER_SIZE];
-	size_t n = encode_front(w, front);
-	uint64_t at = w->tail;
 
 	if (device_len <= STREAM_HEADER_SIZE)
 		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
 			       "device state of %zu bytes", device_len);
-	if (mr_io_write_full(io, front, n, 0, err))
+	if (put(w, front, encode_front(w, front), 0, err))
 		return -1;
 	for (size_t i = 0; i < w->n; i++)
 		if (write_block_entry(w, &w->blocks[i], err) ||
 		    write_bitmap(w, &w->blocks[i], err))
 			return -1;
-	n = encode_ram_end(ram_end);
-	if (mr_io_write_full(io, ram_end, n, at, err))
+	if (write_tail(w, device, device_len, err))
 		return -1;
-	at += n;
-	n = device_len - STREAM_HEADER_SIZE;
-	if (mr_io_write_full(io, device + STREAM_HEADER_SIZE, n, at, err))
-		return -1;
-	at += n;
-	n = stream_vmdesc_encode(last, sizeof(no_description) - 1);
-	if (mr_io_write_full(io, last, n, at, err) ||
-	    mr_io_write_full(io, no_description, sizeof(no_description) - 1,
-			     at + n, err))
-		return -1;
-	w->size = at + n + sizeof(no_description) - 1;
-	return 0;
+	return w->sealed ? write_seal(w, err) : 0;
 }
 
 void image_writer_release(struct image_writer *w)
 {
 	output_discard(&w->out);
-	for (size_t i = 0; i < w->n; i++)
-		if (w->blocks[i].bits)
-			(void)munmap(w->blocks[i].bits,
-				     w->blocks[i].nwords *
-					     sizeof(*w->blocks[i].bits));
+	for (size_t i = 0; i < w->n; i++) {
+		struct writer_block *b = &w->blocks[i];
+
+		if (b->bits)
+			(void)munmap(b->bits, b->nwords * sizeof(*b->bits));
+		if (b->digests)
+			(void)munmap(b->digests,
+				     b->ndigests * sizeof(*b->digests));
+	}
 	free(w->blocks);
+	sealer_release(&w->sealer);
 	*w = (struct image_writer)IMAGE_WRITER_NONE;
 }

@@ -5,8 +5,9 @@
  *   image_writer_open     a nameless file, nothing known yet
  *   image_writer_layout   the blocks are known: places, bitmaps, file size
  *   ...                   page data goes to block->place.pages_offset + offset
- *                         through out.file, bits into block->bits
- *   image_writer_finish   headers, bitmaps, device state
+ *                         through out.file, bits into block->bits, and
+ *                         with a seal digests into block->digests
+ *   image_writer_finish   headers, bitmaps, device state, the seal
  *   output_publish(&w->out)
  */
 #ifndef LIBMR_IMAGE_WRITER_H
@@ -19,9 +20,12 @@
 #include "formats/name.h"
 #include "libmr/mr.h"
 #include "libmr/output.h"
+#include "libmr/sealer.h"
 
 /* The target page size of every image that we make. */
 #define IMAGE_PAGE 4096u
+/* And what one digest of a seal stands for: crew_extent_size of it. */
+#define IMAGE_EXTENT (1u << 20)
 
 struct writer_block {
 	char name[NAME_SIZE];
@@ -29,6 +33,9 @@ struct writer_block {
 	struct mapped_ram_place place;
 	uint64_t *bits; /* host order; starts clear; set = page is present */
 	size_t nwords;
+	/* One for each extent that has a page; NULL: there is no seal. */
+	struct seal_digest *digests;
+	size_t ndigests;
 };
 
 struct image_writer {
@@ -39,6 +46,8 @@ struct image_writer {
 	uint64_t ram; /* bytes, all blocks */
 	uint64_t tail; /* byte of the file where the last block ends */
 	uint64_t size; /* of the finished image, after finish */
+	bool sealed; /* finish writes a seal */
+	struct sealer sealer;
 };
 
 #define IMAGE_WRITER_NONE          \
@@ -46,8 +55,9 @@ struct image_writer {
 		.out = OUTPUT_NONE \
 	}
 
+/* seal: the image gets one (formats/seal.md). */
 int image_writer_open(struct image_writer *w, const char *path,
-		      enum mr_direct direct, struct mr_error *err);
+		      enum mr_direct direct, bool seal, struct mr_error *err);
 
 /* names and lengths (bytes) of n blocks, in the order of the list. */
 int image_writer_layout(struct image_writer *w, const char *machine, size_t n,

@@ -92,6 +92,9 @@ struct mr_save_options {
 	bool leave_paused; /* do not resume a VM that was running */
 	bool live; /* engine qemu: let the guest run meanwhile */
 	bool any_room; /* start although the file system may be too full */
+	/* Leave the seal out. Engine qemu writes none: it would have to read
+	 * the image again. */
+	bool no_seal;
 	struct mr_watch watch;
 };
 #define MR_SAVE_OPTIONS_INIT \
@@ -120,6 +123,7 @@ struct mr_save_report {
 	double seconds; /* in all */
 	double paused; /* seconds for which the guest stood still */
 	bool direct; /* page data went around the page cache */
+	bool sealed; /* the image ends in a seal */
 	unsigned jobs;
 };
 

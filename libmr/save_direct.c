@@ -3,8 +3,9 @@
  *
  * Each bitmap starts as "may hold data" (what the kernel says was touched)
  * and ends as "holds data": a worker reads the touched pages of an extent,
- * clears the bits of those that are zero while they are in its cache, joins
- * what is left into runs and writes these at their final place.
+ * clears the bits of those that are zero while they are in its cache, takes
+ * the digest of what is left for the seal, joins it into runs and writes
+ * these at their final place.
  */
 #include "libmr/save.h"
 
@@ -17,10 +18,12 @@
 #include "libmr/image_writer.h"
 #include "libmr/pages.h"
 
-#define EXTENT_PAGES ((1u << 20) / IMAGE_PAGE)
+#define EXTENT_PAGES (IMAGE_EXTENT / IMAGE_PAGE)
 
+/* A worker's own. */
 struct tally {
 	uint64_t untouched, scanned, zero, data, written;
+	struct hash *hash; /* NULL: not needed yet */
 };
 
 struct copy {
@@ -75,6 +78,26 @@ static void add_write(void *arg, size_t offset, size_t length)
 		      true);
 }
 
+/* The digest of the pages that the scan has left; none if it left none. */
+static int seal_extent(struct crew_worker *w, const struct crew_slot *s,
+		       const uint64_t *bits, size_t pages, struct mr_error *err)
+{
+	struct copy *c = crew_arg(w);
+	struct tally *t = w->priv;
+	struct seal_digest *d = c->w.blocks[s->extent.block].digests;
+
+	if (!d || mapped_ram_bits_next_set(bits, 0, pages) == pages)
+		return 0;
+	if (!t->hash)
+		t->hash = hash_new();
+	if (!t->hash)
+		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
+			       "no memory for a digest");
+	d[s->extent.offset / IMAGE_EXTENT] =
+		sealer_extent(t->hash, s->buf, bits, pages, IMAGE_PAGE);
+	return 0;
+}
+
 static int copy_extent(struct crew_worker *w, struct crew_slot *s,
 		       struct mr_error *err)
 {
@@ -98,6 +121,8 @@ static int copy_extent(struct crew_worker *w, struct crew_slot *s,
 	t->scanned += read * IMAGE_PAGE;
 	t->zero +=
 		pages_clear_zero(s->buf, IMAGE_PAGE, pages, bits) * IMAGE_PAGE;
+	if (seal_extent(w, s, bits, pages, err))
+		return CREW_FAILED;
 	data = crew_runs(bits, pages, IMAGE_PAGE, CREW_GAP, add_write, &x);
 	t->data += data * IMAGE_PAGE;
 	return CREW_DONE;
@@ -112,6 +137,8 @@ static void add_tally(struct crew_worker *w, void *arg)
 	sum->zero += t->zero;
 	sum->data += t->data;
 	sum->written += t->written;
+	hash_free(t->hash);
+	t->hash = NULL;
 }
 
 static int lay_out(struct copy *c, const struct guest *g, struct mr_error *err)
@@ -149,7 +176,7 @@ static int copy_memory(struct copy *c, const struct mr_save_options *o,
 {
 	uint64_t *lengths = calloc(c->w.n + 1, sizeof(*lengths));
 	struct crew_plan plan = {
-		.extent_size = EXTENT_PAGES * IMAGE_PAGE,
+		.extent_size = IMAGE_EXTENT,
 		.lengths = lengths,
 		.blocks = c->w.n,
 		.buffers = 1,
@@ -202,6 +229,7 @@ static void fill_report(struct save *s, const struct copy *c)
 	r->data = c->tally.data;
 	r->written = c->tally.written;
 	r->size = c->w.size;
+	r->sealed = c->w.sealed;
 	r->direct = c->w.out.file.direct_fd >= 0;
 	r->jobs = s->options->jobs ? s->options->jobs : crew_default_jobs();
 }
@@ -211,7 +239,8 @@ int save_direct(struct save *s, struct mr_error *err)
 	struct copy c = { .w = IMAGE_WRITER_NONE };
 	int rc = -1;
 
-	if (image_writer_open(&c.w, s->image, s->options->direct, err))
+	if (image_writer_open(&c.w, s->image, s->options->direct,
+			      !s->options->no_seal, err))
 		return -1;
 	save_note(s, "engine direct, %s",
 		  c.w.out.file.direct_fd >= 0 ? "direct I/O" : "buffered I/O");

@@ -7,7 +7,7 @@
 #include "tools/cli.h"
 
 static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
-static int jobs, check, leave_paused, live, any_room;
+static int jobs, check, leave_paused, live, any_room, no_seal;
 static char *direct = NULL, *engine = NULL;
 
 /* clang-format off */
@@ -26,6 +26,8 @@ static struct poptOption options[] = {
 	  "engine qemu: let the guest run meanwhile", NULL },
 	{ "no-room-check", '\0', POPT_ARG_NONE, &any_room, 0,
 	  "start even if the file system may be too full", NULL },
+	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
+	  "leave out the digests that mrverify checks", NULL },
 	{ "pid", '\0', POPT_ARG_INT, &save.pid, 0,
 	  "QEMU's process (default: ask the socket)", "PID" },
 	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
@@ -105,6 +107,7 @@ static int print_json(const char *image, const struct mr_save_report *r)
 		PUT_BYTES(size);
 		PUT("jobs", json_integer(r->jobs));
 		PUT("direct_io", json_boolean(r->direct));
+		PUT("sealed", json_boolean(r->sealed));
 		PUT("paused_seconds", json_real(r->paused));
 	}
 	PUT("seconds", json_real(r->seconds));
@@ -144,6 +147,7 @@ static int check_options(void)
 	save.leave_paused = leave_paused;
 	save.live = live;
 	save.any_room = any_room;
+	save.no_seal = no_seal;
 	save.watch = *cli_watch();
 	return CLI_OK;
 }

@@ -1,0 +1,311 @@
+/* sealer.c - digests in, a seal out. */
+#include "libmr/sealer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/bytes.h"
+#include "formats/mapped_ram.h"
+#include "libmr/error.h"
+
+#define CHUNK ((size_t)64 << 10)
+
+static int add_digest(struct sealer *s, const void *piece, size_t len,
+		      struct mr_error *err)
+{
+	if (s->n == s->room) {
+		size_t room = s->room ? 2 * s->room : 256;
+		void *more = realloc(s->digests, room * sizeof(*s->digests));
+
+		if (!more)
+			return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
+				       "no memory for the seal");
+		s->digests = more;
+		s->room = room;
+	}
+	s->digests[s->n++] = hash_bytes(piece, len);
+	return 0;
+}
+
+int sealer_feed(struct sealer *s, const void *buf, size_t len,
+		struct mr_error *err)
+{
+	const uint8_t *p = buf;
+
+	while (len) {
+		size_t n = sizeof(s->piece) - s->fill;
+
+		if (n > len)
+			n = len;
+		memcpy(s->piece + s->fill, p, n);
+		s->fill += n;
+		p += n;
+		len -= n;
+		if (s->fill == sizeof(s->piece) && sealer_cut(s, err))
+			return -1;
+	}
+	return 0;
+}
+
+int sealer_feed_zeros(struct sealer *s, uint64_t len, struct mr_error *err)
+{
+	static const uint8_t zeros[SEAL_PIECE];
+
+	while (len) {
+		size_t n = len < sizeof(zeros) ? (size_t)len : sizeof(zeros);
+
+		if (sealer_feed(s, zeros, n, err))
+			return -1;
+		len -= n;
+	}
+	return 0;
+}
+
+int sealer_cut(struct sealer *s, struct mr_error *err)
+{
+	size_t len = s->fill;
+
+	s->fill = 0;
+	return len ? add_digest(s, s->piece, len, err) : 0;
+}
+
+int sealer_feed_file(struct sealer *s, struct mr_io *io, uint64_t offset,
+		     uint64_t len, struct mr_error *err)
+{
+	uint8_t *buf = malloc(CHUNK);
+	int rc = -1;
+
+	if (!buf)
+		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
+			       "no memory for the seal");
+	while (len) {
+		size_t n = len < CHUNK ? (size_t)len : CHUNK;
+
+		if (mr_io_read_full(io, buf, n, offset, err) ||
+		    sealer_feed(s, buf, n, err))
+			goto out;
+		offset += n;
+		len -= n;
+	}
+	rc = sealer_cut(s, err);
+out:
+	free(buf);
+	return rc;
+}
+
+void sealer_release(struct sealer *s)
+{
+	free(s->digests);
+	*s = (struct sealer){ 0 };
+}
+
+/* ---- writing ---- */
+
+/* Bytes on their way into the file, hashed as they go. */
+struct out {
+	struct mr_io *io;
+	uint64_t at;
+	struct hash *hash;
+	uint8_t *buf; /* CHUNK bytes */
+	size_t fill;
+	struct mr_error *err;
+};
+
+static int out_flush(struct out *o)
+{
+	size_t n = o->fill;
+	uint64_t at = o->at;
+
+	hash_add(o->hash, o->buf, n);
+	o->fill = 0;
+	o->at += n;
+	return mr_io_write_full(o->io, o->buf, n, at, o->err);
+}
+
+static int out_put(struct out *o, const void *buf, size_t len)
+{
+	const uint8_t *p = buf;
+
+	while (len) {
+		size_t n = CHUNK - o->fill < len ? CHUNK - o->fill : len;
+
+		memcpy(o->buf + o->fill, p, n);
+		o->fill += n;
+		p += n;
+		len -= n;
+		if (o->fill == CHUNK && out_flush(o))
+			return -1;
+	}
+	return 0;
+}
+
+/* Words of the page bitmap that belong to one extent. */
+static size_t words_per_extent(const struct seal_head *h)
+{
+	return h->extent_size / h->page_size / MAPPED_RAM_WORD_BITS;
+}
+
+static bool has_pages(const struct seal_head *h, const struct seal_block *b,
+		      const uint64_t *bits, uint64_t extent)
+{
+	uint64_t at = extent * words_per_extent(h);
+	uint64_t end = at + words_per_extent(h);
+
+	if (end > b->bitmap_size / sizeof(*bits))
+		end = b->bitmap_size / sizeof(*bits);
+	while (at < end && !bits[at])
+		at++;
+	return at < end;
+}
+
+static void count_extents(const struct seal_head *h, struct seal_block *b,
+			  const uint64_t *bits)
+{
+	b->extents = 0;
+	for (uint64_t e = 0; e < b->n_extents; e++)
+		b->extents += has_pages(h, b, bits, e);
+}
+
+static int put_words(struct out *o, const struct seal_head *h,
+		     const struct seal_block *b, const uint64_t *bits)
+{
+	for (uint64_t e = 0; e < b->n_extents; e += 64) {
+		uint64_t word = 0;
+		uint8_t buf[SEAL_WORD_SIZE];
+
+		for (uint64_t k = 0; k < 64 && e + k < b->n_extents; k++)
+			if (has_pages(h, b, bits, e + k))
+				word |= UINT64_C(1) << k;
+		put_be64(buf, word);
+		if (out_put(o, buf, sizeof(buf)))
+			return -1;
+	}
+	return 0;
+}
+
+static int put_extents(struct out *o, const struct seal_head *h,
+		       const struct seal_block *b, const struct sealer_pages *p)
+{
+	for (uint64_t e = 0; e < b->n_extents; e++)
+		if (has_pages(h, b, p->bits, e) &&
+		    out_put(o, &p->extents[e], sizeof(p->extents[e])))
+			return -1;
+	return 0;
+}
+
+/* The next digests of pieces, for len bytes of the file. */
+static int put_pieces(struct out *o, const struct sealer *s, size_t *next,
+		      uint64_t len)
+{
+	size_t n = (size_t)seal_pieces(len, SEAL_PIECE), at = *next;
+
+	*next += n;
+	return out_put(o, s->digests + at, n * sizeof(*s->digests));
+}
+
+static int put_digests(struct out *o, const struct sealer *s,
+		       const struct seal_head *h,
+		       const struct seal_block *blocks,
+		       const struct sealer_pages *pages)
+{
+	size_t next = 0;
+
+	if (put_pieces(o, s, &next, h->stream_offset))
+		return -1;
+	for (uint32_t i = 0; i < h->blocks; i++) {
+		const struct seal_block *b = &blocks[i];
+
+		if (put_pieces(o, s, &next, b->header_end - b->header_start) ||
+		    put_pieces(o, s, &next, b->bitmap_size) ||
+		    put_words(o, h, b, pages[i].bits) ||
+		    put_extents(o, h, b, &pages[i]))
+			return -1;
+	}
+	return put_pieces(o, s, &next, h->seal_offset - h->tail_offset);
+}
+
+static int put_all(struct out *o, const struct sealer *s,
+		   const struct seal_head *h, const struct seal_block *blocks,
+		   const struct sealer_pages *pages, uint64_t length)
+{
+	uint8_t head[SEAL_HEAD_SIZE], buf[SEAL_BLOCK_MAX], end[SEAL_END_SIZE];
+	struct seal_end e = { .length = length };
+	size_t covered = SEAL_END_SIZE - SEAL_END_UNCOVERED;
+
+	(void)seal_head_encode(head, h);
+	if (out_put(o, head, sizeof(head)))
+		return -1;
+	for (uint32_t i = 0; i < h->blocks; i++)
+		if (out_put(o, buf, seal_block_encode(buf, &blocks[i])))
+			return -1;
+	if (put_digests(o, s, h, blocks, pages))
+		return -1;
+	(void)seal_end_encode(end, &e);
+	if (out_put(o, end, covered) || out_flush(o))
+		return -1;
+	e.digest = hash_end(o->hash);
+	(void)seal_end_encode(end, &e);
+	if (out_put(o, end + covered, SEAL_END_UNCOVERED))
+		return -1;
+	return out_flush(o);
+}
+
+int sealer_write(struct sealer *s, struct mr_io *io, const struct seal_head *h,
+		 struct seal_block *blocks, const struct sealer_pages *pages,
+		 uint64_t *length, struct mr_error *err)
+{
+	struct out o = { .io = io,
+			 .at = h->seal_offset,
+			 .hash = hash_new(),
+			 .buf = malloc(CHUNK),
+			 .err = err };
+	struct seal_places places;
+	struct fault f;
+	int rc = -1;
+
+	if (!o.hash || !o.buf) {
+		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
+			      "no memory for the seal");
+		goto out;
+	}
+	hash_start(o.hash);
+	/* Once to know how many extents there are, and then with that. */
+	for (uint32_t i = 0; i < h->blocks; i++)
+		blocks[i].extents = 0;
+	if (seal_arrange(h, blocks, &places, &f))
+		goto bad;
+	for (uint32_t i = 0; i < h->blocks; i++)
+		count_extents(h, &blocks[i], pages[i].bits);
+	if (seal_arrange(h, blocks, &places, &f))
+		goto bad;
+	rc = put_all(&o, s, h, blocks, pages, places.length);
+	if (!rc && length)
+		*length = places.length;
+	goto out;
+bad:
+	(void)mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+		      "the image cannot be sealed: %s", f.what);
+out:
+	hash_free(o.hash);
+	free(o.buf);
+	return rc;
+}
+
+struct seal_digest sealer_extent(struct hash *h, const unsigned char *buf,
+				 const uint64_t *bits, size_t pages,
+				 size_t page_size)
+{
+	uint64_t p = mapped_ram_bits_next_set(bits, 0, pages);
+	uint64_t q = mapped_ram_bits_next_clear(bits, p, pages);
+
+	/* One stretch, as nearly always, needs no state. */
+	if (mapped_ram_bits_next_set(bits, q, pages) == pages)
+		return hash_bytes(buf + p * page_size, (q - p) * page_size);
+	hash_start(h);
+	while (p < pages) {
+		hash_add(h, buf + p * page_size, (q - p) * page_size);
+		p = mapped_ram_bits_next_set(bits, q, pages);
+		q = mapped_ram_bits_next_clear(bits, p, pages);
+	}
+	return hash_end(h);
+}
