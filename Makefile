@@ -54,6 +54,8 @@ $(TOOLS:%=$O/%): $O/%: $O/tools/%.o $O/tools.a $O/libmr.a
 # The calls that a unit test stands in for (tests/libmr/fail.h).
 WRAP_io_test = pread64
 WRAP_queue_test = io_setup io_submit io_getevents io_destroy
+WRAP_crew_test = $(WRAP_queue_test) calloc mmap64 munmap \
+	pthread_create
 $(UNITS): $O/%: $O/%.o $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) $(WRAP_$(@F):%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS) \
 		-lcmocka

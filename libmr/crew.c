@@ -280,9 +280,8 @@ static int hand_init(struct hand *h, struct crew *c, unsigned index,
 			goto nomem;
 		h->idle[h->nidle++] = nslots - 1 - i;
 	}
-	if (make_arena(h, p, err))
-		return -1;
-	return queue_init(&h->w.queue, DEPTH, err);
+	queue_init(&h->w.queue, DEPTH);
+	return make_arena(h, p, err);
 nomem:
 	return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "no memory for a worker");
 }
@@ -336,13 +335,6 @@ static void oversee(struct crew *c)
 	while (c->running) {
 		struct timespec at;
 
-		(void)clock_gettime(CLOCK_MONOTONIC, &at);
-		at.tv_nsec += 100000000;
-		if (at.tv_nsec >= 1000000000) {
-			at.tv_nsec -= 1000000000;
-			at.tv_sec++;
-		}
-		(void)pthread_cond_timedwait(&c->done, &c->lock, &at);
 		(void)pthread_mutex_unlock(&c->lock);
 		report(c);
 		if (w && w->cancel && atomic_load(w->cancel) &&
@@ -351,7 +343,15 @@ static void oversee(struct crew *c)
 				      "interrupted");
 			stop_with(c, &cancelled);
 		}
+		(void)clock_gettime(CLOCK_MONOTONIC, &at);
+		at.tv_nsec += 100000000;
+		if (at.tv_nsec >= 1000000000) {
+			at.tv_nsec -= 1000000000;
+			at.tv_sec++;
+		}
 		(void)pthread_mutex_lock(&c->lock);
+		if (c->running)
+			(void)pthread_cond_timedwait(&c->done, &c->lock, &at);
 	}
 	(void)pthread_mutex_unlock(&c->lock);
 }

@@ -22,25 +22,21 @@
  * in such units. */
 #define CACHE_PAGE ((size_t)4096)
 
-int queue_init(struct queue *q, unsigned depth, struct mr_error *err)
+void queue_init(struct queue *q, unsigned depth)
 {
-	int rc;
-
 	memset(q, 0, sizeof(*q));
 	q->tail = &q->head;
 	q->ready_tail = &q->ready;
 	q->depth = depth;
-	rc = io_setup((int)depth, &q->ctx);
-	if (rc == -EAGAIN || rc == -ENOSYS || rc == -EPERM || rc == -ENOMEM) {
+}
+
+/* Not before there is something to do: to give a context back costs tens of
+ * milliseconds, in which a guest may stand still. */
+static void set_up(struct queue *q)
+{
+	q->tried = true;
+	if (io_setup((int)q->depth, &q->ctx))
 		q->ctx = NULL;
-		return 0;
-	}
-	if (rc < 0) {
-		errno = -rc;
-		return mr_fail_sys(err, MR_NO_OFFSET,
-				   "cannot set up asynchronous I/O");
-	}
-	return 0;
 }
 
 static void push(struct queue_op ***tail, struct queue_op *op)
@@ -145,6 +141,8 @@ int queue_flush(struct queue *q, struct mr_error *err)
 {
 	struct iocb *batch[BATCH];
 
+	if (q->head && !q->tried)
+		set_up(q);
 	while (!q->ctx && q->head)
 		transfer_inline(q, pop(&q->head, &q->tail), err);
 	while (q->head && q->inflight < q->depth) {

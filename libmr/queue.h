@@ -35,7 +35,8 @@ struct queue_op {
 };
 
 struct queue {
-	io_context_t ctx; /* 0: the kernel gave none, transfers are inline */
+	io_context_t ctx; /* NULL: the kernel gave none, transfers are inline */
+	bool tried; /* to get ctx */
 	unsigned depth; /* requests that the kernel may hold */
 	unsigned inflight;
 	size_t added; /* requests that were added and not yet reaped */
@@ -43,7 +44,8 @@ struct queue {
 	struct queue_op *ready, **ready_tail; /* finished */
 };
 
-int queue_init(struct queue *q, unsigned depth, struct mr_error *err);
+/* depth is not 0. */
+void queue_init(struct queue *q, unsigned depth);
 /* Drops what has not started, waits for what runs. A queue that is all zeros
  * is released already. Returns -1 if the kernel would not say that nothing
  * runs any more: what the requests point at must then never be freed. */

@@ -22,7 +22,7 @@ static struct {
 	unsigned shorten; /* every so manieth event says it moved less */
 	int destroy; /* what io_destroy returns; 0: it works */
 
-	atomic_uint submits, reaps, events;
+	atomic_uint setups, submits, reaps, events;
 	atomic_long held; /* requests that the kernel may be working on */
 } aio;
 
@@ -35,6 +35,7 @@ int __real_io_setup(int n, io_context_t *ctx);
 int __wrap_io_setup(int n, io_context_t *ctx);
 int __wrap_io_setup(int n, io_context_t *ctx)
 {
+	aio.setups++;
 	return aio.setup ? aio.setup : __real_io_setup(n, ctx);
 }
 

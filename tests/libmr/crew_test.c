@@ -1,7 +1,66 @@
-/* crew_test.c - the engine's threads, and the joining of runs. */
+/*
+ * crew_test.c - the engine's threads, and the joining of runs.
+ *
+ * Steps run in the workers' threads, where cmocka must not assert: they count
+ * and note what is wrong, and the test looks afterwards.
+ */
 #include "tests/libmr/unit.h"
 
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
 #include "libmr/crew.h"
+#include "libmr/error.h"
+#include "tests/libmr/aio.h"
+#include "tests/libmr/fail.h"
+
+FAIL_WRAP(void *, calloc, (size_t n, size_t size), (n, size), NULL)
+FAIL_WRAP(void *, mmap64,
+	  (void *at, size_t len, int prot, int flags, int fd, off_t offset),
+	  (at, len, prot, flags, fd, offset), MAP_FAILED)
+
+/* ---- threads that do not start ---- */
+
+static uint64_t no_thread; /* bit i: call i + 1 of pthread_create fails */
+static unsigned threads_asked, threads_made;
+
+int __real_pthread_create(pthread_t *t, const pthread_attr_t *attr,
+			  void *(*fn)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr,
+			  void *(*fn)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr,
+			  void *(*fn)(void *), void *arg)
+{
+	if (no_thread >> (threads_asked++ % 64) & 1)
+		return EAGAIN;
+	threads_made++;
+	return __real_pthread_create(t, attr, fn, arg);
+}
+
+/* ---- memory that goes too early ---- */
+
+static unsigned unmapped, unmapped_early;
+
+int __real_munmap(void *at, size_t len);
+int __wrap_munmap(void *at, size_t len);
+int __wrap_munmap(void *at, size_t len)
+{
+	unmapped++;
+	unmapped_early += aio.held > 0;
+	return __real_munmap(at, len);
+}
+
+static int reset(void **state)
+{
+	(void)state;
+	aio_reset();
+	fail_arm(0, 0);
+	no_thread = 0;
+	threads_asked = threads_made = 0;
+	unmapped = unmapped_early = 0;
+	return 0;
+}
 
 /* ---- crew_runs ---- */
 
@@ -129,13 +188,489 @@ static void runs_fit_a_slot(void **state)
 	}
 }
 
+/* ---- claims ---- */
+
+enum { EXTENTS_MAX = 4096, BLOCKS_MAX = 8 };
+
+struct seen {
+	const uint64_t *lengths;
+	size_t extent_size;
+	atomic_uint times[BLOCKS_MAX][EXTENTS_MAX];
+	atomic_uint wrong; /* steps that were not given what they should */
+	unsigned finished[MR_JOBS_MAX];
+	uint64_t bytes; /* summed by finish */
+	uint64_t reported, total;
+	unsigned backwards; /* reports that were below the last one */
+};
+
+static int see_extent(struct crew_worker *w, struct crew_slot *s,
+		      struct mr_error *err)
+{
+	struct seen *seen = crew_arg(w);
+	const struct crew_extent *e = &s->extent;
+	uint64_t left = seen->lengths[e->block] - e->offset;
+	uint64_t n = e->offset / seen->extent_size;
+
+	(void)err;
+	if (e->offset % seen->extent_size || n >= EXTENTS_MAX ||
+	    e->offset >= seen->lengths[e->block] ||
+	    e->length != (left < seen->extent_size ? left : seen->extent_size))
+		seen->wrong++;
+	else
+		seen->times[e->block][n]++;
+	*(uint64_t *)w->priv += e->length;
+	crew_progress(w, e->length);
+	return CREW_DONE;
+}
+
+static void see_worker(struct crew_worker *w, void *arg)
+{
+	struct seen *seen = arg;
+
+	seen->finished[w->index]++;
+	seen->bytes += *(uint64_t *)w->priv;
+}
+
+static void see_progress(void *arg, uint64_t done, uint64_t total)
+{
+	struct seen *seen = arg;
+
+	seen->backwards += done < seen->reported;
+	seen->reported = done;
+	seen->total = total;
+}
+
+static void claim_all(unsigned jobs, const uint64_t *lengths, size_t blocks,
+		      size_t extent_size)
+{
+	struct seen *seen = calloc(1, sizeof(*seen));
+	struct mr_watch watch = { .progress = see_progress, .arg = seen };
+	struct mr_error err = MR_ERROR_INIT;
+	struct crew_plan plan = { .extent_size = extent_size,
+				  .lengths = lengths,
+				  .blocks = blocks,
+				  .worker_size = sizeof(uint64_t),
+				  .jobs = jobs,
+				  .step = see_extent,
+				  .finish = see_worker,
+				  .arg = seen,
+				  .watch = &watch };
+	unsigned hands = 0;
+
+	assert_non_null(seen);
+	seen->lengths = lengths;
+	seen->extent_size = extent_size;
+	for (size_t b = 0; b < blocks; b++)
+		plan.total += lengths[b];
+	assert_int_equal(crew_run(&plan, &err), 0);
+	assert_int_equal(err.code, MR_OK);
+	assert_int_equal(seen->wrong, 0);
+	for (size_t b = 0; b < blocks; b++)
+		for (size_t i = 0; i < EXTENTS_MAX; i++)
+			assert_int_equal(seen->times[b][i],
+					 i * extent_size < lengths[b] ? 1 : 0);
+	assert_int_equal(seen->bytes, plan.total);
+	assert_int_equal(seen->reported, plan.total);
+	assert_int_equal(seen->total, plan.total);
+	assert_int_equal(seen->backwards, 0);
+	for (unsigned i = 0; i < MR_JOBS_MAX; i++) {
+		assert_in_range(seen->finished[i], 0, 1);
+		hands += seen->finished[i];
+	}
+	assert_in_range(hands, 1, jobs ? jobs : crew_default_jobs());
+	free(seen);
+}
+
+static void every_extent_once(void **state)
+{
+	static const unsigned jobs[] = { 1, 2, 8, 64, 0 };
+	static const uint64_t lengths[][BLOCKS_MAX] = {
+		{ 1 << 20 },
+		{ 1 },
+		{ (1 << 20) - 1, (1 << 20) + 1, 4096, 0, 5 << 20 },
+		{ 0, 0, 300 << 20, 4096, (70 << 20) + 4096, 0 },
+		{ 0 },
+	};
+
+	(void)state;
+	for (size_t j = 0; j < ARRAY_LEN(jobs); j++) {
+		for (size_t l = 0; l < ARRAY_LEN(lengths); l++)
+			claim_all(jobs[j], lengths[l], BLOCKS_MAX, 1 << 20);
+		claim_all(jobs[j], lengths[3], BLOCKS_MAX, 4 << 20);
+		claim_all(jobs[j], NULL, 0, 1 << 20);
+	}
+}
+
+static void threads_that_do_not_start(void **state)
+{
+	static const uint64_t lengths[] = { 40 << 20, 4096 };
+	static const uint64_t none[] = { 1, 8, 7, 14 };
+
+	for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+		(void)reset(state);
+		no_thread = none[i];
+		claim_all(4, lengths, 2, 1 << 20);
+		assert_int_equal(threads_asked, 4);
+		assert_in_range(threads_made, 1, 3);
+	}
+}
+
+/* ---- stages and transfers ---- */
+
+enum { EXTENT = 64 << 10, COPY_SIZE = 20 * EXTENT + 12345 };
+
+struct copy {
+	struct mr_file from, to;
+	atomic_uint wrong, steps;
+	atomic_uint fail_at; /* this step fails, counted from 1 */
+	bool mute; /* and does not say why */
+};
+
+/* Reads an extent in four pieces, waits a turn, checks that its buffer was
+ * left alone, writes it. */
+static int copy_step(struct crew_worker *w, struct crew_slot *s,
+		     struct mr_error *err)
+{
+	struct copy *c = crew_arg(w);
+	unsigned char *second = s->buf + EXTENT;
+	uint64_t *mine = s->priv;
+	size_t piece = s->extent.length / 4;
+
+	if ((uintptr_t)s->buf % 4096)
+		c->wrong++;
+	if (++c->steps == c->fail_at)
+		return c->mute ? CREW_FAILED
+			       : (mr_fail(err, MR_FORMAT, 77, "step fails"),
+				  CREW_FAILED);
+	switch (s->stage) {
+	case 0:
+		*mine = s->extent.offset;
+		memset(second, (int)(s->extent.offset / EXTENT), EXTENT);
+		for (size_t i = 0; i < 4; i++)
+			crew_transfer(w, s, &c->from, s->buf + i * piece,
+				      i < 3 ? piece
+					    : s->extent.length - 3 * piece,
+				      s->extent.offset + i * piece, false);
+		return 1;
+	case 1:
+		return 2; /* nothing to wait for */
+	default:
+		c->wrong += *mine != s->extent.offset || s->stage != 2;
+		for (size_t i = 0; i < EXTENT; i++)
+			if (second[i] != (s->extent.offset / EXTENT)) {
+				c->wrong++;
+				break;
+			}
+		crew_transfer(w, s, &c->to, s->buf, s->extent.length,
+			      s->extent.offset, true);
+		return CREW_DONE;
+	}
+}
+
+static unsigned char *content;
+static char *dir;
+
+static void copy_open(struct copy *c)
+{
+	int from = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int to = memfd_create("copy", MFD_CLOEXEC);
+
+	memset(c, 0, sizeof(*c));
+	assert_true(from >= 0 && to >= 0);
+	assert_int_equal(write(from, content, COPY_SIZE), COPY_SIZE);
+	assert_int_equal(
+		mr_file_adopt(&c->from, from, O_RDWR, MR_DIRECT_AUTO, NULL), 0);
+	assert_int_equal(mr_file_adopt(&c->to, to, O_RDWR, MR_DIRECT_OFF, NULL),
+			 0);
+}
+
+static void copy_close(struct copy *c)
+{
+	assert_int_equal(mr_file_close(&c->from), 0);
+	assert_int_equal(mr_file_close(&c->to), 0);
+}
+
+static int copy_run(struct copy *c, unsigned jobs, uint64_t length,
+		    struct mr_error *err)
+{
+	struct crew_plan plan = { .extent_size = EXTENT,
+				  .lengths = &length,
+				  .blocks = 1,
+				  .buffers = 2,
+				  .slot_size = sizeof(uint64_t),
+				  .jobs = jobs,
+				  .step = copy_step,
+				  .arg = c };
+
+	return crew_run(&plan, err);
+}
+
+static void copy_check(unsigned jobs)
+{
+	unsigned char *back = malloc(COPY_SIZE);
+	struct mr_error err = MR_ERROR_INIT;
+	struct copy c;
+
+	assert_non_null(back);
+	copy_open(&c);
+	assert_int_equal(copy_run(&c, jobs, COPY_SIZE, &err), 0);
+	assert_string_equal(err.msg, "");
+	assert_int_equal(c.wrong, 0);
+	assert_int_equal(c.steps, 3 * 21);
+	assert_int_equal(pread(c.to.fd, back, COPY_SIZE, 0), COPY_SIZE);
+	assert_memory_equal(back, content, COPY_SIZE);
+	copy_close(&c);
+	free(back);
+}
+
+static void stages(void **state)
+{
+	static const unsigned jobs[] = { 1, 2, 8, 64 };
+
+	for (size_t i = 0; i < ARRAY_LEN(jobs); i++)
+		copy_check(jobs[i]);
+	/* and where the kernel has nothing asynchronous to give */
+	(void)reset(state);
+	aio.setup = -EAGAIN;
+	copy_check(2);
+}
+
+/* The 40th step of a copy that would take years: all stop, with its error. */
+static void one_failure_stops_all(void **state)
+{
+	(void)state;
+	for (unsigned jobs = 1; jobs <= 8; jobs += 7) {
+		for (int mute = 0; mute < 2; mute++) {
+			struct mr_error err = MR_ERROR_INIT;
+			struct copy c;
+
+			copy_open(&c);
+			c.fail_at = 1 + 7 * jobs;
+			c.mute = mute;
+			assert_int_equal(copy_run(&c, jobs, COPY_SIZE, &err),
+					 -1);
+			assert_int_equal(err.code, mute ? MR_SYS : MR_FORMAT);
+			assert_int_equal(err.offset, mute ? MR_NO_OFFSET : 77);
+			copy_close(&c);
+		}
+	}
+}
+
+/* The file is shorter than the plan says: the first worker to meet its end
+ * says where that is. */
+static void failed_transfer(void **state)
+{
+	(void)state;
+	for (unsigned jobs = 1; jobs <= 8; jobs *= 2) {
+		struct mr_error err = MR_ERROR_INIT;
+		struct copy c;
+
+		copy_open(&c);
+		assert_int_equal(copy_run(&c, jobs, UINT64_C(1) << 60, &err),
+				 -1);
+		assert_int_equal(err.code, MR_SHORT);
+		assert_true(err.offset >= COPY_SIZE);
+		copy_close(&c);
+	}
+}
+
+static void earlier_error_stays(void **state)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct copy c;
+
+	(void)state;
+	copy_open(&c);
+	c.fail_at = 3;
+	(void)mr_fail(&err, MR_QMP, 5, "before");
+	assert_int_equal(copy_run(&c, 1, COPY_SIZE, &err), -1);
+	assert_string_equal(err.msg, "before");
+	copy_close(&c);
+	copy_open(&c);
+	c.fail_at = 3;
+	assert_int_equal(copy_run(&c, 1, COPY_SIZE, NULL), -1);
+	copy_close(&c);
+}
+
+/* Whenever the kernel stops to tell what has finished, no buffer goes before
+ * it has said that nothing runs any more. */
+static void lost_completions(void **state)
+{
+	int rc = -1;
+
+	for (unsigned n = 1; rc; n++) {
+		struct mr_error err = MR_ERROR_INIT;
+		struct copy c;
+
+		(void)reset(state);
+		copy_open(&c);
+		aio.reap_at = n;
+		aio.reap = -EINVAL;
+		rc = copy_run(&c, 1, COPY_SIZE, &err);
+		assert_int_equal(rc, aio.reaps < n ? 0 : -1);
+		assert_int_equal(err.sys, rc ? EINVAL : 0);
+		assert_true(unmapped > 0);
+		assert_int_equal(unmapped_early, 0);
+		assert_int_equal(aio.held, 0);
+		copy_close(&c);
+	}
+}
+
+/* And if it never says so, never. In a child, as that is lost memory. */
+static void lost_for_good(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	pid = fork();
+	if (!pid) {
+		struct mr_error err = MR_ERROR_INIT;
+		struct copy c;
+		int rc;
+
+		copy_open(&c);
+		aio.reap_at = 2;
+		aio.reap = aio.destroy = -EINVAL;
+		rc = copy_run(&c, 1, COPY_SIZE, &err);
+		_exit(rc != -1 || err.sys != EINVAL || unmapped);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* ---- cancel ---- */
+
+struct cancel {
+	atomic_bool flag;
+	atomic_uint steps;
+	unsigned at;
+};
+
+static int cancel_step(struct crew_worker *w, struct crew_slot *s,
+		       struct mr_error *err)
+{
+	struct cancel *c = crew_arg(w);
+
+	(void)s;
+	(void)err;
+	if (++c->steps == c->at)
+		atomic_store(&c->flag, true);
+	return CREW_DONE;
+}
+
+/* Only a cancel can end this: there is work for centuries. */
+static void cancelled(void **state)
+{
+	static const uint64_t length = UINT64_C(1) << 63;
+
+	(void)state;
+	for (unsigned jobs = 1; jobs <= 8; jobs += 7) {
+		for (unsigned at = 0; at <= 100; at += 100) {
+			struct cancel c = { .flag = at == 0, .at = at };
+			struct mr_watch watch = { .cancel = &c.flag };
+			struct mr_error err = MR_ERROR_INIT;
+			struct crew_plan plan = { .extent_size = EXTENT,
+						  .lengths = &length,
+						  .blocks = 1,
+						  .jobs = jobs,
+						  .step = cancel_step,
+						  .arg = &c,
+						  .watch = &watch };
+
+			assert_int_equal(crew_run(&plan, &err), -1);
+			assert_int_equal(err.code, MR_CANCELLED);
+		}
+	}
+}
+
+/* ---- lack of everything ---- */
+
+static void no_thread_at_all(void **state)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct copy c;
+
+	(void)state;
+	copy_open(&c);
+	no_thread = UINT64_MAX;
+	assert_int_equal(copy_run(&c, 3, COPY_SIZE, &err), -1);
+	assert_int_equal(err.sys, EAGAIN);
+	assert_int_equal(c.steps, 0);
+	copy_close(&c);
+}
+
+static void no_memory(void **state)
+{
+	unsigned n;
+
+	(void)state;
+	for (n = 1;; n++) {
+		struct mr_error err = MR_ERROR_INIT;
+		struct copy c;
+		int rc;
+
+		copy_open(&c);
+		fail_arm(n, ENOMEM);
+		rc = copy_run(&c, 2, EXTENT * 2, &err);
+		if (!fail_plan.name) {
+			assert_int_equal(rc, 0);
+			copy_close(&c);
+			break;
+		}
+		assert_int_equal(rc, -1);
+		assert_int_equal(err.code, MR_NOMEM);
+		assert_int_equal(c.steps, 0);
+		copy_close(&c);
+	}
+	assert_in_range(n, 20, 1000);
+}
+
+static void default_jobs(void **state)
+{
+	(void)state;
+	assert_in_range(crew_default_jobs(), 1, 8);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	dir = folder_new("/var/tmp");
+	content = malloc(COPY_SIZE);
+	if (!dir || !content)
+		return -1;
+	fill_random(content, COPY_SIZE, 31);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	folder_free(dir);
+	free(content);
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(runs_join_neighbours),
 		cmocka_unit_test(runs_as_plain),
 		cmocka_unit_test(runs_fit_a_slot),
+		cmocka_unit_test_setup(every_extent_once, reset),
+		cmocka_unit_test_setup(threads_that_do_not_start, reset),
+		cmocka_unit_test_setup(stages, reset),
+		cmocka_unit_test_setup(one_failure_stops_all, reset),
+		cmocka_unit_test_setup(failed_transfer, reset),
+		cmocka_unit_test_setup(earlier_error_stays, reset),
+		cmocka_unit_test_setup(lost_completions, reset),
+		cmocka_unit_test_setup(lost_for_good, reset),
+		cmocka_unit_test_setup(cancelled, reset),
+		cmocka_unit_test_setup(no_thread_at_all, reset),
+		cmocka_unit_test_setup(no_memory, reset),
+		cmocka_unit_test(default_jobs),
 	};
 
-	return cmocka_run_group_tests_name("crew", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("crew", tests, setup, teardown);
 }
