@@ -147,6 +147,8 @@ static int parse_image(struct mr_image *img, const struct mr_watch *watch,
 		}
 	}
 	img->info.stream_end = mr_reader_tell(&p.r);
+	if (!rc && watch && watch->progress)
+		watch->progress(watch->arg, img->io->size, img->io->size);
 	mr_reader_release(&p.r);
 	vmdesc_release(&p.desc);
 	free(p.by_name);

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,12 +166,13 @@ int cli_fail(const char *path, const struct mr_error *err)
 
 int cli_finish(int status)
 {
+	bool pending = __fpending(stdout) != 0;
 	bool bad = ferror(stdout);
 
 	cli_progress_end();
 	errno = 0;
 	/* Closed beforehand (>&-) is fine as long as nothing was printed. */
-	if ((fclose(stdout) && errno != EBADF) || bad) {
+	if ((fclose(stdout) && (pending || errno != EBADF)) || bad) {
 		cli_say("cannot write the result%s%s", errno ? ": " : "",
 			errno ? strerror(errno) : "");
 		if (status < CLI_TROUBLE)

@@ -1,14 +1,8 @@
 /* image_test.c - files of every kind, whole, cut, and wrong. */
-#include <errno.h>
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-/* cmocka.h wants the first four above */
-#include <cmocka.h>
+
+#include "tests/libmr/unit.h"
 
 #include "libmr/image.h"
 #include "tests/lib/build.h"

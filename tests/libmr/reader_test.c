@@ -1,11 +1,5 @@
 /* reader_test.c - the window, over memory and over back ends that misbehave. */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-/* cmocka.h wants the four above first */
-#include <cmocka.h>
+#include "tests/libmr/unit.h"
 
 #include "libmr/reader.h"
 

@@ -1,0 +1,292 @@
+#!/usr/bin/env bats
+# mrinspect: what it calls a file, what it says of it, and how it exits.
+
+load ../lib/env
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+# The file that mkimage makes from these arguments is called VERDICT, and
+# mrinspect exits with STATUS: called VERDICT STATUS [MKIMAGE OPTION...]
+called() {
+	local verdict=$1 status_=$2
+	shift 2
+	mkimage "$@" image
+	run -"$status_" --separate-stderr mrinspect --json image
+	[[ $output == *"\"verdict\": \"$verdict\""* ]]
+	[ -z "$stderr" ]
+	run -"$status_" --separate-stderr mrinspect image
+	[ -z "$stderr" ]
+}
+
+# A line of the JSON: has KEY VALUE
+has() {
+	[[ $output == *"\"$1\": $2"[,$'\n']* ]] || {
+		echo "no \"$1\": $2 in $output"
+		return 1
+	}
+}
+
+# ---- what it shows ----
+
+@test "a mapped-ram image" {
+	mkimage --machine pc-q35-9.2 --uuid 0123456789abcdef --parts 12 \
+		--state paused --block pc.ram=1024:0+160,300+8 \
+		--block "sram A1=3:1+1" --device serial=11 image
+	run -0 --separate-stderr mrinspect image
+	[ "${lines[0]}" = "image: mapped-ram image, complete" ]
+	[[ $output == *"  machine       pc-q35-9.2"$'\n'* ]]
+	[[ $output == *"  capabilities  mapped-ram"$'\n'* ]]
+	[[ $output == *"  uuid          30313233-3435-3637-3839-616263646566"* ]]
+	[[ $output == *"  page size     4 KiB"$'\n'* ]]
+	[[ $output == *"  run state     paused"$'\n'* ]]
+	[[ $output == *"  memory        4 MiB in 2 blocks, 676 KiB of it in the file (169 pages)"* ]]
+	[[ $output == *"  NAME     LENGTH  PAGES  PRESENT     DATA  ON DISK  BITMAP AT  PAGES AT"* ]]
+	[[ $output =~ "  pc.ram    4 MiB   1024      168  672 KiB "\ +[0-9]+" KiB       0x9d  0x100000" ]]
+	[[ $output == *"sram A1   12 KiB      3        1    4 KiB"* ]]
+	[[ $output == *"  part x 12   2  ram "* ]]
+	[[ $output == *"serial              0        1      20       11"* ]]
+	! [[ $output =~ \ $'\n' ]]
+}
+
+@test "the same as JSON" {
+	mkimage --machine pc-q35-9.2 --uuid 0123456789abcdef --parts 12 \
+		--state paused --block pc.ram=1024:0+160,300+8 \
+		--block "sram A1=3:1+1" --device serial=11 --trailing 7 image
+	run -0 --separate-stderr mrinspect --json image
+	has schema 1
+	has tool '"mrinspect"'
+	has path '"image"'
+	has kind '"mapped-ram"'
+	has verdict '"sound"'
+	has machine '"pc-q35-9.2"'
+	has uuid '"30313233-3435-3637-3839-616263646566"'
+	has page_size 4096
+	has run_state '"paused"'
+	has ram 4206592
+	has pages_present 169
+	has name '"sram A1"'
+	has length 4194304
+	has bitmap_offset 157
+	has bitmap_size 128
+	has pages_offset 1048576
+	has pages_present 168
+	has data_bytes 688128
+	has count 12
+	has payload 11
+	has described true
+	has trailing 7
+	has ended true
+}
+
+@test "a plain stream, with and without multifd" {
+	mkimage --plain --block pc.ram=1024:0+160,300+8 image
+	run -0 mrinspect image
+	[ "${lines[0]}" = "image: plain migration stream, complete" ]
+	[[ $output == *"  capabilities  none"* ]]
+	[[ $output == *"pc.ram   4 MiB   1024         168         856             0"* ]]
+	run -0 mrinspect --json image
+	has data_words 168
+	has zero_words 856
+	has flushes 0
+
+	mkimage --plain --flush image
+	run -0 mrinspect image
+	[[ $output == *"1 flushes: pages travelled on other channels too"* ]]
+}
+
+@test "device state alone" {
+	mkimage --devices --vmdesc none --device vga=1407 image
+	run -0 mrinspect image
+	[ "${lines[0]}" = "image: device state without memory, complete" ]
+	[[ $output == *"none: device sections are told apart by their footers"* ]]
+	[[ $output == *"vga                 0        1      17     1407"* ]]
+}
+
+@test "libvirt's save images" {
+	for format in raw gzip bzip2 xz lzop zstd sparse; do
+		for order in "" --big-endian; do
+			plain=--plain
+			[ $format = sparse ] && plain=
+			# shellcheck disable=SC2086
+			mkimage $plain --libvirt $format $order \
+				--was-running image
+			run -0 mrinspect image
+			[[ ${lines[0]} == "image: libvirt save image, "* ]]
+			[[ $output == *"version 2, format $format, VM was running"* ]]
+			case $format in
+			raw | sparse) [[ $output == *"pc.ram"* ]] ;;
+			*) [[ $output == *"compressed, not looked into"* ]] ;;
+			esac
+			run -0 mrinspect --json image
+			has format "\"$format\""
+			has was_running true
+		done
+	done
+}
+
+@test "memory that was left out" {
+	mkimage --ignore-shared --block pc.bios=64:0+64 --ignored pc.ram=1024 \
+		image
+	run -0 mrinspect image
+	[[ $output == *"capabilities  x-ignore-shared, mapped-ram"* ]]
+	[[ $output == *"pc.ram     4 MiB   1024  left out"* ]]
+	run -0 mrinspect --json image
+	has in_file false
+}
+
+# ---- what it calls a file ----
+
+@test "every verdict" {
+	called sound 0
+	called sound 0 --no-end
+	called sound 0 --vmdesc '{}'
+	called sound 0 --vmdesc none
+	called sound 0 --vmdesc zero
+	called sound 0 --page-bits 14
+	called blank 1 --no-bitmaps
+	[[ ${lines[0]} == *"BITMAPS EMPTY" ]]
+	called background-snapshot 1 --no-bitmaps --no-end
+	[[ ${lines[0]} == *"of a background-snapshot: BITMAPS EMPTY" ]]
+	called interrupted 1 --interrupted
+	[[ ${lines[0]} == *"of a save that was INTERRUPTED" ]]
+	called interrupted 1 --libvirt sparse --part
+	[[ $output == *"libvirt had not finished this file"* ]]
+	# Nothing was lost if there was nothing:
+	called sound 0 --no-bitmaps --block pc.ram=1024
+	called damaged 1 --truncate 200
+	called damaged 1 --truncate 1500000
+	called foreign 1 --truncate 0
+	called foreign 1 --patch 0=51454657
+}
+
+@test "a damaged file: what stopped it, where, and what came before" {
+	mkimage --block pc.ram=1024:0+4 --block pc.bios=64:0+1 image
+	run -0 mrinspect --json image
+	[[ $output =~ \"entry_offset\":\ ([0-9]+),$'\n'.*\"entry_offset\":\ ([0-9]+) ]]
+	mkimage --block pc.ram=1024:0+4 --block pc.bios=64:0+1 \
+		--patch $((BASH_REMATCH[2] + 1))=00 image
+	run -1 --separate-stderr mrinspect image
+	[ "${lines[0]}" = "image: mapped-ram image, DAMAGED" ]
+	[[ ${lines[1]} == "  damage        "*" at byte $((BASH_REMATCH[2] + 1))" ]]
+	[[ $output == *"pc.ram"* ]]
+	[[ $output != *"pc.bios"* ]]
+	run -1 --separate-stderr mrinspect --json image
+	has offset $((BASH_REMATCH[2] + 1))
+}
+
+# Headers of a mapped-ram block, one field wrong each. Where they are:
+# name at 0x63, header at 0x72 (format version, page size, bitmap, pages).
+@test "hostile headers" {
+	run -0 mkimage image
+	run -0 mrinspect --json image
+	has header_offset $((0x72))
+	called damaged 1 --patch 0x72=00000002
+	called damaged 1 --patch 0x76=0000000000000000
+	called damaged 1 --patch 0x76=0000000000001001
+	called damaged 1 --patch 0x76=0000000000002000
+	called damaged 1 --patch 0x76=8000000000000000
+	called damaged 1 --patch 0x7e=0000000000000000
+	called damaged 1 --patch 0x7e=ffffffffffffffff
+	called damaged 1 --patch 0x7e=00000000000fffff
+	called damaged 1 --patch 0x86=0000000000000000
+	called damaged 1 --patch 0x86=fffffffffff00000
+	called damaged 1 --patch 0x86=7ffffffffff00000
+	called damaged 1 --patch 0x86=0000000000200000
+	# lengths that do not add up, or to more than there is
+	called damaged 1 --patch 0x6a=0000000000000000
+	called damaged 1 --patch 0x6a=ffffffffffffffff
+	called damaged 1 --patch 0x6a=fffffffffffff000
+	called damaged 1 --patch 0x5b=7ffffffffffff004
+	# configuration: a name of 4 GiB, an unknown capability
+	called damaged 1 --patch 9=ffffffff
+	called damaged 1 --patch 0x42=58
+}
+
+@test "names are shown without harm" {
+	mkimage --state $'\e[31mred' image
+	run mrinspect image
+	[[ $output != *$'\e'* ]]
+	mkimage --machine $'a\nb' image
+	run -1 mrinspect image
+	[[ $output != *$'a\nb'* ]]
+}
+
+# ---- how it behaves ----
+
+@test "several files: all are shown, the worst status counts" {
+	mkimage good
+	mkimage --truncate 300 bad
+	run -1 --separate-stderr mrinspect good bad good
+	[[ $output == "good: "*$'\n\n'"bad: "*$'\n\n'"good: "* ]]
+	run -2 --separate-stderr mrinspect bad none good
+	[[ $output == "bad: "*"good: "* ]]
+	[ "$stderr" = "mrinspect: none: cannot open: No such file or directory" ]
+	run -2 --separate-stderr mrinspect --json bad none good
+	has path '"none"'
+	has error '"cannot open: No such file or directory"'
+	has path '"good"'
+}
+
+@test "what cannot be read is trouble" {
+	mkdir folder
+	mkfifo pipe
+	run -2 --separate-stderr mrinspect folder
+	[ -z "$output" ]
+	run -2 --separate-stderr timeout 10 mrinspect pipe
+	[ -z "$output" ]
+	run -2 --separate-stderr mrinspect
+	[[ $stderr == "mrinspect: no FILE given"* ]]
+	run -2 --separate-stderr mrinspect --nonsense
+	[[ $stderr == "mrinspect: --nonsense: unknown option"* ]]
+	run -2 --separate-stderr mrinspect --progress=77 folder
+	[[ $stderr == *"descriptor 77 is not open"* ]]
+}
+
+@test "a result that cannot be written is trouble" {
+	mkimage image
+	for args in image "--json image" --help --usage --version; do
+		# shellcheck disable=SC2086
+		run -2 bash -c "mrinspect $args >/dev/full"
+		[[ $output == *"cannot write the result: No space left on device" ]]
+		# shellcheck disable=SC2086
+		run -2 bash -c "mrinspect $args >&-"
+	done
+	# Of the two, the worse.
+	mkimage --truncate 300 image
+	run -2 bash -c "mrinspect image >/dev/full"
+}
+
+@test "--help, --usage, --version; and the manual has every option" {
+	run -0 mrinspect --version
+	[ "$output" = "mrinspect (mrtools) $(cat "$ROOT/VERSION")" ]
+	run -0 mrinspect --usage
+	[[ $output == "Usage: mrinspect "*" FILE..." ]]
+	run -0 mrinspect --help
+	[[ ${lines[0]} == "Usage: mrinspect [OPTION...] FILE..." ]]
+	mrinspect --help | grep -o -e '--[a-z-]*' | sort -u >help
+	sed -n 's/^\.It.* Fl -\([a-z-]*\).*/--\1/p; s/^\.It.*, -\([a-z-]*\).*/--\1/p' \
+		"$ROOT/man/mrinspect.1" | sort -u >manual
+	diff help manual
+	mandoc -T lint -W warning "$ROOT/man/mrinspect.1"
+}
+
+@test "progress for programs" {
+	mkimage --plain --block pc.ram=20000:0+10000 image
+	mrinspect --progress=3 image 3>progress >/dev/null
+	! grep -vx '[0-9]*/100' progress
+	[ "$(tail -n 1 progress)" = 100/100 ]
+	sort -c -n progress
+}
+
+@test "an image of 1 TiB takes little memory and time" {
+	mkimage --block pc.ram=268435456:0+10,200000000+5 image ||
+		skip "no sparse files of 1 TiB here"
+	run -0 timeout 60 peak-memory mrinspect --json image
+	has pages_present 15
+	[[ $output =~ peak\ ([0-9]+)\ KiB ]]
+	# Sanitizers keep shadow memory.
+	[[ $O == *address* || $O == *thread* ]] ||
+		((BASH_REMATCH[1] < 128 * 1024))
+}
