@@ -72,6 +72,14 @@ enum mr_engine {
 	MR_ENGINE_QEMU, /* QEMU migrates itself to the file */
 };
 
+/* Whether shared memory is written from where it is, without a copy. It costs
+ * less CPU, but unless the memory is on huge pages it is slower. */
+enum mr_zero_copy {
+	MR_ZERO_COPY_AUTO, /* memory on huge pages */
+	MR_ZERO_COPY_ON, /* all shared memory */
+	MR_ZERO_COPY_OFF,
+};
+
 /* How the VM was left. */
 enum mr_vm_fate {
 	MR_VM_UNTOUCHED, /* nothing was asked of it but questions */
@@ -87,6 +95,7 @@ struct mr_save_options {
 	unsigned jobs; /* worker threads, at most MR_JOBS_MAX; 0: CPUs, <= 8 */
 	enum mr_direct direct;
 	enum mr_engine engine;
+	enum mr_zero_copy zero_copy; /* engine direct */
 	int pid; /* of QEMU; 0: the peer of the QMP socket */
 	bool check_only; /* preflight and estimate, nothing else */
 	bool leave_paused; /* do not resume a VM that was running */

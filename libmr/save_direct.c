@@ -6,6 +6,9 @@
  * clears the bits of those that are zero while they are in its cache, takes
  * the digest of what is left for the seal, joins it into runs and writes
  * these at their final place.
+ *
+ * Shared memory on huge pages is not copied first: it is looked at and
+ * written from where it is.
  */
 #include "libmr/save.h"
 
@@ -20,6 +23,9 @@
 
 #define EXTENT_PAGES (IMAGE_EXTENT / IMAGE_PAGE)
 
+/* The stage after an extent's transfers, where there is one. */
+#define COPY_WRITTEN_IN_PLACE 1
+
 /* A worker's own. */
 struct tally {
 	uint64_t untouched, scanned, zero, data, written;
@@ -31,6 +37,7 @@ struct copy {
 	const struct guest_block **sources; /* one for each block of w */
 	struct image_writer w;
 	struct tally tally;
+	bool in_place; /* the guest has been asked for views */
 };
 
 /* The extent in hand: what the run callbacks need. */
@@ -38,6 +45,7 @@ struct extent_run {
 	struct crew_worker *w;
 	struct crew_slot *s;
 	struct copy *c;
+	const unsigned char *view; /* the extent in place; NULL: it is in buf */
 	const uint64_t *touched; /* of the extent, before the scan */
 	struct guest_run runs[EXTENT_PAGES / 2];
 	size_t n;
@@ -65,22 +73,47 @@ static void blank_untouched(struct extent_run *x, size_t offset, size_t length)
 			memset(x->s->buf + p * IMAGE_PAGE, 0, IMAGE_PAGE);
 }
 
-static void add_write(void *arg, size_t offset, size_t length)
+static void write_piece(struct extent_run *x, const unsigned char *base,
+			size_t offset, size_t length)
 {
-	struct extent_run *x = arg;
 	struct writer_block *b = &x->c->w.blocks[x->s->extent.block];
 	struct tally *t = x->w->priv;
 
-	blank_untouched(x, offset, length);
 	t->written += length;
-	crew_transfer(x->w, x->s, &x->c->w.out.file, x->s->buf + offset, length,
+	crew_transfer(x->w, x->s, &x->c->w.out.file,
+		      (void *)(uintptr_t)(base + offset), length,
 		      b->place.pages_offset + x->s->extent.offset + offset,
 		      true);
 }
 
+/* In place, an untouched page in the gap of a run must not be written: that
+ * would allocate it. The run falls apart there. */
+static void write_in_place(struct extent_run *x, size_t offset, size_t length)
+{
+	size_t p = offset / IMAGE_PAGE, end = p + length / IMAGE_PAGE, q;
+
+	for (; p < end; p = mapped_ram_bits_next_set(x->touched, q, end)) {
+		q = mapped_ram_bits_next_clear(x->touched, p, end);
+		write_piece(x, x->view, p * IMAGE_PAGE, (q - p) * IMAGE_PAGE);
+	}
+}
+
+static void add_write(void *arg, size_t offset, size_t length)
+{
+	struct extent_run *x = arg;
+
+	if (x->view) {
+		write_in_place(x, offset, length);
+		return;
+	}
+	blank_untouched(x, offset, length);
+	write_piece(x, x->s->buf, offset, length);
+}
+
 /* The digest of the pages that the scan has left; none if it left none. */
 static int seal_extent(struct crew_worker *w, const struct crew_slot *s,
-		       const uint64_t *bits, size_t pages, struct mr_error *err)
+		       const unsigned char *base, const uint64_t *bits,
+		       size_t pages, struct mr_error *err)
 {
 	struct copy *c = crew_arg(w);
 	struct tally *t = w->priv;
@@ -94,8 +127,21 @@ static int seal_extent(struct crew_worker *w, const struct crew_slot *s,
 		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
 			       "no memory for a digest");
 	d[s->extent.offset / IMAGE_EXTENT] =
-		sealer_extent(t->hash, s->buf, bits, pages, IMAGE_PAGE);
+		sealer_extent(t->hash, base, bits, pages, IMAGE_PAGE);
 	return 0;
+}
+
+/* The touched pages of the extent: *base is where they can be looked at. */
+static int get_extent(struct extent_run *x, const unsigned char **base,
+		      struct mr_error *err)
+{
+	const struct crew_extent *e = &x->s->extent;
+	const struct guest_block *b = x->c->sources[e->block];
+
+	if (x->c->in_place)
+		x->view = guest_view_at(x->c->guest, b, e->offset, e->length);
+	*base = x->view ? x->view : x->s->buf;
+	return x->view ? 0 : guest_read(x->c->guest, b, x->runs, x->n, err);
 }
 
 static int copy_extent(struct crew_worker *w, struct crew_slot *s,
@@ -108,24 +154,29 @@ static int copy_extent(struct crew_worker *w, struct crew_slot *s,
 			 s->extent.offset / IMAGE_PAGE / 64;
 	uint64_t touched[EXTENT_PAGES / 64] = { 0 };
 	struct extent_run x = { .w = w, .s = s, .c = c, .touched = touched };
+	const unsigned char *base;
 	size_t read, data;
 
+	if (s->stage == COPY_WRITTEN_IN_PLACE) {
+		guest_view_done(c->sources[s->extent.block], s->extent.offset,
+				s->extent.length);
+		return CREW_DONE;
+	}
 	memcpy(touched, bits, (pages + 63) / 64 * sizeof(*bits));
 	read = crew_runs(bits, pages, IMAGE_PAGE, 0, add_read, &x);
 	t->untouched += s->extent.length - read * IMAGE_PAGE;
 	crew_progress(w, s->extent.length);
 	if (!read)
 		return CREW_DONE;
-	if (guest_read(c->guest, c->sources[s->extent.block], x.runs, x.n, err))
+	if (get_extent(&x, &base, err))
 		return CREW_FAILED;
 	t->scanned += read * IMAGE_PAGE;
-	t->zero +=
-		pages_clear_zero(s->buf, IMAGE_PAGE, pages, bits) * IMAGE_PAGE;
-	if (seal_extent(w, s, bits, pages, err))
+	t->zero += pages_clear_zero(base, IMAGE_PAGE, pages, bits) * IMAGE_PAGE;
+	if (seal_extent(w, s, base, bits, pages, err))
 		return CREW_FAILED;
 	data = crew_runs(bits, pages, IMAGE_PAGE, CREW_GAP, add_write, &x);
 	t->data += data * IMAGE_PAGE;
-	return CREW_DONE;
+	return x.view ? COPY_WRITTEN_IN_PLACE : CREW_DONE;
 }
 
 static void add_tally(struct crew_worker *w, void *arg)
@@ -206,8 +257,12 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	int rc = -1;
 
 	/* Memory may have been plugged since the preflight. */
-	if (guest_refresh(s->guest, s->q, err) || guest_map(s->guest, err) ||
-	    lay_out(c, s->guest, err) || copy_memory(c, s->options, err) ||
+	if (guest_refresh(s->guest, s->q, err) || guest_map(s->guest, err))
+		goto out;
+	c->in_place = s->options->zero_copy != MR_ZERO_COPY_OFF;
+	if (c->in_place)
+		guest_view(s->guest, s->options->zero_copy == MR_ZERO_COPY_ON);
+	if (lay_out(c, s->guest, err) || copy_memory(c, s->options, err) ||
 	    device_state_fetch(&state, s->q, s->report->run_state, err))
 		goto out;
 	s->report->device = state.len;

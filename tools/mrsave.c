@@ -8,7 +8,7 @@
 
 static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
 static int jobs, check, leave_paused, live, any_room, no_seal;
-static char *direct = NULL, *engine = NULL;
+static char *direct = NULL, *engine = NULL, *zero_copy = NULL;
 
 /* clang-format off */
 static struct poptOption options[] = {
@@ -30,6 +30,8 @@ static struct poptOption options[] = {
 	  "leave out the digests that mrverify checks", NULL },
 	{ "pid", '\0', POPT_ARG_INT, &save.pid, 0,
 	  "QEMU's process (default: ask the socket)", "PID" },
+	{ "zero-copy", '\0', POPT_ARG_STRING, &zero_copy, 0,
+	  "write shared memory in place: auto, on or off", "WHEN" },
 	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
 	  NULL },
 	POPT_TABLEEND
@@ -128,9 +130,13 @@ static int check_options(void)
 	static const char *const directs[] = { "auto", "on", "off" };
 	static const char *const engines[] = { "auto", "direct", "qemu" };
 	int d = choice(direct, directs), e = choice(engine, engines);
+	int z = choice(zero_copy, directs);
 
 	if (d < 0)
 		return cli_usage("--direct is auto, on or off, not %s", direct);
+	if (z < 0)
+		return cli_usage("--zero-copy is auto, on or off, not %s",
+				 zero_copy);
 	if (e < 0)
 		return cli_usage("--engine is auto, direct or qemu, not %s",
 				 engine);
@@ -142,6 +148,7 @@ static int check_options(void)
 		return cli_usage("--live and --leave-paused contradict");
 	save.direct = (enum mr_direct)d;
 	save.engine = (enum mr_engine)e;
+	save.zero_copy = (enum mr_zero_copy)z;
 	save.jobs = (unsigned)jobs;
 	save.check_only = check;
 	save.leave_paused = leave_paused;

@@ -39,6 +39,11 @@ unharmed() {
 	assert_no_bad a
 }
 
+# The descriptor behind the memory of VM $1.
+memfd_of() {
+	find "/proc/$(vm_pid "$1")/fd" -lname '/memfd:*' | head -n 1
+}
+
 no_temporary() {
 	run ! compgen -G "$BATS_TEST_TMPDIR/.*.tmp"
 }
@@ -86,10 +91,16 @@ no_temporary() {
 		-object memory-backend-memfd,id=m,size=128M,share=on,hugetlb=on,hugetlbsize=2M
 	wait_ready a
 	wait_count a
-	run -0 mrsave --leave-paused "$(vm_qmp a)" "$IMAGE"
+	qmp_do a stop
+	run -0 mrsave "$(vm_qmp a)" "$IMAGE"
+	run -0 mrsave --zero-copy=off "$(vm_qmp a)" "$IMAGE.copied"
+	cmp "$IMAGE" "$IMAGE.copied"
+	# What the guest never touched is still in the pool.
+	(($(cat "$pages") > 0))
 	echo "$was" >"$pages"
 	incoming_vm b "$IMAGE" -M pc,memory-backend=m -m 128M \
 		-object memory-backend-memfd,id=m,size=128M,share=on
+	qmp_do b cont
 	counts_on a b
 	assert_no_bad b
 }
@@ -134,6 +145,21 @@ no_temporary() {
 	cmp "$IMAGE.1" "$IMAGE.2"
 	cmp "$IMAGE.1" "$IMAGE.8"
 	cmp "$IMAGE.1" "$IMAGE.buffered"
+}
+
+@test "shared memory written in place: the same file, and it does not grow" {
+	local before after
+	start_vm a -M q35,memory-backend=m -m 256M \
+		-object memory-backend-memfd,id=m,size=256M,share=on
+	wait_ready a
+	wait_count a
+	qmp_do a stop
+	before=$(stat -L -c %b "$(memfd_of a)")
+	mrsave --zero-copy=on "$(vm_qmp a)" "$IMAGE.1"
+	mrsave --zero-copy=off "$(vm_qmp a)" "$IMAGE.2"
+	after=$(stat -L -c %b "$(memfd_of a)")
+	cmp "$IMAGE.1" "$IMAGE.2"
+	((before == after))
 }
 
 @test "save, load, save: the memory is equal" {
