@@ -23,7 +23,7 @@ LDLIBS = -laio $(shell pkg-config --libs $(PKGS))
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/mr*.c))
 LIBSRC := $(wildcard formats/*.c libmr/*.c)
 UNITS := $(patsubst %.c,$O/%,$(wildcard tests/formats/*_test.c \
-	tests/libmr/*_test.c))
+	tests/libmr/*_test.c tests/tools/*_test.c))
 HELPERS := $(patsubst %.c,$O/%,$(wildcard tests/helpers/*.c))
 SOURCES = $(wildcard formats/*.[ch] libmr/*.[ch] tools/*.[ch] \
 	tests/*/*.[ch])
@@ -56,7 +56,7 @@ WRAP_io_test = pread64
 WRAP_queue_test = io_setup io_submit io_getevents io_destroy
 WRAP_crew_test = $(WRAP_queue_test) calloc mmap64 munmap \
 	pthread_create
-$(UNITS): $O/%: $O/%.o $O/libmr.a
+$(UNITS): $O/%: $O/%.o $O/tools.a $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) $(WRAP_$(@F):%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS) \
 		-lcmocka
 $(HELPERS): $O/%: $O/%.o $O/libmr.a

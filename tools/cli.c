@@ -128,10 +128,9 @@ void cli_note(const char *fmt, ...)
 {
 	va_list ap;
 
-	if (!cli.verbose)
-		return;
 	va_start(ap, fmt);
-	say(fmt, ap);
+	if (cli.verbose)
+		say(fmt, ap);
 	va_end(ap);
 }
 

@@ -21,17 +21,17 @@ static long long trailing, truncate_to = -1, advise;
 static char *machine, *uuid, *libvirt, *vmdesc, *state;
 static char **blocks_opt, **devices_opt, **early_opt, **patches, **ignored;
 
-#define FLAG(name, var, help)                               \
-	{                                                   \
-		name, 0, POPT_ARG_NONE, &var, 0, help, NULL \
+#define FLAG(name, var, help)                                 \
+	{                                                     \
+		name, 0, POPT_ARG_NONE, &(var), 0, help, NULL \
 	}
-#define TEXT(name, var, help, arg)                           \
+#define TEXT(name, var, help, arg)                             \
+	{                                                      \
+		name, 0, POPT_ARG_STRING, &(var), 0, help, arg \
+	}
+#define LIST(name, var, help, arg)                           \
 	{                                                    \
-		name, 0, POPT_ARG_STRING, &var, 0, help, arg \
-	}
-#define LIST(name, var, help, arg)                         \
-	{                                                  \
-		name, 0, POPT_ARG_ARGV, &var, 0, help, arg \
+		name, 0, POPT_ARG_ARGV, &(var), 0, help, arg \
 	}
 
 /* clang-format off */

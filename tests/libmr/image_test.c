@@ -77,11 +77,11 @@ static const struct build_run rom_runs[] = { { 1, 1 } };
 static void two_blocks(struct build_block k[2])
 {
 	k[0] = (struct build_block){ .name = "pc.ram",
-				     .length = 256 * 4096,
+				     .length = UINT64_C(256) * 4096,
 				     .runs = ram_runs,
 				     .n_runs = 3 };
 	k[1] = (struct build_block){ .name = "pc.bios",
-				     .length = 3 * 4096,
+				     .length = UINT64_C(3) * 4096,
 				     .runs = rom_runs,
 				     .n_runs = 1,
 				     .addr = 0xfffc0000 };
@@ -424,7 +424,7 @@ static void test_page_size_guess(void **state)
 	for (size_t i = 0; i < 4; i++) {
 		struct build b = new_build();
 		struct build_block k = { .name = "ram",
-					 .length = 64 * sizes[i],
+					 .length = UINT64_C(64) * sizes[i],
 					 .runs = ram_runs,
 					 .n_runs = 1 };
 		const struct mr_image_info *info;
@@ -890,7 +890,7 @@ static void test_bad_structure(void **state)
 
 	b = plain_head(k);
 	build_element(&b, STREAM_PART, 2, NULL, 0);
-	build_page_word(&b, "pc.bios", 3 * 4096, NULL);
+	build_page_word(&b, "pc.bios", 12288, NULL);
 	expect_damage(&b, "a page at 12288 of RAM block \"pc.bios\", which has "
 			  "12288 bytes");
 }

@@ -90,7 +90,7 @@ static void test_walk(void **state)
 	walk(4096, SIZE, 4096);
 	walk(4096, SIZE, 4095);
 	walk(65536, 5000, 333);
-	walk(SIZE * 2, SIZE, 20000);
+	walk((size_t)2 * SIZE, SIZE, 20000);
 }
 
 static void test_skip_and_seek(void **state)
