@@ -54,6 +54,9 @@ $(TOOLS:%=$O/%): $O/%: $O/tools/%.o $O/tools.a $O/libmr.a
 # The calls that a unit test stands in for (tests/libmr/fail.h).
 WRAP_io_test = pread64
 WRAP_queue_test = io_setup io_submit io_getevents io_destroy
+WRAP_output_test = open64 __open64_2 openat64 close realpath fstat64 \
+	fstatat64 faccessat fstatvfs64 statx getrandom strdup fchmod \
+	ftruncate64 pwrite64 fsync dup linkat renameat
 WRAP_crew_test = $(WRAP_queue_test) calloc mmap64 munmap \
 	pthread_create
 $(UNITS): $O/%: $O/%.o $O/tools.a $O/libmr.a

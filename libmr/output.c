@@ -19,10 +19,25 @@
  * that names nothing yet is taken as it is. malloc'ed; NULL: *err. */
 static char *resolve(const char *path, struct mr_error *err)
 {
-	char *real = realpath(path, NULL);
+	size_t len = strlen(path);
+	char *real, link;
 
-	if (!real && errno == ENOENT)
+	if (!len || path[len - 1] == '/') {
+		(void)mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			      "not the name of a file");
+		return NULL;
+	}
+	real = realpath(path, NULL);
+	if (real)
+		return real;
+	if (errno == ENOENT) {
+		if (readlink(path, &link, 1) >= 0) {
+			(void)mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				      "a symlink that leads nowhere");
+			return NULL;
+		}
 		real = strdup(path);
+	}
 	if (!real)
 		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot resolve");
 	return real;
@@ -60,10 +75,29 @@ out:
 	return rc;
 }
 
+/* What has the name now. Nothing is fine, and so is a file: all else would be
+ * lost by a rename over it, or refuse one after the work was done. */
+static int look_at(int dir, const char *name, struct output_target *t,
+		   struct mr_error *err)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
+		return errno == ENOENT
+			       ? 0
+			       : mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
+	if (!S_ISREG(st.st_mode))
+		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			       "exists and is not a regular file");
+	t->exists = true;
+	t->dev = st.st_dev;
+	t->ino = st.st_ino;
+	return 0;
+}
+
 int output_look(const char *path, struct output_target *t, struct mr_error *err)
 {
 	struct statvfs vfs;
-	struct stat st;
 	char *name;
 	int dir, rc = -1;
 
@@ -75,19 +109,8 @@ int output_look(const char *path, struct output_target *t, struct mr_error *err)
 				  "cannot create files in this folder");
 		goto out;
 	}
-	if (!fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW)) {
-		if (!S_ISREG(st.st_mode)) {
-			(void)mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-				      "exists and is not a regular file");
-			goto out;
-		}
-		t->exists = true;
-		t->dev = st.st_dev;
-		t->ino = st.st_ino;
-	} else if (errno != ENOENT) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
+	if (look_at(dir, name, t, err))
 		goto out;
-	}
 	if (fstatvfs(dir, &vfs)) {
 		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot ask for room");
 		goto out;
@@ -111,8 +134,9 @@ static char *temporary_name(const char *name, struct mr_error *err)
 		(void)mr_fail_sys(err, MR_NO_OFFSET, "no random name");
 		return NULL;
 	}
-	/* Long target names are cut: the whole must stay a legal name. */
-	if (asprintf(&tmp, ".%.200s.%016" PRIx64 ".tmp", name, salt) < 0) {
+	/* Long target names are cut: the whole must stay a legal name, also
+	 * where names are shorter than 255 bytes. */
+	if (asprintf(&tmp, ".%.100s.%016" PRIx64 ".tmp", name, salt) < 0) {
 		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
 		return NULL;
 	}
@@ -122,11 +146,14 @@ static char *temporary_name(const char *name, struct mr_error *err)
 int output_create(struct output *o, const char *path, enum mr_direct direct,
 		  struct mr_error *err)
 {
+	struct output_target found = { 0 };
 	int fd;
 
 	*o = (struct output)OUTPUT_NONE;
 	if (open_folder(path, &o->dir, &o->name, err))
 		return -1;
+	if (look_at(o->dir, o->name, &found, err))
+		goto fail;
 	fd = openat(o->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR ||
 		       errno == ENOENT || errno == EINVAL)) {

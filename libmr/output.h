@@ -41,6 +41,7 @@ struct output_target {
 int output_look(const char *path, struct output_target *t,
 		struct mr_error *err);
 
+/* Refuses what output_look refuses about the name itself. */
 int output_create(struct output *o, const char *path, enum mr_direct direct,
 		  struct mr_error *err);
 
@@ -49,7 +50,9 @@ int output_create(struct output *o, const char *path, enum mr_direct direct,
  * do not allow. */
 int output_resize(struct output *o, uint64_t size, struct mr_error *err);
 
-/* Makes it durable, names it, closes it. On failure it is discarded. */
+/* Makes it durable, names it, closes it. On failure it is discarded and the
+ * target is what it was; only when the very last step, the fsync of the
+ * folder, fails is the new file there (but may not survive a crash). */
 int output_publish(struct output *o, struct mr_error *err);
 
 /* Forgets the file if it was not published; nothing of it stays. o may be
