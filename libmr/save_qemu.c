@@ -21,163 +21,11 @@
 #include "libmr/crew.h"
 #include "libmr/error.h"
 #include "libmr/image.h"
+#include "libmr/migrate.h"
 #include "libmr/output.h"
 
 #define POLL_MS 20
 #define CANCEL_MS 60000
-
-/* What the file needs, and what does not go with it. */
-static const struct {
-	const char *name;
-	bool on;
-} wanted[] = {
-	{ "mapped-ram", true },
-	{ "multifd", true },
-	{ "xbzrle", false },
-	{ "postcopy-ram", false },
-	{ "return-path", false },
-	{ "x-colo", false },
-	{ "background-snapshot", false },
-	{ "x-ignore-shared", false },
-	{ "zero-copy-send", false },
-};
-
-static const char *const touched_parameters[] = {
-	"multifd-channels", "multifd-compression", "max-bandwidth",
-	"direct-io",	    "tls-creds",
-};
-
-struct settings {
-	json_t *capabilities; /* array for migrate-set-capabilities */
-	json_t *parameters; /* object for migrate-set-parameters */
-};
-
-static bool wanted_state(const char *name, bool *on)
-{
-	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
-		if (!strcmp(wanted[i].name, name)) {
-			*on = wanted[i].on;
-			return true;
-		}
-	return false;
-}
-
-/* The capabilities that differ from what is wanted, as they are now. */
-static int keep_capabilities(struct save *s, struct settings *was,
-			     json_t *change, struct mr_error *err)
-{
-	json_t *now, *c;
-	size_t i;
-
-	if (qmp_call(s->q, "query-migrate-capabilities", NULL, &now, err))
-		return -1;
-	json_array_foreach(now, i, c)
-	{
-		const char *name =
-			json_string_value(json_object_get(c, "capability"));
-		bool on, is = json_is_true(json_object_get(c, "state"));
-
-		if (!name || !wanted_state(name, &on) || on == is)
-			continue;
-		(void)json_array_append_new(was->capabilities,
-					    json_pack("{s:s,s:b}", "capability",
-						      name, "state", is));
-		(void)json_array_append_new(change,
-					    json_pack("{s:s,s:b}", "capability",
-						      name, "state", on));
-	}
-	json_decref(now);
-	return 0;
-}
-
-static int set_capabilities(struct qmp *q, json_t *list, struct mr_error *err)
-{
-	if (!json_array_size(list))
-		return 0;
-	return qmp_call(q, "migrate-set-capabilities",
-			json_pack("{s:O}", "capabilities", list), NULL, err);
-}
-
-static int configure(struct save *s, struct settings *was, bool direct,
-		     struct mr_error *err)
-{
-	const struct guest *g = s->guest;
-	unsigned jobs = s->report->jobs;
-	json_t *change = json_array(), *now = NULL, *set;
-	int rc = -1;
-
-	was->capabilities = json_array();
-	was->parameters = json_object();
-	if (keep_capabilities(s, was, change, err) ||
-	    qmp_call(s->q, "query-migrate-parameters", NULL, &now, err))
-		goto out;
-	for (size_t i = 0;
-	     i < sizeof(touched_parameters) / sizeof(*touched_parameters);
-	     i++) {
-		json_t *v = json_object_get(now, touched_parameters[i]);
-
-		if (v)
-			(void)json_object_set(was->parameters,
-					      touched_parameters[i], v);
-	}
-	set = json_pack("{s:i, s:s, s:i}", "multifd-channels", (int)jobs,
-			"multifd-compression", "none", "max-bandwidth", 0);
-	if (json_string_length(json_object_get(now, "tls-creds")))
-		(void)json_object_set_new(set, "tls-creds", json_string(""));
-	else
-		(void)json_object_del(was->parameters, "tls-creds");
-	if (g->major > 9 || (g->major == 9 && g->minor >= 1))
-		(void)json_object_set_new(set, "direct-io",
-					  json_boolean(direct));
-	else
-		(void)json_object_del(was->parameters, "direct-io");
-	/* Parameters first: QEMU checks capabilities against them. */
-	if (qmp_call(s->q, "migrate-set-parameters", set, NULL, err))
-		goto out;
-	rc = set_capabilities(s->q, change, err);
-out:
-	json_decref(now);
-	json_decref(change);
-	return rc;
-}
-
-/* As well as can be: what fails here is told by the next migration. */
-static void restore(struct save *s, struct settings *was)
-{
-	if (was->capabilities)
-		(void)set_capabilities(s->q, was->capabilities, NULL);
-	if (was->parameters && json_object_size(was->parameters))
-		(void)qmp_call(s->q, "migrate-set-parameters",
-			       json_incref(was->parameters), NULL, NULL);
-	json_decref(was->capabilities);
-	json_decref(was->parameters);
-}
-
-/* Hands the file to QEMU as a new descriptor set. */
-static int64_t hand_over(struct save *s, struct output *o, bool direct,
-			 struct mr_error *err)
-{
-	int64_t set = -1;
-	char self[32];
-
-	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", o->file.fd);
-	for (int i = 0; i < (direct ? 2 : 1); i++) {
-		int fd = open(self, O_WRONLY | O_CLOEXEC | (i ? O_DIRECT : 0));
-		int64_t got;
-
-		if (fd < 0) {
-			(void)mr_fail_sys(err, MR_NO_OFFSET,
-					  "cannot reopen the image");
-			return -1;
-		}
-		got = qmp_add_fd(s->q, set, fd, err);
-		(void)close(fd);
-		if (got < 0)
-			return -1;
-		set = got;
-	}
-	return set;
-}
 
 static void show_progress(const struct save *s, const json_t *ret)
 {
@@ -256,16 +104,18 @@ static int follow(struct save *s, struct mr_error *err)
 
 static int migrate(struct save *s, struct output *o, struct mr_error *err)
 {
-	bool direct = o->file.direct_fd >= 0;
-	struct settings was = { 0 };
+	struct migrate_form form = { .mapped_ram = true,
+				     .channels = s->report->jobs,
+				     .direct = o->file.direct_fd >= 0 };
+	struct migrate_settings was = { 0 };
 	int64_t set = -1;
 	char uri[64];
 	int rc = -1;
 
 	qmp_limit(s->q, CANCEL_MS, NULL);
-	if (configure(s, &was, direct, err))
+	if (migrate_configure(s->q, s->guest, &form, &was, err))
 		goto out;
-	set = hand_over(s, o, direct, err);
+	set = migrate_add_file(s->q, o->file.fd, O_WRONLY, form.direct, err);
 	if (set < 0)
 		goto out;
 	(void)snprintf(uri, sizeof(uri), "file:/dev/fdset/%" PRId64, set);
@@ -279,7 +129,7 @@ static int migrate(struct save *s, struct output *o, struct mr_error *err)
 		s->pause.since = pause_clock();
 	}
 out:
-	restore(s, &was);
+	migrate_restore(s->q, &was);
 	if (set >= 0)
 		(void)qmp_remove_fdset(s->q, set, NULL);
 	return rc;

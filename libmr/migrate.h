@@ -1,0 +1,48 @@
+/*
+ * migrate.h - QEMU's own migration to or from a file: what it must be told
+ * beforehand. Private to libmr.
+ */
+#ifndef LIBMR_MIGRATE_H
+#define LIBMR_MIGRATE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libmr/guest.h"
+#include "libmr/mr.h"
+#include "libmr/qmp.h"
+
+struct migrate_form {
+	bool mapped_ram; /* false: a plain stream */
+	unsigned channels; /* of multifd; 0: without */
+	bool direct; /* direct-io; without effect before QEMU 9.1 */
+	bool events; /* have MIGRATION events sent */
+};
+
+/* What was changed, as it was. Start as { 0 }. */
+struct migrate_settings {
+	json_t *capabilities; /* array for migrate-set-capabilities */
+	json_t *parameters; /* object for migrate-set-parameters */
+};
+
+bool migrate_has_direct(const struct guest *g);
+
+/* Sets what the form needs, and puts off what does not go with it. */
+int migrate_configure(struct qmp *q, const struct guest *g,
+		      const struct migrate_form *form,
+		      struct migrate_settings *was, struct mr_error *err);
+/* Sets it back, as well as can be: what fails here is told by the next
+ * migration. */
+void migrate_restore(struct qmp *q, struct migrate_settings *was);
+void migrate_settings_release(struct migrate_settings *was);
+
+/*
+ * Hands the file of fd to QEMU as a new descriptor set, opened anew with
+ * access (O_RDONLY or O_WRONLY: QEMU takes no other than it asks for), and
+ * once more with O_DIRECT if direct. Returns the set's id, or -1.
+ */
+int64_t migrate_add_file(struct qmp *q, int fd, int access, bool direct,
+			 struct mr_error *err);
+
+#endif
