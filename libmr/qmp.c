@@ -631,6 +631,11 @@ void qmp_limit(struct qmp *q, int timeout_ms, const atomic_bool *cancel)
 	q->cancel = cancel;
 }
 
+bool qmp_broken(const struct qmp *q)
+{
+	return q->broken.code != MR_OK;
+}
+
 int qmp_fd(const struct qmp *q)
 {
 	return q->fd;

@@ -13,6 +13,7 @@
 #define LIBMR_QMP_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -42,6 +43,8 @@ void qmp_free(struct qmp *q);
  * no cancel flag. The flag must outlive q, or be taken away with NULL. */
 void qmp_limit(struct qmp *q, int timeout_ms, const atomic_bool *cancel);
 
+/* Whether it broke: every call fails from then on. */
+bool qmp_broken(const struct qmp *q);
 /* The socket, for poll or for a guardian that inherits it. Still q's. */
 int qmp_fd(const struct qmp *q);
 /*

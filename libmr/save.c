@@ -25,7 +25,7 @@ const char *mr_engine_name(enum mr_engine engine)
 const char *mr_vm_fate_name(enum mr_vm_fate fate)
 {
 	static const char *const names[] = { "untouched", "as found", "paused",
-					     "postmigrate", "lost" };
+					     "postmigrate", "loaded", "lost" };
 
 	return names[fate];
 }

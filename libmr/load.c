@@ -1,0 +1,427 @@
+/*
+ * load.c - mr_load: a waiting QEMU loads an image.
+ *
+ * All questions come first; QEMU's settings are touched only when image and
+ * VM fit. From `migrate-incoming` on there is no way back: a QEMU takes one
+ * attempt, so whatever fails then leaves it of no use (MR_VM_LOST).
+ */
+#include "libmr/load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmr/crew.h"
+#include "libmr/error.h"
+#include "libmr/migrate.h"
+#include "libmr/pause.h"
+#include "libmr/qmp.h"
+
+#define CONNECT_MS 10000
+#define TICK_MS 100
+
+struct load {
+	const struct mr_load_options *options;
+	struct mr_load_report *report;
+	struct mr_image *img;
+	const struct mr_image_info *info; /* img's */
+	struct qmp *q;
+	struct guest *guest;
+	pid_t pid; /* QEMU's, or 0 */
+	uint64_t read_before; /* bytes that QEMU had read when it began */
+};
+
+static void note(const struct load *l, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void note(const struct load *l, const char *fmt, ...)
+{
+	const struct mr_watch *w = &l->options->watch;
+	char line[256];
+	va_list ap;
+
+	if (!w->note)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	w->note(w->arg, line);
+}
+
+/* ---- before anything is sent ---- */
+
+/* guest_open wants a QEMU that can be saved: ask before it does. */
+static int check_version(const struct load *l, struct mr_error *err)
+{
+	const json_t *v = json_object_get(
+		json_object_get(qmp_greeting(l->q), "version"), "qemu");
+	json_int_t major = json_integer_value(json_object_get(v, "major"));
+	json_int_t minor = json_integer_value(json_object_get(v, "minor"));
+
+	if (major >= 9)
+		return 0;
+	return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+		       "QEMU %d.%d cannot load a mapped-ram image: that came "
+		       "with 9.0",
+		       (int)major, (int)minor);
+}
+
+/* It must wait, and not have been given anything yet. */
+static int check_waiting(const struct load *l, struct mr_error *err)
+{
+	const char *status;
+	json_t *ret;
+	int rc = 0;
+
+	if (strcmp(l->guest->status, "inmigrate") != 0)
+		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			       "the VM is in run state %s: an image is loaded "
+			       "into a QEMU started with -incoming defer",
+			       l->guest->status);
+	if (qmp_call(l->q, "query-migrate", NULL, &ret, err))
+		return -1;
+	status = json_string_value(json_object_get(ret, "status"));
+	if (status && !strcmp(status, "failed"))
+		rc = mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			     "this QEMU has failed to load already, and tries "
+			     "only once: start a new one");
+	else if (status && strcmp(status, "none") != 0)
+		rc = mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			     "this QEMU is loading already, or waits for a "
+			     "sender (%.40s): start it with -incoming defer",
+			     status);
+	json_decref(ret);
+	return rc;
+}
+
+static int check_fit(struct load *l, struct mr_error *err)
+{
+	const struct mr_load_options *o = l->options;
+	const char *arch;
+	json_t *ret;
+
+	if (qmp_call(l->q, "query-target", NULL, &ret, err))
+		return -1;
+	arch = json_string_value(json_object_get(ret, "arch"));
+	l->report->mismatches =
+		load_compare(l->info, l->guest, arch ? arch : "", o->mismatch,
+			     o->mismatch_arg);
+	json_decref(ret);
+	if (!l->report->mismatches)
+		return 0;
+	return mr_fail(err, MR_MISMATCH, MR_NO_OFFSET,
+		       "the image does not fit this VM: %zu mismatch%s",
+		       l->report->mismatches,
+		       l->report->mismatches == 1 ? "" : "es");
+}
+
+/* QEMU's reads of a mapped-ram image by several channels may be direct. */
+static int choose_direct(struct load *l, struct mr_error *err)
+{
+	bool on = l->options->direct == MR_DIRECT_ON;
+	bool aligned = true;
+
+	if (l->options->direct == MR_DIRECT_OFF)
+		return 0;
+	if (l->info->kind != MR_IMAGE_MAPPED)
+		return on ? mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+				    "no direct I/O with a plain stream")
+			  : 0;
+	if (!migrate_has_direct(l->guest))
+		return on ? mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+				    "QEMU %d.%d has no direct I/O: that came "
+				    "with 9.1",
+				    l->guest->major, l->guest->minor)
+			  : 0;
+	for (size_t i = 0; i < l->info->n_blocks; i++)
+		if (l->info->blocks[i].pages_offset % l->img->file.align ||
+		    l->info->page_size % l->img->file.align)
+			aligned = false;
+	if (!aligned && on)
+		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			       "no direct I/O: the pages do not lie at "
+			       "multiples of %" PRIu32 " bytes",
+			       l->img->file.align);
+	l->report->direct = aligned && l->img->file.direct_fd >= 0;
+	return 0;
+}
+
+static void describe(struct load *l)
+{
+	struct mr_load_report *r = l->report;
+
+	(void)snprintf(r->machine, sizeof(r->machine), "%s", l->info->machine);
+	(void)snprintf(r->saved, sizeof(r->saved), "%s", l->info->run_state);
+	r->blocks = l->info->n_blocks;
+	r->ram = l->info->ram;
+	if (l->info->kind == MR_IMAGE_MAPPED)
+		r->jobs = l->options->jobs ? l->options->jobs
+					   : crew_default_jobs();
+}
+
+static int look(struct load *l, struct mr_error *err)
+{
+	if (check_version(l, err))
+		return -1;
+	l->guest = guest_open(l->q, 0, err);
+	if (!l->guest)
+		return -1;
+	l->pid = l->guest->pid;
+	if (check_waiting(l, err) || check_fit(l, err) || choose_direct(l, err))
+		return -1;
+	(void)snprintf(l->report->run_state, sizeof(l->report->run_state), "%s",
+		       l->guest->status);
+	return 0;
+}
+
+/* ---- the run state afterwards ---- */
+
+static bool is_live(const char *state)
+{
+	return !strcmp(state, "running") || !strcmp(state, "suspended");
+}
+
+/* What the guest is to do: 1 run, 0 stand still, -1 what QEMU makes of it. */
+static int wanted_run(const struct load *l)
+{
+	if (l->options->then != MR_THEN_AS_SAVED)
+		return l->options->then == MR_THEN_RUN;
+	/* libvirt stops a guest before it saves it. */
+	if (l->info->has_libvirt)
+		return l->info->libvirt.was_running;
+	return l->info->run_state[0] ? is_live(l->info->run_state) : -1;
+}
+
+static int ask_state(struct load *l, struct mr_error *err)
+{
+	const char *state;
+	json_t *ret;
+
+	if (qmp_call(l->q, "query-status", NULL, &ret, err))
+		return -1;
+	state = json_string_value(json_object_get(ret, "status"));
+	(void)snprintf(l->report->run_state, sizeof(l->report->run_state), "%s",
+		       state ? state : "");
+	json_decref(ret);
+	return 0;
+}
+
+/* A state that no loading told QEMU of beforehand: a guest saved while it
+ * stood still is loaded so. */
+static int settle(struct load *l, int run, struct mr_error *err)
+{
+	const char *state = l->report->run_state;
+
+	if (ask_state(l, err))
+		return -1;
+	if (run < 0 || (run && is_live(state)) || (!run && !is_live(state)))
+		return 0;
+	if (qmp_call(l->q, run ? "cont" : "stop", NULL, NULL, err))
+		return -1;
+	return ask_state(l, err);
+}
+
+/* ---- QEMU at work ---- */
+
+/* Bytes that QEMU has read from files, as the kernel counts them; 0: it does
+ * not tell us. While it loads, QEMU itself may answer nothing. */
+static uint64_t bytes_read(const struct load *l)
+{
+	char path[64];
+	uint64_t n = 0;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/io", (int)l->pid);
+	f = l->pid ? fopen(path, "re") : NULL;
+	if (!f)
+		return 0;
+	if (fscanf(f, "rchar: %" SCNu64, &n) != 1)
+		n = 0;
+	(void)fclose(f);
+	return n;
+}
+
+static void show_progress(const struct load *l, bool end)
+{
+	const struct mr_watch *w = &l->options->watch;
+	uint64_t total = l->report->data ? l->report->data : l->report->ram;
+	uint64_t now = bytes_read(l);
+
+	if (!w->progress)
+		return;
+	now = now > l->read_before ? now - l->read_before : 0;
+	if (now > total || end)
+		now = total;
+	w->progress(w->arg, now, total);
+}
+
+/* Whether this event is the last: 1 loaded, 2 failed. */
+static int judge(const json_t *event)
+{
+	const char *status = json_string_value(
+		json_object_get(json_object_get(event, "data"), "status"));
+
+	if (status && !strcmp(status, "completed"))
+		return 1;
+	return status && !strcmp(status, "failed") ? 2 : 0;
+}
+
+static int fail_load(struct load *l, struct mr_error *err)
+{
+	const char *why;
+	json_t *ret;
+
+	if (qmp_call(l->q, "query-migrate", NULL, &ret, err))
+		return -1;
+	why = json_string_value(json_object_get(ret, "error-desc"));
+	(void)mr_fail(err, MR_QMP, MR_NO_OFFSET, "QEMU could not load it: %s",
+		      why ? why : "no reason given");
+	json_decref(ret);
+	return -1;
+}
+
+/* Until QEMU says that it is over. */
+static int follow(struct load *l, struct mr_error *err)
+{
+	static const char *const names[] = { "MIGRATION", NULL };
+	int verdict = 0;
+
+	while (!verdict) {
+		struct mr_error late = MR_ERROR_INIT;
+		json_t *event = qmp_wait_event(l->q, names, TICK_MS,
+					       l->options->watch.cancel, &late);
+
+		if (!event && (late.code != MR_QMP || qmp_broken(l->q))) {
+			*err = late;
+			return -1;
+		}
+		if (event)
+			verdict = judge(event);
+		json_decref(event);
+		show_progress(l, verdict == 1);
+	}
+	return verdict == 1 ? 0 : fail_load(l, err);
+}
+
+/* What to do about a QEMU that is of no use any more, in as many words as
+ * the error has room for. */
+static void add_advice(const struct load *l, struct mr_error *err)
+{
+	const char *advice = "start a new QEMU for the next try";
+	size_t n = strlen(err->msg);
+
+	if (err->code == MR_CANCELLED)
+		advice = "QEMU goes on loading by itself, quit it if it is "
+			 "not wanted";
+	else if (qmp_broken(l->q))
+		advice = "QEMU has ended, see what it said itself";
+	if (n + strlen(advice) + 3 > sizeof(err->msg))
+		n = sizeof(err->msg) - strlen(advice) - 3;
+	(void)snprintf(err->msg + n, sizeof(err->msg) - n, "; %s", advice);
+}
+
+static int start_incoming(struct load *l, int64_t set, struct mr_error *err)
+{
+	char uri[96];
+	json_t *args;
+	int n = snprintf(uri, sizeof(uri), "file:/dev/fdset/%" PRId64, set);
+
+	if (l->info->stream_offset)
+		(void)snprintf(uri + n, sizeof(uri) - (size_t)n,
+			       ",offset=%" PRIu64, l->info->stream_offset);
+	args = json_pack("{s:s}", "uri", uri);
+	/* Without it QEMU ends itself when a load fails. */
+	if (migrate_has_direct(l->guest))
+		(void)json_object_set_new(args, "exit-on-error", json_false());
+	l->read_before = bytes_read(l);
+	return qmp_call(l->q, "migrate-incoming", args, NULL, err);
+}
+
+static int prepare(struct load *l, int64_t *set, struct mr_error *err)
+{
+	struct migrate_form form = {
+		.mapped_ram = l->info->kind == MR_IMAGE_MAPPED,
+		.channels = l->report->jobs,
+		.direct = l->report->direct,
+		.events = true,
+	};
+	struct migrate_settings was = { 0 };
+	int run = wanted_run(l), rc;
+
+	note(l, "%s, %s, %u channels",
+	     form.mapped_ram ? "mapped-ram" : "plain stream",
+	     form.direct ? "direct I/O" : "buffered I/O", form.channels);
+	rc = migrate_configure(l->q, l->guest, &form, &was, err);
+	migrate_settings_release(&was); /* a fresh QEMU's: not worth keeping */
+	/* While it waits these say what comes afterwards, -S or not. */
+	if (!rc && run >= 0)
+		rc = qmp_call(l->q, run ? "cont" : "stop", NULL, NULL, err);
+	if (rc)
+		return -1;
+	*set = migrate_add_file(l->q, l->img->file.fd, O_RDONLY, form.direct,
+				err);
+	return *set < 0 ? -1 : 0;
+}
+
+static int load(struct load *l, struct mr_error *err)
+{
+	int64_t set = -1;
+	int rc;
+
+	l->report->vm = MR_VM_AS_FOUND;
+	/* QEMU may not answer before it has read all of the memory. */
+	qmp_limit(l->q, -1, l->options->watch.cancel);
+	if (prepare(l, &set, err))
+		return -1;
+	if (start_incoming(l, set, err)) {
+		if (qmp_broken(l->q) || err->code == MR_CANCELLED)
+			l->report->vm = MR_VM_LOST;
+		return -1;
+	}
+	rc = follow(l, err);
+	if (!rc) {
+		l->report->vm = MR_VM_LOADED;
+		rc = settle(l, wanted_run(l), err);
+	} else {
+		l->report->vm = MR_VM_LOST;
+	}
+	if (!qmp_broken(l->q) && err->code != MR_CANCELLED)
+		(void)qmp_remove_fdset(l->q, set, NULL);
+	return rc;
+}
+
+int mr_load(const char *image, const char *vm,
+	    const struct mr_load_options *options,
+	    struct mr_load_report *report, struct mr_error *err)
+{
+	struct load l = { .options = options, .report = report };
+	double begin = pause_clock();
+	int rc = -1;
+
+	*report = (struct mr_load_report){ .vm = MR_VM_UNTOUCHED };
+	l.img = load_open(image, options->direct, true, &options->watch,
+			  &report->data, err);
+	if (!l.img)
+		goto out;
+	l.info = mr_image_info(l.img);
+	describe(&l);
+	l.q = qmp_open(vm, CONNECT_MS, err);
+	if (!l.q)
+		goto out;
+	qmp_limit(l.q, CONNECT_MS, options->watch.cancel);
+	rc = look(&l, err);
+	if (!rc && !options->check_only)
+		rc = load(&l, err);
+	if (report->vm == MR_VM_LOST)
+		add_advice(&l, err);
+out:
+	guest_free(l.guest);
+	qmp_free(l.q);
+	mr_image_free(l.img);
+	report->seconds = pause_clock() - begin;
+	return rc;
+}

@@ -1,0 +1,121 @@
+/*
+ * load_compare.c - does an image fit a VM?
+ *
+ * QEMU itself compares the machine type by prefix, does not look at the
+ * lengths of blocks and leaves those that an image lacks as they are: the
+ * guest would go on with wrong memory.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libmr/load.h"
+
+struct teller {
+	void (*tell)(void *arg, const char *line);
+	void *arg;
+	size_t told;
+};
+
+static void tell(struct teller *t, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void tell(struct teller *t, const char *fmt, ...)
+{
+	char line[640]; /* two names of 255 bytes, and words */
+	va_list ap;
+
+	t->told++;
+	if (!t->tell)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	t->tell(t->arg, line);
+}
+
+/* Bytes of the target's pages; 0: it has a choice, which QEMU compares. */
+static uint32_t target_page_size(const char *arch)
+{
+	static const struct {
+		const char *arch;
+		uint32_t size;
+	} odd[] = {
+		{ "aarch64", 0 },     { "arm", 0 },	{ "avr", 256 },
+		{ "alpha", 8192 },    { "or1k", 8192 }, { "sparc64", 8192 },
+		{ "tricore", 16384 },
+	};
+
+	for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++)
+		if (!strcmp(odd[i].arch, arch))
+			return odd[i].size;
+	return 4096;
+}
+
+static const struct mr_block *find_block(const struct mr_image_info *image,
+					 const char *name)
+{
+	for (size_t i = 0; i < image->n_blocks; i++)
+		if (!strcmp(image->blocks[i].name, name))
+			return &image->blocks[i];
+	return NULL;
+}
+
+/* Plain streams resize blocks that can be resized. */
+static bool length_fits(const struct mr_image_info *image, uint64_t length,
+			const struct guest_block *g)
+{
+	if (length == g->used)
+		return true;
+	return image->kind == MR_IMAGE_STREAM && g->used < g->total &&
+	       length <= g->total;
+}
+
+static void compare_blocks(struct teller *t, const struct mr_image_info *image,
+			   const struct guest *g)
+{
+	for (size_t i = 0; i < image->n_blocks; i++) {
+		const struct mr_block *b = &image->blocks[i];
+		const struct guest_block *there = guest_find(g, b->name);
+
+		if (!there)
+			tell(t,
+			     "RAM block %s: %" PRIu64 " KiB in the image, the "
+			     "VM has no such block",
+			     b->name, b->length >> 10);
+		else if (!length_fits(image, b->length, there))
+			tell(t,
+			     "RAM block %s: %" PRIu64 " KiB in the image, "
+			     "%" PRIu64 " KiB in the VM",
+			     b->name, b->length >> 10, there->used >> 10);
+	}
+	for (size_t i = 0; i < g->n_blocks; i++) {
+		const struct guest_block *b = &g->blocks[i];
+
+		if (b->migratable && b->used && !find_block(image, b->name))
+			tell(t,
+			     "RAM block %s: %" PRIu64 " KiB in the VM, the "
+			     "image has no such block",
+			     b->name, b->used >> 10);
+	}
+}
+
+size_t load_compare(const struct mr_image_info *image, const struct guest *g,
+		    const char *arch, void (*fn)(void *arg, const char *line),
+		    void *arg)
+{
+	struct teller t = { .tell = fn, .arg = arg };
+	uint32_t page = target_page_size(arch);
+
+	if (strcmp(image->machine, g->machine) != 0)
+		tell(&t, "machine type: %s in the image, %s in the VM",
+		     image->machine[0] ? image->machine : "none", g->machine);
+	if (page && image->page_size != page)
+		tell(&t,
+		     "page size: %" PRIu32 " bytes in the image, %" PRIu32
+		     " in the VM (%s)",
+		     image->page_size, page, arch);
+	compare_blocks(&t, image, g);
+	return t.told;
+}

@@ -1,0 +1,135 @@
+/* load_image.c - is a file an image that can be loaded? */
+#include <inttypes.h>
+#include <string.h>
+
+#include "libmr/error.h"
+#include "libmr/load.h"
+
+/* What a file is that cannot be loaded, and what to do instead. */
+static int refuse_kind(const struct mr_image_info *info, bool for_vm,
+		       struct mr_error *err)
+{
+	switch (info->kind) {
+	case MR_IMAGE_MAPPED:
+		break;
+	case MR_IMAGE_STREAM:
+		if (for_vm)
+			break;
+		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			       "this is a plain migration stream, whose pages "
+			       "have no fixed places: load it into a VM");
+	case MR_IMAGE_COMPRESSED:
+		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			       "this is a libvirt save image whose body is "
+			       "compressed (%s): use virsh restore, or save "
+			       "with save_image_format = \"sparse\"",
+			       info->libvirt.format);
+	case MR_IMAGE_DEVICES:
+		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			       "this holds device state only, no memory");
+	case MR_IMAGE_FOREIGN:
+		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			       "this is no image of a virtual machine");
+	}
+	if (info->has_libvirt && !info->libvirt.complete)
+		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			       "libvirt did not finish this save image");
+	if (info->kind == MR_IMAGE_STREAM && info->flushes)
+		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			       "this stream's pages went through multifd "
+			       "channels: they are not in it");
+	if (for_vm && info->kind == MR_IMAGE_MAPPED && info->ignore_shared)
+		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			       "saved with x-ignore-shared, which QEMU cannot "
+			       "load from a mapped-ram image");
+	return 0;
+}
+
+static int refuse_verdict(const struct mr_image_info *info,
+			  enum mr_verdict verdict, struct mr_error *err)
+{
+	switch (verdict) {
+	case MR_VERDICT_SOUND:
+		break;
+	case MR_VERDICT_INTERRUPTED:
+		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			       "this save was broken off: its bitmaps are all "
+			       "clear, it would load as empty memory");
+	case MR_VERDICT_BACKGROUND:
+		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			       "QEMU wrote this with background-snapshot and "
+			       "mapped-ram: its bitmaps are all clear, it "
+			       "would load as empty memory");
+	case MR_VERDICT_BLANK:
+		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			       "there are data, but all bitmaps are clear: it "
+			       "would load as empty memory");
+	case MR_VERDICT_FOREIGN:
+	case MR_VERDICT_DAMAGED:
+		return mr_fail(err, MR_REFUSED, info->damage.offset,
+			       "damaged: %.200s", info->damage.msg);
+	}
+	if (!info->ended)
+		return mr_fail(err, MR_REFUSED, info->stream_end,
+			       "the stream does not end: device state is "
+			       "missing");
+	return 0;
+}
+
+/* A page that is said to be there must lie inside the file. */
+static int check_block(const struct mr_image_info *info,
+		       const struct mr_block *b, const struct mr_block_use *use,
+		       struct mr_error *err)
+{
+	uint64_t end = use->present_end * info->page_size;
+
+	if (use->stray)
+		return mr_fail(err, MR_REFUSED, b->bitmap_offset,
+			       "damaged: bits beyond the last page of block "
+			       "%.64s",
+			       b->name);
+	if (b->pages_offset > info->file_size ||
+	    end > info->file_size - b->pages_offset)
+		return mr_fail(err, MR_REFUSED, info->file_size,
+			       "the file ends inside the pages of block %.64s",
+			       b->name);
+	return 0;
+}
+
+static int check_mapped(const struct mr_image *img, uint64_t *present,
+			struct mr_error *err)
+{
+	const struct mr_image_info *info = mr_image_info(img);
+	struct mr_inspection look = { 0 };
+	int rc = mr_inspect(img, &look, err);
+
+	if (!rc)
+		rc = refuse_verdict(info, look.verdict, err);
+	for (size_t i = 0; !rc && look.use && i < info->n_blocks; i++)
+		rc = check_block(info, &info->blocks[i], &look.use[i], err);
+	*present = look.present * info->page_size;
+	mr_inspection_release(&look);
+	return rc;
+}
+
+struct mr_image *load_open(const char *path, enum mr_direct direct, bool for_vm,
+			   const struct mr_watch *watch, uint64_t *present,
+			   struct mr_error *err)
+{
+	struct mr_image *img = mr_image_open(path, direct, watch, err);
+	const struct mr_image_info *info;
+	int rc;
+
+	*present = 0;
+	if (!img)
+		return NULL;
+	info = mr_image_info(img);
+	rc = refuse_kind(info, for_vm, err);
+	if (!rc)
+		rc = check_mapped(img, present, err);
+	if (rc) {
+		mr_image_free(img);
+		return NULL;
+	}
+	return img;
+}
