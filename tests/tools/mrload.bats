@@ -1,0 +1,273 @@
+#!/usr/bin/env bats
+# mrload without a VM: what it says, what it refuses, memory files.
+
+load ../lib/env
+
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+}
+
+teardown() {
+	[ ! -d small ] || umount small 2>/dev/null || :
+}
+
+# An image of block pc.ram with 1024 pages; runs as mkimage takes them.
+RUNS=0+100,102+1,106+3,200+5,600+100,1000+24
+make_image() {
+	mkimage --block "pc.ram=1024:$RUNS" image
+	want_of image "$RUNS" >want
+}
+
+# The memory that image $1 describes, by another way: dd of each run.
+want_of() {
+	local run first n
+	truncate -s 4M want.tmp
+	for run in ${2//,/ }; do
+		first=${run%+*} n=${run#*+}
+		dd if="$1" of=want.tmp bs=4096 skip=$((256 + first)) \
+			seek="$first" count="$n" conv=notrunc status=none
+	done
+	cat want.tmp
+	rm want.tmp
+}
+
+junk() { # BYTES FILE
+	head -c "$1" /dev/zero | tr '\0' '\377' >"$2"
+}
+
+# A failed command told one line, and made nothing.
+refused() { # STATUS TEXT ARGUMENT...
+	local status_wanted=$1 text=$2
+	shift 2
+	run -"$status_wanted" mrload "$@"
+	[[ $output == *"$text"* ]]
+	[ ! -e out ]
+}
+
+@test "the manual has every option" {
+	local option
+	mandoc -T lint -W warning "$ROOT/man/mrload.1"
+	run -0 mrload --help
+	for option in $(grep -o -- '--[a-z-]*' <<<"$output"); do
+		grep -q "^.It.* ${option#-}\\>" "$ROOT/man/mrload.1"
+	done
+	[[ $output == *'IMAGE [VM]'* ]]
+}
+
+@test "wrong usage" {
+	make_image
+	refused 2 needed
+	refused 2 needed image
+	refused 2 needed --memory pc.ram=out image vm
+	refused 2 needed image vm more
+	refused 2 BLOCK=FILE --memory out image
+	refused 2 BLOCK=FILE --memory =out image
+	refused 2 contradict --run --paused image vm
+	refused 2 'about one' --run --memory pc.ram=out image
+	refused 2 '1 to 64' -j 65 --memory pc.ram=out image
+	refused 2 'auto, on or off' --direct=maybe --memory pc.ram=out image
+	refused 2 'two blocks' --memory pc.ram=out --memory pc.ram=out image
+	refused 2 'No such file' --memory pc.ram=out absent
+	refused 2 'No such file' --memory pc.ram=no/out image
+}
+
+@test "a new memory file" {
+	make_image
+	umask 0
+	run -0 mrload --memory pc.ram=out image
+	[[ $output == *'4 MiB: 932 KiB data'* ]]
+	cmp want out
+	[ "$(stat -c '%a %s' out)" = '600 4194304' ]
+	# Absent pages are holes.
+	(($(stat -c %b out) * 512 < 1100000))
+	run ! compgen -G '.*.tmp'
+}
+
+@test "an existing file: nothing of it shines through" {
+	local size
+	make_image
+	for size in 8388608 4194304 12345 0; do
+		junk "$size" out
+		chmod 640 out
+		ln -f out link
+		mrload -q --memory pc.ram=out image
+		cmp want out
+		# It is still the same file.
+		[ out -ef link ]
+		[ "$(stat -c %a out)" = 640 ]
+		(($(stat -c %b out) * 512 < 1100000))
+	done
+}
+
+@test "memory files on tmpfs" {
+	local dir
+	dir=$(mktemp -d /dev/shm/mrload.XXXXXX) || skip "no /dev/shm"
+	make_image
+	mrload -q --memory "pc.ram=$dir/new" image
+	junk 8388608 "$dir/old"
+	mrload -q --memory "pc.ram=$dir/old" image
+	cmp want "$dir/new" && cmp want "$dir/old"
+	# Every absent page is a hole there.
+	[ "$(stat -c %b "$dir/new" "$dir/old")" = $'1864\n1864' ]
+	rm -r "$dir"
+}
+
+@test "data under clear bits means nothing" {
+	local page
+	make_image
+	for page in 100 103 109 300 999; do
+		dd if=/dev/urandom of=image bs=4096 seek=$((256 + page)) \
+			count=1 conv=notrunc status=none
+	done
+	mrload -q --memory pc.ram=out image
+	cmp want out
+	junk 4194304 out
+	mrload -q --memory pc.ram=out image
+	cmp want out
+}
+
+@test "any number of workers, direct I/O or not: the same file" {
+	local jobs direct
+	make_image
+	for jobs in 1 2 8 64; do
+		for direct in auto off; do
+			mrload -q -j "$jobs" --direct="$direct" \
+				--memory pc.ram=out image
+			cmp want out
+			rm out
+		done
+	done
+}
+
+@test "every second page, and pages of every size" {
+	local bits i runs=
+	for ((i = 0; i < 512; i += 2)); do
+		runs+=${runs:+,}$i+1
+		((i % 120)) || runs=
+	done
+	for bits in 10 12 13 16; do
+		mkimage --page-bits "$bits" --block "m=512:${runs#,}" image
+		junk 1000000 old
+		mrload -q --memory m=old image
+		mrload -q --memory m=new image
+		cmp old new
+		[ "$(stat -c %s new)" = $((512 << bits)) ]
+		tail -c +1048577 image | head -c $((512 << bits)) | cmp - new
+		rm old new
+	done
+}
+
+@test "several blocks at a time" {
+	mkimage --block a=700:3+650 --block b=1 --block c=513:0+513 image
+	junk 999 out.b
+	mrload -q --memory a=out.a --memory b=out.b --memory c=out.c image
+	[ "$(stat -c %s out.a out.b out.c)" = $'2867200\n4096\n2101248' ]
+	cmp -n 4096 out.b /dev/zero
+	for block in a b c; do
+		mrload -q --memory "$block=alone" image
+		cmp alone "out.$block"
+		rm alone
+	done
+}
+
+@test "what is refused leaves the other files alone" {
+	make_image
+	junk 5000 old
+	cp old before
+	refused 3 'no RAM block b' --memory pc.ram=old --memory b=out image
+	cmp old before
+	refused 3 'image itself' --memory pc.ram=old --memory pc.ram=image image
+	cmp old before
+	ln -s old alias
+	refused 2 'two blocks' --memory pc.ram=old --memory pc.ram=alias image
+	cmp old before
+	mkfifo pipe
+	refused 2 'regular file' --memory pc.ram=old --memory pc.ram=pipe image
+	cmp old before
+}
+
+@test "a locked file is left alone" {
+	make_image
+	junk 5000 out
+	cp out before
+	# F_OFD_SETLK, F_WRLCK, the whole file.
+	run -3 perl -e 'open(F, "+<", shift) or die;
+		$lock = pack("s s x4 q q i x4", 1, 0, 0, 0, 0);
+		fcntl(F, 37, $lock) or die;
+		exit(system(@ARGV) >> 8)' \
+		out mrload --memory pc.ram=out image
+	[[ $output == *'holds a lock'* ]]
+	cmp out before
+}
+
+@test "files that are no whole image" {
+	local size
+	mkimage --block pc.ram=64:0+64 --interrupted image
+	refused 3 'broken off' --memory pc.ram=out image
+	refused 3 'broken off' image vm
+	mkimage --block pc.ram=64:0+64 --no-bitmaps --no-end image
+	refused 3 'background-snapshot' --memory pc.ram=out image
+	refused 3 'background-snapshot' image vm
+	mkimage --block pc.ram=64:0+64 --no-bitmaps image
+	refused 3 'bitmaps are clear' image vm
+	mkimage --devices image
+	refused 3 'device state only' image vm
+	mkimage --libvirt zstd image
+	refused 3 'compressed (zstd)' image vm
+	mkimage --libvirt sparse --part --block pc.ram=64:0+64 image
+	refused 3 'libvirt' image vm
+	mkimage --plain --block pc.ram=64:0+64 image
+	refused 3 'plain migration stream' --memory pc.ram=out image
+	mkimage --plain --flush --block pc.ram=64 image
+	refused 3 'multifd' image vm
+	mkimage --ignore-shared --ignored a=16 --block b=16:0+16 image
+	refused 3 'x-ignore-shared' image vm
+	refused 3 'left out' --memory a=out image
+	junk 5000 image
+	refused 3 'no image' image vm
+	: >image
+	refused 3 'no image' image vm
+	mkimage --block pc.ram=64:0+64 image
+	size=$(stat -c %s image)
+	# From inside the pages, from the end of memory, from the last device.
+	for size in 1200000 1310720 $((size - 300)); do
+		mkimage --block pc.ram=64:0+64 --truncate "$size" image
+		refused 3 '' --memory pc.ram=out image
+		refused 3 '' image vm
+	done
+}
+
+@test "no VM there: trouble, not a refusal" {
+	make_image
+	refused 2 'QMP socket' image vm
+}
+
+@test "a full file system: exit 2, no file" {
+	mkdir small
+	mount -t tmpfs -o size=512K none small 2>/dev/null ||
+		skip "may not mount"
+	make_image
+	run -2 mrload --memory pc.ram=small/out image
+	[[ $output == *'No space left'* ]]
+	[ -z "$(ls -A small)" ]
+}
+
+@test "JSON" {
+	make_image
+	run -0 mrload --json --memory pc.ram=out image
+	[[ $output == *'"ram": 4194304,'*'"data": 954368,'* ]]
+	[[ $output == *'"direct_write": '* ]]
+}
+
+@test "an image of 1 TiB in less than 128 MiB" {
+	mkimage --block pc.ram=268435456:0+10,134217728+300,268435455+1 image ||
+		skip "no file of 1 TiB on this file system"
+	run -0 peak-memory mrload -q --memory pc.ram=out image
+	[[ $output =~ peak\ ([0-9]+)\ KiB ]]
+	((BASH_REMATCH[1] < 131072))
+	[ "$(stat -c %s out)" = 1099511627776 ]
+	# The bitmap of 32 MiB begins in the first one.
+	for at in 0 $((1 << 39)) $(((1 << 40) - 4096)); do
+		cmp -n 4096 -i $(((33 << 20) + at)):$at image out
+	done
+}

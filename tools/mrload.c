@@ -1,0 +1,268 @@
+/* mrload - load an image into a waiting QEMU, or into memory files. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libmr/mr.h"
+#include "tools/cli.h"
+
+static int jobs, check, run_it, pause_it;
+static char *direct = NULL;
+static char **memory = NULL;
+
+/* clang-format off */
+static struct poptOption options[] = {
+	{ "check", 'n', POPT_ARG_NONE, &check, 0,
+	  "look only: does the image fit the VM?", NULL },
+	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
+	  "direct I/O: auto, on or off", "WHEN" },
+	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
+	  "channels or threads (default: CPUs, at most 8)", "N" },
+	{ "memory", '\0', POPT_ARG_ARGV, &memory, 0,
+	  "write this block's memory into a file; no VM then", "BLOCK=FILE" },
+	{ "paused", '\0', POPT_ARG_NONE, &pause_it, 0,
+	  "leave the guest paused (default: as it was saved)", NULL },
+	{ "run", '\0', POPT_ARG_NONE, &run_it, 0,
+	  "let the guest run, also if it was saved paused", NULL },
+	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
+	  NULL },
+	POPT_TABLEEND
+};
+/* clang-format on */
+
+static enum mr_direct direct_io;
+
+static double mib(uint64_t bytes)
+{
+	return (double)bytes / (1024.0 * 1024.0);
+}
+
+static void print_rate(uint64_t bytes, double seconds)
+{
+	printf("time       %.3f s (%.0f MiB/s)\n", seconds,
+	       seconds > 0 ? mib(bytes) / seconds : 0);
+}
+
+#define PUT(key, value) (void)json_object_set_new(root, key, value)
+#define PUT_BYTES(field) PUT(#field, json_integer((json_int_t)r->field))
+
+/* ---- into a VM ---- */
+
+static void print_load(const struct mr_load_report *r)
+{
+	char a[CLI_HUMAN], b[CLI_HUMAN];
+
+	printf("machine    %s, saved %s", r->machine,
+	       r->saved[0] ? r->saved : "in a state that it does not say");
+	if (!check)
+		printf(", now %s", r->run_state);
+	printf("\n");
+	if (r->jobs)
+		printf("memory     %s in %zu blocks: %s data\n",
+		       cli_human(a, r->ram), r->blocks, cli_human(b, r->data));
+	else
+		printf("memory     %s in %zu blocks, a plain stream\n",
+		       cli_human(a, r->ram), r->blocks);
+	if (check)
+		return;
+	printf("engine     qemu, %u channels, %s I/O\n", r->jobs,
+	       r->direct ? "direct" : "buffered");
+	print_rate(r->jobs ? r->data : r->ram, r->seconds);
+}
+
+static int json_load(const char *image, const struct mr_load_report *r)
+{
+	json_t *root = cli_json_new(1);
+
+	if (!root)
+		return cli_json_print(NULL);
+	PUT("image", cli_json_text(image));
+	PUT("vm", json_string(mr_vm_fate_name(r->vm)));
+	PUT("machine", cli_json_text(r->machine));
+	PUT("saved", r->saved[0] ? cli_json_text(r->saved) : json_null());
+	PUT("run_state", cli_json_text(r->run_state));
+	PUT("blocks", json_integer((json_int_t)r->blocks));
+	PUT_BYTES(ram);
+	PUT("data", r->jobs ? json_integer((json_int_t)r->data) : json_null());
+	PUT("jobs", json_integer(r->jobs));
+	PUT("direct_io", json_boolean(r->direct));
+	PUT("seconds", json_real(r->seconds));
+	return cli_json_print(root);
+}
+
+static void on_mismatch(void *arg, const char *line)
+{
+	char text[4 * 640];
+
+	(void)arg;
+	cli_say("%s", cli_escape(text, sizeof(text), line));
+}
+
+static int load_vm(const char *image, const char *vm)
+{
+	struct mr_load_options o = MR_LOAD_OPTIONS_INIT;
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_load_report report;
+	int rc;
+
+	o.jobs = (unsigned)jobs;
+	o.direct = direct_io;
+	o.then = run_it	    ? MR_THEN_RUN
+		 : pause_it ? MR_THEN_PAUSE
+			    : MR_THEN_AS_SAVED;
+	o.check_only = check;
+	o.mismatch = on_mismatch;
+	o.watch = *cli_watch();
+	rc = mr_load(image, vm, &o, &report, &err);
+	cli_progress_end();
+	/* The image is read before the VM is asked. */
+	if (rc)
+		rc = cli_fail(report.blocks ? vm : image, &err);
+	if (rc && (report.vm == MR_VM_LOST || report.vm == MR_VM_LOADED))
+		return CLI_STUCK;
+	if (rc)
+		return rc;
+	if (cli.json)
+		return json_load(image, &report);
+	if (!cli.quiet)
+		print_load(&report);
+	return CLI_OK;
+}
+
+/* ---- into memory files ---- */
+
+static int json_memory(const char *image, const struct mr_memory_report *r)
+{
+	json_t *root = cli_json_new(1);
+
+	if (!root)
+		return cli_json_print(NULL);
+	PUT("image", cli_json_text(image));
+	PUT_BYTES(ram);
+	PUT_BYTES(data);
+	PUT_BYTES(read);
+	PUT_BYTES(written);
+	PUT("jobs", json_integer(r->jobs));
+	PUT("direct_read", json_boolean(r->direct_read));
+	PUT("direct_write", json_boolean(r->direct_write));
+	PUT("seconds", json_real(r->seconds));
+	return cli_json_print(root);
+}
+
+static void print_memory(const struct mr_memory_report *r)
+{
+	char a[CLI_HUMAN], b[CLI_HUMAN], c[CLI_HUMAN], d[CLI_HUMAN];
+
+	printf("memory     %s: %s data, %s read, %s written\n",
+	       cli_human(a, r->ram), cli_human(b, r->data),
+	       cli_human(c, r->read), cli_human(d, r->written));
+	printf("engine     %u jobs, %s reads, %s writes\n", r->jobs,
+	       r->direct_read ? "direct" : "buffered",
+	       r->direct_write ? "direct" : "buffered");
+	print_rate(r->data, r->seconds);
+}
+
+/* A failure on the way may be the image's or a file's: name both. */
+static int fail_memory(const char *image, const struct mr_memory *m, size_t n,
+		       size_t which, const struct mr_error *err)
+{
+	char both[640];
+
+	if (which < n)
+		return cli_fail(m[which].path, err);
+	if (n > 1 || err->code == MR_REFUSED)
+		return cli_fail(image, err);
+	(void)snprintf(both, sizeof(both), "%.300s to %.300s", image, m->path);
+	return cli_fail(both, err);
+}
+
+static int run_memory(const char *image, const struct mr_memory *m, size_t n)
+{
+	struct mr_memory_options o = MR_MEMORY_OPTIONS_INIT;
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_memory_report report;
+	size_t which;
+	int rc;
+
+	o.jobs = (unsigned)jobs;
+	o.direct = direct_io;
+	o.watch = *cli_watch();
+	rc = mr_load_memory(image, m, n, &o, &report, &which, &err);
+	cli_progress_end();
+	if (rc)
+		return fail_memory(image, m, n, which, &err);
+	if (cli.json)
+		return json_memory(image, &report);
+	if (!cli.quiet)
+		print_memory(&report);
+	return CLI_OK;
+}
+
+static int load_memory(const char *image)
+{
+	struct mr_memory *m;
+	size_t n = 0, i;
+	int status = CLI_OK;
+
+	while (memory[n])
+		n++;
+	m = calloc(n + 1, sizeof(*m));
+	if (!m) {
+		cli_say("out of memory");
+		return CLI_TROUBLE;
+	}
+	for (i = 0; i < n && status == CLI_OK; i++) {
+		char *equal = strchr(memory[i], '=');
+
+		if (!equal || equal == memory[i] || !equal[1]) {
+			status = cli_usage("--memory is BLOCK=FILE, not %s",
+					   memory[i]);
+			break;
+		}
+		*equal = '\0';
+		m[i] = (struct mr_memory){ memory[i], equal + 1 };
+	}
+	if (status == CLI_OK)
+		status = run_memory(image, m, n);
+	free(m);
+	return status;
+}
+
+/* ---- the command line ---- */
+
+static int check_options(void)
+{
+	static const char *const directs[] = { "auto", "on", "off" };
+	size_t d = 0;
+
+	while (direct && d < 3 && strcmp(direct, directs[d]) != 0)
+		d++;
+	if (d == 3)
+		return cli_usage("--direct is auto, on or off, not %s", direct);
+	direct_io = (enum mr_direct)d;
+	if (jobs < 0 || jobs > (int)MR_JOBS_MAX)
+		return cli_usage("--jobs is 1 to %u", MR_JOBS_MAX);
+	if (run_it && pause_it)
+		return cli_usage("--run and --paused contradict");
+	if (memory && (run_it || pause_it || check))
+		return cli_usage("--memory goes without a VM: --run, --paused "
+				 "and --check are about one");
+	return CLI_OK;
+}
+
+int main(int argc, char **argv)
+{
+	poptContext ctx = cli_parse(argc, argv, options, "IMAGE [VM]");
+	const char *image = poptGetArg(ctx), *vm = poptGetArg(ctx);
+	int status = check_options();
+
+	if (status != CLI_OK)
+		; /* told */
+	else if (!image || !vm == !memory || poptPeekArg(ctx))
+		status = cli_usage("IMAGE and VM (a QMP socket) are needed, or "
+				   "--memory and IMAGE alone");
+	else
+		status = memory ? load_memory(image) : load_vm(image, vm);
+	poptFreeContext(ctx);
+	return cli_finish(status);
+}
