@@ -46,26 +46,23 @@ static double mib(uint64_t bytes)
 static void print_text(const struct mr_save_report *r)
 {
 	char a[CLI_HUMAN], b[CLI_HUMAN], c[CLI_HUMAN], d[CLI_HUMAN];
-	double rate = r->paused > 0 ? mib(r->scanned) / r->paused : 0;
+	double rate = r->seconds > 0 ? mib(r->scanned) / r->seconds : 0;
 
 	printf("machine    %s, found %s, left %s\n", r->machine, r->run_state,
 	       mr_vm_fate_name(r->vm));
-	printf("engine     %s, %u jobs, %s I/O\n", mr_engine_name(r->engine),
-	       r->jobs, r->direct ? "direct" : "buffered");
+	printf("engine     %s, %u jobs, %s I/O%s%s\n",
+	       mr_engine_name(r->engine), r->jobs,
+	       r->direct ? "direct" : "buffered", r->why[0] ? ": " : "",
+	       r->why);
 	printf("memory     %s in %zu blocks: %s untouched, %s zero, %s data\n",
 	       cli_human(a, r->ram), r->blocks, cli_human(b, r->untouched),
 	       cli_human(c, r->zero), cli_human(d, r->data));
 	printf("scanned    %s, written %s, device state %s\n",
 	       cli_human(a, r->scanned), cli_human(b, r->written),
 	       cli_human(c, r->device));
-	if (r->run_state[0] && !strcmp(r->run_state, "running") &&
-	    r->engine == MR_ENGINE_DIRECT)
-		printf("time       %.3f s, the guest stood still for %.3f s "
-		       "(%.0f MiB/s scanned)\n",
-		       r->seconds, r->paused, rate);
-	else
-		printf("time       %.3f s, the guest stood still for %.3f s\n",
-		       r->seconds, r->paused);
+	printf("time       %.3f s (%.0f MiB/s scanned), the guest stood still for "
+	       "%.3f s\n",
+	       r->seconds, rate, r->paused);
 }
 
 static void print_check(const struct mr_save_report *r)
