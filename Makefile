@@ -65,6 +65,17 @@ $(UNITS): $O/%: $O/%.o $O/tools.a $O/libmr.a
 $(HELPERS): $O/%: $O/%.o $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# The tools beside QEMU and the machine's limits; ROWS="save-anon live" for some.
+BENCH := $(addprefix $O/tests/bench/,bench bare)
+$O/tests/bench/bench: $(patsubst %.c,$O/%.o,$(filter-out %/bare.c,$(wildcard \
+	tests/bench/*.c))) $O/libmr.a
+$O/tests/bench/bare: $O/tests/bench/bare.o
+$(BENCH):
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+bench bench-quick: all $(BENCH) $O/guest.img
+	$O/tests/bench/bench $(if $(filter %-quick,$@),-q) -b $O \
+		-o build/bench.json $(if $(BENCH_DIR),-d $(BENCH_DIR)) $(ROWS)
+
 # The guest that the tests boot: a program for the bare machine.
 GUEST = $(addprefix tests/guest/,boot.S guest.c)
 $O/guest.img: $(GUEST) tests/guest/guest.ld $O/flags
@@ -99,6 +110,6 @@ dist:
 clean:
 	rm -rf build
 FORCE:
-.PHONY: all unit-tests helpers deps demo install dist clean FORCE
+.PHONY: all bench bench-quick unit-tests helpers deps demo install dist clean FORCE
 .SECONDARY:
 -include $(shell find $O -name '*.d' 2>/dev/null)

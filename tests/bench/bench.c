@@ -1,0 +1,412 @@
+/*
+ * bench.c - the tools beside QEMU and beside the machine's limits.
+ *
+ *   bench [-q] [-b BUILD] [-d FOLDER] [-o JSON] [-r ROUNDS] [ROW...]
+ *
+ * Each row has a guest of its own in a real QEMU, filled by itself. All who
+ * take part are timed in turn (A B C A B C ...), so that the noise of the
+ * machine meets all alike: believe the ratios. Everything that is timed is
+ * durable at its end. Before a time is reported the images that our tools made
+ * in the last round are loaded by QEMU, and the guest in each checks all of
+ * its memory. No time, however bad, makes this fail; a wrong image does.
+ *
+ * Exit status: 0; 1 a result was wrong; 2 usage or trouble.
+ */
+#include "tests/bench/bench.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+struct config config = { .build = "build/release",
+			 .json = "build/bench.json",
+			 .rounds = 5 };
+
+_Noreturn void die(const char *fmt, ...)
+{
+	va_list ap;
+
+	(void)fprintf(stderr, "bench: ");
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	(void)fprintf(stderr, "\n");
+	exit(2);
+}
+
+const char *path_of(const char *folder, const char *name)
+{
+	static char bufs[4][PATH_LEN * 2];
+	static unsigned turn;
+	char *buf = bufs[++turn % 4];
+
+	(void)snprintf(buf, sizeof(bufs[0]), "%s/%s", folder, name);
+	return buf;
+}
+
+double now(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* clang-format off */
+/* ---- who competes ---- */
+
+#define MRSAVE { "mrsave", OURS, 0, { NULL }, run_mrsave }
+#define MRSAVE_J(j) { "-j " #j, OURS, j, { NULL }, run_mrsave }
+#define QEMU_SAVE(ch) { "multifd " #ch, PEER, ch, { NULL }, run_qemu_save }
+#define BARE_WRITE { "bare writer", LIMIT, 0, { NULL }, run_bare_write }
+#define BARE_MEMORY { "memory, 2 cores", LIMIT, 2, { NULL }, run_bare_memory }
+
+typedef struct contender contenders[MAX_CONTENDERS + 1];
+
+static const contenders save = { MRSAVE, QEMU_SAVE(2), QEMU_SAVE(8),
+				 BARE_WRITE };
+static const contenders scan = { MRSAVE_J(2), QEMU_SAVE(2), QEMU_SAVE(8),
+				 BARE_MEMORY };
+static const contenders alone = { MRSAVE };
+static const contenders to_disk = { MRSAVE, BARE_WRITE };
+static const contenders jobs_disk = { MRSAVE_J(1), MRSAVE_J(2), MRSAVE_J(4),
+				      MRSAVE_J(8), BARE_WRITE };
+static const contenders jobs_memory = { MRSAVE_J(1), MRSAVE_J(2), MRSAVE_J(4),
+					MRSAVE_J(8), BARE_MEMORY };
+static const contenders live = {
+	{ "mrsave", OURS, 0, { "--engine=qemu", "--live" }, run_mrsave },
+	QEMU_SAVE(2),
+	QEMU_SAVE(8),
+};
+
+/* ---- the rows ---- */
+
+enum {
+	READ_BEFORE = 1, /* untouched memory was read from outside before */
+	RUNNING = 2, /* the guest runs meanwhile */
+	IF_ROOM = 4, /* skipped rather than refused on a small machine */
+};
+
+struct set {
+	const char *name;
+	const struct contender *contenders;
+	struct vm_spec full, quick; /* quick without memory: not in it */
+	int flags;
+};
+
+#define GIB UINT64_C(1024)
+#define FILL(kind, mib) { (kind), .fill = (mib) }
+#define ZERO(kind, mib) { (kind), .zero = (mib) }
+#define EVERY(n, mib) { MEM_ANON, .fill = (mib), .every = (n) }
+#define HOLE(kind, gib) { (kind), .fill = 64, .hole = (gib)*GIB - 128 }
+#define NO_QUICK { MEM_ANON, .fill = 0 }
+
+static const struct set sets[] = {
+	{ "save-anon", save, FILL(MEM_ANON, 5632), FILL(MEM_ANON, 768), 0 },
+	{ "save-memfd", save, FILL(MEM_MEMFD, 5632), FILL(MEM_MEMFD, 768), 0 },
+	{ "zero-anon", scan, ZERO(MEM_ANON, 4096), ZERO(MEM_ANON, 1024), 0 },
+	{ "zero-memfd", scan, ZERO(MEM_MEMFD, 4096), ZERO(MEM_MEMFD, 1024), 0 },
+	{ "half-zero", save, EVERY(2, 1024), EVERY(2, 64), 0 },
+	{ "7-of-8-zero", save, EVERY(8, 2048), EVERY(8, 128), 0 },
+	{ "mixed", save, { MEM_ANON, .fill = 1536, .zero = 512, .hole = 2048 },
+	  NO_QUICK, 0 },
+	{ "live", live, FILL(MEM_ANON, 2048), FILL(MEM_ANON, 256), RUNNING },
+	{ "data-1G", to_disk, FILL(MEM_ANON, 1 * GIB), NO_QUICK, IF_ROOM },
+	{ "data-2G", to_disk, FILL(MEM_ANON, 2 * GIB), NO_QUICK, IF_ROOM },
+	{ "data-4G", to_disk, FILL(MEM_ANON, 4 * GIB), NO_QUICK, IF_ROOM },
+	{ "data-8G", to_disk, FILL(MEM_ANON, 8 * GIB), NO_QUICK, IF_ROOM },
+	{ "hole-1G", alone, HOLE(MEM_ANON, 1), NO_QUICK, 0 },
+	{ "hole-64G", alone, HOLE(MEM_ANON, 64), HOLE(MEM_ANON, 64), 0 },
+	{ "hole-64G-read", alone, HOLE(MEM_ANON, 64), NO_QUICK, READ_BEFORE },
+	{ "hole-64G-memfd", alone, HOLE(MEM_MEMFD, 64), HOLE(MEM_MEMFD, 64),
+	  0 },
+	{ "hole-1T", alone, HOLE(MEM_ANON, 1024), HOLE(MEM_ANON, 1024), 0 },
+	{ "hole-1T-read", alone, HOLE(MEM_ANON, 1024), NO_QUICK, READ_BEFORE },
+	{ "hole-1T-memfd", alone, HOLE(MEM_MEMFD, 1024), NO_QUICK, 0 },
+	{ "jobs-disk", jobs_disk, FILL(MEM_ANON, 2048), NO_QUICK, 0 },
+	{ "jobs-memory", jobs_memory, ZERO(MEM_ANON, 4096), NO_QUICK, 0 },
+};
+/* clang-format on */
+#define SETS (sizeof(sets) / sizeof(*sets))
+
+static size_t count(const struct contender *c)
+{
+	size_t n = 0;
+
+	while (c[n].name)
+		n++;
+	return n;
+}
+
+static const struct vm_spec *spec_of(const struct set *set)
+{
+	return config.quick ? &set->quick : &set->full;
+}
+
+static bool is_wanted(const struct set *set, char *const *names)
+{
+	const struct vm_spec *spec = spec_of(set);
+
+	if (!*names)
+		return spec->fill + spec->zero + spec->hole > 0;
+	for (; *names; names++)
+		if (!strcmp(*names, set->name))
+			return true;
+	return false;
+}
+
+/* ---- does it fit? ---- */
+
+static uint64_t free_memory(void)
+{
+	unsigned long kib = 0;
+	char line[256];
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	while (f && fgets(line, sizeof(line), f) &&
+	       sscanf(line, "MemAvailable: %lu", &kib) != 1)
+		continue;
+	if (f)
+		(void)fclose(f);
+	return kib / 1024;
+}
+
+static uint64_t free_disk(void)
+{
+	struct statvfs v;
+
+	if (statvfs(config.images, &v))
+		die("%s: %s", config.images, strerror(errno));
+	return (uint64_t)v.f_bavail * v.f_frsize / MIB;
+}
+
+/* NULL, or what is missing for this row. */
+static const char *misfit(const struct set *set)
+{
+	static char text[160];
+	const struct vm_spec *spec = spec_of(set);
+	uint64_t data = data_mib(spec), files = 1, memory, disk;
+
+	for (const struct contender *c = set->contenders; c->name; c++)
+		files += c->role == OURS;
+	/* The guest, the limits' gigabyte, page tables and what runs. */
+	memory = spec->fill + spec->zero + spec->hole / 256 + 1536;
+	disk = files * (data + data / 16) + 512;
+	if (memory > free_memory())
+		(void)snprintf(text, sizeof(text),
+			       "needs %" PRIu64 " MiB of memory, %" PRIu64
+			       " are free",
+			       memory, free_memory());
+	else if (disk > free_disk())
+		(void)snprintf(text, sizeof(text),
+			       "needs %" PRIu64 " MiB on disk, %" PRIu64
+			       " are free in %.60s",
+			       disk, free_disk(), config.images);
+	else
+		return NULL;
+	return text;
+}
+
+static void refuse_misfits(char *const *names)
+{
+	for (size_t i = 0; i < SETS; i++) {
+		const char *why =
+			is_wanted(&sets[i], names) && !(sets[i].flags & IF_ROOM)
+				? misfit(&sets[i])
+				: NULL;
+
+		if (why)
+			die("row %s %s; choose others with ROWS=, or use make "
+			    "bench-quick",
+			    sets[i].name, why);
+	}
+}
+
+/* ---- a row ---- */
+
+/* Where contender i leaves its image. */
+static const char *image_of(size_t i)
+{
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "image%zu", i);
+	return path_of(config.images, name);
+}
+
+/* What earlier runs left to be done for the disk is done before the next. */
+static void settle(void)
+{
+	int fd = open(config.images, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || syncfs(fd) || close(fd))
+		die("%s: %s", config.images, strerror(errno));
+}
+
+static void run_rounds(struct result *r, struct vm *vm,
+		       const struct vm_spec *spec)
+{
+	for (unsigned round = 0; round < r->rounds; round++) {
+		for (size_t i = 0; i < r->n; i++) {
+			const struct contender *c = &r->contenders[i];
+			const char *image = image_of(i);
+
+			(void)unlink(image);
+			settle();
+			r->samples[i][round] = c->run(c, vm, spec, image);
+			if (c->role != OURS)
+				(void)unlink(image);
+		}
+		(void)fprintf(stderr, ".");
+	}
+}
+
+static int check(const struct result *r, const struct vm_spec *spec)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->contenders[i].role == OURS &&
+		    check_image(spec, image_of(i)))
+			rc = -1;
+		(void)unlink(image_of(i));
+	}
+	return rc;
+}
+
+static int run_set(const struct set *set)
+{
+	const struct vm_spec *spec = spec_of(set);
+	static struct result r;
+	double start = now();
+	struct vm vm;
+
+	r = (struct result){ .set = set->name,
+			     .gib = (double)(spec->fill + spec->zero) / 1024,
+			     .rounds = config.rounds,
+			     .n = count(set->contenders),
+			     .contenders = set->contenders };
+	(void)fprintf(stderr, "%s: fill", set->name);
+	vm_start(&vm, spec, false);
+	vm.running = set->flags & RUNNING;
+	if (vm_wait(&vm, "pass ", 1))
+		die("the guest cannot check its memory");
+	if (!vm.running)
+		vm_do(&vm, "stop");
+	if (set->flags & READ_BEFORE)
+		vm_read_all(&vm);
+	(void)fprintf(stderr, " ");
+	run_rounds(&r, &vm, spec);
+	vm_stop(&vm);
+	(void)fprintf(stderr, " check");
+	if (check(&r, spec)) {
+		(void)fprintf(stderr, "\n");
+		report_note(set->name, "WRONG: QEMU and the guest do not find "
+				       "in the image what was saved");
+		return 1;
+	}
+	(void)fprintf(stderr, " %.0f s\n", now() - start);
+	report(&r);
+	return 0;
+}
+
+/* ---- the program ---- */
+
+static int run_all(char *const *names)
+{
+	int status = 0;
+
+	refuse_misfits(names);
+	report_start();
+	for (size_t i = 0; i < SETS; i++) {
+		const char *why;
+
+		if (!is_wanted(&sets[i], names))
+			continue;
+		why = misfit(&sets[i]);
+		if (why)
+			report_note(sets[i].name, why);
+		else
+			status |= run_set(&sets[i]);
+	}
+	report_end();
+	return status;
+}
+
+static void check_names(char *const *names)
+{
+	for (; *names; names++) {
+		size_t i = 0;
+
+		while (i < SETS && strcmp(sets[i].name, *names) != 0)
+			i++;
+		if (i < SETS &&
+		    (!config.quick || sets[i].quick.fill || sets[i].quick.zero))
+			continue;
+		(void)fprintf(stderr, "bench: no row %s; there are", *names);
+		for (i = 0; i < SETS; i++)
+			(void)fprintf(stderr, " %s", sets[i].name);
+		(void)fprintf(stderr, "\n");
+		exit(2);
+	}
+}
+
+static void make_folders(const char *where)
+{
+	char *real = realpath(where, NULL);
+
+	if (!real)
+		die("%s: %s", where, strerror(errno));
+	if (snprintf(config.images, sizeof(config.images), "%s/bench.XXXXXX",
+		     real) >= (int)sizeof(config.images))
+		die("%s: too long", real);
+	free(real);
+	(void)strcpy(config.run, "/tmp/mrbench.XXXXXX");
+	if (!mkdtemp(config.images))
+		die("%s: %s", config.images, strerror(errno));
+	if (!mkdtemp(config.run)) {
+		(void)rmdir(config.images);
+		die("%s: %s", config.run, strerror(errno));
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const char *where = NULL;
+	int opt;
+
+	while ((opt = getopt(argc, argv, "qb:d:o:r:")) != -1) {
+		switch (opt) {
+		case 'q':
+			config.quick = true;
+			break;
+		case 'b':
+			config.build = optarg;
+			break;
+		case 'd':
+			where = optarg;
+			break;
+		case 'o':
+			config.json = optarg;
+			break;
+		case 'r':
+			config.rounds = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		default:
+			return 2;
+		}
+	}
+	if (config.rounds < 1 || config.rounds > MAX_ROUNDS)
+		die("rounds are 1 to %d", MAX_ROUNDS);
+	check_names(argv + optind);
+	make_folders(where ? where : config.build);
+	janitor_start();
+	return run_all(argv + optind);
+}

@@ -1,0 +1,153 @@
+/*
+ * bench.h - the parts of the benchmark. See bench.c.
+ *
+ * Trouble (a tool that fails, a QEMU that ends) is said and ends the program
+ * by die(); the janitor, one process further up, then takes away what is left.
+ */
+#ifndef TESTS_BENCH_H
+#define TESTS_BENCH_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PATH_LEN 512
+#define MAX_CONTENDERS 8
+#define MAX_ROUNDS 32
+#define MAX_OPTIONS 3
+#define MIB (UINT64_C(1) << 20)
+
+struct config {
+	const char *build; /* build/release */
+	const char *json; /* where the numbers go */
+	bool quick;
+	unsigned rounds;
+	char images[PATH_LEN]; /* folder on the file system to measure */
+	char run[64]; /* folder for sockets, serial ports, logs */
+};
+extern struct config config;
+
+_Noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* "build/release/tools/mrsave"; in static memory until the fourth next call */
+const char *path_of(const char *folder, const char *name);
+double now(void); /* seconds */
+
+/* ---- what one run gives ---- */
+
+struct sample {
+	double seconds;
+	double cpu; /* seconds, of the tool and of QEMU; < 0: not known */
+	double peak; /* bytes of the tool's memory; < 0: not known */
+	double grew; /* bytes by which the VM's own memory grew */
+	double still; /* seconds for which the guest stood still; < 0: - */
+	bool direct;
+};
+#define SAMPLE_NONE                                \
+	{                                          \
+		.cpu = -1, .peak = -1, .still = -1 \
+	}
+
+/* ---- child.c: processes ---- */
+
+/* Forks. The janitor stays behind, waits for the child in which this returns,
+ * ends all of its processes and removes the folders of config. */
+void janitor_start(void);
+
+/* Starts a program that ends with us; standard output goes to out_fd (-1:
+ * where errors go), errors to config.run/NAME.log. Ends with NULL. */
+pid_t child_start(const char *name, const char *const *argv, int out_fd);
+
+/* Shows on standard error what it said there. */
+void child_show_log(const char *name);
+
+/* Runs a tool, measured from fork to exit. It must succeed. Its standard
+ * output is JSON, returned for json_decref. */
+json_t *child_run(const char *const *argv, struct sample *s);
+
+/* ---- vm.c: the guest ---- */
+
+enum memory { MEM_ANON, MEM_MEMFD };
+
+struct vm_spec {
+	enum memory memory;
+	uint64_t fill, zero, hole; /* MiB: data, written zeros, never touched */
+	unsigned every; /* only each n-th page of the data has any; 0: all */
+};
+
+struct vm {
+	pid_t pid;
+	struct qmp *q;
+	char tool_qmp[128]; /* the socket for the tools */
+	char serial[128];
+	long heard; /* bytes of the serial port that were looked at */
+	bool running; /* the guest runs while it is saved */
+};
+
+uint64_t vm_mib(const struct vm_spec *spec);
+/* incoming: waits for a migration. */
+void vm_start(struct vm *vm, const struct vm_spec *spec, bool incoming);
+void vm_stop(struct vm *vm);
+
+json_t *vm_call(struct vm *vm, const char *command, json_t *args);
+void vm_do(struct vm *vm, const char *command); /* no arguments, no answer */
+/* mapped-ram, multifd with so many channels, direct I/O, no speed limit. */
+void vm_migration(struct vm *vm, unsigned channels);
+/* 0; or -1: the migration failed, and *why says why. */
+int vm_wait_migration(struct vm *vm, const char **why);
+
+/* Waits for the times-th line with this prefix. -1: the guest says BAD. */
+int vm_wait(struct vm *vm, const char *prefix, unsigned times);
+
+double vm_cpu(const struct vm *vm); /* seconds until now */
+double vm_memory(const struct vm *vm); /* bytes of anonymous and memfd memory */
+/* Reads every part of untouched memory, as a monitor from outside would. */
+void vm_read_all(struct vm *vm);
+
+/* ---- work.c: who takes part ---- */
+
+enum role { OURS, PEER, LIMIT };
+
+struct contender {
+	const char *name; /* "mrsave -j 2", "multifd 8", "bare writer" */
+	enum role role;
+	unsigned n; /* jobs, channels or cores; 0: the default */
+	const char *options[MAX_OPTIONS]; /* for the tool, then NULLs */
+	struct sample (*run)(const struct contender *c, struct vm *vm,
+			     const struct vm_spec *spec, const char *image);
+};
+
+struct sample run_mrsave(const struct contender *c, struct vm *vm,
+			 const struct vm_spec *spec, const char *image);
+struct sample run_qemu_save(const struct contender *c, struct vm *vm,
+			    const struct vm_spec *spec, const char *image);
+struct sample run_bare_write(const struct contender *c, struct vm *vm,
+			     const struct vm_spec *spec, const char *image);
+struct sample run_bare_memory(const struct contender *c, struct vm *vm,
+			      const struct vm_spec *spec, const char *image);
+
+/* Has a QEMU load the image and its guest check all memory. 0, or -1 with a
+ * reason on standard error. */
+int check_image(const struct vm_spec *spec, const char *image);
+
+uint64_t data_mib(const struct vm_spec *spec); /* that an image must hold */
+
+/* ---- report.c ---- */
+
+struct result {
+	const char *set;
+	double gib; /* of guest data */
+	unsigned rounds;
+	size_t n;
+	const struct contender *contenders;
+	struct sample samples[MAX_CONTENDERS][MAX_ROUNDS];
+};
+
+void report_start(void);
+void report(const struct result *r);
+/* A line in the place of one: skipped, or wrong. */
+void report_note(const char *set, const char *what);
+void report_end(void); /* writes config.json */
+
+#endif
