@@ -57,6 +57,7 @@ WRAP_queue_test = io_setup io_submit io_getevents io_destroy
 WRAP_output_test = open64 __open64_2 openat64 close realpath fstat64 \
 	fstatat64 faccessat fstatvfs64 statx getrandom strdup fchmod \
 	ftruncate64 pwrite64 fsync dup linkat renameat
+WRAP_image_writer_test = calloc realloc mmap64 ftruncate64 pwrite64
 WRAP_crew_test = $(WRAP_queue_test) calloc mmap64 munmap \
 	pthread_create
 $(UNITS): $O/%: $O/%.o $O/tools.a $O/libmr.a

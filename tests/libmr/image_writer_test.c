@@ -1,0 +1,469 @@
+/*
+ * image_writer_test.c - what is written is what the format's decoders read,
+ * where QEMU puts it.
+ */
+#include "tests/libmr/unit.h"
+
+#include <sys/mman.h>
+
+#include "formats/mapped_ram.h"
+#include "formats/ram.h"
+#include "formats/stream.h"
+#include "libmr/image_writer.h"
+#include "tests/libmr/fail.h"
+
+FAIL_WRAP(void *, calloc, (size_t n, size_t size), (n, size), NULL)
+FAIL_WRAP(void *, realloc, (void *p, size_t size), (p, size), NULL)
+FAIL_WRAP(void *, mmap64,
+	  (void *at, size_t len, int prot, int flags, int fd, off_t offset),
+	  (at, len, prot, flags, fd, offset), MAP_FAILED)
+FAIL_WRAP(int, ftruncate64, (int fd, off_t size), (fd, size), -1)
+FAIL_WRAP(ssize_t, pwrite64, (int fd, const void *buf, size_t len, off_t at),
+	  (fd, buf, len, at), -1)
+
+#define MACHINE "pc-i440fx-10.0"
+
+static char *dir;
+
+static const char *in_dir(const char *name)
+{
+	static char path[2][4096];
+	static unsigned turn;
+
+	turn ^= 1;
+	(void)snprintf(path[turn], sizeof(path[turn]), "%s/%s", dir, name);
+	return path[turn];
+}
+
+/* A stream header, some bytes, EOF. */
+static size_t make_device(uint8_t buf[512])
+{
+	size_t n = stream_header_encode(buf);
+
+	fill_random(buf + n, 500 - n, 9);
+	buf[500] = STREAM_EOF;
+	return 501;
+}
+
+struct block {
+	const char *name;
+	uint64_t length;
+};
+
+/* A guest of 1 GiB on pc, as QEMU 10.0.2 lists it. */
+static const struct block blocks_1g[] = {
+	{ "pc.ram", 1 << 30 },
+	{ "pc.bios", 0x40000 },
+	{ "pc.rom", 0x20000 },
+	{ "/rom@etc/acpi/tables", 0x20000 },
+	{ "/rom@etc/table-loader", 0x1000 },
+	{ "/rom@etc/acpi/rsdp", 0x1000 },
+};
+
+enum { BLOCKS = ARRAY_LEN(blocks_1g) };
+
+static int lay_out(struct image_writer *w, const char *path,
+		   const struct block *blocks, size_t n, bool seal,
+		   struct mr_error *err)
+{
+	const char *names[16];
+	uint64_t lengths[16];
+
+	for (size_t i = 0; i < n; i++) {
+		names[i] = blocks[i].name;
+		lengths[i] = blocks[i].length;
+	}
+	if (image_writer_open(w, path, MR_DIRECT_OFF, seal, err))
+		return -1;
+	return image_writer_layout(w, MACHINE, n, names, lengths, err);
+}
+
+/* Fills random pages of each block, all over it, and sets their bits. */
+static int put_pages(struct image_writer *w, struct mr_error *err)
+{
+	uint64_t seed = 17;
+
+	for (size_t b = 0; b < w->n; b++) {
+		struct writer_block *blk = &w->blocks[b];
+
+		for (int i = 0; i < 20; i++) {
+			uint64_t page =
+				next_random(&seed) % blk->place.num_pages;
+			unsigned char buf[IMAGE_PAGE];
+
+			fill_random(buf, sizeof(buf), page + 1);
+			if (mr_io_write_full(&w->out.file.io, buf, sizeof(buf),
+					     blk->place.pages_offset +
+						     page * IMAGE_PAGE,
+					     err))
+				return -1;
+			mapped_ram_bits_set(blk->bits, page, 1);
+		}
+	}
+	return 0;
+}
+
+/* ---- reading it back ---- */
+
+static uint8_t *map_file(const char *path, size_t *len)
+{
+	int fd = open(path, O_RDONLY);
+	struct stat st;
+	void *p;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	*len = (size_t)st.st_size;
+	p = mmap(NULL, *len, PROT_READ, MAP_PRIVATE, fd, 0);
+	assert_true(p != MAP_FAILED);
+	assert_int_equal(close(fd), 0);
+	return p;
+}
+
+static int count_report(void *arg, const struct mapped_ram_report *r)
+{
+	(void)arg;
+	print_message("block %zu: %s\n", r->block, r->what);
+	return 0;
+}
+
+/* Header, configuration, START, total: as one reads them, in order. */
+static size_t read_front(const uint8_t *p, size_t len, uint64_t total)
+{
+	struct stream_config config;
+	struct stream_element e;
+	struct ram_item item;
+	struct fault f;
+	ssize_t n;
+	size_t at;
+
+	n = stream_header_decode(p, len, &f);
+	assert_true(n > 0);
+	at = (size_t)n;
+	n = stream_config_decode(p + at, len - at, &config, &f);
+	assert_true(n > 0);
+	assert_string_equal(config.machine, MACHINE);
+	assert_true(config.has_capabilities && config.mapped_ram);
+	assert_false(config.ignore_shared || config.has_uuid);
+	at += (size_t)n;
+	n = stream_element_decode(p + at, len - at, &e, &f);
+	assert_true(n > 0);
+	assert_int_equal(e.type, STREAM_START);
+	assert_string_equal(e.idstr, RAM_IDSTR);
+	assert_int_equal(e.instance_id, 0);
+	assert_int_equal(e.version_id, RAM_VERSION);
+	assert_int_not_equal(e.section_id, 0);
+	at += (size_t)n;
+	n = ram_item_decode(p + at, len - at, IMAGE_PAGE, &item, &f);
+	assert_true(n > 0);
+	assert_int_equal(item.kind, RAM_MEM_SIZE);
+	assert_int_equal(item.offset, total);
+	return at + (size_t)n;
+}
+
+/* EOS, footer, END, EOS, footer, device state, description. */
+static void read_tail(const uint8_t *p, size_t len, const uint8_t *device,
+		      size_t device_len)
+{
+	struct stream_element e;
+	struct ram_item item;
+	struct fault f;
+	size_t at = 0;
+	ssize_t n;
+
+	for (int section = 0; section < 2; section++) {
+		n = ram_item_decode(p + at, len - at, IMAGE_PAGE, &item, &f);
+		assert_true(n > 0);
+		assert_int_equal(item.kind, RAM_EOS);
+		at += (size_t)n;
+		n = stream_footer_decode(p + at, len - at, 1, &f);
+		assert_true(n > 0);
+		at += (size_t)n;
+		if (section)
+			break;
+		n = stream_element_decode(p + at, len - at, &e, &f);
+		assert_true(n > 0);
+		assert_int_equal(e.type, STREAM_END);
+		assert_int_equal(e.section_id, 1);
+		at += (size_t)n;
+	}
+	device += STREAM_HEADER_SIZE;
+	device_len -= STREAM_HEADER_SIZE;
+	assert_in_range(device_len, 1, len - at);
+	assert_memory_equal(p + at, device, device_len);
+	at += device_len;
+	n = stream_element_decode(p + at, len - at, &e, &f);
+	assert_true(n > 0);
+	assert_int_equal(e.type, STREAM_VMDESC);
+	at += (size_t)n;
+	assert_int_equal(e.length, 2);
+	assert_memory_equal(p + at, "{}", 2);
+	assert_int_equal(at + 2, len);
+}
+
+/* The bits in the file are those of the writer; pages under set bits are
+ * what was put there, all else reads as zeros. */
+static struct mapped_ram_tally check_memory(const uint8_t *p,
+					    const struct writer_block *w,
+					    const struct mapped_ram_block *b)
+{
+	size_t nwords = (size_t)(w->place.bitmap_size / 8);
+	struct mapped_ram_tally tally = { 0 };
+	uint64_t pages = b->used_length / IMAGE_PAGE, page = 0;
+	uint64_t *words = calloc(nwords, 8);
+
+	assert_non_null(words);
+	memcpy(words, p + b->h.bitmap_offset, nwords * 8);
+	mapped_ram_bits_swap_le(words, nwords);
+	assert_memory_equal(words, w->bits, nwords * 8);
+	mapped_ram_tally_add(&tally, pages, 0, words, nwords);
+	assert_int_equal(tally.stray, 0);
+	assert_in_range(tally.pages, 1, 20);
+	while ((page = mapped_ram_bits_next_set(words, page, pages)) < pages) {
+		unsigned char want[IMAGE_PAGE];
+
+		fill_random(want, sizeof(want), page + 1);
+		assert_memory_equal(p + b->h.pages_offset + page * IMAGE_PAGE,
+				    want, IMAGE_PAGE);
+		page++;
+	}
+	free(words);
+	return tally;
+}
+
+static void check_image(const struct image_writer *w, const char *path,
+			const struct block *want, const uint8_t *device,
+			size_t device_len)
+{
+	static const struct ram_list_form form = { .mapped_ram = true,
+						   .page_size = IMAGE_PAGE };
+	struct mapped_ram_block found[16];
+	struct mapped_ram_tally tally[16];
+	struct mapped_ram_list list = { .blocks = found,
+					.n = w->n,
+					.total = w->ram,
+					.page_size = IMAGE_PAGE };
+	size_t len;
+	uint8_t *p = map_file(path, &len);
+	uint64_t at = read_front(p, len, w->ram);
+
+	list.file_size = len;
+	for (size_t i = 0; i < w->n; i++) {
+		struct ram_block b;
+		struct fault f;
+		ssize_t n = ram_block_decode(p + at, len - at, &form, &b, &f);
+
+		assert_true(n > 0);
+		assert_string_equal(b.name, want[i].name);
+		assert_int_equal(b.used_length, want[i].length);
+		found[i] = (struct mapped_ram_block){
+			.name = want[i].name,
+			.used_length = b.used_length,
+			.entry = at,
+			.header = at + ram_block_header_at(&form, &b),
+			.h = b.mapped,
+			.tally = &tally[i],
+		};
+		tally[i] = check_memory(p, &w->blocks[i], &found[i]);
+		assert_int_equal(
+			mapped_ram_block_end(&found[i], false, &at, &f), 0);
+	}
+	assert_int_equal(mapped_ram_check(&list, count_report, NULL), 0);
+	assert_int_equal(at, w->tail);
+	assert_int_equal(w->size, len);
+	read_tail(p + at, len - at, device, device_len);
+	assert_int_equal(munmap(p, len), 0);
+}
+
+static void reads_back(void **state)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct image_writer w;
+	struct stat st;
+	uint8_t device[512];
+	size_t device_len = make_device(device);
+
+	(void)state;
+	assert_int_equal(
+		lay_out(&w, in_dir("image"), blocks_1g, BLOCKS, false, &err),
+		0);
+	assert_int_equal(put_pages(&w, &err), 0);
+	assert_int_equal(image_writer_finish(&w, device, device_len, &err), 0);
+	assert_int_equal(output_publish(&w.out, &err), 0);
+	assert_string_equal(err.msg, "");
+	check_image(&w, in_dir("image"), blocks_1g, device, device_len);
+	/* and what nobody wrote takes no room */
+	assert_int_equal(stat(in_dir("image"), &st), 0);
+	assert_in_range(st.st_blocks, 1, (4 << 20) / 512);
+	image_writer_release(&w);
+	image_writer_release(&w);
+}
+
+/* The places of QEMU's own file of such a guest (mapped_ram.md). */
+static void where_qemu_puts_it(void **state)
+{
+	const struct mapped_ram_place *place;
+	struct image_writer w;
+
+	(void)state;
+	assert_int_equal(
+		lay_out(&w, in_dir("qemu"), blocks_1g, BLOCKS, false, NULL), 0);
+	place = &w.blocks[0].place;
+	assert_int_equal(place->entry, 0x63);
+	assert_int_equal(place->bitmap_offset, 0x8e);
+	assert_int_equal(place->bitmap_size, 32768);
+	assert_int_equal(place->pages_offset, 0x100000);
+	assert_int_equal(w.blocks[1].place.entry, 0x40100000);
+	assert_int_equal(w.blocks[5].place.pages_offset, 0x40600000);
+	assert_int_equal(w.tail, 0x40601000);
+	image_writer_release(&w);
+}
+
+/* A seal comes behind: all before it is the same image. */
+static void seal_changes_nothing_before_it(void **state)
+{
+	uint8_t device[512], *p[2];
+	size_t device_len = make_device(device), len[2];
+	static const char *const names[] = { "bare", "sealed" };
+
+	(void)state;
+	for (int seal = 0; seal < 2; seal++) {
+		struct mr_error err = MR_ERROR_INIT;
+		struct image_writer w;
+
+		assert_int_equal(lay_out(&w, in_dir(names[seal]), blocks_1g + 1,
+					 BLOCKS - 1, seal, &err),
+				 0);
+		assert_int_equal(put_pages(&w, &err), 0);
+		assert_int_equal(
+			image_writer_finish(&w, device, device_len, &err), 0);
+		assert_int_equal(output_publish(&w.out, &err), 0);
+		p[seal] = map_file(in_dir(names[seal]), &len[seal]);
+		assert_int_equal(len[seal], w.size);
+		image_writer_release(&w);
+	}
+	assert_true(len[1] > len[0]);
+	assert_memory_equal(p[0], p[1], len[0]);
+	assert_int_equal(munmap(p[0], len[0]), 0);
+	assert_int_equal(munmap(p[1], len[1]), 0);
+}
+
+/* ---- what cannot be written ---- */
+
+static void refuses(void **state)
+{
+	static char name[300], machine[300];
+	const struct block bad[] = {
+		{ "", 4096 },
+		{ name, 4096 },
+		{ "b", 0 },
+		{ "b", 4095 },
+		{ "b", 1 },
+		{ "b", UINT64_C(1) << 63 },
+		{ "b", UINT64_MAX },
+		{ "b", UINT64_MAX - 4095 },
+		{ "b", INT64_MAX & ~4095 },
+	};
+	const uint64_t length = 4096;
+	const char *one = "b";
+	struct image_writer w;
+	struct mr_error err;
+
+	(void)state;
+	memset(name, 'n', 256);
+	memset(machine, 'm', 256);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		const struct block both[] = { { "a", 4096 }, bad[i] };
+
+		err = (struct mr_error)MR_ERROR_INIT;
+		assert_int_equal(
+			lay_out(&w, in_dir("none"), both, 2, true, &err), -1);
+		assert_int_equal(err.code, MR_UNSUPPORTED);
+		image_writer_release(&w);
+	}
+	err = (struct mr_error)MR_ERROR_INIT;
+	assert_int_equal(image_writer_open(&w, in_dir("none"), MR_DIRECT_OFF,
+					   false, &err),
+			 0);
+	assert_int_equal(
+		image_writer_layout(&w, machine, 1, &one, &length, &err), -1);
+	assert_int_equal(err.code, MR_UNSUPPORTED);
+	image_writer_release(&w);
+	/* a device state of a header and nothing else */
+	err = (struct mr_error)MR_ERROR_INIT;
+	assert_int_equal(lay_out(&w, in_dir("none"), blocks_1g, 1, false, &err),
+			 0);
+	assert_int_equal(image_writer_finish(&w, (const uint8_t *)machine,
+					     STREAM_HEADER_SIZE, &err),
+			 -1);
+	assert_int_equal(err.code, MR_QMP);
+	image_writer_release(&w);
+	assert_int_equal(access(in_dir("none"), F_OK), -1);
+}
+
+static int whole_story(struct mr_error *err)
+{
+	struct image_writer w = IMAGE_WRITER_NONE;
+	uint8_t device[512];
+	size_t device_len = make_device(device);
+	int rc = -1;
+
+	if (!lay_out(&w, in_dir("failing"), blocks_1g + 1, BLOCKS - 1, true,
+		     err) &&
+	    !put_pages(&w, err) &&
+	    !image_writer_finish(&w, device, device_len, err) &&
+	    !output_publish(&w.out, err))
+		rc = 0;
+	image_writer_release(&w);
+	return rc;
+}
+
+static void every_call_fails(void **state)
+{
+	unsigned n;
+
+	(void)state;
+	for (n = 1;; n++) {
+		struct mr_error err = MR_ERROR_INIT;
+		int rc;
+
+		fail_arm(n, ENOSPC);
+		rc = whole_story(&err);
+		if (!fail_plan.name)
+			break;
+		fail_arm(0, 0);
+		assert_int_equal(rc, -1);
+		assert_int_not_equal(err.code, MR_OK);
+		assert_int_equal(access(in_dir("failing"), F_OK), -1);
+	}
+	assert_in_range(n, 50, 500);
+	assert_int_equal(access(in_dir("failing"), F_OK), 0);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	dir = folder_new("/var/tmp");
+	return dir ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	folder_free(dir);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_back),
+		cmocka_unit_test(where_qemu_puts_it),
+		cmocka_unit_test(seal_changes_nothing_before_it),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(every_call_fails),
+	};
+
+	return cmocka_run_group_tests_name("image_writer", tests, setup,
+					   teardown);
+}
