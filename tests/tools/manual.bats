@@ -1,0 +1,67 @@
+#!/usr/bin/env bats
+# What every tool says of itself, against its manual page.
+
+load ../lib/env
+
+tools() { (cd "$ROOT/tools" && ls mr*.c | sed 's/\.c$//'); }
+
+@test "the manual pages have every option of --help, and no other" {
+	cd "$BATS_TEST_TMPDIR"
+	for tool in $(tools); do
+		"$tool" --help | grep -o -e '--[a-z-]*' | sort -u >help
+		sed -n 's/^\.It.* Fl -\([a-z-]*\).*/--\1/p
+			s/^\.It.*, -\([a-z-]*\).*/--\1/p' \
+			"$ROOT/man/$tool.1" | sort -u >manual
+		diff help manual || {
+			echo "of $tool"
+			return 1
+		}
+	done
+}
+
+@test "the short options too" {
+	cd "$BATS_TEST_TMPDIR"
+	for tool in $(tools); do
+		"$tool" --help | grep -o -e '^  -[a-zA-Z]' | tr -d ' ' |
+			sort -u >help
+		sed -n 's/^\.It Fl \([a-zA-Z]\) .*/-\1/p' \
+			"$ROOT/man/$tool.1" | sort -u >manual
+		diff help manual || {
+			echo "of $tool"
+			return 1
+		}
+	done
+}
+
+@test "the manual pages are clean" {
+	[ -n "$(command -v mandoc)" ] || skip "no mandoc"
+	mandoc -T lint -W warning "$ROOT"/man/*.[15]
+}
+
+@test "--version, --usage, --help" {
+	for tool in $(tools); do
+		run -0 "$tool" --version
+		[ "$output" = "$tool (mrtools) $(cat "$ROOT/VERSION")" ]
+		run -0 "$tool" --usage
+		[[ $output == "Usage: $tool "* ]]
+		run -0 "$tool" --help
+		[[ ${lines[0]} == "Usage: $tool [OPTION...] "* ]]
+	done
+}
+
+@test "no arguments, an unknown option: usage, exit 2" {
+	for tool in $(tools); do
+		run -2 "$tool"
+		[[ $output == "$tool: "* ]]
+		run -2 "$tool" --no-such-option
+		[[ $output == "$tool: --no-such-option: unknown option"* ]]
+	done
+}
+
+@test "what cannot be printed is trouble" {
+	for tool in $(tools); do
+		for option in --help --usage --version; do
+			run -2 bash -c "$tool $option >/dev/full"
+		done
+	done
+}

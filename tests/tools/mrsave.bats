@@ -1,0 +1,35 @@
+#!/usr/bin/env bats
+# mrsave without a VM: usage, and sockets that are none. With one: ../qemu.
+
+load ../lib/env
+
+setup() { cd "$BATS_TEST_TMPDIR"; }
+
+refused() { # STATUS TEXT ARGUMENT...
+	local status=$1 text=$2
+	shift 2
+	run "-$status" mrsave "$@"
+	[ "${#lines[@]}" -le 2 ]
+	[[ $output == "mrsave: "*"$text"* ]]
+	[ ! -e image ]
+}
+
+@test "wrong usage" {
+	refused 2 needed vm
+	refused 2 needed vm image more
+	refused 2 "auto, on or off" --direct=maybe vm image
+	refused 2 "auto, direct or qemu" --engine=steam vm image
+	refused 2 "1 to 64" -j 65 vm image
+	refused 2 "1 to 64" -j -1 vm image
+	refused 2 "--engine=qemu" --live vm image
+	refused 2 "contradict" --live --engine=qemu --leave-paused vm image
+	refused 2 "auto, on or off" --zero-copy=2 vm image
+}
+
+@test "no VM there" {
+	refused 2 "No such file" vm image
+	touch vm
+	refused 2 "" vm image
+	mkdir dir
+	refused 2 "" dir image
+}
