@@ -31,9 +31,15 @@ static int count(const struct mr_image *img, struct mr_inspection *out,
 	return 0;
 }
 
+static bool cancelled(const struct mr_watch *w)
+{
+	return w && w->cancel && atomic_load(w->cancel);
+}
+
 /* Whether a block's place holds a byte that is not zero. 1, 0 or -1. */
 static int holds_data(const struct mr_image *img, const struct mr_block *b,
-		      void *buf, struct mr_error *err)
+		      const struct mr_watch *watch, void *buf,
+		      struct mr_error *err)
 {
 	uint64_t at = b->pages_offset, end = at + b->length, len;
 
@@ -44,6 +50,9 @@ static int holds_data(const struct mr_image *img, const struct mr_block *b,
 
 		if (n < 0)
 			return -1;
+		if (cancelled(watch))
+			return mr_fail(err, MR_CANCELLED, MR_NO_OFFSET,
+				       "interrupted");
 		if (n == 0)
 			break;
 		if (!pages_all_zero(buf, (size_t)n))
@@ -53,8 +62,8 @@ static int holds_data(const struct mr_image *img, const struct mr_block *b,
 	return 0;
 }
 
-static int any_data(const struct mr_image *img, const struct mr_inspection *in,
-		    struct mr_error *err)
+static int any_data(const struct mr_image *img, const struct mr_watch *watch,
+		    const struct mr_inspection *in, struct mr_error *err)
 {
 	const struct mr_image_info *info = mr_image_info(img);
 	void *buf = aligned_alloc(4096, PIECE);
@@ -64,7 +73,7 @@ static int any_data(const struct mr_image *img, const struct mr_inspection *in,
 		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; i < info->n_blocks && !rc; i++)
 		if (info->blocks[i].in_file && in->use[i].allocated)
-			rc = holds_data(img, &info->blocks[i], buf, err);
+			rc = holds_data(img, &info->blocks[i], watch, buf, err);
 	free(buf);
 	return rc;
 }
@@ -81,8 +90,8 @@ static enum mr_verdict plain_verdict(const struct mr_image_info *info)
 	return MR_VERDICT_SOUND;
 }
 
-int mr_inspect(const struct mr_image *img, struct mr_inspection *out,
-	       struct mr_error *err)
+int mr_inspect(const struct mr_image *img, const struct mr_watch *watch,
+	       struct mr_inspection *out, struct mr_error *err)
 {
 	const struct mr_image_info *info = mr_image_info(img);
 	int data;
@@ -94,7 +103,7 @@ int mr_inspect(const struct mr_image *img, struct mr_inspection *out,
 		return -1;
 	if (out->present)
 		return 0;
-	data = any_data(img, out, err);
+	data = any_data(img, watch, out, err);
 	if (data < 0)
 		return -1;
 	if (data && !info->ended)

@@ -323,9 +323,9 @@ struct mr_inspection {
 };
 
 /* Counts bitmaps and holes, and says what the file is. The caller releases
- * *out, on failure too. */
-int mr_inspect(const struct mr_image *img, struct mr_inspection *out,
-	       struct mr_error *err);
+ * *out, on failure too. watch may be NULL. */
+int mr_inspect(const struct mr_image *img, const struct mr_watch *watch,
+	       struct mr_inspection *out, struct mr_error *err);
 void mr_inspection_release(struct mr_inspection *out);
 
 /* "mapped-ram", "stream", ... */

@@ -18,8 +18,8 @@
 
 #include "libmr/error.h"
 
-/* One device's description; the parsed form takes 20 times as much. */
-#define DEVICE_TEXT_LIMIT ((size_t)4 << 20)
+/* One device's description; the parsed form takes up to 25 times as much. */
+#define DEVICE_TEXT_LIMIT ((size_t)2 << 20)
 /* No payload is longer: keeps every sum far from overflow. */
 #define PAYLOAD_LIMIT (UINT64_C(1) << 40)
 

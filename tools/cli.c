@@ -107,12 +107,15 @@ poptContext cli_parse(int argc, char **argv, const struct poptOption *options,
 static void say(const char *fmt, va_list ap)
 	__attribute__((format(printf, 1, 0)));
 
+/* Paths and QEMU's words are in messages: no line breaks, no escapes. */
 static void say(const char *fmt, va_list ap)
 {
+	char text[2048], safe[4 * sizeof(text)];
+
 	cli_progress_end();
-	(void)fprintf(stderr, "%s: ", cli.tool);
-	(void)vfprintf(stderr, fmt, ap);
-	(void)fputc('\n', stderr);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	(void)fprintf(stderr, "%s: %s\n", cli.tool,
+		      cli_escape(safe, sizeof(safe), text));
 }
 
 void cli_say(const char *fmt, ...)

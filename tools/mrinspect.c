@@ -41,7 +41,7 @@ static int inspect(const char *path, json_t *files)
 	int status;
 
 	cli_progress_end();
-	if (!img || mr_inspect(img, &in, &err)) {
+	if (!img || mr_inspect(img, cli_watch(), &in, &err)) {
 		status = trouble(path, &err, files);
 	} else {
 		status = status_of(in.verdict);

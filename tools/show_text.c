@@ -2,6 +2,7 @@
 #include "tools/show.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -139,6 +140,7 @@ static void show_memory(const struct mr_image_info *info,
 			const struct mr_inspection *in)
 {
 	char length[CLI_HUMAN], data[CLI_HUMAN];
+	uint64_t pages = 0;
 
 	if (!info->n_blocks)
 		return;
@@ -152,10 +154,13 @@ static void show_memory(const struct mr_image_info *info,
 	(void)putchar('\n');
 	if (!info->flushes)
 		return;
+	for (size_t i = 0; i < info->n_blocks; i++)
+		pages += info->blocks[i].normal_words;
 	label("multifd");
-	(void)printf("%" PRIu64 " flushes: pages travelled on other channels "
-		     "too\n",
-		     info->flushes);
+	(void)printf("%" PRIu64 " flush word%s: %spages travelled on other "
+		     "channels, and are not in this file\n",
+		     info->flushes, info->flushes == 1 ? "" : "s",
+		     pages ? "more " : "");
 }
 
 static void show_file(const struct mr_image_info *info)
@@ -203,9 +208,10 @@ void show_text(const char *path, const struct mr_image_info *info,
 	       const struct mr_inspection *in)
 {
 	const char *more = advice(info, in->verdict);
+	char safe[4 * PATH_MAX];
 
-	(void)printf("%s: %s%s\n", path, kind_text(info),
-		     verdict_text(info, in->verdict));
+	(void)printf("%s: %s%s\n", cli_escape(safe, sizeof(safe), path),
+		     kind_text(info), verdict_text(info, in->verdict));
 	show_damage(info);
 	if (more) {
 		label("beware");

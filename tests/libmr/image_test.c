@@ -310,7 +310,7 @@ static void foreign(const void *data, size_t len)
 	assert_non_null(img);
 	assert_int_equal(mr_image_info(img)->kind, MR_IMAGE_FOREIGN);
 	assert_int_equal(mr_image_info(img)->damage.code, MR_OK);
-	assert_int_equal(mr_inspect(img, &in, &err), 0);
+	assert_int_equal(mr_inspect(img, NULL, &in, &err), 0);
 	assert_int_equal(in.verdict, MR_VERDICT_FOREIGN);
 	mr_inspection_release(&in);
 	mr_image_free(img);
@@ -690,7 +690,7 @@ static enum mr_verdict verdict_of(struct build *b, uint64_t *allocated)
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", b->fd);
 	img = mr_image_open(path, MR_DIRECT_OFF, NULL, &err);
 	assert_non_null(img);
-	assert_int_equal(mr_inspect(img, &in, &err), 0);
+	assert_int_equal(mr_inspect(img, NULL, &in, &err), 0);
 	verdict = in.verdict;
 	if (allocated)
 		*allocated = in.use[0].allocated;

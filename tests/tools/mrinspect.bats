@@ -107,7 +107,7 @@ shows() {
 
 	mkimage --plain --flush image
 	run -0 mrinspect image
-	[[ $output == *"1 flushes: pages travelled on other channels too"* ]]
+	[[ $output == *"1 flush word: pages travelled on other channels, and are not in this file"* ]]
 }
 
 @test "device state alone" {
@@ -223,6 +223,9 @@ shows() {
 @test "names are shown without harm" {
 	mkimage --state $'\e[31mred' image
 	run mrinspect image
+	[[ $output != *$'\e'* ]]
+	mkimage $'\e[31m'
+	run mrinspect $'\e[31m' $'none\e[32m'
 	[[ $output != *$'\e'* ]]
 	mkimage --machine $'a\nb' image
 	run -1 mrinspect image
