@@ -96,12 +96,13 @@ static int check_block(const struct mr_image_info *info,
 	return 0;
 }
 
-static int check_mapped(const struct mr_image *img, uint64_t *present,
+static int check_mapped(const struct mr_image *img,
+			const struct mr_watch *watch, uint64_t *present,
 			struct mr_error *err)
 {
 	const struct mr_image_info *info = mr_image_info(img);
 	struct mr_inspection look = { 0 };
-	int rc = mr_inspect(img, &look, err);
+	int rc = mr_inspect(img, watch, &look, err);
 
 	if (!rc)
 		rc = refuse_verdict(info, look.verdict, err);
@@ -126,7 +127,7 @@ struct mr_image *load_open(const char *path, enum mr_direct direct, bool for_vm,
 	info = mr_image_info(img);
 	rc = refuse_kind(info, for_vm, err);
 	if (!rc)
-		rc = check_mapped(img, present, err);
+		rc = check_mapped(img, watch, present, err);
 	if (rc) {
 		mr_image_free(img);
 		return NULL;
