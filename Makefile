@@ -89,6 +89,23 @@ $O/guest.img: $(GUEST) tests/guest/guest.ld $O/flags
 deps:
 	.ci/deps
 
+# All tests, or those with a word of T in their name: make check T="save crew"
+check: deps
+	@$(MAKE) --no-print-directory all unit-tests helpers
+	@O=$O tests/check $(T)
+
+check-layers: all
+	tests/check-layers $O
+
+# Format, clang-tidy at zero, man pages: make -j2 lint
+$O/%.tidy: %.c $(filter %.h,$(SOURCES)) .clang-tidy
+	@mkdir -p $(@D)
+	clang-tidy --quiet $< -- -std=c11 $(ALL_CPPFLAGS)
+	@touch $@
+lint: $(patsubst %.c,$O/%.tidy,$(filter %.c,$(SOURCES)))
+	clang-format --dry-run -Werror $(SOURCES)
+	mandoc -T lint -W warning $(wildcard man/*.[1-8])
+
 # The main job on a real QEMU, to look at.
 demo: deps
 	@$(MAKE) --no-print-directory all helpers
@@ -111,6 +128,7 @@ dist:
 clean:
 	rm -rf build
 FORCE:
-.PHONY: all bench bench-quick unit-tests helpers deps demo install dist clean FORCE
+.PHONY: all bench bench-quick check check-layers clean demo deps dist \
+	helpers install lint unit-tests FORCE
 .SECONDARY:
 -include $(shell find $O -name '*.d' 2>/dev/null)

@@ -66,7 +66,7 @@ static unsigned int nranges;
 static uint64_t granules, filled, zeroed; /* numbers of granules */
 static uint64_t every = 1;
 static uint64_t tables_used;
-static uint64_t bad;		     /* first wrong address */
+static uint64_t bad; /* first wrong address */
 static volatile uint64_t last_count; /* must stay what the register says */
 
 extern uint64_t pml4[512], pdpt[8 * 512];
@@ -134,14 +134,11 @@ static uint64_t number(const char **s)
 
 	for (; **s >= '0' && **s <= '9'; (*s)++)
 		n = n * 10 + (uint64_t)(**s - '0');
-	switch (**s) {
-	case 'G':
-		n <<= 10; /* fall through */
-	case 'M':
-		n <<= 10; /* fall through */
-	case 'K':
-		n <<= 10;
-		(*s)++;
+	for (unsigned int i = 0; i < 3; i++) {
+		if (**s == "KMG"[i]) {
+			(*s)++;
+			return n << (10 * (i + 1));
+		}
 	}
 	return n;
 }

@@ -40,12 +40,14 @@ static _Noreturn void die(int status, const char *what, const char *detail)
 	exit(status);
 }
 
-static void nap(const char *waiting_for)
+static void nap(const char *waiting_for, const char *meanwhile)
 {
 	struct timespec t = { .tv_nsec = 10000000 };
 
-	if (now() > deadline)
-		die(2, "gave up waiting", waiting_for);
+	if (now() > deadline) {
+		(void)fprintf(stderr, "qmp: it is: %s\n", meanwhile);
+		die(2, "gave up waiting for", waiting_for);
+	}
 	(void)nanosleep(&t, NULL);
 }
 
@@ -112,7 +114,7 @@ static void dial(const char *path)
 
 	if (strlen(path) >= sizeof(sa.sun_path))
 		die(2, path, "name too long for a socket");
-	strcpy(sa.sun_path, path);
+	memcpy(sa.sun_path, path, strlen(path) + 1);
 	for (;;) {
 		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		if (connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0)
@@ -122,7 +124,7 @@ static void dial(const char *path)
 		(void)close(fd);
 		if (qemu_is_gone())
 			die(2, path, "QEMU has ended");
-		nap(path);
+		nap(path, "not there");
 	}
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience,
 			 sizeof(patience));
@@ -152,12 +154,14 @@ static void wait_status(const char *wanted)
 {
 	for (;;) {
 		json_t *st = command("query-status", NULL);
-		bool there = strcmp(text(st, "status"), wanted) == 0;
+		const char *status = text(st, "status");
+		bool there = strcmp(status, wanted) == 0;
 
+		if (!there)
+			nap(wanted, status);
 		json_decref(st);
 		if (there)
 			return;
-		nap(wanted);
 	}
 }
 
@@ -174,8 +178,8 @@ static void wait_migration(void)
 		if (strcmp(status, "failed") == 0 ||
 		    strcmp(status, "cancelled") == 0)
 			die(1, status, text(st, "error-desc"));
+		nap("the migration", status);
 		json_decref(st);
-		nap("the migration");
 	}
 }
 
