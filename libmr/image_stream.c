@@ -5,6 +5,7 @@
 
 #include "formats/bytes.h"
 #include "formats/ram.h"
+#include "formats/seal.h"
 #include "libmr/error.h"
 #include "libmr/image.h"
 
@@ -319,7 +320,9 @@ static int tail(struct parse *p)
 				       length - left);
 	}
 	info->trailing = size - mr_reader_tell(&p->r);
-	return 0;
+	n = mr_reader_peek(&p->r, SEAL_MAGIC_SIZE, &buf, p->err);
+	info->sealed = n == SEAL_MAGIC_SIZE && seal_is_head(buf, (size_t)n);
+	return n < 0 ? -1 : 0;
 }
 
 static int configuration(struct parse *p)

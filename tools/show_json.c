@@ -176,6 +176,7 @@ json_t *show_json(const char *path, const struct mr_image_info *info,
 			    &bad);
 		set_number(o, "stream_end", info->stream_end, &bad);
 		set_number(o, "trailing", info->trailing, &bad);
+		set_bool(o, "sealed", info->sealed, &bad);
 	}
 	if (!bad)
 		return o;

@@ -185,9 +185,10 @@ static void show_file(const struct mr_image_info *info)
 			   "footers");
 	}
 	if (info->trailing) {
-		label("trailing");
-		(void)printf("%" PRIu64 " bytes at 0x%" PRIx64 "\n",
-			     info->trailing, info->stream_end);
+		label(info->sealed ? "seal" : "trailing");
+		(void)printf("%" PRIu64 " bytes at 0x%" PRIx64 "%s\n",
+			     info->trailing, info->stream_end,
+			     info->sealed ? ", not checked" : "");
 	}
 }
 
