@@ -3,8 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -14,6 +18,11 @@
 
 /* What a stop and a cont may take; a host that swaps can be slow. */
 #define PATIENCE_MS 60000
+/* How often, and how far apart, the guardian tries a `cont` that is refused. */
+#define REFUSALS 200
+#define REFUSAL_MS 50
+/* Descriptors that a process may have where there is no close_range. */
+#define FDS_MOST 65536u
 
 double pause_clock(void)
 {
@@ -21,6 +30,19 @@ double pause_clock(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* As close_range(2), also where a sandbox or an old kernel has none. */
+static void close_span(unsigned from, unsigned to)
+{
+	struct rlimit most;
+
+	if (from > to || !syscall(SYS_close_range, from, to, 0u))
+		return;
+	if (getrlimit(RLIMIT_NOFILE, &most) || most.rlim_cur > FDS_MOST)
+		most.rlim_cur = FDS_MOST;
+	for (; from <= to && from < most.rlim_cur; from++)
+		(void)close((int)from);
 }
 
 /* Closes every descriptor from 3 on but these two, so that the dead saver's
@@ -31,70 +53,68 @@ static void close_others(int a, int b)
 	unsigned high = (unsigned)(a < b ? b : a);
 
 	if (low > 3)
-		(void)syscall(SYS_close_range, 3u, low - 1, 0u);
-	if (high > low + 1)
-		(void)syscall(SYS_close_range, low + 1, high - 1, 0u);
-	(void)syscall(SYS_close_range, high + 1, ~0u, 0u);
+		close_span(3, low - 1);
+	if (high > 3)
+		close_span(low + 1 > 3 ? low + 1 : 3, high - 1);
+	close_span(high + 1 > 3 ? high + 1 : 3, ~0u);
 }
 
-/* The guardian: after fork, so only calls that are safe in a signal handler.
- * One byte on the line means that all went well; its end without one means
- * that the saver is gone. */
+/* The guardian: after fork, so only calls that are safe in a signal handler;
+ * all signals are blocked. One byte on the line means that all went well; its
+ * end without one means that the saver is gone. */
 __attribute__((noreturn)) static void guard(int line, int qmp)
 {
-	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	int null = open("/dev/null", O_RDWR);
 	ssize_t n;
 	char byte;
 
-	/* Out of the terminal's and the service manager's ordinary reach. */
+	/* Out of the reach of the terminal, of a kill of the saver's process
+	 * group and of one of its name. */
 	(void)setsid();
-	(void)sigaction(SIGINT, &ignore, NULL);
-	(void)sigaction(SIGTERM, &ignore, NULL);
-	(void)sigaction(SIGHUP, &ignore, NULL);
-	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)prctl(PR_SET_NAME, "mr-guardian");
 	for (int fd = 0; null >= 0 && fd < 3; fd++)
 		if (fd != line && fd != qmp)
 			(void)dup2(null, fd);
 	close_others(line, qmp);
+	(void)send(line, "", 1, MSG_NOSIGNAL); /* on guard */
 	do
-		n = read(line, &byte, 1);
+		n = recv(line, &byte, 1, 0);
 	while (n < 0 && errno == EINTR);
-	if (n == 0)
-		(void)qmp_rescue_cont(qmp, PATIENCE_MS);
+	if (n == 1)
+		_exit(0);
+	/* A migration that is being cancelled refuses it for a moment. */
+	for (int i = 0; i < REFUSALS && qmp_rescue_cont(qmp, PATIENCE_MS) > 0;
+	     i++)
+		(void)poll(NULL, 0, REFUSAL_MS);
 	_exit(0);
 }
 
-static int start_guardian(struct pause *p, struct mr_error *err)
+/* Forks with all signals blocked, and the child stays so: a signal to the
+ * process group must not end it before it has left the group. */
+static pid_t fork_guardian(int ours, int line, int qmp)
 {
-	int fds[2];
+	sigset_t all, old;
 	pid_t pid;
+	int saved;
 
-	if (pipe2(fds, O_CLOEXEC))
-		return mr_fail_sys(err, MR_NO_OFFSET, "cannot make a pipe");
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
 	pid = fork();
-	if (pid < 0) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET,
-				  "cannot start the guardian process");
-		(void)close(fds[0]);
-		(void)close(fds[1]);
-		return -1;
-	}
 	if (pid == 0) {
-		(void)close(fds[1]);
-		guard(fds[0], qmp_fd(p->q));
+		(void)close(ours);
+		guard(line, qmp);
 	}
-	(void)close(fds[0]);
-	p->line = fds[1];
-	p->guardian = pid;
-	return 0;
+	saved = errno;
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	errno = saved;
+	return pid;
 }
 
 static void dismiss_guardian(struct pause *p)
 {
+	/* It may have been killed: no reason for a SIGPIPE. */
 	if (p->line >= 0) {
-		while (write(p->line, "", 1) < 0 && errno == EINTR)
-			;
+		(void)send(p->line, "", 1, MSG_NOSIGNAL);
 		(void)close(p->line);
 	}
 	p->line = -1;
@@ -102,6 +122,37 @@ static void dismiss_guardian(struct pause *p)
 	       errno == EINTR)
 		;
 	p->guardian = 0;
+}
+
+static int start_guardian(struct pause *p, struct mr_error *err)
+{
+	int fds[2];
+	ssize_t n;
+	char byte;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+		return mr_fail_sys(err, MR_NO_OFFSET,
+				   "cannot make a line to the guardian");
+	p->guardian = fork_guardian(fds[0], fds[1], qmp_fd(p->q));
+	(void)close(fds[1]);
+	if (p->guardian < 0) {
+		(void)mr_fail_sys(err, MR_NO_OFFSET,
+				  "cannot start the guardian process");
+		(void)close(fds[0]);
+		p->guardian = 0;
+		return -1;
+	}
+	p->line = fds[0];
+	do
+		n = recv(p->line, &byte, 1, 0);
+	while (n < 0 && errno == EINTR);
+	if (n == 1)
+		return 0;
+	if (n == 0)
+		errno = ECHILD;
+	(void)mr_fail_sys(err, MR_NO_OFFSET, "the guardian process is gone");
+	dismiss_guardian(p);
+	return -1;
 }
 
 int pause_watch(struct pause *p, struct qmp *q, bool running,

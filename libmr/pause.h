@@ -19,7 +19,7 @@ struct pause {
 	bool stopped; /* by us: the VM had been running */
 	double since; /* monotonic seconds, of the stop */
 	pid_t guardian; /* 0: none */
-	int line; /* our end of the pipe to it, or -1 */
+	int line; /* our end of the socket pair with it, or -1 */
 };
 
 #define PAUSE_NONE         \
