@@ -311,7 +311,8 @@ static int follow(struct load *l, struct mr_error *err)
  * the error has room for. */
 static void add_advice(const struct load *l, struct mr_error *err)
 {
-	const char *advice = "start a new QEMU for the next try";
+	const char *advice = "its own output may say "
+			     "more; start a new QEMU for the next try";
 	size_t n = strlen(err->msg);
 
 	if (err->code == MR_CANCELLED)

@@ -1,0 +1,277 @@
+#!/usr/bin/env bats
+# mrload against a real QEMU: images of QEMU's own making and ours, into VMs
+# that fit and that do not.
+
+load ../lib/vm
+
+setup() {
+	need_qemu
+	IMAGE=$BATS_TEST_TMPDIR/image
+}
+
+teardown() {
+	kill_vms
+}
+
+# VM a, which has begun to count.
+source_vm() { # QEMU ARGUMENT...
+	start_vm a "$@"
+	wait_ready a
+	wait_count a
+}
+
+# VM b, which waits for an image.
+waiting_vm() { # QEMU ARGUMENT...
+	start_vm b "$@" -incoming defer
+}
+
+status_of() {
+	qmp_do "$1" query-status
+}
+
+# QEMU saves the paused VM a with these capabilities; mrload loads it into b.
+qemu_to_mrload() { # CAPABILITY... -- QEMU ARGUMENT...
+	local caps=()
+	while [ "$1" != -- ]; do
+		caps+=("$1")
+		shift
+	done
+	shift
+	source_vm "$@"
+	[[ " ${caps[*]} " != *' multifd '* ]] ||
+		qmp_do a migrate-set-parameters "$PARAMETERS" >/dev/null
+	qemu_save a "$IMAGE" "${caps[@]}"
+	waiting_vm "$@"
+	run -0 mrload "$IMAGE" "$(vm_qmp b)"
+	[[ $output == *'saved running, now running'* ]]
+	counts_on a b
+	assert_no_bad b
+}
+
+@test "pc: QEMU's own image, saved while the guest ran" {
+	qemu_to_mrload -- -M pc
+}
+
+@test "q35: QEMU's own image, with multifd, several blocks" {
+	PARAMETERS='{"multifd-channels":3}' qemu_to_mrload multifd -- -M q35 \
+		-object memory-backend-memfd,id=m0,size=128M,share=on \
+		-object memory-backend-ram,id=m1,size=128M \
+		-numa node,memdev=m0 -numa node,memdev=m1
+}
+
+@test "QEMU's own image, with multifd and direct I/O" {
+	need_qemu 9.1
+	PARAMETERS='{"multifd-channels":2,"direct-io":true}' \
+		qemu_to_mrload multifd -- -M pc
+}
+
+@test "a live save, with stale data under clear bits" {
+	source_vm -m 32M -append fill=8M
+	qemu_live_save a "$IMAGE"
+	waiting_vm -m 32M
+	mrload "$IMAGE" "$(vm_qmp b)"
+	counts_on a b
+}
+
+@test "mrsave's image, any number of channels, direct or not" {
+	local jobs direct
+	source_vm
+	mrsave --leave-paused "$(vm_qmp a)" "$IMAGE"
+	for jobs in 1 8 64; do
+		for direct in auto off; do
+			waiting_vm
+			mrload -q -j "$jobs" --direct="$direct" "$IMAGE" \
+				"$(vm_qmp b)"
+			counts_on a b
+			stop_vm b
+		done
+	done
+}
+
+@test "progress, and JSON" {
+	source_vm
+	mrsave --leave-paused "$(vm_qmp a)" "$IMAGE"
+	waiting_vm
+	run -0 mrload --json --progress=1 "$IMAGE" "$(vm_qmp b)"
+	[[ $output == *'100/100'* ]]
+	[[ $output == *'"run_state": "running"'* ]]
+}
+
+@test "a guest saved running, loaded paused; with -S, loaded running" {
+	source_vm
+	mrsave --leave-paused "$(vm_qmp a)" "$IMAGE"
+	waiting_vm
+	mrload --paused "$IMAGE" "$(vm_qmp b)"
+	[[ $(status_of b) == *'"paused"'* ]]
+	qmp_do b cont
+	counts_on a b
+	stop_vm b
+	waiting_vm -S
+	mrload "$IMAGE" "$(vm_qmp b)"
+	counts_on a b
+}
+
+@test "a guest saved paused stays paused, or runs" {
+	source_vm
+	qmp_do a stop
+	mrsave "$(vm_qmp a)" "$IMAGE"
+	waiting_vm
+	run -0 mrload "$IMAGE" "$(vm_qmp b)"
+	[[ $output == *'saved paused, now paused'* ]]
+	[[ $(status_of b) == *'"paused"'* ]]
+	qmp_do b cont
+	counts_on a b
+	stop_vm b
+	waiting_vm
+	run -0 mrload --run "$IMAGE" "$(vm_qmp b)"
+	[[ $output == *'saved paused, now running'* ]]
+	counts_on a b
+}
+
+# The image does not fit VM b, which goes on waiting: these lines say why.
+misfit() { # LINE...
+	local line
+	run -3 mrload "$IMAGE" "$(vm_qmp b)"
+	for line; do
+		[[ $output == *"$line"* ]]
+	done
+	[ "${#lines[@]}" = $(($# + 1)) ]
+	run -3 mrload --check "$IMAGE" "$(vm_qmp b)"
+	[ "${#lines[@]}" = $(($# + 1)) ]
+	[[ $(status_of b) == *'"inmigrate"'* ]]
+}
+
+@test "mismatches: a line for each, and the VM still waits" {
+	start_vm c -m 128M
+	wait_ready c
+	wait_count c
+	mrsave --leave-paused "$(vm_qmp c)" "$BATS_TEST_TMPDIR/fits"
+	source_vm -device VGA
+	mrsave "$(vm_qmp a)" "$IMAGE"
+
+	waiting_vm -m 128M
+	misfit 'pc.ram: 262144 KiB in the image, 131072 KiB in the VM' \
+		'VM has no such block' 'VM has no such block'
+	mrload "$BATS_TEST_TMPDIR/fits" "$(vm_qmp b)"
+	counts_on c b
+	stop_vm b
+
+	waiting_vm -M q35 -device VGA
+	run -3 mrload "$IMAGE" "$(vm_qmp b)"
+	[[ $output =~ machine\ type:\ pc-i440fx-.*\ in\ the\ image,\ pc-q35- ]]
+	stop_vm b
+
+	mv "$BATS_TEST_TMPDIR/fits" "$IMAGE"
+	waiting_vm -m 128M -device VGA
+	misfit 'vga.vram: 16384 KiB in the VM, the image has no such block' \
+		'vga.rom: 64 KiB in the VM, the image has no such block'
+}
+
+@test "a VM that does not wait" {
+	source_vm
+	mrsave "$(vm_qmp a)" "$IMAGE"
+	run -3 mrload "$IMAGE" "$(vm_qmp a)"
+	[[ $output == *'run state running'* ]]
+	wait_count a
+	start_vm b -incoming "unix:$BATS_TEST_TMPDIR/sock"
+	run -3 mrload "$IMAGE" "$(vm_qmp b)"
+	[[ $output == *'-incoming defer'* ]]
+}
+
+@test "a truncated image: refused, the VM still waits" {
+	local size
+	source_vm
+	mrsave --leave-paused "$(vm_qmp a)" "$IMAGE"
+	cp "$IMAGE" "$IMAGE.whole"
+	waiting_vm
+	for size in 500000 50000000 $(($(stat -c %s "$IMAGE") - 200000)); do
+		truncate -s "$size" "$IMAGE"
+		run -3 mrload "$IMAGE" "$(vm_qmp b)"
+		[[ $(status_of b) == *'"inmigrate"'* ]]
+	done
+	mrload "$IMAGE.whole" "$(vm_qmp b)"
+	counts_on a b
+}
+
+@test "what QEMU will not load: exit 4, in its own words" {
+	need_qemu 9.1
+	source_vm -device pci-ohci
+	mrsave "$(vm_qmp a)" "$IMAGE"
+	waiting_vm
+	run -4 mrload "$IMAGE" "$(vm_qmp b)"
+	[[ $output == *'could not load it: load of migration failed'* ]]
+	[[ $output == *'start a new QEMU'* ]]
+	[[ $(status_of b) == *'"inmigrate"'* ]]
+	run -3 mrload "$IMAGE" "$(vm_qmp b)"
+	[[ $output == *'failed to load already'* ]]
+}
+
+le32() {
+	printf '%b' "$(printf '\\x%02x' $(($1 & 255)) $(($1 >> 8 & 255)) \
+		$(($1 >> 16 & 255)) $(($1 >> 24 & 255)))"
+}
+
+# What libvirt writes before the stream; QEMU writes the rest. libvirt stops
+# the guest before it saves it.
+libvirt_save() { # FORMAT WAS_RUNNING CAPABILITY...
+	local size=2000 format=$1 running=$2
+	shift 2
+	{
+		printf LibvirtQemudSave
+		le32 2
+		le32 "$size"
+		le32 "$running"
+		le32 "$format"
+		head -c 60 /dev/zero
+		printf '<domain/>\0'
+		head -c $((size - 10)) /dev/zero
+	} >"$IMAGE"
+	qmp_do a stop
+	[ $# = 0 ] || set_caps a "$@"
+	qmp_do a migrate "{\"uri\":\"file:$IMAGE,offset=$((92 + size))\"}"
+	qmp_do a --wait-migration
+}
+
+@test "libvirt's sparse image: its flag says whether the guest runs" {
+	source_vm
+	libvirt_save 6 1 mapped-ram multifd
+	waiting_vm
+	run -0 mrload "$IMAGE" "$(vm_qmp b)"
+	[[ $output == *'saved paused, now running'* ]]
+	counts_on a b
+	stop_vm b
+	printf '\0' | dd of="$IMAGE" bs=1 seek=24 conv=notrunc status=none
+	waiting_vm
+	run -0 mrload "$IMAGE" "$(vm_qmp b)"
+	[[ $output == *'now paused'* ]]
+}
+
+@test "libvirt's raw image, and a plain stream" {
+	source_vm
+	libvirt_save 0 1
+	waiting_vm
+	run -0 mrload "$IMAGE" "$(vm_qmp b)"
+	[[ $output == *'a plain stream'* ]]
+	counts_on a b
+	stop_vm b
+	tail -c +2093 "$IMAGE" >"$IMAGE.plain"
+	waiting_vm
+	mrload --run "$IMAGE.plain" "$(vm_qmp b)"
+	counts_on a b
+}
+
+@test "--memory writes what QEMU itself would load" {
+	local file=$BATS_TEST_TMPDIR/ram
+	local ram="memory-backend-file,id=m,size=256M,share=on,mem-path=$file"
+	source_vm -M pc,memory-backend=m -m 256M \
+		-object memory-backend-ram,id=m,size=256M
+	mrsave --leave-paused "$(vm_qmp a)" "$IMAGE"
+	waiting_vm -M pc,memory-backend=m -m 256M -object "$ram"
+	mrload -q --memory "m=$file" "$IMAGE"
+	mrload -q --memory "m=$file.made" "$IMAGE"
+	cmp "$file" "$file.made"
+	mrload --paused "$IMAGE" "$(vm_qmp b)"
+	cmp "$file" "$file.made"
+	qmp_do b cont
+	counts_on a b
+}
