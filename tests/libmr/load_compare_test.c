@@ -1,0 +1,167 @@
+/* load_compare_test.c - each way in which an image does not fit a VM. */
+#include "tests/libmr/unit.h"
+
+#include <stdio.h>
+
+#include "libmr/load.h"
+
+#define KIB(n) ((uint64_t)(n) << 10)
+
+/* A VM and its image; each test spoils something. */
+struct pair {
+	struct mr_block blocks[4];
+	struct mr_image_info image;
+	struct guest_block there[4];
+	size_t n_there;
+	const char *machine, *arch;
+	char said[2048];
+};
+
+static void pair_init(struct pair *p)
+{
+	*p = (struct pair){
+		.blocks = { { .name = "pc.ram", .length = KIB(1024) },
+			    { .name = "rom@1", .length = KIB(128) } },
+		.image = { .kind = MR_IMAGE_MAPPED,
+			   .machine = "pc-i440fx-10.0",
+			   .page_size = 4096,
+			   .n_blocks = 2 },
+		.there = { { .name = "pc.ram",
+			     .used = KIB(1024),
+			     .total = KIB(1024),
+			     .migratable = true },
+			   { .name = "rom@1",
+			     .used = KIB(128),
+			     .total = KIB(2048),
+			     .migratable = true },
+			   { .name = "", .used = KIB(4), .total = KIB(4) } },
+		.n_there = 3,
+		.machine = "pc-i440fx-10.0",
+		.arch = "x86_64",
+	};
+	p->image.blocks = p->blocks;
+}
+
+static void say(void *arg, const char *line)
+{
+	struct pair *p = arg;
+	size_t n = strlen(p->said);
+
+	assert_null(strchr(line, '\n'));
+	(void)snprintf(p->said + n, sizeof(p->said) - n, "%s\n", line);
+}
+
+static void expect(struct pair *p, size_t n, const char *said)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct guest *g = guest_new(1, p->there, p->n_there, &err);
+
+	assert_non_null(g);
+	(void)snprintf(g->machine, sizeof(g->machine), "%s", p->machine);
+	assert_int_equal(load_compare(&p->image, g, p->arch, say, p), n);
+	assert_string_equal(p->said, said);
+	assert_int_equal(load_compare(&p->image, g, p->arch, NULL, NULL), n);
+	guest_free(g);
+}
+
+static void test_fits(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	expect(&p, 0, "");
+	/* Order does not matter, nor does a block without memory. */
+	p.blocks[2] = p.blocks[0];
+	p.image.blocks = p.blocks + 1;
+	p.there[3] = (struct guest_block){ .name = "empty",
+					   .total = KIB(4),
+					   .migratable = true };
+	p.n_there = 4;
+	expect(&p, 0, "");
+}
+
+static void test_machine(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	/* QEMU takes a prefix for the same. */
+	p.machine = "pc-i440fx-10.0.1";
+	expect(&p, 1,
+	       "machine type: pc-i440fx-10.0 in the image, pc-i440fx-10.0.1 "
+	       "in the VM\n");
+	pair_init(&p);
+	p.image.machine[0] = '\0';
+	expect(&p, 1,
+	       "machine type: none in the image, pc-i440fx-10.0 in the VM\n");
+}
+
+static void test_page_size(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	p.image.page_size = 8192;
+	expect(&p, 1,
+	       "page size: 8192 bytes in the image, 4096 in the VM (x86_64)\n");
+	p.arch = "sparc64";
+	p.said[0] = '\0';
+	expect(&p, 0, "");
+	/* A choice of the machine's, which QEMU compares by itself. */
+	p.arch = "aarch64";
+	expect(&p, 0, "");
+}
+
+static void test_lengths(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	p.there[0].used = p.there[0].total = KIB(2048);
+	p.there[1].used = KIB(256);
+	expect(&p, 2,
+	       "RAM block pc.ram: 1024 KiB in the image, 2048 KiB in the VM\n"
+	       "RAM block rom@1: 128 KiB in the image, 256 KiB in the VM\n");
+	/* A plain stream resizes what can be resized. */
+	p.image.kind = MR_IMAGE_STREAM;
+	p.said[0] = '\0';
+	expect(&p, 1,
+	       "RAM block pc.ram: 1024 KiB in the image, 2048 KiB in the "
+	       "VM\n");
+	p.blocks[1].length = KIB(4096);
+	p.said[0] = '\0';
+	expect(&p, 2,
+	       "RAM block pc.ram: 1024 KiB in the image, 2048 KiB in the VM\n"
+	       "RAM block rom@1: 4096 KiB in the image, 256 KiB in the VM\n");
+}
+
+static void test_missing(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	p.blocks[1].name = "rom@2";
+	expect(&p, 2,
+	       "RAM block rom@2: 128 KiB in the image, the VM has no such "
+	       "block\n"
+	       "RAM block rom@1: 128 KiB in the VM, the image has no such "
+	       "block\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_fits),
+		cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_page_size),
+		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_missing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
