@@ -237,6 +237,86 @@ refused() { # STATUS TEXT ARGUMENT...
 	done
 }
 
+# A QMP server in QEMU's place, for one client; its socket is "vm". It has the
+# memory of make_image's image; COMMAND is where it hangs, or ends.
+fake_qemu() { # VERSION [hang|end COMMAND]
+	rm -f vm
+	perl -MIO::Socket::UNIX -e '
+		my ($version, $how, $where) = @ARGV;
+		my ($major, $minor) = split /\./, $version;
+		my $line = IO::Socket::UNIX->new(Local => "vm", Listen => 1);
+		my $blocks = "Block Name PSize Offset Used Total HVA RO\\n" .
+			"pc.ram    4 KiB  0x0000000000000000" .
+			" 0x0000000000400000 0x0000000000400000" .
+			" 0x00007f0000000000  rw\\n";
+		my %answer = (
+			"qom-get" => "\"pc-i440fx-10.0-machine\"",
+			"query-status" => "{\"status\": \"inmigrate\",
+				\"running\": false}",
+			"query-target" => "{\"arch\": \"x86_64\"}",
+			"query-migrate-capabilities" => "[]",
+			"add-fd" => "{\"fdset-id\": 1}",
+			"x-query-ramblock" =>
+				"{\"human-readable-text\": \"$blocks\"}");
+		my $c = $line->accept;
+		$c->autoflush;
+		print $c "{\"QMP\": {\"version\": {\"qemu\": {\"major\": $major,
+			\"minor\": $minor, \"micro\": 0}}}}\n";
+		open(my $log, ">", "said");
+		$log->autoflush;
+		while (<$c>) {
+			print $log $_;
+			/"execute": ?"([^"]*)"/ or next;
+			my $what = $1;
+			exit if $how eq "end" && $what eq $where;
+			next if $how eq "hang" && $what eq $where;
+			/"id": ?(\d+)/;
+			my $ret = $answer{$what} || "{}";
+			print $c "{\"return\": $ret, \"id\": $1}\n";
+		}' "$@" 3>&- &
+	until [ -S vm ]; do
+		kill -0 $!
+	done
+}
+
+@test "an old QEMU is told from a new one" {
+	make_image
+	fake_qemu 8.2
+	refused 3 'QEMU 8.2 cannot load a mapped-ram image' image vm
+	fake_qemu 9.0
+	refused 3 'QEMU 9.0 has no direct I/O' --direct=on image vm
+	# It ends itself when it cannot load, and is not asked not to.
+	fake_qemu 9.0 end migrate-incoming
+	refused 4 'QEMU has ended' image vm
+	run ! grep -e exit-on-error -e direct-io said
+	fake_qemu 9.1 end migrate-incoming
+	refused 4 'QEMU has ended' image vm
+	grep exit-on-error said
+}
+
+# mrload gets a signal after it sent COMMAND, and ends with STATUS.
+terminate_at() { # COMMAND STATUS
+	local pid status=0
+	rm -f said
+	mrload image vm 2>told &
+	pid=$!
+	until grep -qs "\"$1\"" said; do
+		kill -0 $pid
+	done
+	kill -TERM $pid
+	wait $pid || status=$?
+	[ $status = "$2" ]
+}
+
+@test "interrupted before QEMU began: exit 2; while it loads: 4" {
+	make_image
+	fake_qemu 10.0 hang query-migrate-parameters
+	terminate_at query-migrate-parameters 2
+	fake_qemu 10.0
+	terminate_at migrate-incoming 4
+	grep 'goes on loading' told
+}
+
 @test "no VM there: trouble, not a refusal" {
 	make_image
 	refused 2 'QMP socket' image vm
