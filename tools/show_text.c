@@ -23,71 +23,6 @@ static void label(const char *text)
 	(void)printf("  %-14s", text);
 }
 
-static const char *kind_text(const struct mr_image_info *info)
-{
-	switch (info->kind) {
-	case MR_IMAGE_FOREIGN:
-		return "neither a QEMU migration stream nor a libvirt save "
-		       "image";
-	case MR_IMAGE_MAPPED:
-		return info->has_libvirt ? "libvirt save image, mapped-ram"
-					 : "mapped-ram image";
-	case MR_IMAGE_STREAM:
-		return info->has_libvirt
-			       ? "libvirt save image, plain migration stream"
-			       : "plain migration stream";
-	case MR_IMAGE_DEVICES:
-		return "device state without memory";
-	case MR_IMAGE_COMPRESSED:
-		return "libvirt save image, compressed";
-	}
-	return "?";
-}
-
-static const char *verdict_text(const struct mr_image_info *info,
-				enum mr_verdict verdict)
-{
-	switch (verdict) {
-	case MR_VERDICT_SOUND:
-		return info->kind == MR_IMAGE_COMPRESSED ? ", not looked into"
-							 : ", complete";
-	case MR_VERDICT_FOREIGN:
-		return "";
-	case MR_VERDICT_DAMAGED:
-		return ", DAMAGED";
-	case MR_VERDICT_INTERRUPTED:
-		return ", of a save that was INTERRUPTED";
-	case MR_VERDICT_BACKGROUND:
-		return ", of a background-snapshot: BITMAPS EMPTY";
-	case MR_VERDICT_BLANK:
-		return ", BITMAPS EMPTY";
-	}
-	return "";
-}
-
-/* What follows from the verdict; NULL: nothing to say. */
-static const char *advice(const struct mr_image_info *info,
-			  enum mr_verdict verdict)
-{
-	if (info->has_libvirt && info->libvirt.format &&
-	    !info->libvirt.complete)
-		return "libvirt had not finished this file";
-	switch (verdict) {
-	case MR_VERDICT_INTERRUPTED:
-		return "pages were written, but no bitmap says which: it "
-		       "cannot be loaded";
-	case MR_VERDICT_BACKGROUND:
-	case MR_VERDICT_BLANK:
-		return "pages were written, but every bitmap is clear: QEMU "
-		       "loads it without a word, to empty memory";
-	case MR_VERDICT_SOUND:
-	case MR_VERDICT_FOREIGN:
-	case MR_VERDICT_DAMAGED:
-		break;
-	}
-	return NULL;
-}
-
 static void show_libvirt(const struct mr_image_info *info)
 {
 	const struct mr_libvirt *v = &info->libvirt;
@@ -208,11 +143,11 @@ static void show_damage(const struct mr_image_info *info)
 void show_text(const char *path, const struct mr_image_info *info,
 	       const struct mr_inspection *in)
 {
-	const char *more = advice(info, in->verdict);
+	const char *more = show_advice(info, in->verdict);
 	char safe[4 * PATH_MAX];
 
 	(void)printf("%s: %s%s\n", cli_escape(safe, sizeof(safe), path),
-		     kind_text(info), verdict_text(info, in->verdict));
+		     show_kind(info), show_verdict(info, in->verdict));
 	show_damage(info);
 	if (more) {
 		label("beware");
