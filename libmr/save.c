@@ -1,12 +1,11 @@
 /*
  * save.c - the verb mr_save: look, choose an engine, let it work.
  *
- * save_direct.c and save_qemu.c are the engines.
+ * save_direct.c and save_qemu.c are the engines, save_end.c is what they share.
  */
 #include "libmr/save.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,33 +27,6 @@ const char *mr_vm_fate_name(enum mr_vm_fate fate)
 					     "postmigrate", "loaded", "lost" };
 
 	return names[fate];
-}
-
-void save_note(const struct save *s, const char *fmt, ...)
-{
-	const struct mr_watch *w = &s->options->watch;
-	char line[256];
-	va_list ap;
-
-	if (!w->note)
-		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	w->note(w->arg, line);
-}
-
-int save_resume(struct save *s, bool failed, struct mr_error *err)
-{
-	bool resume = failed || !s->options->leave_paused;
-	bool stopped = s->pause.stopped;
-
-	if (pause_end(&s->pause, resume, &s->report->paused, err)) {
-		s->report->vm = MR_VM_LOST;
-		return -1;
-	}
-	s->report->vm = stopped && !resume ? MR_VM_PAUSED : MR_VM_AS_FOUND;
-	return 0;
 }
 
 /* Which engine, and whether it can: fills report->engine and why. */
