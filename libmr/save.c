@@ -23,8 +23,9 @@ const char *mr_engine_name(enum mr_engine engine)
 
 const char *mr_vm_fate_name(enum mr_vm_fate fate)
 {
-	static const char *const names[] = { "untouched", "as found", "paused",
-					     "postmigrate", "loaded", "lost" };
+	static const char *const names[] = { "untouched", "as found",
+					     "paused",	  "postmigrate",
+					     "loaded",	  "lost" };
 
 	return names[fate];
 }
