@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "formats/bytes.h"
+#include "formats/mapped_ram.h"
 #include "formats/ram.h"
 #include "formats/seal.h"
 #include "libmr/error.h"
@@ -224,8 +225,14 @@ static int command(struct parse *p, const struct stream_element *e,
 			return -1;
 		if (stream_advise_decode(buf, e->length, &a, &f) < 0)
 			return parse_fault(p, &f, mr_reader_tell(&p->r));
+		if (!mapped_ram_page_size_ok(a.target_page_size))
+			return mr_fail(p->err, MR_FORMAT,
+				       mr_reader_tell(&p->r) + 8,
+				       "page size %" PRIu64
+				       " is none that a target has",
+				       a.target_page_size);
 		p->host_page_sizes = a.block_page_sizes;
-		if (!p->info->page_size_known && a.target_page_size <= 65536)
+		if (!p->info->page_size_known)
 			parse_page_size(p, (uint32_t)a.target_page_size);
 	}
 	s->payload = e->length + extra;

@@ -140,10 +140,11 @@ static int add_device(struct vmdesc *out, const json_t *o, struct text *t)
 		return bad(t, "a device has no proper name and instance");
 	if (out->n == out->room) {
 		size_t room = out->room ? 2 * out->room : 64;
-		void *more = NULL;
+		void *more;
 
-		if (room <= SECTIONS_LIMIT)
-			more = realloc(out->devices, room * sizeof(*d));
+		if (out->n >= SECTIONS_LIMIT)
+			return bad(t, "more devices than any machine has");
+		more = realloc(out->devices, room * sizeof(*d));
 		if (!more)
 			return mr_fail(t->err, MR_NOMEM, MR_NO_OFFSET,
 				       "out of memory");

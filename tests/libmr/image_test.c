@@ -415,6 +415,37 @@ static void test_host_page_sizes(void **state)
 	drop(&m);
 }
 
+/* A page size of 0 once divided the list's 4 GiB. */
+static void test_advised_page_size(void **state)
+{
+	static const uint64_t sizes[] = { 0, 2048 + 1, UINT64_C(1) << 32 };
+	static const char *const names[] = { "0", "2049", "4294967296" };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct build b = new_build();
+		uint8_t advise[16];
+		char msg[80];
+
+		b.config.mapped_ram = false;
+		build_header(&b);
+		build_config(&b);
+		put_be64(advise, 4096);
+		put_be64(advise + 8, sizes[i]);
+		build_command(&b, STREAM_CMD_POSTCOPY_ADVISE, advise, 16);
+		build_ram_start(&b,
+				&(struct build_block){
+					.name = "m0",
+					.length = UINT64_C(4) << 30,
+				},
+				1);
+		(void)snprintf(msg, sizeof(msg),
+			       "page size %s is none that a target has",
+			       names[i]);
+		expect_damage(&b, msg);
+	}
+}
+
 /* A target whose pages are not 4 KiB need not say so. */
 static void test_page_size_guess(void **state)
 {
@@ -926,6 +957,40 @@ static void test_bad_list(void **state)
 	expect_damage(&b, "a page before the list of RAM blocks");
 }
 
+/* More devices in a description than any machine has: it is not believed. */
+static void test_too_many_devices(void **state)
+{
+	enum { DEVICES = 1 << 17 };
+	static const char one[] = "{\"name\":\"serial\"},";
+	const size_t len = sizeof(one) - 1;
+	char *text = malloc(DEVICES * len + 32);
+	struct build_block k[2];
+	struct build b = mapped_head(k);
+	const struct mr_image_info *info;
+	struct mr_image *img;
+	struct made m;
+	size_t at = 12;
+
+	(void)state;
+	assert_non_null(text);
+	memcpy(text, "{\"devices\":[", at);
+	for (size_t i = 0; i < DEVICES; i++, at += len)
+		memcpy(text + at, one, len);
+	memcpy(text + at - 1, "]}", 3);
+	build_filler(&b, "serial", 20);
+	build_eof(&b);
+	build_vmdesc_text(&b, text);
+	free(text);
+	m = make(&b);
+	img = look(&m, m.len);
+	info = mr_image_info(img);
+	assert_int_equal(info->damage.code, MR_OK);
+	assert_int_equal(info->n_sections, 5);
+	assert_false(info->sections[4].described);
+	mr_image_free(img);
+	drop(&m);
+}
+
 /* More sections than any VM has: an end, not all of memory. */
 static void test_too_many_sections(void **state)
 {
@@ -1032,6 +1097,7 @@ int main(void)
 		cmocka_unit_test(test_foreign),
 		cmocka_unit_test(test_ignore_shared),
 		cmocka_unit_test(test_host_page_sizes),
+		cmocka_unit_test(test_advised_page_size),
 		cmocka_unit_test(test_page_size_guess),
 		cmocka_unit_test(test_described),
 		cmocka_unit_test(test_lying_description),
@@ -1045,6 +1111,7 @@ int main(void)
 		cmocka_unit_test(test_flips),
 		cmocka_unit_test(test_bad_structure),
 		cmocka_unit_test(test_bad_list),
+		cmocka_unit_test(test_too_many_devices),
 		cmocka_unit_test(test_too_many_sections),
 		cmocka_unit_test(test_read_errors),
 		cmocka_unit_test(test_cancel),
