@@ -25,6 +25,7 @@ LIBSRC := $(wildcard formats/*.c libmr/*.c)
 UNITS := $(patsubst %.c,$O/%,$(wildcard tests/formats/*_test.c \
 	tests/libmr/*_test.c tests/tools/*_test.c))
 HELPERS := $(patsubst %.c,$O/%,$(wildcard tests/helpers/*.c))
+FUZZERS := $(patsubst %.c,$O/%,$(wildcard tests/fuzz/*.c))
 SOURCES = $(wildcard formats/*.[ch] libmr/*.[ch] tools/*.[ch] \
 	tests/*/*.[ch])
 
@@ -80,6 +81,13 @@ bench bench-quick: all $(BENCH) $O/guest.img
 	$O/tests/bench/bench $(if $(filter %-quick,$@),-q) -b $O \
 		-o build/bench.json $(if $(BENCH_DIR),-d $(BENCH_DIR)) $(ROWS)
 
+# Fuzzers are clang's, so they have a build of their own.
+$(FUZZERS): $O/%: $O/%.o $O/libmr.a
+	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
+fuzzers: $(FUZZERS)
+fuzz:
+	tests/fuzz/run
+
 # The guest that the tests boot: a program for the bare machine.
 GUEST = $(addprefix tests/guest/,boot.S guest.c)
 $O/guest.img: $(GUEST) tests/guest/guest.ld $O/flags
@@ -131,7 +139,7 @@ dist:
 clean:
 	rm -rf build
 FORCE:
-.PHONY: all bench bench-quick check check-layers clean demo deps dist \
-	helpers install lint unit-tests FORCE
+.PHONY: all bench bench-quick check check-layers clean demo deps dist fuzz \
+	fuzzers helpers install lint unit-tests FORCE
 .SECONDARY:
 -include $(shell find $O -name '*.d' 2>/dev/null)

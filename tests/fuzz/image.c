@@ -1,0 +1,82 @@
+/* Whole files (sparse.h): opened, and all that was found looked at. */
+#include "libmr/image.h"
+#include "formats/name.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/sparse.h"
+
+static void check_error(const struct mr_error *err)
+{
+	must(err->code == MR_FORMAT || err->code == MR_SHORT ||
+	     err->code == MR_UNSUPPORTED);
+	must(*err->msg && name_is_text(err->msg, strlen(err->msg)));
+	must(err->msg[strlen(err->msg) - 1] != '.');
+}
+
+static void check_sections(const struct mr_image_info *info)
+{
+	for (size_t i = 0; i < info->n_sections; i++) {
+		const struct mr_section *s = &info->sections[i];
+
+		must(s->count && s->name && *s->name);
+		must(mr_section_type_name(s->type));
+		must(s->header + s->payload <= s->length);
+		/* Memory at fixed places may lie beyond the end. */
+		if (s->type == MR_SECTION_FULL)
+			must(s->offset + s->length <= info->file_size);
+		must(!i || s->offset >= s[-1].offset);
+	}
+}
+
+static void check_block(const struct mr_image *img, const struct mr_block *b)
+{
+	const struct mr_image_info *info = mr_image_info(img);
+	struct mr_error err = MR_ERROR_INIT;
+	uint64_t words[4];
+	size_t n = 4;
+
+	must(b->length && b->pages);
+	must((b->pages - 1) * info->page_size < b->length);
+	if (info->damage.code == MR_OK)
+		must(mr_image_find(img, b->name) == b);
+	if (info->damage.code == MR_OK && b->in_file) {
+		must(b->pages * info->page_size == b->length);
+		must(b->bitmap_offset + b->bitmap_size <= b->pages_offset);
+		must(b->pages_offset + b->length <= info->file_size);
+	}
+	if (n > mr_block_words(b))
+		n = (size_t)mr_block_words(b);
+	if (mr_image_bitmap(img, b, 0, words, n, &err))
+		check_error(&err);
+	else if (b->pages < 64)
+		must(words[0] >> b->pages == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	const struct mr_image_info *info;
+	struct mr_inspection in;
+	struct sparse_io io;
+	struct mr_image *img;
+
+	sparse_init(&io, data, size);
+	img = mr_image_open_io(&io.io, NULL, &err);
+	must(img && err.code == MR_OK);
+	info = mr_image_info(img);
+	if (info->damage.code != MR_OK)
+		check_error(&info->damage);
+	must(info->trailing <= info->file_size);
+	must(name_is_text(info->machine, strlen(info->machine)));
+	must(name_is_text(info->run_state, strlen(info->run_state)));
+	check_sections(info);
+	for (size_t i = 0; i < info->n_blocks; i++)
+		check_block(img, &info->blocks[i]);
+	if (mr_inspect(img, NULL, &in, &err))
+		check_error(&err);
+	else
+		must(mr_verdict_name(in.verdict));
+	must(err.code == MR_OK || info->damage.code != MR_OK);
+	mr_inspection_release(&in);
+	mr_image_free(img);
+	return 0;
+}
