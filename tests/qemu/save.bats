@@ -149,7 +149,8 @@ no_temporary() {
 
 @test "shared memory written in place: the same file, and it does not grow" {
 	local before after
-	start_vm a -M q35,memory-backend=m -m 256M \
+	# The clock of a paused VM goes on otherwise, and is device state.
+	start_vm a -rtc clock=vm -M q35,memory-backend=m -m 256M \
 		-object memory-backend-memfd,id=m,size=256M,share=on
 	wait_ready a
 	wait_count a
