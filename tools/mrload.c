@@ -65,8 +65,9 @@ static void print_load(const struct mr_load_report *r)
 		       cli_human(a, r->ram), r->blocks);
 	if (check)
 		return;
-	printf("engine     qemu, %u channels, %s I/O\n", r->jobs,
-	       r->direct ? "direct" : "buffered");
+	if (r->jobs)
+		printf("engine     qemu, %u channels, %s I/O\n", r->jobs,
+		       r->direct ? "direct" : "buffered");
 	print_rate(r->jobs ? r->data : r->ram, r->seconds);
 }
 
