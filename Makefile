@@ -58,10 +58,10 @@ WRAP_queue_test = io_setup io_submit io_getevents io_destroy
 WRAP_output_test = open64 __open64_2 openat64 close realpath fstat64 \
 	fstatat64 faccessat fstatvfs64 statx getrandom strdup fchmod \
 	ftruncate64 pwrite64 fsync dup linkat renameat
-WRAP_image_writer_test = calloc realloc mmap64 ftruncate64 pwrite64
+WRAP_image_writer_test = calloc realloc mmap64 munmap ftruncate64 pwrite64
 WRAP_pause_test = socketpair fork
 WRAP_crew_test = $(WRAP_queue_test) calloc mmap64 munmap \
-	pthread_create
+	pthread_create pthread_cond_signal
 WRAP_load_memory_test = fallocate64 calloc ftruncate64 fsync lseek64 fstat64 \
 	fstatfs64
 $(UNITS): $O/%: $O/%.o $O/tools.a $O/libmr.a

@@ -85,7 +85,7 @@ static void prepare(struct queue_op *op)
 	int fd = fits_direct(op) ? op->file->direct_fd : op->file->fd;
 	char *buf = (char *)op->buf + op->done;
 	size_t len = op->length - op->done;
-	long long at = (long long)(op->offset + op->done);
+	off_t at = (off_t)(op->offset + op->done);
 
 	if (op->write)
 		io_prep_pwrite(&op->cb, fd, buf, len, at);

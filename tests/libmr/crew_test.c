@@ -7,6 +7,7 @@
 #include "tests/libmr/unit.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -38,6 +39,18 @@ int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr,
 	return __real_pthread_create(t, attr, fn, arg);
 }
 
+/* ---- workers that leave ---- */
+
+static atomic_uint gone; /* each says so, after its error was taken */
+
+int __real_pthread_cond_signal(pthread_cond_t *cond);
+int __wrap_pthread_cond_signal(pthread_cond_t *cond);
+int __wrap_pthread_cond_signal(pthread_cond_t *cond)
+{
+	gone++;
+	return __real_pthread_cond_signal(cond);
+}
+
 /* ---- memory that goes too early ---- */
 
 static unsigned unmapped, unmapped_early;
@@ -59,6 +72,7 @@ static int reset(void **state)
 	no_thread = 0;
 	threads_asked = threads_made = 0;
 	unmapped = unmapped_early = 0;
+	gone = 0;
 	return 0;
 }
 
@@ -326,7 +340,9 @@ struct copy {
 	bool mute; /* and does not say why */
 };
 
-/* Reads an extent in four pieces, waits a turn, checks that its buffer was
+enum { PIECES = 65 }; /* more than half of CREW_OPS */
+
+/* Reads an extent in pieces, waits a turn, checks that its buffer was
  * left alone, writes it. */
 static int copy_step(struct crew_worker *w, struct crew_slot *s,
 		     struct mr_error *err)
@@ -334,7 +350,7 @@ static int copy_step(struct crew_worker *w, struct crew_slot *s,
 	struct copy *c = crew_arg(w);
 	unsigned char *second = s->buf + EXTENT;
 	uint64_t *mine = s->priv;
-	size_t piece = s->extent.length / 4;
+	size_t piece = s->extent.length / PIECES;
 
 	if ((uintptr_t)s->buf % 4096)
 		c->wrong++;
@@ -346,10 +362,12 @@ static int copy_step(struct crew_worker *w, struct crew_slot *s,
 	case 0:
 		*mine = s->extent.offset;
 		memset(second, (int)(s->extent.offset / EXTENT), EXTENT);
-		for (size_t i = 0; i < 4; i++)
+		for (size_t i = 0; i < PIECES; i++)
 			crew_transfer(w, s, &c->from, s->buf + i * piece,
-				      i < 3 ? piece
-					    : s->extent.length - 3 * piece,
+				      i < PIECES - 1
+					      ? piece
+					      : s->extent.length -
+							(PIECES - 1) * piece,
 				      s->extent.offset + i * piece, false);
 		return 1;
 	case 1:
@@ -435,7 +453,48 @@ static void stages(void **state)
 	copy_check(2);
 }
 
-/* The 40th step of a copy that would take years: all stop, with its error. */
+/* ---- failures ---- */
+
+struct two {
+	atomic_uint arrived;
+};
+
+/* Both workers are here; one fails, and when it has left, the other. */
+static int fail_in_turn(struct crew_worker *w, struct crew_slot *s,
+			struct mr_error *err)
+{
+	struct two *two = crew_arg(w);
+
+	(void)s;
+	two->arrived++;
+	while (two->arrived < 2)
+		(void)sched_yield();
+	if (w->index == 1)
+		while (!gone)
+			(void)sched_yield();
+	(void)mr_fail(err, MR_FORMAT, w->index, "worker %u", w->index);
+	return CREW_FAILED;
+}
+
+static void first_error_wins(void **state)
+{
+	static const uint64_t length = 100 * EXTENT;
+	struct two two = { .arrived = 0 };
+	struct mr_error err = MR_ERROR_INIT;
+	struct crew_plan plan = { .extent_size = EXTENT,
+				  .lengths = &length,
+				  .blocks = 1,
+				  .jobs = 2,
+				  .step = fail_in_turn,
+				  .arg = &two };
+
+	(void)state;
+	assert_int_equal(crew_run(&plan, &err), -1);
+	assert_string_equal(err.msg, "worker 0");
+	assert_int_equal(gone, 2);
+}
+
+/* Whichever step fails, with or without a word. */
 static void one_failure_stops_all(void **state)
 {
 	(void)state;
@@ -661,6 +720,7 @@ int main(void)
 		cmocka_unit_test_setup(every_extent_once, reset),
 		cmocka_unit_test_setup(threads_that_do_not_start, reset),
 		cmocka_unit_test_setup(stages, reset),
+		cmocka_unit_test_setup(first_error_wins, reset),
 		cmocka_unit_test_setup(one_failure_stops_all, reset),
 		cmocka_unit_test_setup(failed_transfer, reset),
 		cmocka_unit_test_setup(earlier_error_stays, reset),

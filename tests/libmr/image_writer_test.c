@@ -14,9 +14,29 @@
 
 FAIL_WRAP(void *, calloc, (size_t n, size_t size), (n, size), NULL)
 FAIL_WRAP(void *, realloc, (void *p, size_t size), (p, size), NULL)
-FAIL_WRAP(void *, mmap64,
-	  (void *at, size_t len, int prot, int flags, int fd, off_t offset),
-	  (at, len, prot, flags, fd, offset), MAP_FAILED)
+static long mapped; /* mappings made and not undone */
+
+void *__real_mmap64(void *at, size_t len, int prot, int flags, int fd,
+		    off_t offset);
+void *__wrap_mmap64(void *at, size_t len, int prot, int flags, int fd,
+		    off_t offset);
+void *__wrap_mmap64(void *at, size_t len, int prot, int flags, int fd,
+		    off_t offset)
+{
+	if (fail_now("mmap"))
+		return MAP_FAILED;
+	mapped++;
+	return __real_mmap64(at, len, prot, flags, fd, offset);
+}
+
+int __real_munmap(void *at, size_t len);
+int __wrap_munmap(void *at, size_t len);
+int __wrap_munmap(void *at, size_t len)
+{
+	mapped--;
+	return __real_munmap(at, len);
+}
+
 FAIL_WRAP(int, ftruncate64, (int fd, off_t size), (fd, size), -1)
 FAIL_WRAP(ssize_t, pwrite64, (int fd, const void *buf, size_t len, off_t at),
 	  (fd, buf, len, at), -1)
@@ -319,6 +339,29 @@ static void where_qemu_puts_it(void **state)
 	image_writer_release(&w);
 }
 
+/* Words of a bitmap without a bit in them are holes: a guest of 64 GiB that
+ * touched little has an image that takes little. */
+static void large_and_empty(void **state)
+{
+	const struct block block = { "large", UINT64_C(64) << 30 };
+	uint8_t device[512];
+	size_t device_len = make_device(device);
+	struct mr_error err = MR_ERROR_INIT;
+	struct image_writer w;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(lay_out(&w, in_dir("large"), &block, 1, true, &err),
+			 0);
+	assert_int_equal(w.blocks[0].place.bitmap_size, 2 << 20);
+	assert_int_equal(image_writer_finish(&w, device, device_len, &err), 0);
+	assert_int_equal(output_publish(&w.out, &err), 0);
+	assert_int_equal(stat(in_dir("large"), &st), 0);
+	assert_true((uint64_t)st.st_size > block.length);
+	assert_in_range(st.st_blocks, 1, (256 << 10) / 512);
+	image_writer_release(&w);
+}
+
 /* A seal comes behind: all before it is the same image. */
 static void seal_changes_nothing_before_it(void **state)
 {
@@ -428,7 +471,9 @@ static void every_call_fails(void **state)
 		int rc;
 
 		fail_arm(n, ENOSPC);
+		mapped = 0;
 		rc = whole_story(&err);
+		assert_int_equal(mapped, 0);
 		if (!fail_plan.name)
 			break;
 		fail_arm(0, 0);
@@ -459,6 +504,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_back),
 		cmocka_unit_test(where_qemu_puts_it),
+		cmocka_unit_test(large_and_empty),
 		cmocka_unit_test(seal_changes_nothing_before_it),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(every_call_fails),

@@ -353,6 +353,7 @@ static void no_direct(void **state)
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_file f;
 	int fd = memfd_create("x", MFD_CLOEXEC);
+	unsigned fds;
 
 	(void)state;
 	assert_true(fd >= 0);
@@ -376,9 +377,11 @@ static void no_direct(void **state)
 	fd = open(in_dir("refuses"), O_RDONLY);
 	assert_true(fd >= 0);
 	fail_arm(1, EINVAL);
+	fds = count_fds();
 	assert_int_equal(mr_file_adopt(&f, fd, O_RDONLY, MR_DIRECT_AUTO, &err),
 			 0);
 	assert_string_equal(fail_plan.name, "pread64");
+	assert_int_equal(count_fds(), fds);
 	assert_int_equal(f.direct_fd, -1);
 	assert_int_equal(f.align, 1);
 	assert_int_equal(mr_file_close(&f), 0);

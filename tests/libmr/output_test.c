@@ -80,13 +80,44 @@ FAIL_WRAP(int, fchmod, (int fd, mode_t mode), (fd, mode), -1)
 FAIL_WRAP(int, ftruncate64, (int fd, off_t size), (fd, size), -1)
 FAIL_WRAP(ssize_t, pwrite64, (int fd, const void *buf, size_t len, off_t at),
 	  (fd, buf, len, at), -1)
-FAIL_WRAP(int, fsync, (int fd), (fd), -1)
 FAIL_WRAP(int, dup, (int fd), (fd), -1)
-FAIL_WRAP(int, linkat,
-	  (int from, const char *a, int to, const char *b, int flags),
-	  (from, a, to, b, flags), -1)
-FAIL_WRAP(int, renameat, (int from, const char *a, int to, const char *b),
-	  (from, a, to, b), -1)
+/* ---- the calls whose order matters ---- */
+
+static char order[16]; /* F, D: fsync of a file, a folder; L; R: rename */
+
+static void note(char c)
+{
+	size_t n = strlen(order);
+
+	if (n < sizeof(order) - 1)
+		order[n] = c;
+}
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	struct stat st;
+
+	note(!__real_fstat64(fd, &st) && S_ISDIR(st.st_mode) ? 'D' : 'F');
+	return fail_now("fsync") ? -1 : __real_fsync(fd);
+}
+
+int __real_linkat(int from, const char *a, int to, const char *b, int flags);
+int __wrap_linkat(int from, const char *a, int to, const char *b, int flags);
+int __wrap_linkat(int from, const char *a, int to, const char *b, int flags)
+{
+	note('L');
+	return fail_now("linkat") ? -1 : __real_linkat(from, a, to, b, flags);
+}
+
+int __real_renameat(int from, const char *a, int to, const char *b);
+int __wrap_renameat(int from, const char *a, int to, const char *b);
+int __wrap_renameat(int from, const char *a, int to, const char *b)
+{
+	note('R');
+	return fail_now("renameat") ? -1 : __real_renameat(from, a, to, b);
+}
 
 /* ---- a folder and what is in it ---- */
 
@@ -228,7 +259,9 @@ static void steps(bool exists)
 		assert_string_equal(content("image"), before);
 	else
 		assert_null(content("image"));
+	memset(order, 0, sizeof(order));
 	assert_int_equal(output_publish(&o, &err), 0);
+	assert_string_equal(order, no_tmpfile ? "FRD" : "FLRD");
 	assert_string_equal(content("image"), "the new one");
 	assert_int_equal(count_names(), 1);
 	assert_int_equal(stat(in_dir("image"), &st), 0);
@@ -367,6 +400,7 @@ static void symlinks(void **state)
 	assert_int_equal(symlink("other/none", in_dir("dangling")), 0);
 	assert_int_equal(output_look(in_dir("dangling"), &t, &err), -1);
 	assert_int_equal(err.code, MR_UNSUPPORTED);
+	assert_string_equal(err.msg, "a symlink that leads nowhere");
 	err = (struct mr_error)MR_ERROR_INIT;
 	assert_int_equal(
 		output_create(&o, in_dir("dangling"), MR_DIRECT_AUTO, &err),
