@@ -6,6 +6,8 @@
 #include "formats/bytes.h"
 #include "formats/mapped_ram.h"
 
+#define BLOCK_NUMBERS ((size_t)40) /* the five behind a block's name */
+
 static const uint8_t head_magic[SEAL_MAGIC_SIZE] = { 0x8b, 'm', 'r', 's',
 						     'e',  'a', 'l', '\n' };
 static const uint8_t end_magic[SEAL_MAGIC_SIZE] = { 0x8b, 'm', 'r', 'l',
@@ -101,14 +103,14 @@ ssize_t seal_block_decode(const uint8_t *buf, size_t len,
 	if (n < 0)
 		return -1;
 	at = (size_t)n;
-	if (len - at < 5 * 8)
+	if (len - at < BLOCK_NUMBERS)
 		return fault_set(f, FAULT_SHORT, len, "seal: block is cut off");
 	out->header_end = get_be64(buf + at);
 	out->bitmap_offset = get_be64(buf + at + 8);
 	out->pages_offset = get_be64(buf + at + 16);
 	out->used_length = get_be64(buf + at + 24);
 	out->extents = get_be64(buf + at + 32);
-	return (ssize_t)at + 5 * 8;
+	return (ssize_t)(at + BLOCK_NUMBERS);
 }
 
 size_t seal_block_encode(uint8_t buf[SEAL_BLOCK_MAX],
@@ -121,7 +123,7 @@ size_t seal_block_encode(uint8_t buf[SEAL_BLOCK_MAX],
 	put_be64(buf + at + 16, b->pages_offset);
 	put_be64(buf + at + 24, b->used_length);
 	put_be64(buf + at + 32, b->extents);
-	return at + 5 * 8;
+	return at + BLOCK_NUMBERS;
 }
 
 /* ---- arranging ---- */
@@ -205,7 +207,7 @@ int seal_arrange(const struct seal_head *h, struct seal_block *blocks,
 				   "seal: stream begins after its end",
 				   h->stream_offset);
 	for (uint32_t i = 0; i < h->blocks; i++)
-		at += 1 + strlen(blocks[i].name) + 5 * 8;
+		at += 1 + strlen(blocks[i].name) + BLOCK_NUMBERS;
 	out->front = at;
 	at += SEAL_DIGEST_SIZE * seal_pieces(h->stream_offset, h->piece_size);
 	for (uint32_t i = 0; i < h->blocks; i++)

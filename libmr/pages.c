@@ -69,7 +69,7 @@ static size_t first_data_sse2(const void *buf, size_t len)
 		__m128i a = _mm_or_si128(_mm_loadu_si128(v),
 					 _mm_loadu_si128(v + 1));
 
-		for (int k = 2; k < 8; k++)
+		for (size_t k = 2; k < 8; k++)
 			a = _mm_or_si128(a, _mm_loadu_si128(v + k));
 		a = _mm_cmpeq_epi8(a, _mm_setzero_si128());
 		if (_mm_movemask_epi8(a) != 0xffff)
@@ -112,7 +112,7 @@ first_data_avx512(const void *buf, size_t len)
 		__m512i a = _mm512_or_si512(_mm512_loadu_si512(q),
 					    _mm512_loadu_si512(q + 64));
 
-		for (int k = 2; k < 8; k++)
+		for (size_t k = 2; k < 8; k++)
 			a = _mm512_or_si512(a, _mm512_loadu_si512(q + 64 * k));
 		if (_mm512_test_epi64_mask(a, a))
 			return first_word(p, i, len);

@@ -200,7 +200,7 @@ static int lay_out(struct copy *c, const struct guest *g, struct mr_error *err)
 	int rc = -1;
 
 	c->guest = g;
-	c->sources = calloc(g->n_blocks + 1, sizeof(*c->sources));
+	c->sources = calloc(g->n_blocks + 1, sizeof(void *));
 	if (!names || !lengths || !c->sources) {
 		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
 			      "no memory for %zu RAM blocks", g->n_blocks);

@@ -47,13 +47,13 @@ static int judge(struct save *s, const json_t *ret, struct mr_error *err)
 	json_t *ram = json_object_get(ret, "ram");
 
 	show_progress(s, ret);
-	if (!status || !strcmp(status, "failed") ||
-	    !strcmp(status, "cancelled"))
+	if (!status || strcmp(status, "failed") == 0 ||
+	    strcmp(status, "cancelled") == 0)
 		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
 			       "QEMU's save ended as %.40s%s%.150s",
 			       status ? status : "unknown", why ? ": " : "",
 			       why ? why : "");
-	if (strcmp(status, "completed"))
+	if (strcmp(status, "completed") != 0)
 		return 0;
 	r->data = r->written =
 		(uint64_t)json_integer_value(json_object_get(ram, "normal")) *
