@@ -88,8 +88,9 @@ int qmp_drop_events(struct qmp *q, struct mr_error *err);
  * The guardian's one act, in a child that holds a copy of the socket after
  * its owner died, maybe in the middle of a command: makes the server's parser
  * forget the fragment (byte 0xff), cancels a migration that may be under way,
- * sends `cont` and waits for the answer to that very command. Plain read, write and poll: safe in a forked child.
- * Returns 0: done; 1: QEMU refused; -1: errno says why (ETIMEDOUT, EPIPE).
+ * sends `cont` and waits for the answer to that very command. Plain read, write
+ * and poll: safe in a forked child. Returns 0: done; 1: QEMU refused; -1: errno
+ * says why (ETIMEDOUT, EPIPE).
  */
 int qmp_rescue_cont(int fd, int timeout_ms);
 

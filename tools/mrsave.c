@@ -60,7 +60,8 @@ static void print_text(const struct mr_save_report *r)
 	printf("scanned    %s, written %s, device state %s\n",
 	       cli_human(a, r->scanned), cli_human(b, r->written),
 	       cli_human(c, r->device));
-	printf("time       %.3f s (%.0f MiB/s scanned), the guest stood still for "
+	printf("time       %.3f s (%.0f MiB/s scanned), the guest stood still "
+	       "for "
 	       "%.3f s\n",
 	       r->seconds, rate, r->paused);
 }
