@@ -62,6 +62,7 @@ WRAP_image_writer_test = calloc realloc mmap64 munmap ftruncate64 pwrite64
 WRAP_pause_test = socketpair fork
 WRAP_crew_test = $(WRAP_queue_test) calloc mmap64 munmap \
 	pthread_create pthread_cond_signal
+WRAP_verify_test = io_setup pwrite64 ftruncate64 fsync fallocate64
 WRAP_load_memory_test = fallocate64 calloc ftruncate64 fsync lseek64 fstat64 \
 	fstatfs64
 $(UNITS): $O/%: $O/%.o $O/tools.a $O/libmr.a

@@ -1,0 +1,526 @@
+/*
+ * verify_scan.c - looks at every page that is not in a hole, once.
+ *
+ * A worker asks where the data of an extent is, reads it, and compares: with
+ * the bitmap (zero pages, missing ones, data that no bit speaks of) and with
+ * the seal. What is wanted for mending and sealing (the bits as they should
+ * be, digests, a copy) is made in the same pass.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/mapped_ram.h"
+#include "libmr/crew.h"
+#include "libmr/error.h"
+#include "libmr/hash.h"
+#include "libmr/pages.h"
+#include "libmr/sealer.h"
+#include "libmr/verify.h"
+
+#define MAX_PAGES (SEAL_EXTENT_MAX / MAPPED_RAM_PAGE_MIN)
+#define MAX_WORDS (MAX_PAGES / MAPPED_RAM_WORD_BITS)
+/* Extents that stay together when a subset is looked at: disks like runs. */
+#define STRIPE 16
+
+enum stage { STAGE_START, STAGE_LOOK };
+
+/* A worker's own. */
+struct tally {
+	struct hash *hash;
+	uint64_t read, stale, waste, missing, bits_changed;
+};
+
+/* An extent in flight. */
+struct look {
+	uint64_t bits[MAX_WORDS]; /* present, says the bitmap */
+	uint64_t data[MAX_WORDS]; /* not wholly in a hole */
+	uint64_t nonzero[MAX_WORDS]; /* of data */
+};
+
+struct scan {
+	struct verify *v;
+	uint64_t *first; /* number of each block's first extent */
+	struct tally sum;
+};
+
+int verify_words(const struct verify *v, const struct verify_block *b,
+		 uint64_t first, uint64_t *words, size_t n,
+		 struct mr_error *err)
+{
+	if (mr_io_read_full(v->img->io, words, n * sizeof(*words),
+			    b->bitmap_offset + first * sizeof(*words), err))
+		return -1;
+	mapped_ram_bits_swap_le(words, n);
+	return 0;
+}
+
+/* Whether the extent is in the part that was asked for. */
+static bool wanted(const struct scan *c, const struct crew_extent *e)
+{
+	const struct mr_verify_report *r = c->v->r;
+	uint64_t n = c->first[e->block] + e->offset / c->v->extent_size;
+
+	return !r->subsets || n / STRIPE % r->subsets == r->subset - 1;
+}
+
+static size_t pages_of(const struct scan *c, const struct crew_extent *e)
+{
+	return e->length / c->v->page_size;
+}
+
+static size_t words_of(const struct scan *c, const struct crew_extent *e)
+{
+	return (pages_of(c, e) + 63) / 64;
+}
+
+/* Marks the pages that [from, to) of the extent touches. */
+static void mark(struct look *k, uint32_t page_size, uint64_t from, uint64_t to)
+{
+	uint64_t a = from / page_size, z = (to + page_size - 1) / page_size;
+
+	mapped_ram_bits_set(k->data, a, z - a);
+}
+
+/* Reads what is not in a hole. Small holes are read through, so that there
+ * are never more transfers than a slot takes. */
+static int start_reads(struct scan *c, struct crew_worker *w,
+		       struct crew_slot *s)
+{
+	const struct verify_block *b = &c->v->blocks[s->extent.block];
+	struct look *k = s->priv;
+	struct tally *t = w->priv;
+	uint64_t start = b->pages_offset + s->extent.offset, at = start, n;
+	uint64_t end = start + s->extent.length, from = 0, to = 0, read = 0;
+	uint64_t gap = c->v->extent_size / 64 > CREW_GAP
+			       ? c->v->extent_size / 64
+			       : CREW_GAP;
+
+	while ((n = image_next_data(c->v->img, &at, end)) > 0) {
+		mark(k, c->v->page_size, at - start, at - start + n);
+		if (to && at - start - to >= gap) {
+			crew_transfer(w, s, &c->v->img->file, s->buf + from,
+				      to - from, start + from, false);
+			read += to - from;
+			to = 0;
+		}
+		if (!to)
+			from = at - start;
+		at += n;
+		to = at - start;
+	}
+	if (to) {
+		crew_transfer(w, s, &c->v->img->file, s->buf + from, to - from,
+			      start + from, false);
+		read += to - from;
+	}
+	/* A hole reads as zeros. */
+	if (read < s->extent.length &&
+	    (read ||
+	     mapped_ram_bits_next_set(k->bits, 0, MAX_PAGES) < MAX_PAGES))
+		memset(s->buf, 0, s->extent.length);
+	t->read += read;
+	return STAGE_LOOK;
+}
+
+static int start_extent(struct scan *c, struct crew_worker *w,
+			struct crew_slot *s, struct mr_error *err)
+{
+	const struct verify_block *b = &c->v->blocks[s->extent.block];
+	size_t pages = pages_of(c, &s->extent),
+	       nwords = words_of(c, &s->extent);
+	struct look *k = s->priv;
+	uint64_t first = s->extent.offset / c->v->page_size / 64;
+
+	crew_progress(w, s->extent.length);
+	if (!wanted(c, &s->extent))
+		return CREW_DONE;
+	memset(k, 0, sizeof(*k));
+	if (verify_words(c->v, b, first, k->bits, nwords, err))
+		return CREW_FAILED;
+	if (pages % 64)
+		k->bits[nwords - 1] &= (UINT64_C(1) << (pages % 64)) - 1;
+	return start_reads(c, w, s);
+}
+
+/* Whether a piece of the bitmap that has these pages is damaged. */
+static bool is_blind(const struct scan *c, const struct crew_extent *e)
+{
+	const struct verify_block *b = &c->v->blocks[e->block];
+	uint64_t per_piece, first, last;
+
+	if (!c->v->has_seal)
+		return false;
+	per_piece = (uint64_t)c->v->seal.head.piece_size * 8;
+	first = e->offset / c->v->page_size;
+	last = first + pages_of(c, e) - 1;
+	for (uint64_t i = first / per_piece; i <= last / per_piece; i++)
+		if (b->bad_pieces[i])
+			return true;
+	return false;
+}
+
+static uint64_t count(const uint64_t *bits, size_t nwords)
+{
+	return mapped_ram_bits_count(bits, 0, nwords * 64);
+}
+
+/* The digest of these pages of the extent. */
+static int digest(struct crew_worker *w, const struct crew_slot *s,
+		  const uint64_t *bits, struct seal_digest *d,
+		  struct mr_error *err)
+{
+	struct scan *c = crew_arg(w);
+	struct tally *t = w->priv;
+
+	if (!t->hash)
+		t->hash = hash_new();
+	if (!t->hash)
+		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	*d = sealer_extent(t->hash, s->buf, bits, pages_of(c, &s->extent),
+			   c->v->page_size);
+	return 0;
+}
+
+/* Whether these pages are what the seal has: 1, 0 or -1. */
+static int agrees(struct crew_worker *w, const struct crew_slot *s,
+		  const uint64_t *bits, struct mr_error *err)
+{
+	struct scan *c = crew_arg(w);
+	size_t block = s->extent.block;
+	uint64_t extent = s->extent.offset / c->v->extent_size;
+	bool any = count(bits, words_of(c, &s->extent)) != 0;
+	struct seal_digest is, should;
+
+	if (!any || !sealed_has_extent(&c->v->seal, block, extent))
+		return any == sealed_has_extent(&c->v->seal, block, extent);
+	if (digest(w, s, bits, &is, err) ||
+	    sealed_extent(&c->v->seal, block, extent, &should, err))
+		return -1;
+	return !memcmp(&is, &should, sizeof(is));
+}
+
+/* The bits as they should be, into k->bits; whether that is certain is for
+ * the judge. */
+static void mend_bits(struct scan *c, struct crew_worker *w, struct look *k,
+		      size_t nwords, bool blind)
+{
+	const struct verify *v = c->v;
+	struct tally *t = w->priv;
+
+	for (size_t i = 0; i < nwords; i++) {
+		uint64_t was = k->bits[i];
+
+		if (v->rebuild || blind)
+			k->bits[i] = k->nonzero[i];
+		else if (v->o->repair)
+			k->bits[i] &= k->nonzero[i];
+		t->bits_changed +=
+			(uint64_t)__builtin_popcountll(was ^ k->bits[i]);
+	}
+}
+
+struct copy {
+	struct crew_worker *w;
+	struct crew_slot *s;
+};
+
+static void add_copy(void *arg, size_t offset, size_t length)
+{
+	const struct copy *x = arg;
+	struct scan *c = crew_arg(x->w);
+	const struct verify_block *b = &c->v->blocks[x->s->extent.block];
+	const struct look *k = x->s->priv;
+	size_t ps = c->v->page_size;
+
+	/* What lies between present pages is not the guest's. */
+	for (size_t p = offset / ps; p < (offset + length) / ps; p++)
+		if (!mapped_ram_bit_test(k->bits, p))
+			memset(x->s->buf + p * ps, 0, ps);
+	crew_transfer(x->w, x->s, &c->v->out.file, x->s->buf + offset, length,
+		      b->pages_offset + x->s->extent.offset + offset, true);
+}
+
+/* What mending and sealing need of this extent. */
+static int keep(struct crew_worker *w, struct crew_slot *s, bool blind,
+		struct mr_error *err)
+{
+	struct scan *c = crew_arg(w);
+	struct verify_block *b = &c->v->blocks[s->extent.block];
+	size_t nwords = words_of(c, &s->extent);
+	uint64_t first = s->extent.offset / c->v->page_size / 64;
+	struct look *k = s->priv;
+	struct copy x = { w, s };
+
+	mend_bits(c, w, k, nwords, blind);
+	if (!count(k->bits, nwords))
+		return 0;
+	memcpy(b->bits + first, k->bits, nwords * sizeof(*k->bits));
+	if (digest(w, s, k->bits,
+		   &b->digests[s->extent.offset / c->v->extent_size], err))
+		return -1;
+	if (c->v->out.file.fd >= 0)
+		(void)crew_runs(k->bits, pages_of(c, &s->extent),
+				c->v->page_size, CREW_GAP, add_copy, &x);
+	return 0;
+}
+
+/* Pages of both sets. */
+static uint64_t count_both(const uint64_t *a, const uint64_t *b, size_t nwords)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < nwords; i++)
+		n += (uint64_t)__builtin_popcountll(a[i] & b[i]);
+	return n;
+}
+
+/* Which pages are odd; same: the seal agrees (1), differs (0), is not there
+ * (-1). */
+static void judge_pages(struct verify_extent *x, const struct look *k,
+			size_t nwords, int same)
+{
+	uint64_t set = count(k->bits, nwords);
+	uint64_t full = count_both(k->bits, k->nonzero, nwords);
+
+	/* A seal that agrees knows that what is missing was zero. */
+	if (same != 1)
+		x->missing =
+			(uint16_t)(set - count_both(k->bits, k->data, nwords));
+	x->waste = (uint16_t)(set - full - x->missing);
+	x->stale = (uint16_t)(count(k->nonzero, nwords) - full);
+}
+
+static int look_at(struct crew_worker *w, struct crew_slot *s,
+		   struct mr_error *err)
+{
+	struct scan *c = crew_arg(w);
+	uint64_t extent = s->extent.offset / c->v->extent_size;
+	struct verify_extent x = { 0 };
+	size_t nwords = words_of(c, &s->extent);
+	struct look *k = s->priv;
+	struct tally *t = w->priv;
+	bool blind = is_blind(c, &s->extent);
+	int same = -1;
+
+	memcpy(k->nonzero, k->data, sizeof(k->data));
+	(void)pages_clear_zero(s->buf, c->v->page_size, pages_of(c, &s->extent),
+			       k->nonzero);
+	if (c->v->has_seal) {
+		same = agrees(w, s, blind ? k->nonzero : k->bits, err);
+		if (same < 0)
+			return CREW_FAILED;
+	}
+	/* Where the bitmap is damaged nobody knows which pages are meant: if
+	 * those that are not zero agree, it can be mended. */
+	x.changed = !same && !blind;
+	x.lost = !same && blind;
+	if (!blind)
+		judge_pages(&x, k, nwords, same);
+	t->stale += x.stale;
+	t->waste += x.waste;
+	t->missing += x.missing;
+	/* Untouched memory of the table stays untouched. */
+	if (x.changed || x.lost || x.stale || x.waste || x.missing)
+		c->v->blocks[s->extent.block].extents[extent] = x;
+	if (c->v->fix && keep(w, s, blind, err))
+		return CREW_FAILED;
+	return CREW_DONE;
+}
+
+static int step(struct crew_worker *w, struct crew_slot *s,
+		struct mr_error *err)
+{
+	if (s->stage == STAGE_START)
+		return start_extent(crew_arg(w), w, s, err);
+	return look_at(w, s, err);
+}
+
+static void add_tally(struct crew_worker *w, void *arg)
+{
+	struct scan *c = arg;
+	struct tally *sum = &c->sum, *t = w->priv;
+
+	sum->read += t->read;
+	sum->stale += t->stale;
+	sum->waste += t->waste;
+	sum->missing += t->missing;
+	sum->bits_changed += t->bits_changed;
+	hash_free(t->hash);
+	t->hash = NULL;
+}
+
+/* ---- telling ---- */
+
+enum what { CHANGED, MISSING, STALE, WASTE, WHATS };
+
+static uint64_t pages_with(const struct verify_extent *x, enum what what,
+			   uint64_t pages)
+{
+	switch (what) {
+	case CHANGED:
+		return x->changed ? pages : 0;
+	case MISSING:
+		return x->missing;
+	case STALE:
+		return x->stale;
+	case WASTE:
+		return x->waste;
+	case WHATS:
+	default:
+		return 0;
+	}
+}
+
+static void tell(struct verify *v, const struct verify_block *b, enum what what,
+		 size_t from, size_t to, uint64_t count)
+{
+	static const struct {
+		enum mr_finding_kind kind;
+		bool damage;
+		const char *text;
+	} of[WHATS] = {
+		[CHANGED] = { MR_FINDING_PAGES, true, "differ from the seal" },
+		[MISSING] = { MR_FINDING_MISSING, true,
+			      "are missing: the file has a hole in their "
+			      "place" },
+		[STALE] = { MR_FINDING_STALE, false,
+			    "hold stale data, which instant restore would "
+			    "show" },
+		[WASTE] = { MR_FINDING_WASTE, false,
+			    "are all zero and need no room" },
+	};
+	uint64_t per = v->extent_size / v->page_size;
+	struct mr_finding f = { .kind = of[what].kind,
+				.damage = of[what].damage,
+				.block = b->name,
+				.first = from * per,
+				.pages = (to - from) * per,
+				.count = count };
+	uint64_t last;
+
+	if (f.pages > b->pages - f.first)
+		f.pages = b->pages - f.first;
+	last = f.first + f.pages - 1;
+	f.offset = b->pages_offset + f.first * v->page_size;
+	f.length = f.pages * v->page_size;
+	if (count < f.pages)
+		verify_tell(v, &f,
+			    "%" PRIu64 " of pages %" PRIu64 "-%" PRIu64 " %s",
+			    count, f.first, last, of[what].text);
+	else
+		verify_tell(v, &f, "pages %" PRIu64 "-%" PRIu64 " %s", f.first,
+			    last, of[what].text);
+}
+
+/* Extents side by side are one finding. */
+static void tell_block(struct verify *v, const struct verify_block *b,
+		       enum what what)
+{
+	uint64_t per = v->extent_size / v->page_size, sum = 0;
+	size_t from = 0;
+
+	for (size_t i = 0; i <= b->n_extents; i++) {
+		uint64_t n = 0;
+
+		if (i < b->n_extents)
+			n = pages_with(&b->extents[i], what,
+				       i * per + per < b->pages
+					       ? per
+					       : b->pages - i * per);
+		if (!sum)
+			from = i;
+		if (!n && sum)
+			tell(v, b, what, from, i, sum);
+		sum = n ? sum + n : 0;
+	}
+}
+
+/* Data although no bit is set anywhere: nothing would be restored. */
+static bool tell_all_clear(struct verify *v, uint64_t stale)
+{
+	struct mr_finding f = { .damage = true, .offset = MR_NO_OFFSET };
+
+	if (v->has_seal || v->present || !stale)
+		return false;
+	if (!v->info->ended) {
+		f.kind = MR_FINDING_INTERRUPTED;
+		verify_tell(v, &f,
+			    "a save that did not end: no bitmap was "
+			    "written");
+	} else if (!v->info->ram_ended) {
+		f.kind = MR_FINDING_BACKGROUND;
+		verify_tell(v, &f,
+			    "a background snapshot: it restores to "
+			    "empty memory, for no bitmap was written");
+	} else {
+		f.kind = MR_FINDING_BLANK;
+		verify_tell(v, &f,
+			    "it restores to empty memory: all bitmaps "
+			    "are clear, but there are data");
+	}
+	return true;
+}
+
+static void tell_all(struct verify *v, const struct tally *sum)
+{
+	bool clear = tell_all_clear(v, sum->stale);
+
+	for (size_t i = 0; i < v->n; i++)
+		for (enum what w = 0; w < WHATS; w++)
+			if (w != STALE || !clear)
+				tell_block(v, &v->blocks[i], w);
+}
+
+static uint64_t number_extents(const struct verify *v, uint64_t *first,
+			       uint64_t *lengths)
+{
+	uint64_t total = 0, n = 0;
+
+	for (size_t i = 0; i < v->n; i++) {
+		first[i] = n;
+		n += v->blocks[i].n_extents;
+		lengths[i] = v->blocks[i].length;
+		total += lengths[i];
+	}
+	return total;
+}
+
+int verify_scan(struct verify *v, struct mr_error *err)
+{
+	uint64_t *lengths = calloc(v->n + 1, sizeof(*lengths));
+	struct scan c = { .v = v, .first = calloc(v->n + 1, sizeof(*c.first)) };
+	struct crew_plan plan = {
+		.extent_size = v->extent_size,
+		.lengths = lengths,
+		.blocks = v->n,
+		.buffers = 1,
+		.worker_size = sizeof(struct tally),
+		.slot_size = sizeof(struct look),
+		.jobs = v->o->jobs,
+		.step = step,
+		.finish = add_tally,
+		.arg = &c,
+		.watch = &v->o->watch,
+	};
+	int rc = -1;
+
+	if (!lengths || !c.first) {
+		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		goto out;
+	}
+	plan.total = number_extents(v, c.first, lengths);
+	rc = crew_run(&plan, err);
+	v->bits_changed = c.sum.bits_changed;
+	v->r->read += c.sum.read;
+	v->r->stale = c.sum.stale;
+	v->r->waste = c.sum.waste;
+	v->r->missing = c.sum.missing;
+	v->r->direct = v->img->file.direct_fd >= 0;
+	if (!rc)
+		tell_all(v, &c.sum);
+out:
+	free(lengths);
+	free(c.first);
+	return rc;
+}

@@ -1,0 +1,175 @@
+#!/usr/bin/env bats
+# mrverify: its line, its JSON, its exit status, and what it does to a file.
+# What it finds is tested in ../libmr/verify_test.c.
+
+load ../lib/env
+
+setup() { cd "$BATS_TEST_TMPDIR" || return; }
+
+@test "wrong usage" {
+	for args in "--direct=x" "-j 65" "-j -1" "--subset 0/3" "--subset 4/3" \
+		"--subset 1/" "--subset /2" "--subset 3x" "--subset 0" \
+		"--subset -1/2" "--subset 1/2 --seal" "--output x" \
+		"--subset 1G --repair"; do
+		run -2 --separate-stderr mrverify $args image
+		[ -z "$output" ]
+		[[ $stderr == "mrverify: "* ]]
+	done
+	run -2 mrverify
+	mkimage a
+	cp a b
+	run -2 mrverify --seal -o c a b
+	[ ! -e c ]
+}
+
+@test "sound images: a line each" {
+	mkimage a
+	mkimage --libvirt sparse b
+	run -0 --separate-stderr mrverify a b
+	[ "${#lines[@]}" = 2 ]
+	[ "${lines[0]}" = "a: sound, 4.2 MiB of memory, 928 KiB looked at, 1 note" ]
+	[[ ${lines[1]} == "b: sound, "* ]]
+	[ -z "$stderr" ]
+	run -0 mrverify -v a
+	[ "${lines[1]}" = "  note: no seal: only the structure can be checked" ]
+	run -0 mrverify -q a b
+	[ -z "$output" ]
+	run -1 mrverify --need-seal a
+	[ "$output" = "a: damaged: no seal: only the structure can be checked" ]
+}
+
+@test "other kinds of files" {
+	mkimage --plain plain
+	run -0 mrverify plain
+	run -1 mrverify --need-seal plain
+	mkimage --devices devices
+	run -0 mrverify devices
+	mkimage --libvirt zstd packed
+	run -2 mrverify packed
+	[[ $output == *"packed: a compressed image (zstd)"* ]]
+	mkimage --libvirt sparse --part part
+	run -1 mrverify part
+	[[ $output == "part: damaged: libvirt says that the save did not end"* ]]
+	echo hello >text
+	run -1 mrverify text
+	run -2 mrverify absent
+	run -2 mrverify .
+	run -2 mrverify --seal plain
+	run -2 mrverify --seal absent
+}
+
+@test "the worst of several files is the status" {
+	mkimage good
+	echo hello >bad
+	run -1 mrverify good bad good
+	[ "${#lines[@]}" = 3 ]
+	run -2 --separate-stderr mrverify bad absent good
+	[ "${#lines[@]}" = 2 ]
+	[[ $stderr == *absent* ]]
+}
+
+@test "a changed byte: what, where, and nothing is mended" {
+	mkimage --block pc.ram=2048:0+600 a
+	mrverify -q --seal a
+	run -0 mrverify a
+	[[ $output == "a: sound, sealed, "* ]]
+	printf x | dd of=a bs=1 seek=$((0x100000 + 300 * 4096 + 5)) \
+		conv=notrunc status=none
+	run -1 mrverify a
+	[ "$output" = "a: damaged: block pc.ram: pages 256-511 differ from the seal" ]
+	sum=$(sha256sum a)
+	run -1 mrverify --repair a
+	[[ $output == *"; nothing was changed" ]]
+	[ "$sum" = "$(sha256sum a)" ]
+	run -1 mrverify --repair -o b a
+	[ ! -e b ]
+	# Another part does not see it.
+	run -0 mrverify --subset 2/2 a
+	[[ $output == *"(part 2 of 2)"* ]]
+	run -1 mrverify --subset 1/2 a
+}
+
+@test "a changed section of the device state is named" {
+	mkimage --device timer=5000 --device serial=3000 a
+	at=$(grep -abo serial a | head -n 1 | cut -d : -f 1)
+	mrverify -q --seal a
+	printf x | dd of=a bs=1 seek=$((at + 2000)) conv=notrunc status=none
+	run -1 mrverify a
+	[[ $output == *"device state differs from the seal"*"section serial)" ]]
+}
+
+@test "repair: in place and onto a copy" {
+	mkimage --block pc.ram=1024:0+160 a
+	# A page of zeros that is present, data where none is.
+	dd if=/dev/zero of=a bs=4096 seek=$((256 + 7)) count=1 conv=notrunc \
+		status=none
+	echo stale | dd of=a bs=4096 seek=$((256 + 500)) conv=notrunc \
+		status=none
+	cp a was
+	run -0 mrverify --repair --seal -o b a
+	cmp a was
+	[ "$(stat -c %a b)" = 600 ]
+	run -0 mrverify --repair --seal a
+	[[ $output == *"block pc.ram: 1 stale pages punched out"* ]]
+	[[ $output == *"block pc.ram: 1 zero pages marked"* ]]
+	[[ $output == *"sealed: "* ]]
+	cmp a b
+	run -0 mrverify -v a
+	[ "${#lines[@]}" = 1 ]
+}
+
+@test "repair: a background snapshot" {
+	mkimage --no-end --no-bitmaps a
+	mkimage --no-end b
+	run -1 mrverify a
+	[[ $output == "a: damaged: a background snapshot"* ]]
+	run -0 mrverify --repair a
+	[[ $output == *"mended"*"block pc.ram: bitmap rebuilt: 168 pages"* ]]
+	mrverify -q --seal b
+	cmp a b
+}
+
+@test "an image that is in use is not touched" {
+	mkimage a
+	sum=$(sha256sum a)
+	exec 5<a
+	flock_ofd 5 || skip "no python3 to take an OFD lock with"
+	run -2 mrverify --seal a
+	[[ $output == *"in use"* ]]
+	[ "$sum" = "$(sha256sum a)" ]
+	run -0 mrverify a
+	exec 5<&-
+	run -0 mrverify --seal a
+}
+
+# An OFD read lock on an open descriptor of ours: it outlives the one who asks.
+flock_ofd() {
+	python3 -c "import fcntl, struct, os
+os.lseek($1, 0, 0)
+fcntl.fcntl($1, 37, struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 0, 0, 0))"
+}
+
+@test "JSON" {
+	mkimage --block pc.ram=2048:0+600 a
+	mrverify -q --seal a
+	printf x | dd of=a bs=1 seek=$((0x100000 + 300 * 4096 + 5)) \
+		conv=notrunc status=none
+	run -2 --separate-stderr mrverify --json a absent
+	for line in '"sound": false' '"image": "a"' '"sealed": true' \
+		'"kind": "pages"' '"damage": true' '"block": "pc.ram"' \
+		'"first_page": 256' '"pages": 256' '"offset": 2097152' \
+		'"length": 1048576' '"image": "absent"' '"error": "cannot open'; do
+		[[ $output == *"$line"* ]] || {
+			echo "no $line in $output"
+			return 1
+		}
+	done
+	jobs1=$(mrverify --json -j 1 a | grep -v seconds) || :
+	jobs8=$(mrverify --json -j 8 a | grep -v seconds) || :
+	[ "$jobs1" = "$jobs8" ]
+}
+
+@test "a full disk loses no result silently" {
+	mkimage a
+	run -2 sh -c 'mrverify a >/dev/full'
+}
