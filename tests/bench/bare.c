@@ -3,14 +3,16 @@
  *
  *   bare write FILE MIB      a new file, durable
  *   bare read FILE           all data of a file
+ *   bare copy FILE TO        the same into a new file, durable
  *   bare memory CORES MIB    read so much memory
  *   bare process CORES MIB   copy so much out of another process
  *
  * The writer is what a saver of memory could be at best: one thread, libaio,
  * O_DIRECT, 1 MiB, 16 deep, buffers on huge pages, the file's size set before
  * the first byte; and, as no saver can do without, a source that is not in
- * any cache and one copy of it. fdatasync is in its time. The reader is the
- * same without a copy. Where O_DIRECT is refused they go without, and say so.
+ * any cache and one copy of it. fdatasync is in its time. Reader and copier
+ * are the same without that. Where O_DIRECT is refused they go without, and
+ * say so.
  *
  * Prints {"seconds":, "cpu":, "bytes":, "direct_io":}; the preparation is not
  * in them.
@@ -124,6 +126,7 @@ static unsigned char *new_noise(size_t len)
 
 struct disk {
 	int fd;
+	int to; /* copy: the other file, else -1 */
 	bool write, direct;
 	uint64_t size; /* of the file */
 	uint64_t next, end; /* the data that is being dealt with */
@@ -188,13 +191,29 @@ static bool submit(struct disk *d, unsigned i)
 	return true;
 }
 
+/* What slot i has read goes to the same place of the other file. */
+static void submit_copy(struct disk *d, unsigned i)
+{
+	struct iocb *cb = &d->cb[i];
+	int rc;
+
+	io_prep_pwrite(cb, d->to, d->arena + i * MIB, cb->u.c.nbytes,
+		       cb->u.c.offset);
+	cb->data = (void *)(uintptr_t)i;
+	rc = io_submit(d->ctx, 1, &cb);
+	if (rc != 1) {
+		errno = rc < 0 ? -rc : EIO;
+		die("cannot submit");
+	}
+}
+
 static void check_event(const struct disk *d, const struct io_event *e)
 {
 	const struct iocb *cb = e->obj;
 	uint64_t end = (uint64_t)cb->u.c.offset + cb->u.c.nbytes;
 	uint64_t want = cb->u.c.nbytes;
 
-	if (!d->write && end > d->size)
+	if (cb->aio_lio_opcode == IO_CMD_PREAD && end > d->size)
 		want -= end - d->size;
 	if (e->res != want) {
 		errno = (long)e->res < 0 ? (int)-(long)e->res : EIO;
@@ -215,61 +234,80 @@ static void transfer(struct disk *d)
 		if (n < 0 && n != -EINTR)
 			die("cannot reap");
 		for (int i = 0; i < n; i++) {
+			unsigned slot = (unsigned)(uintptr_t)events[i].data;
+			bool was_read =
+				events[i].obj->aio_lio_opcode == IO_CMD_PREAD;
+
 			check_event(d, &events[i]);
-			if (!submit(d, (unsigned)(uintptr_t)events[i].data))
+			if (d->to >= 0 && was_read)
+				submit_copy(d, slot);
+			else if (!submit(d, slot))
 				busy--;
 		}
 	}
 }
 
-static int open_disk(struct disk *d, const char *path, int flags)
+static int open_disk(const char *path, int flags, bool *direct)
 {
-	d->direct = true;
-	d->fd = open(path, flags | O_DIRECT | O_CLOEXEC, 0600);
-	if (d->fd < 0 && errno == EINVAL) {
-		d->direct = false;
-		d->fd = open(path, flags | O_CLOEXEC, 0600);
-	}
-	if (d->fd < 0)
+	int fd = open(path, flags | O_DIRECT | O_CLOEXEC, 0600);
+
+	*direct = fd >= 0;
+	if (fd < 0 && errno == EINVAL)
+		fd = open(path, flags | O_CLOEXEC, 0600);
+	if (fd < 0)
 		die(path);
-	return 0;
+	return fd;
 }
 
-static int prepare(struct disk *d)
+static void prepare(struct disk *d)
 {
 	d->arena = new_memory(DEPTH * MIB);
-	return io_setup(DEPTH, &d->ctx) ? (die("no asynchronous I/O"), -1) : 0;
+	if (io_setup(DEPTH, &d->ctx))
+		die("no asynchronous I/O");
+}
+
+static int new_file(const char *path, uint64_t len, bool *direct)
+{
+	int fd = open_disk(path, O_RDWR | O_CREAT | O_TRUNC, direct);
+
+	if (ftruncate(fd, (off_t)len))
+		die("cannot set the size");
+	return fd;
 }
 
 static int bare_write(const char *path, size_t len)
 {
-	struct disk d = { .write = true, .size = len, .end = len };
+	struct disk d = { .to = -1, .write = true, .size = len, .end = len };
 
 	d.source_len = len < COLD ? len : COLD;
 	d.source = new_noise(d.source_len);
-	(void)prepare(&d);
+	prepare(&d);
 	start_clock();
-	(void)open_disk(&d, path, O_WRONLY | O_CREAT | O_TRUNC);
-	if (ftruncate(d.fd, (off_t)len))
-		die("cannot set the size");
+	d.fd = new_file(path, len, &d.direct);
 	transfer(&d);
 	if (fdatasync(d.fd) || close(d.fd))
 		die("cannot sync");
 	return print(d.bytes, d.direct);
 }
 
-static int bare_read(const char *path)
+/* copy NULL: only read */
+static int bare_read(const char *path, const char *copy)
 {
-	struct disk d = { 0 };
+	struct disk d = { .to = -1 };
 	struct stat st;
 
-	(void)prepare(&d);
+	prepare(&d);
 	start_clock();
-	(void)open_disk(&d, path, O_RDONLY);
+	d.fd = open_disk(path, O_RDONLY, &d.direct);
 	if (fstat(d.fd, &st))
 		die(path);
 	d.size = (uint64_t)st.st_size;
+	if (copy) /* the last block is written whole */
+		d.to = new_file(copy, (d.size + 4095) & ~UINT64_C(4095),
+				&d.direct);
 	transfer(&d);
+	if (copy && (fdatasync(d.to) || close(d.to)))
+		die("cannot sync");
 	return print(d.bytes, d.direct);
 }
 
@@ -413,8 +451,10 @@ int main(int argc, char **argv)
 
 	if (argc == 4 && !strcmp(argv[1], "write"))
 		return bare_write(argv[2], number(argv[3], 1 << 24) * MIB);
-	if (argc >= 3 && !strcmp(argv[1], "read"))
-		return bare_read(argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "read"))
+		return bare_read(argv[2], NULL);
+	if (argc == 4 && !strcmp(argv[1], "copy"))
+		return bare_read(argv[2], argv[3]);
 	if (argc == 4 && (process || !strcmp(argv[1], "memory"))) {
 #if defined(__x86_64__)
 		if (!__builtin_cpu_supports("avx2")) {
@@ -426,6 +466,7 @@ int main(int argc, char **argv)
 				   number(argv[3], 1 << 24) * MIB, process);
 	}
 	(void)fputs("usage: bare write FILE MIB | bare read FILE |\n"
+		    "       bare copy FILE TO |\n"
 		    "       bare memory|process CORES MIB\n",
 		    stderr);
 	return 2;

@@ -63,29 +63,38 @@ double now(void)
 /* clang-format off */
 /* ---- who competes ---- */
 
-#define MRSAVE { "mrsave", OURS, 0, { NULL }, run_mrsave }
-#define MRSAVE_J(j) { "-j " #j, OURS, j, { NULL }, run_mrsave }
-#define QEMU_SAVE(ch) { "multifd " #ch, PEER, ch, { NULL }, run_qemu_save }
-#define BARE_WRITE { "bare writer", LIMIT, 0, { NULL }, run_bare_write }
-#define BARE_MEMORY { "memory, 2 cores", LIMIT, 2, { NULL }, run_bare_memory }
+#define MRSAVE_WITH(title, jobs, ...) \
+	{ title, OURS, run_mrsave, jobs, { __VA_ARGS__ }, "mrsave", check_image }
+#define MRSAVE MRSAVE_WITH("mrsave", 0, NULL)
+#define MRSAVE_J(j) MRSAVE_WITH("-j " #j, j, NULL)
+#define MRLOAD(where, check) \
+	{ "mrload", OURS, run_mrload##where, 0, { NULL }, "mrload", check }
+#define QEMU_SAVE(n) { "multifd " #n, PEER, run_qemu_save, n, { NULL }, 0, 0 }
+#define QEMU_LOAD(n) { "multifd " #n, PEER, run_qemu_load, n, { NULL }, 0, 0 }
+#define BARE(what, n) { "bare " #what, LIMIT, run_bare_##what, n, { NULL }, 0, 0 }
 
 typedef struct contender contenders[MAX_CONTENDERS + 1];
 
 static const contenders save = { MRSAVE, QEMU_SAVE(2), QEMU_SAVE(8),
-				 BARE_WRITE };
+				 BARE(write, 0) };
 static const contenders scan = { MRSAVE_J(2), QEMU_SAVE(2), QEMU_SAVE(8),
-				 BARE_MEMORY };
+				 BARE(memory, 2) };
 static const contenders alone = { MRSAVE };
-static const contenders to_disk = { MRSAVE, BARE_WRITE };
+static const contenders to_disk = { MRSAVE, BARE(write, 0) };
 static const contenders jobs_disk = { MRSAVE_J(1), MRSAVE_J(2), MRSAVE_J(4),
-				      MRSAVE_J(8), BARE_WRITE };
+				      MRSAVE_J(8), BARE(write, 0) };
 static const contenders jobs_memory = { MRSAVE_J(1), MRSAVE_J(2), MRSAVE_J(4),
-					MRSAVE_J(8), BARE_MEMORY };
+					MRSAVE_J(8), BARE(memory, 2) };
 static const contenders live = {
-	{ "mrsave", OURS, 0, { "--engine=qemu", "--live" }, run_mrsave },
-	QEMU_SAVE(2),
-	QEMU_SAVE(8),
+	MRSAVE_WITH("mrsave", 0, "--engine=qemu", "--live"), QEMU_SAVE(2),
+	QEMU_SAVE(8)
 };
+static const contenders load = { MRLOAD(, check_load), QEMU_LOAD(2),
+				 QEMU_LOAD(8), BARE(read, 0) };
+static const contenders load_tmpfs = { MRLOAD(_tmpfs, check_tmpfs),
+				       BARE(read, 0) };
+static const contenders load_file = { MRLOAD(_file, check_file),
+				      BARE(copy, 0) };
 
 /* ---- the rows ---- */
 
@@ -93,6 +102,7 @@ enum {
 	READ_BEFORE = 1, /* untouched memory was read from outside before */
 	RUNNING = 2, /* the guest runs meanwhile */
 	IF_ROOM = 4, /* skipped rather than refused on a small machine */
+	LOAD = 8, /* from one image, which mrsave makes beforehand */
 };
 
 struct set {
@@ -119,6 +129,10 @@ static const struct set sets[] = {
 	{ "mixed", save, { MEM_ANON, .fill = 1536, .zero = 512, .hole = 2048 },
 	  NO_QUICK, 0 },
 	{ "live", live, FILL(MEM_ANON, 2048), FILL(MEM_ANON, 256), RUNNING },
+	{ "load", load, FILL(MEM_ANON, 4096), FILL(MEM_ANON, 512), LOAD },
+	{ "load-tmpfs", load_tmpfs, FILL(MEM_ANON, 4096), FILL(MEM_ANON, 512),
+	  LOAD },
+	{ "load-file", load_file, FILL(MEM_ANON, 4096), NO_QUICK, LOAD },
 	{ "data-1G", to_disk, FILL(MEM_ANON, 1 * GIB), NO_QUICK, IF_ROOM },
 	{ "data-2G", to_disk, FILL(MEM_ANON, 2 * GIB), NO_QUICK, IF_ROOM },
 	{ "data-4G", to_disk, FILL(MEM_ANON, 4 * GIB), NO_QUICK, IF_ROOM },
@@ -197,7 +211,7 @@ static const char *misfit(const struct set *set)
 
 	for (const struct contender *c = set->contenders; c->name; c++)
 		files += c->role == OURS;
-	/* The guest, the limits' gigabyte, page tables and what runs. */
+	/* The guest (or a file in memory), what the limits use, page tables. */
 	memory = spec->fill + spec->zero + spec->hole / 256 + 1536;
 	disk = files * (data + data / 16) + 512;
 	if (memory > free_memory())
@@ -213,6 +227,20 @@ static const char *misfit(const struct set *set)
 	else
 		return NULL;
 	return text;
+}
+
+/* NULL, or which tool there is not. */
+static const char *missing(const struct set *set)
+{
+	static char text[64];
+
+	for (const struct contender *c = set->contenders; c->name; c++) {
+		if (!c->tool || !access(path_of(config.build, c->tool), X_OK))
+			continue;
+		(void)snprintf(text, sizeof(text), "skipped: no %s", c->tool);
+		return text;
+	}
+	return NULL;
 }
 
 static void refuse_misfits(char *const *names)
@@ -235,7 +263,7 @@ static void refuse_misfits(char *const *names)
 /* Where contender i leaves its image. */
 static const char *image_of(size_t i)
 {
-	char name[16];
+	char name[32];
 
 	(void)snprintf(name, sizeof(name), "image%zu", i);
 	return path_of(config.images, name);
@@ -250,35 +278,74 @@ static void settle(void)
 		die("%s: %s", config.images, strerror(errno));
 }
 
-static void run_rounds(struct result *r, struct vm *vm,
-		       const struct vm_spec *spec)
+/* Waits until the source of a load is on the disk and in no cache. */
+static void make_cold(const char *image)
+{
+	int fd = open(image, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd) || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED))
+		die("%s: %s", image, strerror(errno));
+	(void)close(fd);
+}
+
+static void run_rounds(struct result *r, const struct set *set, struct vm *vm)
 {
 	for (unsigned round = 0; round < r->rounds; round++) {
 		for (size_t i = 0; i < r->n; i++) {
 			const struct contender *c = &r->contenders[i];
-			const char *image = image_of(i);
+			bool loads = set->flags & LOAD;
+			const char *image = image_of(loads ? 0 : i);
 
-			(void)unlink(image);
+			if (loads)
+				make_cold(image);
+			else
+				(void)unlink(image);
 			settle();
-			r->samples[i][round] = c->run(c, vm, spec, image);
-			if (c->role != OURS)
+			r->samples[i][round] =
+				c->run(c, vm, spec_of(set), image);
+			if (!loads && c->role != OURS)
 				(void)unlink(image);
 		}
 		(void)fprintf(stderr, ".");
 	}
 }
 
-static int check(const struct result *r, const struct vm_spec *spec)
+/* Whether what our tools made in the last round is right. */
+static int check(const struct result *r, const struct set *set)
 {
 	int rc = 0;
 
 	for (size_t i = 0; i < r->n; i++) {
-		if (r->contenders[i].role == OURS &&
-		    check_image(spec, image_of(i)))
+		const struct contender *c = &r->contenders[i];
+		const char *image = image_of(set->flags & LOAD ? 0 : i);
+
+		if (c->check && c->check(c, spec_of(set), image))
 			rc = -1;
-		(void)unlink(image_of(i));
+		if (!(set->flags & LOAD))
+			(void)unlink(image);
 	}
+	(void)unlink(image_of(0));
 	return rc;
+}
+
+/* The guest, filled; and what the row needs beside it. */
+static void prepare(const struct set *set, struct vm *vm)
+{
+	static const struct contender saver = MRSAVE;
+
+	vm_start(vm, spec_of(set), false);
+	vm->running = set->flags & RUNNING;
+	if (vm_wait(vm, "pass ", 1))
+		die("the guest cannot check its memory");
+	if (!vm->running)
+		vm_do(vm, "stop");
+	if (set->flags & READ_BEFORE)
+		vm_read_all(vm);
+	if (!(set->flags & LOAD))
+		return;
+	note_memory(vm);
+	(void)saver.run(&saver, vm, spec_of(set), image_of(0));
+	vm_stop(vm);
 }
 
 static int run_set(const struct set *set)
@@ -294,22 +361,16 @@ static int run_set(const struct set *set)
 			     .n = count(set->contenders),
 			     .contenders = set->contenders };
 	(void)fprintf(stderr, "%s: fill", set->name);
-	vm_start(&vm, spec, false);
-	vm.running = set->flags & RUNNING;
-	if (vm_wait(&vm, "pass ", 1))
-		die("the guest cannot check its memory");
-	if (!vm.running)
-		vm_do(&vm, "stop");
-	if (set->flags & READ_BEFORE)
-		vm_read_all(&vm);
+	prepare(set, &vm);
 	(void)fprintf(stderr, " ");
-	run_rounds(&r, &vm, spec);
-	vm_stop(&vm);
+	run_rounds(&r, set, &vm);
+	if (!(set->flags & LOAD))
+		vm_stop(&vm);
 	(void)fprintf(stderr, " check");
-	if (check(&r, spec)) {
+	if (check(&r, set)) {
 		(void)fprintf(stderr, "\n");
-		report_note(set->name, "WRONG: QEMU and the guest do not find "
-				       "in the image what was saved");
+		report_note(set->name, "WRONG: the guest's memory is not what "
+				       "it was");
 		return 1;
 	}
 	(void)fprintf(stderr, " %.0f s\n", now() - start);
@@ -330,7 +391,9 @@ static int run_all(char *const *names)
 
 		if (!is_wanted(&sets[i], names))
 			continue;
-		why = misfit(&sets[i]);
+		why = missing(&sets[i]);
+		if (!why)
+			why = misfit(&sets[i]);
 		if (why)
 			report_note(sets[i].name, why);
 		else
@@ -369,11 +432,14 @@ static void make_folders(const char *where)
 		die("%s: too long", real);
 	free(real);
 	(void)strcpy(config.run, "/tmp/mrbench.XXXXXX");
-	if (!mkdtemp(config.images))
-		die("%s: %s", config.images, strerror(errno));
-	if (!mkdtemp(config.run)) {
+	(void)strcpy(config.tmpfs, "/dev/shm/mrbench.XXXXXX");
+	if (!mkdtemp(config.images) || !mkdtemp(config.run) ||
+	    !mkdtemp(config.tmpfs)) {
+		(void)fprintf(stderr, "bench: cannot make a folder: %s\n",
+			      strerror(errno));
 		(void)rmdir(config.images);
-		die("%s: %s", config.run, strerror(errno));
+		(void)rmdir(config.run);
+		exit(2);
 	}
 }
 

@@ -26,6 +26,7 @@ struct config {
 	unsigned rounds;
 	char images[PATH_LEN]; /* folder on the file system to measure */
 	char run[64]; /* folder for sockets, serial ports, logs */
+	char tmpfs[64]; /* folder in memory */
 };
 extern struct config config;
 
@@ -104,32 +105,50 @@ double vm_cpu(const struct vm *vm); /* seconds until now */
 double vm_memory(const struct vm *vm); /* bytes of anonymous and memfd memory */
 /* Reads every part of untouched memory, as a monitor from outside would. */
 void vm_read_all(struct vm *vm);
+/* Calls fn for one MiB after the other of the guest's memory. */
+void vm_each_mib(struct vm *vm, void (*fn)(void *arg, const void *buf),
+		 void *arg);
 
 /* ---- work.c: who takes part ---- */
 
 enum role { OURS, PEER, LIMIT };
+struct contender;
+
+typedef struct sample run_fn(const struct contender *c, struct vm *vm,
+			     const struct vm_spec *spec, const char *image);
 
 struct contender {
-	const char *name; /* "mrsave -j 2", "multifd 8", "bare writer" */
+	const char *name; /* "-j 2", "multifd 8", "bare writer" */
 	enum role role;
+	run_fn *run;
 	unsigned n; /* jobs, channels or cores; 0: the default */
 	const char *options[MAX_OPTIONS]; /* for the tool, then NULLs */
-	struct sample (*run)(const struct contender *c, struct vm *vm,
-			     const struct vm_spec *spec, const char *image);
+	const char *tool; /* ours: what must have been built */
+	/* Ours: 0 if what the last run gave is right, or -1, with a reason on
+	 * standard error. */
+	int (*check)(const struct contender *c, const struct vm_spec *spec,
+		     const char *image);
 };
 
-struct sample run_mrsave(const struct contender *c, struct vm *vm,
-			 const struct vm_spec *spec, const char *image);
-struct sample run_qemu_save(const struct contender *c, struct vm *vm,
-			    const struct vm_spec *spec, const char *image);
-struct sample run_bare_write(const struct contender *c, struct vm *vm,
-			     const struct vm_spec *spec, const char *image);
-struct sample run_bare_memory(const struct contender *c, struct vm *vm,
-			      const struct vm_spec *spec, const char *image);
+/* From the VM, which stands still or not, to a new file image. */
+run_fn run_mrsave, run_qemu_save, run_bare_write, run_bare_memory;
+/* From the file image; vm is not used. */
+run_fn run_mrload, run_mrload_tmpfs, run_mrload_file;
+run_fn run_qemu_load, run_bare_read, run_bare_copy;
 
-/* Has a QEMU load the image and its guest check all memory. 0, or -1 with a
- * reason on standard error. */
-int check_image(const struct vm_spec *spec, const char *image);
+/* Has a QEMU load the image and its guest check all memory. */
+int check_image(const struct contender *c, const struct vm_spec *spec,
+		const char *image);
+/* The same through mrload. */
+int check_load(const struct contender *c, const struct vm_spec *spec,
+	       const char *image);
+/* The memory file is what the guest's memory was when note_memory was called.
+ */
+int check_tmpfs(const struct contender *c, const struct vm_spec *spec,
+		const char *image);
+int check_file(const struct contender *c, const struct vm_spec *spec,
+	       const char *image);
+void note_memory(struct vm *vm);
 
 uint64_t data_mib(const struct vm_spec *spec); /* that an image must hold */
 

@@ -82,6 +82,7 @@ void janitor_start(void)
 	end_children();
 	remove_folder(config.images);
 	remove_folder(config.run);
+	remove_folder(config.tmpfs);
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 

@@ -294,21 +294,38 @@ double vm_memory(const struct vm *vm)
 	return 1024.0 * (double)kib + memfd_bytes(vm->pid);
 }
 
-void vm_read_all(struct vm *vm)
+/* Calls fn for each step-th part of the guest's memory; reads len of it. */
+static void walk(struct vm *vm, uint64_t step, size_t len,
+		 void (*fn)(void *arg, const void *buf), void *arg)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct guest *g = guest_open(vm->q, vm->pid, &err);
 	struct guest_block *b = g ? guest_find(g, "ram") : NULL;
-	char byte;
+	char *buf = malloc(len);
 
-	if (!b)
+	if (!b || !buf)
 		die("cannot find the guest's memory: %s", err.msg);
-	for (uint64_t at = 0; at < b->used; at += 2 * MIB) {
-		struct iovec to = { &byte, 1 };
-		struct iovec from = { (void *)(uintptr_t)(b->hva + at), 1 };
+	for (uint64_t at = 0; at < b->used; at += step) {
+		struct iovec to = { buf, len };
+		struct iovec from = { (void *)(uintptr_t)(b->hva + at), len };
 
-		if (process_vm_readv(vm->pid, &to, 1, &from, 1, 0) != 1)
+		if (process_vm_readv(vm->pid, &to, 1, &from, 1, 0) !=
+		    (ssize_t)len)
 			die("cannot read the guest: %s", strerror(errno));
+		if (fn)
+			fn(arg, buf);
 	}
+	free(buf);
 	guest_free(g);
+}
+
+void vm_read_all(struct vm *vm)
+{
+	walk(vm, 2 * MIB, 1, NULL, NULL);
+}
+
+void vm_each_mib(struct vm *vm, void (*fn)(void *arg, const void *buf),
+		 void *arg)
+{
+	walk(vm, MIB, MIB, fn, arg);
 }

@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 uint64_t data_mib(const struct vm_spec *spec)
 {
@@ -84,15 +86,14 @@ struct sample run_qemu_save(const struct contender *c, struct vm *vm,
 
 /* ---- the limits ---- */
 
-static struct sample run_bare(const char *what, const char *arg, uint64_t mib)
+static struct sample run_bare(const char *what, const char *arg,
+			      const char *more)
 {
 	struct sample s = SAMPLE_NONE;
-	char size[24];
 	const char *argv[] = { path_of(config.build, "tests/bench/bare"), what,
-			       arg, size, NULL };
+			       arg, more, NULL };
 	json_t *out;
 
-	(void)snprintf(size, sizeof(size), "%" PRIu64, mib);
 	out = child_run(argv, &s);
 	/* It prepares first, so it takes its own time. */
 	s.seconds = json_number_value(json_object_get(out, "seconds"));
@@ -103,12 +104,20 @@ static struct sample run_bare(const char *what, const char *arg, uint64_t mib)
 	return s;
 }
 
+static const char *number(uint64_t n)
+{
+	static char buf[24];
+
+	(void)snprintf(buf, sizeof(buf), "%" PRIu64, n);
+	return buf;
+}
+
 struct sample run_bare_write(const struct contender *c, struct vm *vm,
 			     const struct vm_spec *spec, const char *image)
 {
 	(void)c;
 	(void)vm;
-	return run_bare("write", image, data_mib(spec));
+	return run_bare("write", image, number(data_mib(spec)));
 }
 
 struct sample run_bare_memory(const struct contender *c, struct vm *vm,
@@ -119,37 +128,242 @@ struct sample run_bare_memory(const struct contender *c, struct vm *vm,
 	(void)vm;
 	(void)image;
 	(void)snprintf(cores, sizeof(cores), "%u", c->n);
-	return run_bare("memory", cores, spec->fill + spec->zero);
+	return run_bare("memory", cores, number(spec->fill + spec->zero));
+}
+
+struct sample run_bare_read(const struct contender *c, struct vm *vm,
+			    const struct vm_spec *spec, const char *image)
+{
+	(void)c;
+	(void)vm;
+	(void)spec;
+	return run_bare("read", image, NULL);
+}
+
+struct sample run_bare_copy(const struct contender *c, struct vm *vm,
+			    const struct vm_spec *spec, const char *image)
+{
+	const char *to = path_of(config.images, "copy");
+	struct sample s;
+
+	(void)c;
+	(void)vm;
+	(void)spec;
+	s = run_bare("copy", image, to);
+	(void)unlink(to);
+	return s;
+}
+
+/* ---- loading ---- */
+
+/* Runs mrload; its arguments follow the options. */
+static struct sample mrload(const struct contender *c, const char *const *args)
+{
+	struct sample s = SAMPLE_NONE;
+	const char *argv[12] = { path_of(config.build, "mrload"), "--json" };
+	size_t n = 2;
+	json_t *out, *direct;
+
+	for (size_t i = 0; i < MAX_OPTIONS && c->options[i]; i++)
+		argv[n++] = c->options[i];
+	while (*args)
+		argv[n++] = *args++;
+	argv[n] = NULL;
+	out = child_run(argv, &s);
+	direct = json_object_get(out, "direct_io");
+	s.direct = json_is_true(direct ? direct
+				       : json_object_get(out, "direct_read"));
+	json_decref(out);
+	return s;
+}
+
+struct sample run_mrload(const struct contender *c, struct vm *vm,
+			 const struct vm_spec *spec, const char *image)
+{
+	struct vm target;
+	struct sample s;
+	double cpu;
+
+	(void)vm;
+	vm_start(&target, spec, true);
+	cpu = vm_cpu(&target);
+	s = mrload(c, (const char *[]){ image, target.tool_qmp, NULL });
+	s.cpu += vm_cpu(&target) - cpu;
+	vm_stop(&target);
+	return s;
+}
+
+/* Into a new file of this name, which stays. */
+static struct sample load_memory(const struct contender *c, const char *image,
+				 const char *to)
+{
+	char memory[PATH_LEN + 8];
+
+	(void)unlink(to);
+	(void)snprintf(memory, sizeof(memory), "ram=%s", to);
+	return mrload(c, (const char *[]){ "--memory", memory, image, NULL });
+}
+
+static const char *tmpfs_file(void)
+{
+	return path_of(config.tmpfs, "ram");
+}
+
+static const char *disk_file(void)
+{
+	return path_of(config.images, "ram");
+}
+
+struct sample run_mrload_tmpfs(const struct contender *c, struct vm *vm,
+			       const struct vm_spec *spec, const char *image)
+{
+	(void)vm;
+	(void)spec;
+	return load_memory(c, image, tmpfs_file());
+}
+
+struct sample run_mrload_file(const struct contender *c, struct vm *vm,
+			      const struct vm_spec *spec, const char *image)
+{
+	(void)vm;
+	(void)spec;
+	return load_memory(c, image, disk_file());
+}
+
+/* Has QEMU load the image; 0, or -1 with the reason. */
+static int qemu_load(struct vm *vm, unsigned channels, const char *image,
+		     const char **why)
+{
+	char uri[PATH_LEN + 8];
+
+	(void)snprintf(uri, sizeof(uri), "file:%s", image);
+	vm_migration(vm, channels);
+	json_decref(vm_call(
+		vm, "migrate-incoming",
+		json_pack("{s:s,s:b}", "uri", uri, "exit-on-error", 0)));
+	return vm_wait_migration(vm, why);
+}
+
+struct sample run_qemu_load(const struct contender *c, struct vm *vm,
+			    const struct vm_spec *spec, const char *image)
+{
+	struct sample s = SAMPLE_NONE;
+	const char *why = NULL;
+	struct vm target;
+	double start, cpu;
+
+	(void)vm;
+	vm_start(&target, spec, true);
+	cpu = vm_cpu(&target);
+	start = now();
+	if (qemu_load(&target, c->n, image, &why))
+		die("QEMU alone cannot load: %s", why);
+	s.seconds = now() - start;
+	s.cpu = vm_cpu(&target) - cpu;
+	s.direct = true;
+	vm_stop(&target);
+	return s;
 }
 
 /* ---- is it true? ---- */
 
-int check_image(const struct vm_spec *spec, const char *image)
+/* Lets the guest check its memory and ends it. */
+static int check_guest(struct vm *vm)
 {
-	char uri[PATH_LEN + 8];
+	int rc;
+
+	vm_do(vm, "cont");
+	/* Two passes: the first began before it was saved. */
+	rc = vm_wait(vm, "pass ", 2);
+	if (rc)
+		(void)fprintf(stderr, "bench: the guest's memory is wrong\n");
+	vm_stop(vm);
+	return rc;
+}
+
+int check_image(const struct contender *c, const struct vm_spec *spec,
+		const char *image)
+{
 	const char *why = NULL;
 	struct vm vm;
-	int rc = -1;
 
-	(void)snprintf(uri, sizeof(uri), "file:%s", image);
+	(void)c;
 	vm_start(&vm, spec, true);
-	vm_migration(&vm, 2);
-	json_decref(vm_call(
-		&vm, "migrate-incoming",
-		json_pack("{s:s,s:b}", "uri", uri, "exit-on-error", 0)));
-	if (vm_wait_migration(&vm, &why)) {
-		(void)fprintf(stderr, "bench: QEMU does not load it: %s\n",
-			      why);
-		goto out;
-	}
-	vm_do(&vm, "cont");
-	/* Two passes: the first began before it was saved. */
-	if (vm_wait(&vm, "pass ", 2)) {
-		(void)fprintf(stderr, "bench: the guest's memory is wrong\n");
-		goto out;
-	}
-	rc = 0;
-out:
+	if (!qemu_load(&vm, 2, image, &why))
+		return check_guest(&vm);
+	(void)fprintf(stderr, "bench: QEMU does not load it: %s\n", why);
 	vm_stop(&vm);
+	return -1;
+}
+
+int check_load(const struct contender *c, const struct vm_spec *spec,
+	       const char *image)
+{
+	struct vm vm;
+
+	vm_start(&vm, spec, true);
+	(void)mrload(c, (const char *[]){ image, vm.tool_qmp, NULL });
+	return check_guest(&vm);
+}
+
+static XXH128_hash_t memory_digest;
+
+static void add_to_digest(void *state, const void *buf)
+{
+	(void)XXH3_128bits_update(state, buf, MIB);
+}
+
+void note_memory(struct vm *vm)
+{
+	XXH3_state_t *state = XXH3_createState();
+
+	if (!state)
+		die("no memory");
+	(void)XXH3_128bits_reset(state);
+	vm_each_mib(vm, add_to_digest, state);
+	memory_digest = XXH3_128bits_digest(state);
+	(void)XXH3_freeState(state);
+}
+
+/* The file holds the memory that was noted. Removes it. */
+static int check_memory(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc = -1;
+	XXH3_state_t *state = XXH3_createState();
+	char *buf = malloc(MIB);
+	ssize_t n;
+
+	if (fd < 0 || !state || !buf)
+		die("%s: %s", path, strerror(errno));
+	(void)XXH3_128bits_reset(state);
+	while ((n = read(fd, buf, MIB)) > 0)
+		(void)XXH3_128bits_update(state, buf, (size_t)n);
+	if (!n && XXH128_isEqual(XXH3_128bits_digest(state), memory_digest))
+		rc = 0;
+	else
+		(void)fprintf(stderr, "bench: the memory file differs from "
+				      "what the guest's memory was\n");
+	free(buf);
+	(void)XXH3_freeState(state);
+	(void)close(fd);
+	(void)unlink(path);
 	return rc;
+}
+
+int check_tmpfs(const struct contender *c, const struct vm_spec *spec,
+		const char *image)
+{
+	(void)c;
+	(void)spec;
+	(void)image;
+	return check_memory(tmpfs_file());
+}
+
+int check_file(const struct contender *c, const struct vm_spec *spec,
+	       const char *image)
+{
+	(void)c;
+	(void)spec;
+	(void)image;
+	return check_memory(disk_file());
 }
