@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -153,6 +155,19 @@ static bool in_memory(int fd)
 	       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
+/* Whether writes to the file go through the page cache whatever one asks for:
+ * btrfs does so to get checksums of bytes that nobody changes meanwhile, unless
+ * the file has none (chattr +C on its folder). */
+static bool has_checksums(int fd)
+{
+	struct statfs fs;
+	int flags = 0;
+
+	if (fstatfs(fd, &fs) || fs.f_type != BTRFS_SUPER_MAGIC)
+		return false;
+	return ioctl(fd, FS_IOC_GETFLAGS, &flags) || !(flags & FS_NOCOW_FL);
+}
+
 /* Some file systems take O_DIRECT and then refuse every transfer. An empty
  * file cannot tell; one that cannot be read (EBADF) may still be written. */
 static bool refuses_direct(int fd)
@@ -168,7 +183,7 @@ static int open_direct(int fd, int access)
 	char self[32];
 	int direct;
 
-	if (in_memory(fd))
+	if (in_memory(fd) || (access != O_RDONLY && has_checksums(fd)))
 		return -1;
 	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
 	direct = open(self, access | O_DIRECT | O_CLOEXEC);
