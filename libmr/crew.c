@@ -2,7 +2,7 @@
  * crew.c - the engine's threads.
  *
  * Shared state is struct crew. Fixed before the threads start: plan, first.
- * Atomics: next, bytes, stop. Under lock: error, running.
+ * Atomics: next, bytes, stop. Under lock: error, running, plan->later.
  *
  * A worker claims while it has a free slot, polls for what has finished
  * meanwhile, and only waits when every slot is in flight. On a failure it
@@ -213,6 +213,27 @@ static int work(struct hand *h, struct mr_error *err)
 	}
 }
 
+void crew_contexts_release(struct crew_contexts *c)
+{
+	while (c->n)
+		(void)io_destroy(c->ctx[--c->n]);
+}
+
+/* Lays the context of a queue that has nothing left aside for later. */
+static void keep_context(struct crew *c, struct queue *q)
+{
+	struct crew_contexts *later = c->plan->later;
+
+	if (!later || !q->ctx || q->added || q->inflight)
+		return;
+	(void)pthread_mutex_lock(&c->lock);
+	if (later->n < MR_JOBS_MAX) {
+		later->ctx[later->n++] = q->ctx;
+		q->ctx = NULL;
+	}
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
 static void *worker_main(void *arg)
 {
 	struct hand *h = arg;
@@ -224,6 +245,7 @@ static void *worker_main(void *arg)
 		(void)mr_fail(&err, MR_SYS, MR_NO_OFFSET, "a worker failed");
 		stop_with(c, &err);
 	}
+	keep_context(c, &h->w.queue);
 	h->stuck = queue_release(&h->w.queue) != 0;
 	(void)pthread_mutex_lock(&c->lock);
 	c->running--;

@@ -53,6 +53,14 @@ struct crew_worker {
 	void *priv; /* plan->worker_size bytes, zeroed at start */
 };
 
+/* Kernel contexts that a run is done with. To give one back takes tens of
+ * milliseconds: a guest that stands still need not wait for it. */
+struct crew_contexts {
+	io_context_t ctx[MR_JOBS_MAX];
+	unsigned n;
+};
+void crew_contexts_release(struct crew_contexts *c);
+
 struct crew_plan {
 	size_t extent_size; /* bytes */
 	const uint64_t *lengths; /* bytes of each block */
@@ -68,6 +76,9 @@ struct crew_plan {
 	void (*finish)(struct crew_worker *w, void *arg);
 	void *arg;
 	const struct mr_watch *watch; /* may be NULL */
+	/* A run that goes well leaves its contexts here for the caller to give
+	 * back; NULL: it does so itself. */
+	struct crew_contexts *later;
 };
 
 /* Runs the plan to its end, a failure or a cancel. Returns 0, or -1 with the
