@@ -4,7 +4,8 @@
  * A test names the calls that it wraps twice: here, with FAIL_WRAP, and in the
  * Makefile (WRAP_name_test), which hands them to the linker's --wrap. Then a
  * loop fails the first wrapped call of a story, then the second, and so on,
- * until a run meets no failure (fail_plan.name is NULL). One thread only.
+ * until a run meets no failure (fail_plan.name is NULL). One thread only, but
+ * for stories without a failure.
  */
 #ifndef TESTS_LIBMR_FAIL_H
 #define TESTS_LIBMR_FAIL_H
@@ -30,7 +31,7 @@ static inline void fail_arm(unsigned nth, int with)
 
 static inline bool fail_now(const char *name)
 {
-	if (++fail_plan.seen != fail_plan.at)
+	if (!fail_plan.at || ++fail_plan.seen != fail_plan.at)
 		return false;
 	fail_plan.name = name;
 	errno = fail_plan.with;

@@ -173,3 +173,31 @@ fcntl.fcntl($1, 37, struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 0, 0, 0))"
 	mkimage a
 	run -2 sh -c 'mrverify a >/dev/full'
 }
+
+@test "every kind of mapped-ram image can be sealed" {
+	while read -r options; do
+		mkimage $options a
+		run -0 mrverify --seal a
+		[[ ${lines[1]} == "  sealed: "* ]]
+		run -0 mrverify a
+		[[ $output == *"sound, sealed, "* ]]
+		# In the first page of the first block.
+		at=$(($(mrinspect --json a | sed -n \
+			's/.*"pages_offset": \([0-9]*\).*/\1/p' | head -n 1)))
+		printf x | dd of=a bs=1 seek=$((at + 77)) conv=notrunc \
+			status=none
+		run -1 mrverify a
+		[[ $output == *" differ from the seal" ]]
+	done <<-END
+		--page-bits 10
+		--page-bits 13
+		--page-bits 16
+		--ignore-shared --ignored shm=512 --block pc.ram=256:0+5
+		--ignore-shared --block pc.ram=256:0+5 --ignored shm=512
+		--vmdesc none
+		--vmdesc zero
+		--early x=100 --no-devices
+		--libvirt sparse --big-endian
+		--block x=70000:0+1,69999+1 --block yy=1:0+1
+	END
+}
