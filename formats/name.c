@@ -4,10 +4,11 @@
 #include "formats/name.h"
 
 /* Bytes of the UTF-8 sequence at p (n > 0 bytes are there), 0 if it is not
- * one: overlong forms, surrogates and code points past U+10FFFF are not. */
+ * one: overlong forms, surrogates and code points past U+10FFFF are not; nor
+ * are C1's control characters for us. */
 static size_t utf8_sequence(const uint8_t *p, size_t n)
 {
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	static const uint32_t least[] = { 0, 0, 0xa0, 0x800, 0x10000 };
 	size_t want = p[0] < 0x80   ? 1
 		      : p[0] < 0xc0 ? 0
 		      : p[0] < 0xe0 ? 2

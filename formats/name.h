@@ -6,8 +6,9 @@
  *     1     n  the name, no NUL
  *
  * Section ids, RAM blocks, subsections and capabilities are all named so.
- * QEMU takes any bytes; we take UTF-8 without control characters, so that a
- * name can be printed, put into JSON and compared as a C string.
+ * QEMU takes any bytes; we take UTF-8 without control characters (C1 is some
+ * terminals' escapes, too), so that a name can be printed, put into JSON and
+ * compared as a C string.
  */
 #ifndef FORMATS_NAME_H
 #define FORMATS_NAME_H
@@ -24,7 +25,8 @@ enum {
 	NAME_SIZE = NAME_MAX_LEN + 1, /* room for a name and its NUL */
 };
 
-/* Valid UTF-8 with no byte below 0x20 and no 0x7f. Length 0 is valid. */
+/* Valid UTF-8 with nothing below U+0020 and none of U+007F .. U+009F. Length 0
+ * is valid. */
 bool name_is_text(const char *name, size_t len);
 
 /*

@@ -15,6 +15,39 @@
 /* The decoders' window: a plain stream is read in pieces of this size. */
 #define WINDOW ((size_t)1 << 20)
 
+/* The XML and the cookie end where they must. */
+static int check_libvirt_data(struct parse *p, const struct libvirt_header *h)
+{
+	struct libvirt_data data;
+	uint8_t *buf = malloc(h->data_len);
+	struct fault f;
+	int rc;
+
+	if (!buf)
+		return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	rc = mr_io_read_full(p->img->io, buf, h->data_len, LIBVIRT_HEADER_SIZE,
+			     p->err);
+	if (!rc && libvirt_data_decode(buf, h->data_len, h, &data, &f) < 0)
+		rc = parse_fault(p, &f, LIBVIRT_HEADER_SIZE);
+	free(buf);
+	return rc;
+}
+
+/* libvirt feeds QEMU a body by what its own header says of it. */
+static int check_libvirt_body(struct parse *p)
+{
+	const struct mr_image_info *info = p->info;
+	bool sparse = !strcmp(info->libvirt.format,
+			      libvirt_format_name(LIBVIRT_SPARSE));
+
+	if (sparse == info->mapped_ram)
+		return 0;
+	return mr_fail(p->err, MR_FORMAT, info->stream_offset,
+		       "libvirt's header says format %s, the stream %s",
+		       info->libvirt.format,
+		       sparse ? "is plain" : "has mapped-ram");
+}
+
 /* libvirt's header, if there is one. 1: a stream follows, at *offset; 0: that
  * was all that can be read; -1. */
 static int read_libvirt(struct parse *p, const uint8_t *buf, size_t n,
@@ -38,6 +71,8 @@ static int read_libvirt(struct parse *p, const uint8_t *buf, size_t n,
 		.format = libvirt_format_name(h.format),
 	};
 	*offset = libvirt_stream_offset(&h);
+	if (check_libvirt_data(p, &h))
+		return -1;
 	if (h.format == LIBVIRT_RAW || h.format == LIBVIRT_SPARSE)
 		return 1;
 	p->info->kind = MR_IMAGE_COMPRESSED;
@@ -92,6 +127,18 @@ static int check_blocks(struct parse *p)
 	return flaws ? -1 : 0;
 }
 
+/* With another page size than it was saved with QEMU loads some pages and not
+ * others, without a word. */
+static int check_page_size(struct parse *p)
+{
+	if (!p->desc.page_size || p->desc.page_size == p->info->page_size)
+		return 0;
+	return mr_fail(p->err, MR_FORMAT, p->img->blocks[0].header + 4,
+		       "page size %" PRIu32 ", but %" PRIu32
+		       " in the vmdescription",
+		       p->info->page_size, p->desc.page_size);
+}
+
 static int parse_file(struct parse *p)
 {
 	const uint8_t *buf;
@@ -109,11 +156,15 @@ static int parse_file(struct parse *p)
 		return -1;
 	p->info->stream_offset = offset;
 	mr_reader_seek(&p->r, offset);
-	if (more && parse_stream(p))
+	if (!more)
+		return 0;
+	if (parse_stream(p))
 		return -1;
-	if (p->info->kind == MR_IMAGE_MAPPED && p->info->n_blocks)
-		return check_blocks(p);
-	return 0;
+	if (p->info->has_libvirt && check_libvirt_body(p))
+		return -1;
+	if (p->info->kind != MR_IMAGE_MAPPED)
+		return 0;
+	return check_blocks(p) || check_page_size(p) ? -1 : 0;
 }
 
 /* What stops a parser is the file's fault, and is kept with what was read;

@@ -127,9 +127,9 @@ int parse_find_footer(struct parse *p, uint32_t id, uint64_t *length)
 	if (perhaps == UINT64_MAX &&
 	    mr_reader_tell(&p->r) < start + FOOTER_REACH)
 		return mr_fail(p->err, MR_SHORT, p->img->io->size,
-			       "file ends inside section %" PRIu32
-			       ", whose payload begins at byte %" PRIu64,
-			       id, start);
+			       "file ends %" PRIu64
+			       " bytes into the payload of section %" PRIu32,
+			       p->img->io->size - start, id);
 	if (perhaps == UINT64_MAX)
 		return mr_fail(p->err, MR_FORMAT, start,
 			       "section %" PRIu32 " does not end", id);

@@ -234,6 +234,22 @@ static int guess_page_size(struct parse *p, size_t header)
 	return 0;
 }
 
+/* The body behind an XBZRLE word: that it stays in its page. */
+static int xbzrle_body(struct parse *p, const struct ram_item *item,
+		       size_t header)
+{
+	uint64_t at = mr_reader_tell(&p->r);
+	const uint8_t *buf;
+	struct fault f;
+
+	if (mr_reader_need(&p->r, header + item->data_len, &buf, p->err))
+		return -1;
+	if (ram_xbzrle_check(buf + header, item->data_len, p->info->page_size,
+			     &f))
+		return mr_fail_fault(p->err, &f, at + header);
+	return 0;
+}
+
 /* A word about a page, header bytes long, and the data behind it. */
 static int page_word(struct parse *p, const struct ram_item *item,
 		     size_t header)
@@ -258,6 +274,8 @@ static int page_word(struct parse *p, const struct ram_item *item,
 			       "a page at %" PRIu64 " of RAM block \"%s\", "
 			       "which has %" PRIu64 " bytes",
 			       item->offset, b->name, b->length);
+	if (item->kind == RAM_XBZRLE && xbzrle_body(p, item, header))
+		return -1;
 	if (item->kind == RAM_PAGE)
 		b->normal_words++;
 	else if (item->kind == RAM_ZERO)

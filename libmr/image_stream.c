@@ -234,6 +234,12 @@ static int command(struct parse *p, const struct stream_element *e,
 		p->host_page_sizes = a.block_page_sizes;
 		if (!p->info->page_size_known)
 			parse_page_size(p, (uint32_t)a.target_page_size);
+		if (a.target_page_size != p->info->page_size)
+			return mr_fail(p->err, MR_FORMAT,
+				       mr_reader_tell(&p->r) + 8,
+				       "page size %" PRIu64
+				       " in a stream of %" PRIu32,
+				       a.target_page_size, p->info->page_size);
 	}
 	s->payload = e->length + extra;
 	s->length = s->header + s->payload;
@@ -312,7 +318,10 @@ static int tail(struct parse *p)
 
 	if (n < 0)
 		return -1;
-	if (n == STREAM_VMDESC_HEADER_SIZE && buf[0] == STREAM_VMDESC) {
+	if (n > 0 && n < STREAM_VMDESC_HEADER_SIZE && buf[0] == STREAM_VMDESC)
+		return mr_fail(p->err, MR_SHORT, size,
+			       "file ends inside the vmdescription's length");
+	if (n > 0 && buf[0] == STREAM_VMDESC) {
 		length = get_be32(buf + 1);
 		mr_reader_skip(&p->r, STREAM_VMDESC_HEADER_SIZE);
 		left = size - mr_reader_tell(&p->r);
@@ -383,6 +392,11 @@ int parse_stream(struct parse *p)
 		if (element(p, &end) || parse_tick(p))
 			return -1;
 	p->info->ended = true;
+	/* QEMU saves devices alone without a configuration. */
+	if (!p->info->n_blocks && p->info->mapped_ram)
+		return mr_fail(p->err, MR_FORMAT, mr_reader_tell(&p->r) - 1,
+			       "the stream ends, but a mapped-ram image has "
+			       "memory");
 	if (!p->info->n_blocks)
 		p->info->kind = MR_IMAGE_DEVICES;
 	return tail(p);

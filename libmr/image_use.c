@@ -62,6 +62,22 @@ uint64_t image_next_data(const struct mr_image *img, uint64_t *from,
 	return (uint64_t)(hole - data);
 }
 
+/*
+ * The first word at or after `at` that may have bits; total: none. A hole has
+ * none, and a hostile file can have one for hours of reading.
+ */
+static uint64_t skip_hole(const struct mr_image *img, const struct mr_block *b,
+			  uint64_t at, uint64_t total)
+{
+	uint64_t from = b->bitmap_offset + at * 8;
+	uint64_t end = b->bitmap_offset + total * 8;
+
+	/* What is missing at the end of the file is not a hole. */
+	if (image_next_data(img, &from, end) == 0 && end <= img->io->size)
+		return total;
+	return (from - b->bitmap_offset) / 8;
+}
+
 int mr_image_use(const struct mr_image *img, const struct mr_block *b,
 		 struct mr_block_use *out, struct mr_error *err)
 {
@@ -72,7 +88,8 @@ int mr_image_use(const struct mr_image *img, const struct mr_block *b,
 	*out = (struct mr_block_use){ 0 };
 	if (!b->in_file)
 		return 0;
-	for (uint64_t at = 0; at < total;) {
+	for (uint64_t at = skip_hole(img, b, 0, total); at < total;
+	     at = skip_hole(img, b, at, total)) {
 		size_t n = sizeof(words) / sizeof(words[0]);
 
 		if (n > total - at)

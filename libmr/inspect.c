@@ -106,7 +106,8 @@ int mr_inspect(const struct mr_image *img, const struct mr_watch *watch,
 	data = any_data(img, watch, out, err);
 	if (data < 0)
 		return -1;
-	if (data && !info->ended)
+	/* What was broken off ends too early; nothing in it is wrong. */
+	if (data && !info->ended && info->damage.code == MR_SHORT)
 		out->verdict = MR_VERDICT_INTERRUPTED;
 	else if (data && out->verdict == MR_VERDICT_SOUND)
 		out->verdict = info->ram_ended ? MR_VERDICT_BLANK

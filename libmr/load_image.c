@@ -31,7 +31,9 @@ static int refuse_kind(const struct mr_image_info *info, bool for_vm,
 		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
 			       "this is no image of a virtual machine");
 	}
-	if (info->has_libvirt && !info->libvirt.complete)
+	/* A header that cannot be read has no format, and is damage. */
+	if (info->has_libvirt && info->libvirt.format &&
+	    !info->libvirt.complete)
 		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
 			       "libvirt did not finish this save image");
 	if (info->kind == MR_IMAGE_STREAM && info->flushes)

@@ -72,6 +72,10 @@ static void text(void **state)
 		"\xbf",
 		"\xc0\x80",
 		"\xc1\xbf",
+		"\xc2\x80",
+		"\xc2\x9b"
+		"2J",
+		"\xc2\x9f",
 		"\xc3",
 		"\xc3(",
 		"\xe0\x80\x80",
