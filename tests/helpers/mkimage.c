@@ -19,6 +19,8 @@ static int interrupted, big_endian, part, was_running, page_bits, parts;
 static int no_devices, flush;
 static long long trailing, truncate_to = -1, advise;
 static char *machine, *uuid, *libvirt, *vmdesc, *state;
+static char *early_bytes, *part_bytes, *late_bytes;
+static int ram_id = 2;
 static char **blocks_opt, **devices_opt, **early_opt, **patches, **ignored;
 
 #define FLAG(name, var, help)                                 \
@@ -47,7 +49,12 @@ static const struct poptOption options[] = {
 	TEXT("machine", machine, "machine type", "NAME"),
 	TEXT("uuid", uuid, "16 characters", "TEXT"),
 	TEXT("state", state, "what globalstate says", "STATE"),
-	TEXT("vmdesc", vmdesc, "full, none, zero (bytes), or a text", "HOW"),
+	TEXT("vmdesc", vmdesc, "full, none, zero (bytes), @FILE, or a text",
+	     "HOW"),
+	TEXT("early-bytes", early_bytes, "bytes before memory", "HEX"),
+	TEXT("part-bytes", part_bytes, "a PART of ram with these", "HEX"),
+	TEXT("late-bytes", late_bytes, "bytes before the end", "HEX"),
+	{ "ram-id", 0, POPT_ARG_INT, &ram_id, 0, "section id of ram", "N" },
 	TEXT("libvirt", libvirt, "with libvirt's header", "FORMAT"),
 	FLAG("big-endian", big_endian, "libvirt's header is"),
 	FLAG("part", part, "libvirt had not finished"),
@@ -161,6 +168,27 @@ static void put_advise(struct build *b)
 	build_command(b, STREAM_CMD_POSTCOPY_ADVISE, data, sizeof(data));
 }
 
+static void put_hex_at(struct build *b, const char *s, uint64_t at)
+{
+	for (; *s; s += 2) {
+		unsigned int byte;
+		uint8_t v;
+
+		if (!s[1] || sscanf(s, "%2x", &byte) != 1)
+			die("not hexadecimal", s);
+		v = (uint8_t)byte;
+		build_put_at(b, &v, 1, at++);
+	}
+}
+
+static void put_hex(struct build *b, const char *s)
+{
+	if (!s)
+		return;
+	put_hex_at(b, s, b->at);
+	b->at += strlen(s) / 2;
+}
+
 static void put_ram(struct build *b)
 {
 	build_ram_start(b, block, n_blocks);
@@ -176,6 +204,11 @@ static void put_ram(struct build *b)
 	} else if (plain) {
 		build_ram_pages(b, STREAM_PART, block, n_blocks);
 	}
+	if (part_bytes) {
+		build_element(b, STREAM_PART, b->ram_id, NULL, 0);
+		put_hex(b, part_bytes);
+		build_footer(b, b->ram_id);
+	}
 	if (!no_bitmaps && !plain)
 		build_bitmaps(b, block, n_blocks);
 	if (!no_end) {
@@ -184,13 +217,27 @@ static void put_ram(struct build *b)
 	}
 }
 
+static void put_vmdesc_file(struct build *b, const char *path)
+{
+	static char text[1 << 25]; /* longer than any that is read */
+	FILE *f = fopen(path, "re");
+
+	build_check(f != NULL, path);
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	build_check(!fclose(f), path);
+	build_vmdesc_text(b, text);
+}
+
 static void put_end(struct build *b)
 {
+	put_hex(b, late_bytes);
 	build_eof(b);
 	if (!vmdesc || !strcmp(vmdesc, "full"))
 		build_vmdesc(b);
 	else if (!strcmp(vmdesc, "zero"))
 		build_vmdesc_text(b, "");
+	else if (*vmdesc == '@')
+		put_vmdesc_file(b, vmdesc + 1);
 	else if (strcmp(vmdesc, "none") != 0)
 		build_vmdesc_text(b, vmdesc);
 }
@@ -199,18 +246,10 @@ static void put_patch(struct build *b, const char *arg)
 {
 	const char *s = arg;
 	uint64_t at = number(&s, arg);
-	unsigned int byte;
 
 	if (*s++ != '=')
 		die("OFFSET=HEX expected", arg);
-	for (; s[0] && s[1]; s += 2) {
-		uint8_t v;
-
-		if (sscanf(s, "%2x", &byte) != 1)
-			die("not hexadecimal", arg);
-		v = (uint8_t)byte;
-		build_put_at(b, &v, 1, at++);
-	}
+	put_hex_at(b, s, at);
 }
 
 static void put_all(struct build *b)
@@ -233,6 +272,7 @@ static void put_all(struct build *b)
 	if (advise)
 		put_advise(b);
 	put_devices(b, early_opt);
+	put_hex(b, early_bytes);
 	if (!devices_only)
 		put_ram(b);
 	if (interrupted)
@@ -248,6 +288,7 @@ static void put_all(struct build *b)
 
 static void configure(struct build *b)
 {
+	b->ram_id = (uint32_t)ram_id;
 	b->page_size = page_bits ? 1U << page_bits : 4096;
 	b->config.mapped_ram = !plain;
 	b->config.ignore_shared = ignore_shared;
@@ -270,7 +311,7 @@ static void configure(struct build *b)
 
 int main(int argc, char **argv)
 {
-	struct build b = { .ram_id = 2, .next_id = 3 };
+	struct build b = { .next_id = 3 };
 	poptContext ctx =
 		poptGetContext("mkimage", argc, (void *)argv, options, 0);
 	const char *path;

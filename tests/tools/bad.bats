@@ -1,0 +1,51 @@
+#!/usr/bin/env bats
+# The hostile corpus: what each tool says of every file in tests/data/bad. The
+# rules are those of tests/data/bad/try.
+
+load ../lib/env
+
+BAD=$ROOT/tests/data/bad
+
+# All files are made once: BATS_FILE_TMPDIR/KIND/bad.
+setup_file() {
+	local make kind
+	for make in "$BAD"/*/make; do
+		kind=$(basename "$(dirname "$make")")
+		mkdir "$BATS_FILE_TMPDIR/$kind"
+		cd "$BATS_FILE_TMPDIR/$kind"
+		"$make" || {
+			echo "cannot make $kind"
+			return 1
+		}
+	done
+}
+
+try() {
+	"$BAD/try" "$BATS_FILE_TMPDIR" "$@"
+}
+
+@test "there are kinds enough, and something is expected of each" {
+	local kind
+	(($(find "$BAD" -name make | wc -l) >= 60))
+	for kind in "$BAD"/*/; do
+		[ -s "$kind/mrinspect" ]
+		[ -s "$kind/mrload" ]
+	done
+}
+
+@test "mrinspect" {
+	try mrinspect mrinspect bad
+}
+
+@test "mrinspect --json" {
+	try mrinspect mrinspect --json bad
+}
+
+# There is no VM, which is what a file hears that is good enough.
+@test "mrload" {
+	try mrload mrload --check bad no-vm
+}
+
+@test "mrload --memory" {
+	try - mrload -q --memory pc.ram=memory bad
+}
