@@ -319,6 +319,29 @@ no_temporary() {
 	unharmed
 }
 
+@test "no right to read QEMU's memory: QEMU saves itself" {
+	need_qemu 9.1
+	local as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	[ "$(id -u)" = 0 ] || skip "not root: no other user to be"
+	start_vm a
+	wait_ready a
+	# All in a place that the other user can reach.
+	chmod 755 "$VM_DIR"
+	chmod 666 "$(vm_qmp a)"
+	cp "$(command -v mrsave)" "$VM_DIR"
+	mkdir "$VM_DIR/out"
+	chown 65534 "$VM_DIR/out"
+	run -0 "${as[@]}" "$VM_DIR/mrsave" "$(vm_qmp a)" "$VM_DIR/out/image"
+	[[ $output == *"engine     qemu"*"process"* ]]
+	run -3 "${as[@]}" "$VM_DIR/mrsave" --engine=direct "$(vm_qmp a)" \
+		"$VM_DIR/out/second"
+	[[ $output == *"--engine=qemu"* ]]
+	[ ! -e "$VM_DIR/out/second" ]
+	unharmed
+	incoming_vm b "$VM_DIR/out/image"
+	wait_checked b
+}
+
 @test "QEMU saves itself: live" {
 	need_qemu 9.1
 	start_vm a -append "fill=16M"
