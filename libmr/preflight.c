@@ -17,7 +17,7 @@
 /* Headers, bitmaps' last blocks and device state, generously. */
 #define OVERHEAD ((uint64_t)16 << 20)
 
-static int check_run_state(const struct guest *g, struct mr_error *err)
+int preflight_run_state(const struct guest *g, struct mr_error *err)
 {
 	static const char *const never[] = {
 		"inmigrate", "finish-migrate", "restore-vm",	 "save-vm",
@@ -62,7 +62,7 @@ static int refuse_migration(const json_t *migrate, struct mr_error *err)
 		       "a migration of this VM is under way (%.40s)", status);
 }
 
-static int check_migrate(struct qmp *q, struct mr_error *err)
+int preflight_migrate(struct qmp *q, struct mr_error *err)
 {
 	json_t *migrate;
 	int rc;
@@ -81,7 +81,7 @@ int preflight_common(const struct guest *g, struct qmp *q, const char *image,
 {
 	int used;
 
-	if (check_run_state(g, err) || check_migrate(q, err) ||
+	if (preflight_run_state(g, err) || preflight_migrate(q, err) ||
 	    output_look(image, target, err))
 		return -1;
 	if (!target->exists || !g->pid)

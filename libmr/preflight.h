@@ -15,6 +15,12 @@
 #include "libmr/output.h"
 #include "libmr/qmp.h"
 
+/* The VM is in a run state in which it is all there. */
+int preflight_run_state(const struct guest *g, struct mr_error *err);
+/* No migration blocker, and no migration under way: only then may QEMU be
+ * asked for the device state. */
+int preflight_migrate(struct qmp *q, struct mr_error *err);
+
 /*
  * What holds for every engine: the run state is one that can be saved, no
  * migration is under way, QEMU names no migration blocker, the image's place

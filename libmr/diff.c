@@ -1,0 +1,512 @@
+/* diff.c - the verb mr_diff: what two memories have in common. */
+#include "libmr/diff.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "formats/mapped_ram.h"
+#include "libmr/error.h"
+#include "libmr/pause.h"
+
+/* ---- blocks, matched by name ---- */
+
+/* A side's blocks in the order of their names, for thousands of them. */
+struct index {
+	struct diff_view *views; /* in the side's order */
+	size_t *order; /* of names */
+	size_t n;
+};
+
+static int by_name(const void *a, const void *b, void *arg)
+{
+	const struct diff_view *views = arg;
+
+	return strcmp(views[*(const size_t *)a].name,
+		      views[*(const size_t *)b].name);
+}
+
+static int index_side(struct index *x, const struct diff_side *s,
+		      struct mr_error *err)
+{
+	size_t n = diff_side_blocks(s);
+
+	x->views = calloc(n + 1, sizeof(*x->views));
+	x->order = calloc(n + 1, sizeof(*x->order));
+	if (!x->views || !x->order)
+		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	for (size_t i = 0; i < n; i++)
+		if (diff_side_block(s, i, &x->views[x->n])) {
+			x->order[x->n] = x->n;
+			x->n++;
+		}
+	qsort_r(x->order, x->n, sizeof(*x->order), by_name, x->views);
+	return 0;
+}
+
+static void index_release(struct index *x)
+{
+	free(x->views);
+	free(x->order);
+}
+
+static const struct diff_view *index_find(const struct index *x,
+					  const char *name)
+{
+	size_t low = 0, high = x->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		const struct diff_view *v = &x->views[x->order[mid]];
+		int c = strcmp(name, v->name);
+
+		if (!c)
+			return v;
+		if (c < 0)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return NULL;
+}
+
+static void add_block(struct mr_diff *d, const struct diff_view *a,
+		      const struct diff_view *b)
+{
+	const struct diff_view *v[MR_SIDES] = { a, b };
+	struct mr_diff_block *out = &d->blocks[d->info.n_blocks];
+	struct diff_block *w = &d->work[d->info.n_blocks++];
+
+	out->name = a ? a->name : b->name;
+	for (int i = 0; i < MR_SIDES; i++) {
+		if (!v[i])
+			continue;
+		w->of[i] = *v[i];
+		out->of[i].listed = true;
+		out->of[i].in_file = v[i]->in_file;
+		out->of[i].length = v[i]->length;
+	}
+	if (!a || !b || !a->in_file || !b->in_file)
+		return;
+	out->compared = a->length < b->length ? a->length : b->length;
+}
+
+static int match_blocks(struct mr_diff *d, struct mr_error *err)
+{
+	struct index x[MR_SIDES] = { [MR_A].n = 0 };
+	int rc = -1;
+
+	if (index_side(&x[MR_A], &d->side[MR_A], err) ||
+	    index_side(&x[MR_B], &d->side[MR_B], err))
+		goto out;
+	d->blocks = calloc(x[MR_A].n + x[MR_B].n + 1, sizeof(*d->blocks));
+	d->work = calloc(x[MR_A].n + x[MR_B].n + 1, sizeof(*d->work));
+	if (!d->blocks || !d->work) {
+		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		goto out;
+	}
+	d->info.blocks = d->blocks;
+	for (size_t i = 0; i < x[MR_A].n; i++) {
+		const struct diff_view *a = &x[MR_A].views[i];
+
+		add_block(d, a, index_find(&x[MR_B], a->name));
+	}
+	for (size_t i = 0; i < x[MR_B].n; i++) {
+		const struct diff_view *b = &x[MR_B].views[i];
+
+		if (!index_find(&x[MR_A], b->name))
+			add_block(d, NULL, b);
+	}
+	d->info.page_size = UINT32_MAX;
+	for (int i = 0; i < MR_SIDES; i++)
+		if (x[i].n && x[i].views[0].page_size < d->info.page_size)
+			d->info.page_size = x[i].views[0].page_size;
+	if (d->info.page_size == UINT32_MAX)
+		d->info.page_size = GUEST_PAGE;
+	rc = 0;
+out:
+	index_release(&x[MR_A]);
+	index_release(&x[MR_B]);
+	return rc;
+}
+
+/* ---- `only` ---- */
+
+/* A number with an optional K M G T. */
+static bool parse_number(const char **s, uint64_t *n)
+{
+	static const char letters[] = "KMGT";
+	const char *p;
+	char *end;
+
+	if (**s < '0' || **s > '9')
+		return false;
+	errno = 0;
+	*n = strtoull(*s, &end, 0);
+	p = *end ? strchr(letters, *end) : NULL;
+	if (p) {
+		unsigned shift = 10 * ((unsigned)(p - letters) + 1);
+
+		if (*n > UINT64_MAX >> shift)
+			return false;
+		*n <<= shift;
+		end++;
+	}
+	*s = end;
+	return !errno;
+}
+
+static struct mr_diff_block *find_block(struct mr_diff *d, const char *name,
+					size_t len)
+{
+	for (size_t i = 0; i < d->info.n_blocks; i++) {
+		const char *has = d->blocks[i].name;
+
+		assert(has);
+		if (!strncmp(has, name, len) && !has[len])
+			return &d->blocks[i];
+	}
+	return NULL;
+}
+
+/* Names may have colons in them: the whole text may be one. */
+static struct mr_diff_block *parse_only(struct mr_diff *d, uint64_t *offset,
+					uint64_t *length, struct mr_error *err)
+{
+	const char *text = d->options.only, *s = strrchr(text, ':');
+	struct mr_diff_block *b = find_block(d, text, strlen(text));
+
+	*offset = 0;
+	*length = UINT64_MAX;
+	if (b)
+		return b;
+	b = s ? find_block(d, text, (size_t)(s - text)) : NULL;
+	if (!b) {
+		(void)mr_fail(err, MR_USAGE, MR_NO_OFFSET,
+			      "there is no RAM block for \"%.100s\"", text);
+		return NULL;
+	}
+	s++;
+	d->ranged = true;
+	*length = 1; /* the page that it is in */
+	if (!parse_number(&s, offset) ||
+	    (*s == '+' && (s++, !parse_number(&s, length))) || *s || !*length) {
+		(void)mr_fail(err, MR_USAGE, MR_NO_OFFSET,
+			      "\"%.100s\" is not BLOCK:OFFSET+LENGTH", text);
+		return NULL;
+	}
+	if (*offset >= b->compared) {
+		(void)mr_fail(err, MR_USAGE, MR_NO_OFFSET,
+			      "\"%.100s\" lies outside of what the two have "
+			      "of this block",
+			      text);
+		return NULL;
+	}
+	return b;
+}
+
+/* Whole pages, that `only` touches. */
+static int apply_only(struct mr_diff *d, struct mr_error *err)
+{
+	uint64_t unit = d->info.page_size, offset, length, end;
+	struct mr_diff_block *b = parse_only(d, &offset, &length, err);
+
+	if (!b)
+		return -1;
+	end = length > b->compared - offset ? b->compared : offset + length;
+	offset -= offset % unit;
+	if (end % unit)
+		end += unit - end % unit;
+	b->offset = offset;
+	b->compared = end - offset;
+	d->work[0] = d->work[b - d->blocks];
+	d->blocks[0] = *b;
+	d->info.n_blocks = 1;
+	return 0;
+}
+
+/* ---- maps ---- */
+
+static uint64_t *new_map(uint64_t pages, struct mr_error *err)
+{
+	uint64_t len = mapped_ram_bitmap_size(pages);
+	void *map = MAP_FAILED;
+
+	if (len <= SIZE_MAX)
+		map = mmap(NULL, (size_t)len, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map != MAP_FAILED)
+		return map;
+	(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
+		      "no memory for the map of %" PRIu64 " pages", pages);
+	return NULL;
+}
+
+static int make_maps(struct mr_diff *d, size_t i, enum mr_side *side,
+		     struct mr_error *err)
+{
+	size_t unit = d->info.page_size;
+	const struct mr_diff_block *b = &d->blocks[i];
+	struct diff_block *w = &d->work[i];
+
+	if (!b->compared)
+		return 0;
+	if (b->compared % unit)
+		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			       "block \"%.64s\" has %" PRIu64 " bytes, which "
+			       "are no whole pages",
+			       b->name, b->compared);
+	w->pages = b->compared / unit;
+	w->first = b->offset / unit;
+	w->differ = new_map(w->pages, err);
+	if (!w->differ)
+		return -1;
+	for (int k = 0; k < MR_SIDES; k++) {
+		*side = (enum mr_side)k;
+		w->bits[k] = new_map(w->pages, err);
+		if (!w->bits[k] ||
+		    diff_side_bits(&d->side[k], &w->of[k], unit, w->first,
+				   w->pages, w->bits[k], err))
+			return -1;
+	}
+	*side = MR_SIDES;
+	return 0;
+}
+
+static void drop_map(uint64_t *map, uint64_t pages)
+{
+	if (map)
+		(void)munmap(map, (size_t)mapped_ram_bitmap_size(pages));
+}
+
+/* ---- the verb ---- */
+
+static void sum_up(struct mr_diff *d)
+{
+	d->info.same = true;
+	for (size_t i = 0; i < d->info.n_blocks; i++) {
+		struct mr_diff_block *b = &d->blocks[i];
+		struct diff_block *w = &d->work[i];
+		uint64_t *n = b->pages;
+
+		mr_diff_count(d, i, w->first, w->pages, n);
+		b->same = b->of[MR_A].listed && b->of[MR_B].listed &&
+			  b->of[MR_A].in_file == b->of[MR_B].in_file &&
+			  (d->ranged ||
+			   b->of[MR_A].length == b->of[MR_B].length) &&
+			  n[MR_DIFF_ZERO] + n[MR_DIFF_EQUAL] == w->pages;
+		d->info.same &= b->same;
+		for (int c = 0; c < MR_DIFF_CLASSES; c++)
+			d->info.pages[c] += n[c];
+	}
+	for (size_t i = 0; i < d->info.n_sections; i++)
+		d->info.same &= d->sections[i].same;
+	if (d->info.has_sections && d->info.of[MR_A].machine[0] &&
+	    d->info.of[MR_B].machine[0])
+		d->info.same &= !strcmp(d->info.of[MR_A].machine,
+					d->info.of[MR_B].machine);
+}
+
+static void describe(struct mr_diff *d, enum mr_side side)
+{
+	const struct diff_side *s = &d->side[side];
+
+	d->info.of[side].is_vm = s->guest != NULL;
+	(void)snprintf(d->info.of[side].machine,
+		       sizeof(d->info.of[side].machine), "%s",
+		       s->guest ? s->guest->machine
+				: mr_image_info(s->img)->machine);
+}
+
+static int open_sides(struct mr_diff *d, const char *path[MR_SIDES],
+		      enum mr_side *side, struct mr_error *err)
+{
+	for (int i = 0; i < MR_SIDES; i++) {
+		*side = (enum mr_side)i;
+		if (diff_side_open(&d->side[i], path[i], &d->options, err))
+			return -1;
+		describe(d, (enum mr_side)i);
+	}
+	*side = MR_SIDES;
+	return 0;
+}
+
+static bool is_cancelled(const struct mr_diff *d, struct mr_error *err)
+{
+	const atomic_bool *cancel = d->options.watch.cancel;
+
+	if (!cancel || !atomic_load(cancel))
+		return false;
+	(void)mr_fail(err, MR_CANCELLED, MR_NO_OFFSET, "interrupted");
+	return true;
+}
+
+static int compare(struct mr_diff *d, enum mr_side *side, struct mr_error *err)
+{
+	if (match_blocks(d, err) || (d->options.only && apply_only(d, err)))
+		return -1;
+	for (size_t i = 0; i < d->info.n_blocks; i++)
+		if (is_cancelled(d, err) || make_maps(d, i, side, err))
+			return -1;
+	if (diff_pages(d, err))
+		return -1;
+	if (!d->options.memory_only && diff_devices(d, side, err))
+		return -1;
+	for (int i = 0; i < MR_SIDES; i++) {
+		*side = (enum mr_side)i;
+		if (diff_side_stood_still(&d->side[i], err))
+			return -1;
+	}
+	return 0;
+}
+
+struct mr_diff *mr_diff(const char *a, const char *b,
+			const struct mr_diff_options *options,
+			enum mr_side *side, struct mr_error *err)
+{
+	const char *path[MR_SIDES] = { a, b };
+	struct mr_diff *d = calloc(1, sizeof(*d));
+	double begin = pause_clock();
+
+	*side = MR_SIDES;
+	if (!d) {
+		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return NULL;
+	}
+	d->options = *options;
+	if (options->only)
+		d->options.memory_only = true;
+	if (open_sides(d, path, side, err) || compare(d, side, err)) {
+		mr_diff_free(d);
+		return NULL;
+	}
+	sum_up(d);
+	d->info.seconds = pause_clock() - begin;
+	return d;
+}
+
+void mr_diff_free(struct mr_diff *d)
+{
+	if (!d)
+		return;
+	for (size_t i = 0; i < d->info.n_blocks; i++) {
+		drop_map(d->work[i].bits[MR_A], d->work[i].pages);
+		drop_map(d->work[i].bits[MR_B], d->work[i].pages);
+		drop_map(d->work[i].differ, d->work[i].pages);
+	}
+	diff_devices_release(d);
+	diff_side_release(&d->side[MR_A]);
+	diff_side_release(&d->side[MR_B]);
+	free(d->work);
+	free(d->blocks);
+	free(d);
+}
+
+/* ---- the results ---- */
+
+const struct mr_diff_info *mr_diff_info(const struct mr_diff *d)
+{
+	return &d->info;
+}
+
+/* Bits p .. p + n - 1 of a word, n at least 1. */
+static uint64_t mask_of(unsigned p, uint64_t n)
+{
+	return (n >= 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1) << p;
+}
+
+static unsigned count_bits(uint64_t w)
+{
+	return (unsigned)__builtin_popcountll(w);
+}
+
+void mr_diff_count(const struct mr_diff *d, size_t block, uint64_t first,
+		   uint64_t n, uint64_t pages[MR_DIFF_CLASSES])
+{
+	const struct diff_block *w = &d->work[block];
+	uint64_t at = first < w->first ? 0 : first - w->first;
+	uint64_t end = first + n < w->first ? 0 : first + n - w->first;
+
+	if (end > w->pages)
+		end = w->pages;
+	while (at < end) {
+		uint64_t i = at / 64, left = end - at;
+		unsigned p = (unsigned)(at % 64);
+		uint64_t some = left < 64 - p ? left : 64 - p;
+		uint64_t m = mask_of(p, some), differ = w->differ[i] & m;
+		uint64_t a = w->bits[MR_A][i] & m, b = w->bits[MR_B][i] & m;
+
+		pages[MR_DIFF_ZERO] += some - count_bits(a | b);
+		pages[MR_DIFF_EQUAL] += count_bits(a & b & ~differ);
+		pages[MR_DIFF_CHANGED] += count_bits(a & b & differ);
+		pages[MR_DIFF_ONLY_A] += count_bits(a & ~b);
+		pages[MR_DIFF_ONLY_B] += count_bits(b & ~a);
+		at += some;
+	}
+}
+
+static enum mr_diff_class class_of(const struct diff_block *w, uint64_t page)
+{
+	if (!mapped_ram_bit_test(w->bits[MR_A], page))
+		return MR_DIFF_ONLY_B;
+	return mapped_ram_bit_test(w->bits[MR_B], page) ? MR_DIFF_CHANGED
+							: MR_DIFF_ONLY_A;
+}
+
+uint64_t mr_diff_next(const struct mr_diff *d, size_t block, uint64_t *first,
+		      enum mr_diff_class *what)
+{
+	const struct diff_block *w = &d->work[block];
+	uint64_t p = *first < w->first ? 0 : *first - w->first, q;
+
+	if (p >= w->pages)
+		return 0;
+	p = mapped_ram_bits_next_set(w->differ, p, w->pages);
+	if (p == w->pages)
+		return 0;
+	*what = class_of(w, p);
+	for (q = p + 1; q < w->pages && mapped_ram_bit_test(w->differ, q) &&
+			class_of(w, q) == *what;)
+		q++;
+	*first = w->first + p;
+	return q - p;
+}
+
+int mr_diff_page(const struct mr_diff *d, size_t block, uint64_t page,
+		 enum mr_side side, void *buf, struct mr_error *err)
+{
+	const struct diff_block *w = &d->work[block];
+	const struct diff_side *s = &d->side[side];
+	size_t unit = d->info.page_size;
+	struct guest_run run = { .offset = page * unit,
+				 .length = unit,
+				 .dest = buf };
+
+	if (page < w->first || page - w->first >= w->pages)
+		return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
+			       "page %" PRIu64 " of \"%.64s\" was not compared",
+			       page, d->blocks[block].name);
+	memset(buf, 0, unit);
+	if (!mapped_ram_bit_test(w->bits[side], page - w->first))
+		return 0;
+	if (s->guest)
+		return guest_read(s->guest, w->of[side].guest, &run, 1, err);
+	return mr_io_read_full(s->img->io, buf, unit,
+			       w->of[side].image->pages_offset + page * unit,
+			       err);
+}
+
+const char *mr_diff_class_name(enum mr_diff_class c)
+{
+	static const char *const name[] = {
+		[MR_DIFF_ZERO] = "zero",	[MR_DIFF_EQUAL] = "equal",
+		[MR_DIFF_CHANGED] = "changed",	[MR_DIFF_ONLY_A] = "only in A",
+		[MR_DIFF_ONLY_B] = "only in B",
+	};
+
+	return name[c];
+}
