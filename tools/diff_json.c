@@ -1,0 +1,156 @@
+/* diff_json.c - what mrdiff found, for programs: schema 1. */
+#include "tools/diff.h"
+
+#include <string.h>
+
+enum { SCHEMA = 1 };
+
+static const char *const side_key[MR_SIDES] = { "a", "b" };
+static const char *const class_key[MR_DIFF_CLASSES] = {
+	[MR_DIFF_ZERO] = "zero",       [MR_DIFF_EQUAL] = "equal",
+	[MR_DIFF_CHANGED] = "changed", [MR_DIFF_ONLY_A] = "only_a",
+	[MR_DIFF_ONLY_B] = "only_b",
+};
+
+/* Sets key unless the value could not be made; *bad remembers. */
+static void set(json_t *o, const char *key, json_t *value, bool *bad)
+{
+	if (json_object_set_new(o, key, value))
+		*bad = true;
+}
+
+static void set_number(json_t *o, const char *key, uint64_t n, bool *bad)
+{
+	set(o, key, json_integer((json_int_t)(n & INT64_MAX)), bad);
+}
+
+static void add(json_t *list, json_t *value, bool *bad)
+{
+	if (json_array_append_new(list, value))
+		*bad = true;
+}
+
+static json_t *classes(const uint64_t pages[MR_DIFF_CLASSES], bool *bad)
+{
+	json_t *o = json_object();
+
+	for (int c = 0; c < MR_DIFF_CLASSES; c++)
+		set_number(o, class_key[c], pages[c], bad);
+	return o;
+}
+
+static json_t *ranges(const struct mr_diff *d, size_t block, bool *bad)
+{
+	json_int_t size = mr_diff_info(d)->page_size;
+	json_t *list = json_array();
+	enum mr_diff_class c;
+	uint64_t first = 0, n;
+
+	for (; (n = mr_diff_next(d, block, &first, &c)) > 0; first += n)
+		add(list,
+		    json_pack("{s:I, s:I, s:s}", "offset",
+			      (json_int_t)first * size, "length",
+			      (json_int_t)n * size, "what", class_key[c]),
+		    bad);
+	return list;
+}
+
+static json_t *block(const struct mr_diff *d, size_t i,
+		     const struct diff_show *show, bool *bad)
+{
+	const struct mr_diff_block *b = &mr_diff_info(d)->blocks[i];
+	json_t *o = json_object();
+
+	set(o, "name", cli_json_text(b->name), bad);
+	set(o, "same", json_boolean(b->same), bad);
+	for (int s = 0; s < MR_SIDES; s++) {
+		json_t *side = json_null();
+
+		if (b->of[s].listed) {
+			side = json_object();
+			set_number(side, "length", b->of[s].length, bad);
+			set(side, "in_file", json_boolean(b->of[s].in_file),
+			    bad);
+		}
+		set(o, side_key[s], side, bad);
+	}
+	set_number(o, "offset", b->offset, bad);
+	set_number(o, "compared", b->compared, bad);
+	set(o, "pages", classes(b->pages, bad), bad);
+	if (show->pages)
+		set(o, "ranges", ranges(d, i, bad), bad);
+	return o;
+}
+
+static json_t *section(const struct mr_diff_section *s,
+		       const struct diff_show *show, bool *bad)
+{
+	json_t *o = json_object(), *list;
+
+	set(o, "name", cli_json_text(s->name), bad);
+	set_number(o, "instance", s->instance, bad);
+	set(o, "same", json_boolean(s->same), bad);
+	for (int i = 0; i < MR_SIDES; i++) {
+		json_t *side = json_null();
+
+		if (s->of[i].listed) {
+			side = json_object();
+			set_number(side, "version", s->of[i].version, bad);
+			set_number(side, "offset", s->of[i].offset, bad);
+			set_number(side, "length", s->of[i].length, bad);
+		}
+		set(o, side_key[i], side, bad);
+	}
+	set_number(o, "differing", s->differing, bad);
+	if (!show->device)
+		return o;
+	list = json_array();
+	for (size_t i = 0; i < s->n_bytes; i++)
+		add(list,
+		    json_pack("{s:I, s:I}", "offset",
+			      (json_int_t)s->bytes[i].offset, "length",
+			      (json_int_t)s->bytes[i].length),
+		    bad);
+	set(o, "bytes", list, bad);
+	return o;
+}
+
+static json_t *side(const struct mr_diff_info *info,
+		    const struct diff_show *show, int i, bool *bad)
+{
+	json_t *o = json_object();
+
+	set(o, "path", cli_json_text(show->path[i]), bad);
+	set(o, "vm", json_boolean(info->of[i].is_vm), bad);
+	set(o, "machine", cli_json_text(info->of[i].machine), bad);
+	set_number(o, "read", info->of[i].read, bad);
+	return o;
+}
+
+int diff_json(const struct mr_diff *d, const struct diff_show *show)
+{
+	const struct mr_diff_info *info = mr_diff_info(d);
+	json_t *o = cli_json_new(SCHEMA), *list = json_array();
+	bool bad = false;
+
+	set(o, "same", json_boolean(info->same), &bad);
+	for (int i = 0; i < MR_SIDES; i++)
+		set(o, side_key[i], side(info, show, i, &bad), &bad);
+	set_number(o, "page_size", info->page_size, &bad);
+	set(o, "pages", classes(info->pages, &bad), &bad);
+	for (size_t i = 0; i < info->n_blocks; i++)
+		add(list, block(d, i, show, &bad), &bad);
+	set(o, "blocks", list, &bad);
+	if (info->has_sections) {
+		list = json_array();
+		for (size_t i = 0; i < info->n_sections; i++)
+			add(list, section(&info->sections[i], show, &bad),
+			    &bad);
+		set(o, "sections", list, &bad);
+	}
+	set(o, "seconds", json_real(info->seconds), &bad);
+	if (!bad)
+		return cli_json_print(o);
+	json_decref(o);
+	return cli_json_print(NULL);
+}

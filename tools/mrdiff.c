@@ -1,0 +1,134 @@
+/* mrdiff - what differs between two images, or an image and a paused VM. */
+#include <stdio.h>
+#include <string.h>
+
+#include "libmr/mr.h"
+#include "tools/cli.h"
+#include "tools/diff.h"
+
+static struct mr_diff_options diff;
+static int pages, hex, device, memory, map, jobs;
+static char *direct = NULL, *only = NULL, *svg = NULL;
+
+/* clang-format off */
+static const struct poptOption options[] = {
+	{ "device", 'd', POPT_ARG_NONE, &device, 0,
+	  "show what differs in device sections", NULL },
+	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
+	  "direct I/O: auto, on or off", "WHEN" },
+	{ "hex", 'x', POPT_ARG_NONE, &hex, 0,
+	  "show the bytes that differ: memory content", NULL },
+	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
+	  "worker threads (default: CPUs, at most 8)", "N" },
+	{ "map", 'm', POPT_ARG_NONE, &map, 0,
+	  "draw the memories in the terminal", NULL },
+	{ "memory", '\0', POPT_ARG_NONE, &memory, 0,
+	  "compare memory only, no device state", NULL },
+	{ "only", '\0', POPT_ARG_STRING, &only, 0,
+	  "compare this memory only", "BLOCK[:OFFSET[+LENGTH]]" },
+	{ "pages", 'p', POPT_ARG_NONE, &pages, 0,
+	  "list the pages that differ", NULL },
+	{ "pid", '\0', POPT_ARG_INT, &diff.pid, 0,
+	  "a VM's QEMU process (default: ask the socket)", "PID" },
+	{ "svg", '\0', POPT_ARG_STRING, &svg, 0,
+	  "draw the memories into a file", "FILE" },
+	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
+	  NULL },
+	POPT_TABLEEND
+};
+/* clang-format on */
+
+/* As diff(1): whatever went wrong is trouble, and the VM is never touched. */
+static int trouble(const struct diff_show *show, enum mr_side side,
+		   const struct mr_error *err)
+{
+	(void)cli_fail(side < MR_SIDES ? show->path[side] : NULL, err);
+	return CLI_TROUBLE;
+}
+
+static int report(const struct mr_diff *d, const struct diff_show *show)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	enum mr_side side;
+	int status = CLI_OK;
+
+	if (svg)
+		status = diff_map(d, show, svg);
+	if (cli.json)
+		return diff_json(d, show) ? CLI_TROUBLE : status;
+	if (!cli.quiet)
+		diff_text(d, show);
+	if (map) {
+		if (!cli.quiet)
+			(void)putchar('\n');
+		(void)diff_map(d, show, NULL);
+	}
+	if (show->pages)
+		diff_list_pages(d);
+	if (show->hex && diff_hex(d, &side, &err))
+		status = trouble(show, side, &err);
+	return status;
+}
+
+static int check_options(void)
+{
+	static const char *const directs[] = { "auto", "on", "off" };
+	int d = 0;
+
+	while (direct && d < 3 && strcmp(direct, directs[d]) != 0)
+		d++;
+	if (d == 3)
+		return cli_usage("--direct is auto, on or off, not %s", direct);
+	if (jobs < 0 || jobs > (int)MR_JOBS_MAX)
+		return cli_usage("--jobs is 1 to %u", MR_JOBS_MAX);
+	if (cli.json && (map || hex))
+		return cli_usage("--json goes with neither --map nor --hex");
+	if (device && (memory || only))
+		return cli_usage("--device contradicts --memory and --only");
+	diff.direct = (enum mr_direct)d;
+	diff.jobs = (unsigned)jobs;
+	diff.only = only;
+	diff.memory_only = memory;
+	diff.brief = cli.quiet && !cli.json && !svg && !map && !pages && !hex;
+	diff.watch = *cli_watch();
+	return CLI_OK;
+}
+
+static int run(const struct diff_show *show)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	enum mr_side side;
+	struct mr_diff *d;
+	int status;
+
+	d = mr_diff(show->path[MR_A], show->path[MR_B], &diff, &side, &err);
+	cli_progress_end();
+	if (!d)
+		return trouble(show, side, &err);
+	status = report(d, show);
+	if (status == CLI_OK && !mr_diff_info(d)->same)
+		status = CLI_NO;
+	mr_diff_free(d);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	poptContext ctx = cli_parse(argc, argv, options, "A B");
+	struct diff_show show = { .pages = pages,
+				  .hex = hex,
+				  .device = device };
+	int status;
+
+	show.path[MR_A] = poptGetArg(ctx);
+	show.path[MR_B] = poptGetArg(ctx);
+	if (!show.path[MR_A] || !show.path[MR_B] || poptPeekArg(ctx))
+		status = cli_usage("two of them are needed: images, or the "
+				   "QMP socket of a paused VM");
+	else
+		status = check_options();
+	if (status == CLI_OK)
+		status = run(&show);
+	(void)poptFreeContext(ctx);
+	return cli_finish(status);
+}
