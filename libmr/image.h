@@ -62,6 +62,7 @@ struct vmdesc {
 		char name[NAME_SIZE];
 		uint32_t instance;
 		uint64_t size; /* payload bytes */
+		size_t text, text_len; /* its JSON, in the description's */
 	} * devices;
 	size_t n, room;
 	uint32_t page_size; /* 0: not said */

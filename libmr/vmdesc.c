@@ -20,8 +20,6 @@
 
 /* One device's description; the parsed form takes up to 25 times as much. */
 #define DEVICE_TEXT_LIMIT ((size_t)2 << 20)
-/* No payload is longer: keeps every sum far from overflow. */
-#define PAYLOAD_LIMIT (UINT64_C(1) << 40)
 
 struct text {
 	const char *s;
@@ -73,9 +71,7 @@ static json_t *value(struct text *t)
 	return v;
 }
 
-/* A whole number 0 .. PAYLOAD_LIMIT under key; dflt if there is none and
- * dflt is not negative. */
-static int get_size(const json_t *o, const char *key, int dflt, uint64_t *n)
+int vmdesc_number(const json_t *o, const char *key, int dflt, uint64_t *n)
 {
 	const json_t *v = json_object_get(o, key);
 	json_int_t i = json_integer_value(v);
@@ -84,7 +80,7 @@ static int get_size(const json_t *o, const char *key, int dflt, uint64_t *n)
 		*n = (uint64_t)dflt;
 		return 0;
 	}
-	if (!json_is_integer(v) || i < 0 || (uint64_t)i > PAYLOAD_LIMIT)
+	if (!json_is_integer(v) || i < 0 || (uint64_t)i > VMDESC_PAYLOAD_LIMIT)
 		return -1;
 	*n = (uint64_t)i;
 	return 0;
@@ -106,13 +102,13 @@ static int add_size(const json_t *d, uint64_t *sum)
 	{
 		uint64_t size, count;
 
-		if (get_size(o, "size", -1, &size) ||
-		    get_size(o, "array_len", 1, &count))
+		if (vmdesc_number(o, "size", -1, &size) ||
+		    vmdesc_number(o, "array_len", 1, &count))
 			return -1;
-		if (size && count > PAYLOAD_LIMIT / size)
+		if (size && count > VMDESC_PAYLOAD_LIMIT / size)
 			return -1;
 		*sum += size * count;
-		if (*sum > PAYLOAD_LIMIT)
+		if (*sum > VMDESC_PAYLOAD_LIMIT)
 			return -1;
 	}
 	json_array_foreach(subs, i, o)
@@ -129,14 +125,17 @@ static int add_size(const json_t *d, uint64_t *sum)
 	return 0;
 }
 
-static int add_device(struct vmdesc *out, const json_t *o, struct text *t)
+/* o is the value whose text began at `begin`. */
+static int add_device(struct vmdesc *out, const json_t *o, size_t begin,
+		      struct text *t)
 {
 	const char *name = json_string_value(json_object_get(o, "name"));
 	struct vmdesc_device *d;
 	uint64_t instance;
 
 	if (!name || strlen(name) > NAME_MAX_LEN ||
-	    get_size(o, "instance_id", 0, &instance) || instance > UINT32_MAX)
+	    vmdesc_number(o, "instance_id", 0, &instance) ||
+	    instance > UINT32_MAX)
 		return bad(t, "a device has no proper name and instance");
 	if (out->n == out->room) {
 		size_t room = out->room ? 2 * out->room : 64;
@@ -152,7 +151,9 @@ static int add_device(struct vmdesc *out, const json_t *o, struct text *t)
 		out->room = room;
 	}
 	d = &out->devices[out->n];
-	*d = (struct vmdesc_device){ .instance = (uint32_t)instance };
+	*d = (struct vmdesc_device){ .instance = (uint32_t)instance,
+				     .text = begin,
+				     .text_len = t->at - begin };
 	memcpy(d->name, name, strlen(name));
 	if (add_size(o, &d->size))
 		return bad(t, "a device has impossible sizes");
@@ -167,8 +168,9 @@ static int read_devices(struct vmdesc *out, struct text *t)
 	if (take(t, ']'))
 		return 0;
 	do {
+		size_t begin = t->at;
 		json_t *o = value(t);
-		int rc = o ? add_device(out, o, t) : -1;
+		int rc = o ? add_device(out, o, begin, t) : -1;
 
 		json_decref(o);
 		if (rc)

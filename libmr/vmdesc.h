@@ -2,12 +2,15 @@
 #ifndef LIBMR_VMDESC_H
 #define LIBMR_VMDESC_H
 
+#include <jansson.h>
 #include <stddef.h>
 
 #include "libmr/image.h"
 
 /* Longer than any description; one of a q35 with 56 devices has 200 KB. */
 #define VMDESC_TEXT_LIMIT ((size_t)32 << 20)
+/* No payload is longer, in bytes: keeps every sum far from overflow. */
+#define VMDESC_PAYLOAD_LIMIT (UINT64_C(1) << 40)
 
 /*
  * The devices of a description, with the bytes that each takes in the
@@ -18,5 +21,9 @@
 int vmdesc_read(struct vmdesc *out, const char *text, size_t len,
 		uint64_t offset, struct mr_error *err);
 void vmdesc_release(struct vmdesc *d);
+
+/* The whole number 0 .. VMDESC_PAYLOAD_LIMIT under key; dflt if there is no
+ * such key and dflt is not negative. Returns 0 or -1. */
+int vmdesc_number(const json_t *o, const char *key, int dflt, uint64_t *n);
 
 #endif

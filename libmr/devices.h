@@ -1,0 +1,33 @@
+/*
+ * devices.h - device sections, decoded; the parts of it.
+ *
+ *   devices.c          which description belongs to which section
+ *   devices_decode.c   one section's payload into fields
+ *   cpu.c              what of them are registers
+ */
+#ifndef LIBMR_DEVICES_H
+#define LIBMR_DEVICES_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libmr/mr.h"
+
+/* A longer payload is not looked into. */
+#define DEVICE_PAYLOAD_LIMIT ((size_t)256 << 20)
+/* Descriptions with more fields, or that are nested deeper, are nonsense. */
+#define DEVICE_FIELDS_LIMIT ((size_t)1 << 20)
+#define DEVICE_DEPTH_LIMIT 64u
+
+/*
+ * Decodes dev->bytes by the description desc, which must outlive dev. lenient:
+ * the description is of another save, so subsections that it has may be
+ * missing here. Fills vmsd, version and fields; 0, or -1 with *err filled and
+ * no fields. Offsets in errors are bytes of the file.
+ */
+int devices_decode(struct mr_device *dev, const json_t *desc, bool lenient,
+		   struct mr_error *err);
+
+#endif
