@@ -34,17 +34,23 @@ need_qemu() {
 	[ -n "$have" ] || skip "no $QEMU"
 	printf '%s\n' "$want" "$have" | sort -CV ||
 		skip "QEMU is $have, this needs $want"
+	vm_dir
+}
+
+# Sockets live in a folder with a short name: theirs are limited to 107 bytes.
+# Made before any subshell is, or it would be forgotten there.
+vm_dir() {
+	[ -n "$VM_DIR" ] || VM_DIR=$(mktemp -d /tmp/mrvm.XXXXXX)
 }
 
 vm_qmp() { echo "$VM_DIR/$1.qmp"; }
 vm_serial() { echo "$VM_DIR/$1.serial"; }
 vm_pid() { cat "$VM_DIR/$1.pid"; }
 
-# Sockets live in a folder with a short name: theirs are limited to 107 bytes.
 start_vm() {
 	local name=$1
 	shift
-	[ -n "$VM_DIR" ] || VM_DIR=$(mktemp -d /tmp/mrvm.XXXXXX)
+	vm_dir
 	: >"$(vm_serial "$name")"
 	(
 		# Whatever becomes of the test, the guest does not run for ever.
@@ -176,4 +182,5 @@ kill_vms() {
 		[ -e "$f" ] && stop_vm "$(basename "$f" .pid)"
 	done
 	rm -rf "$VM_DIR"
+	VM_DIR=
 }
