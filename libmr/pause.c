@@ -19,8 +19,8 @@
 /* What a stop and a cont may take; a host that swaps can be slow. */
 #define PATIENCE_MS 60000
 /* How often, and how far apart, the guardian tries a `cont` that is refused. */
-#define REFUSALS 200
-#define REFUSAL_MS 50
+#define RETRIES 200
+#define RETRY_MS 50
 /* Descriptors that a process may have where there is no close_range. */
 #define FDS_MOST 65536u
 
@@ -59,6 +59,26 @@ static void close_others(int a, int b)
 	close_span(high + 1 > 3 ? high + 1 : 3, ~0u);
 }
 
+/* The saver is gone. If QEMU is saving itself, that is let come to its end,
+ * quickly: a guest that runs may hold it up for ever, and QEMU 10.0 crashes
+ * when a save of several channels is cancelled. It ends with the VM stopped. */
+static void rescue(int qmp)
+{
+	int rc = qmp_rescue(qmp, QMP_RESCUE_MIGRATION, PATIENCE_MS);
+
+	if (rc > 0)
+		(void)qmp_rescue(qmp, QMP_RESCUE_STOP, PATIENCE_MS);
+	while (rc > 0) {
+		(void)poll(NULL, 0, RETRY_MS);
+		rc = qmp_rescue(qmp, QMP_RESCUE_MIGRATION, PATIENCE_MS);
+	}
+	/* QEMU may refuse it for a moment. */
+	for (int i = 0;
+	     i < RETRIES && qmp_rescue(qmp, QMP_RESCUE_CONT, PATIENCE_MS) > 0;
+	     i++)
+		(void)poll(NULL, 0, RETRY_MS);
+}
+
 /* The guardian: after fork, so only calls that are safe in a signal handler;
  * all signals are blocked. One byte on the line means that all went well; its
  * end without one means that the saver is gone. */
@@ -80,12 +100,8 @@ __attribute__((noreturn)) static void guard(int line, int qmp)
 	do
 		n = recv(line, &byte, 1, 0);
 	while (n < 0 && errno == EINTR);
-	if (n == 1)
-		_exit(0);
-	/* A migration that is being cancelled refuses it for a moment. */
-	for (int i = 0; i < REFUSALS && qmp_rescue_cont(qmp, PATIENCE_MS) > 0;
-	     i++)
-		(void)poll(NULL, 0, REFUSAL_MS);
+	if (n == 0)
+		rescue(qmp);
 	_exit(0);
 }
 

@@ -661,11 +661,8 @@ const json_t *qmp_greeting(const struct qmp *q)
 /* ---- the guardian's rescue: no allocation, no shared state ---- */
 
 #define RESCUE_ID "mrtools-rescue"
-/* migrate_cancel: the VM may be saving itself, and would stop at the end of
- * that for good; without a migration it does nothing. */
-static const char rescue_text[] =
-	RESYNC "{\"execute\":\"migrate_cancel\"}"
-	       "{\"execute\":\"cont\",\"id\":\"" RESCUE_ID "\"}\n";
+#define RESCUE_TEXT(command) \
+	RESYNC "{\"execute\":\"" command "\",\"id\":\"" RESCUE_ID "\"}\n"
 
 /* Lines are enough here: the first may be the rest of anything. */
 struct rescue {
@@ -673,9 +670,28 @@ struct rescue {
 	size_t len;
 	char last; /* of the line, blanks left out */
 	bool ours, error;
+	bool busy; /* a "status" that is not an end */
 };
 
-/* A line ended. 0: our command was done; 1: refused; -1: go on. */
+/* Whether the line has the status of a migration that is under way. */
+static bool is_under_way(const char *line)
+{
+	static const char *const ended[] = { "none\"", "completed\"",
+					     "failed\"", "cancelled\"" };
+	const char *p = strstr(line, "\"status\":");
+
+	if (!p)
+		return false;
+	p += strlen("\"status\":");
+	p += strspn(p, " \"");
+	for (size_t i = 0; i < sizeof(ended) / sizeof(*ended); i++)
+		if (!strncmp(p, ended[i], strlen(ended[i])))
+			return false;
+	return true;
+}
+
+/* A line ended. 0: our command was done; 1: refused, or its answer is that a
+ * migration is under way; -1: go on. */
 static int rescue_line(struct rescue *r)
 {
 	size_t len = r->len;
@@ -684,16 +700,18 @@ static int rescue_line(struct rescue *r)
 
 	r->line[len] = '\0';
 	if (r->line[0] == '{')
-		r->ours = r->error = false;
+		r->ours = r->error = r->busy = false;
 	if (strstr(r->line, "\"" RESCUE_ID "\""))
 		r->ours = true;
 	if (strstr(r->line, "\"error\""))
 		r->error = true;
+	if (is_under_way(r->line))
+		r->busy = true;
 	r->len = 0;
 	r->last = '\0';
 	if (!closes || !r->ours)
 		return -1;
-	return r->error ? 1 : 0;
+	return r->error || r->busy ? 1 : 0;
 }
 
 static int rescue_feed(struct rescue *r, const char *text, size_t len)
@@ -724,17 +742,23 @@ static int rescue_wait(int fd, short events, int64_t deadline)
 	return w == WAIT_READY ? 0 : -1;
 }
 
-int qmp_rescue_cont(int fd, int timeout_ms)
+int qmp_rescue(int fd, enum qmp_rescue act, int timeout_ms)
 {
+	static const char *const texts[] = {
+		[QMP_RESCUE_MIGRATION] = RESCUE_TEXT("query-migrate"),
+		[QMP_RESCUE_STOP] = RESCUE_TEXT("stop"),
+		[QMP_RESCUE_CONT] = RESCUE_TEXT("cont"),
+	};
+	const char *text = texts[act];
+	size_t length = strlen(text);
 	int64_t deadline = deadline_in(timeout_ms);
 	struct rescue r = { .len = 0 };
 	char chunk[1024];
 	size_t done = 0;
 	int rc = -1;
 
-	while (done < sizeof(rescue_text) - 1) {
-		ssize_t n = send_some(fd, rescue_text + done,
-				      sizeof(rescue_text) - 1 - done, -1);
+	while (done < length) {
+		ssize_t n = send_some(fd, text + done, length - done, -1);
 
 		if (n >= 0)
 			done += (size_t)n;

@@ -85,13 +85,18 @@ json_t *qmp_wait_event(struct qmp *q, const char *const *names, int timeout_ms,
 int qmp_drop_events(struct qmp *q, struct mr_error *err);
 
 /*
- * The guardian's one act, in a child that holds a copy of the socket after
- * its owner died, maybe in the middle of a command: makes the server's parser
- * forget the fragment (byte 0xff), cancels a migration that may be under way,
- * sends `cont` and waits for the answer to that very command. Plain read, write
- * and poll: safe in a forked child. Returns 0: done; 1: QEMU refused; -1: errno
- * says why (ETIMEDOUT, EPIPE).
+ * What a guardian may do in a child that holds a copy of the socket after its
+ * owner died, maybe in the middle of a command: makes the server's parser
+ * forget the fragment (byte 0xff), sends one command and waits for the answer
+ * to that very one. Plain read, write and poll: safe in a forked child.
+ * Returns 0: done, or no migration is under way; 1: QEMU refused, or a
+ * migration is under way; -1: errno says why (ETIMEDOUT, EPIPE).
  */
-int qmp_rescue_cont(int fd, int timeout_ms);
+enum qmp_rescue {
+	QMP_RESCUE_MIGRATION, /* query-migrate */
+	QMP_RESCUE_STOP,
+	QMP_RESCUE_CONT,
+};
+int qmp_rescue(int fd, enum qmp_rescue act, int timeout_ms);
 
 #endif

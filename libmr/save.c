@@ -69,12 +69,17 @@ static int check_room(struct save *s, const struct output_target *t,
 	if (r->engine == MR_ENGINE_DIRECT &&
 	    preflight_estimate(s->guest, &r->estimate, err))
 		return -1;
-	/* QEMU's engine leaves zero pages out too, but how many there are
-	 * cannot be told from here: only the direct engine's figure is a
-	 * reason to refuse. */
-	if (s->options->any_room || r->engine != MR_ENGINE_DIRECT ||
-	    r->estimate <= r->room)
+	if (s->options->any_room || r->estimate <= r->room)
 		return 0;
+	/* Its estimate is all of memory, as what was touched cannot be asked
+	 * for. It stands all the same: QEMU 10.0 can crash when a save of its
+	 * own with several channels fails on the way. */
+	if (r->engine == MR_ENGINE_QEMU)
+		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
+			       "QEMU's own save may need %" PRIu64
+			       " MiB, the file system has %" PRIu64
+			       " MiB: running out of room can crash QEMU",
+			       r->estimate >> 20, r->room >> 20);
 	return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
 		       "the image may need %" PRIu64 " MiB, the file system "
 		       "has %" PRIu64 " MiB",

@@ -29,7 +29,9 @@ FAIL_WRAP(pid_t, fork, (void), (), -1)
 
 struct vm {
 	int fd, notes;
-	unsigned refuse; /* so many times `cont` (or `stop`) is refused */
+	/* So many times `cont` (or `stop`) is refused, or a migration is under
+	 * way. */
+	unsigned refuse;
 	const char *refused;
 	char text[4096]; /* of the object that is being read */
 	size_t len, depth;
@@ -73,10 +75,17 @@ static void vm_answer(struct vm *vm)
 	(void)!write(vm->notes, " ", 1);
 	if (vm->refuse && !strcmp(command + 1, vm->refused)) {
 		vm->refuse--;
-		(void)snprintf(reply, sizeof(reply),
-			       "{\"id\": %s, \"error\": {\"class\": "
-			       "\"GenericError\", \"desc\": \"not now\"}}\r\n",
-			       id);
+		if (!strcmp(vm->refused, "query-migrate"))
+			(void)snprintf(reply, sizeof(reply),
+				       "{\"return\": {\"status\": \"active\"}, "
+				       "\"id\": %s}\r\n",
+				       id);
+		else
+			(void)snprintf(
+				reply, sizeof(reply),
+				"{\"id\": %s, \"error\": {\"class\": "
+				"\"GenericError\", \"desc\": \"not now\"}}\r\n",
+				id);
 	} else {
 		(void)snprintf(reply, sizeof(reply), "{\"return\": {}%s%s}\r\n",
 			       *id ? ", \"id\": " : "", id);
@@ -416,7 +425,7 @@ static void saver_killed(void **state)
 	open_scene(&s, NULL, 0);
 	start_saver(&s, begin);
 	end_saver(&s, SIGKILL);
-	close_scene(&s, "qmp_capabilities stop migrate_cancel cont end");
+	close_scene(&s, "qmp_capabilities stop query-migrate cont end");
 }
 
 static void watcher_killed(void **state)
@@ -427,7 +436,7 @@ static void watcher_killed(void **state)
 	open_scene(&s, NULL, 0);
 	start_saver(&s, watch);
 	end_saver(&s, SIGKILL);
-	close_scene(&s, "qmp_capabilities migrate_cancel cont end");
+	close_scene(&s, "qmp_capabilities query-migrate cont end");
 }
 
 static void half_a_command(struct pause *p, struct qmp *q)
@@ -444,7 +453,7 @@ static void killed_in_mid_command(void **state)
 	open_scene(&s, NULL, 0);
 	start_saver(&s, half_a_command);
 	end_saver(&s, SIGKILL);
-	close_scene(&s, "qmp_capabilities stop (fragment) migrate_cancel cont "
+	close_scene(&s, "qmp_capabilities stop (fragment) query-migrate cont "
 			"end");
 }
 
@@ -457,8 +466,21 @@ static void rescue_refused_at_first(void **state)
 	open_scene(&s, "cont", 2);
 	start_saver(&s, begin);
 	end_saver(&s, SIGKILL);
-	close_scene(&s, "qmp_capabilities stop migrate_cancel cont "
-			"migrate_cancel cont migrate_cancel cont end");
+	close_scene(&s, "qmp_capabilities stop query-migrate cont cont cont "
+			"end");
+}
+
+/* QEMU saves itself when the saver dies: that is waited for, not cancelled. */
+static void rescue_lets_a_migration_end(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	open_scene(&s, "query-migrate", 3);
+	start_saver(&s, begin);
+	end_saver(&s, SIGKILL);
+	close_scene(&s, "qmp_capabilities stop query-migrate stop "
+			"query-migrate query-migrate query-migrate cont end");
 }
 
 /* What a terminal, a service manager or a user sends to all of the group, or
@@ -478,8 +500,7 @@ static void signals(void **state)
 			assert_int_equal(kill(s.guardian, sent[i]), 0);
 		assert_int_equal(kill(-s.saver, sent[i]), 0);
 		end_saver(&s, SIGKILL);
-		close_scene(&s,
-			    "qmp_capabilities stop migrate_cancel cont end");
+		close_scene(&s, "qmp_capabilities stop query-migrate cont end");
 	}
 }
 
@@ -500,7 +521,7 @@ static void own_name(void **state)
 	assert_string_equal(name, "mr-guardian\n");
 	(void)close(fd);
 	end_saver(&s, SIGKILL);
-	close_scene(&s, "qmp_capabilities stop migrate_cancel cont end");
+	close_scene(&s, "qmp_capabilities stop query-migrate cont end");
 }
 
 /* ---- the saver's descriptors ---- */
@@ -534,7 +555,7 @@ static void holds_no_files(void **state)
 	assert_string_equal(hear(&s, held[0], false), "");
 	(void)close(held[0]);
 	end_saver(&s, SIGKILL);
-	close_scene(&s, "qmp_capabilities stop migrate_cancel cont end");
+	close_scene(&s, "qmp_capabilities stop query-migrate cont end");
 }
 
 /* A daemon may have none of the three: then the guardian's line is there. */
@@ -556,7 +577,7 @@ static void line_on_low_descriptors(void **state)
 	open_scene(&s, NULL, 0);
 	start_saver(&s, without_standard_files);
 	end_saver(&s, SIGKILL);
-	close_scene(&s, "qmp_capabilities stop migrate_cancel cont end");
+	close_scene(&s, "qmp_capabilities stop query-migrate cont end");
 }
 
 /* ---- a guardian that is killed ---- */
@@ -598,6 +619,7 @@ int main(void)
 		cmocka_unit_test(watcher_killed),
 		cmocka_unit_test(killed_in_mid_command),
 		cmocka_unit_test(rescue_refused_at_first),
+		cmocka_unit_test(rescue_lets_a_migration_end),
 		cmocka_unit_test(signals),
 		cmocka_unit_test(own_name),
 		cmocka_unit_test(holds_no_files),

@@ -342,6 +342,38 @@ no_temporary() {
 	wait_checked b
 }
 
+@test "QEMU saves itself: not where there may be no room" {
+	need_qemu 9.1
+	local dir=$BATS_TEST_TMPDIR/small
+	mkdir "$dir"
+	mount -t tmpfs -o size=24M none "$dir" 2>/dev/null ||
+		skip "may not mount a small file system"
+	start_vm a
+	wait_ready a
+	run -3 mrsave --engine=qemu "$(vm_qmp a)" "$dir/image"
+	[[ $output == *"running out of room can crash QEMU"* ]]
+	[ -z "$(ls -A "$dir")" ]
+	unharmed
+}
+
+@test "QEMU saves itself: interrupted, it ends first, and the guest runs" {
+	need_qemu 9.1
+	local i rc hit=0
+	start_vm a -append "fill=160M"
+	wait_ready a
+	for ((i = 0; i < 100 && hit < 3; i++)); do
+		rc=0
+		timeout -s INT "0.$(printf %03d $((RANDOM % 250)))" \
+			mrsave -q --engine=qemu "$(vm_qmp a)" "$IMAGE" || rc=$?
+		((rc == 0 || rc == 124)) # of timeout: it came too late, or not
+		[ -e "$IMAGE" ] || hit=$((hit + 1))
+		rm -f "$IMAGE"
+		unharmed
+		no_temporary
+	done
+	((hit == 3))
+}
+
 @test "QEMU saves itself: live" {
 	need_qemu 9.1
 	start_vm a -append "fill=16M"
