@@ -60,6 +60,7 @@ WRAP_output_test = open64 __open64_2 openat64 close realpath fstat64 \
 	ftruncate64 pwrite64 fsync dup linkat renameat
 WRAP_image_writer_test = calloc realloc mmap64 munmap ftruncate64 pwrite64
 WRAP_diff_test = calloc malloc realloc mmap64 pread64
+WRAP_diff_fields_test = calloc malloc realloc pread64
 WRAP_pause_test = socketpair fork
 WRAP_crew_test = $(WRAP_queue_test) calloc mmap64 munmap \
 	pthread_create pthread_cond_signal

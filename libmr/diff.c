@@ -398,6 +398,7 @@ void mr_diff_free(struct mr_diff *d)
 		drop_map(d->work[i].bits[MR_B], d->work[i].pages);
 		drop_map(d->work[i].differ, d->work[i].pages);
 	}
+	diff_fields_release(d);
 	diff_devices_release(d);
 	diff_side_release(&d->side[MR_A]);
 	diff_side_release(&d->side[MR_B]);

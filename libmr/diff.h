@@ -5,6 +5,7 @@
  *   diff_side.c     a side: an image, or a paused VM
  *   diff_pages.c    the crew's work: which pages hold data, which differ
  *   diff_device.c   device sections
+ *   diff_fields.c   what of them differs, by the vmdescription
  *
  * A page is one bit in three maps: A holds data, B holds data, they differ.
  * The first two begin as what the image's bitmap, or the kernel for a VM,
@@ -58,6 +59,10 @@ struct mr_diff {
 	struct mr_diff_block *blocks;
 	struct diff_block *work; /* one for each of blocks */
 	struct mr_diff_section *sections;
+	size_t (*section_at)[MR_SIDES]; /* among each side's sections */
+	/* By the description of the side itself or one that it borrows; made
+	 * when fields are first asked for. */
+	struct mr_devices *devices[MR_SIDES];
 	bool ranged; /* `only` wants less than a block */
 	bool direct; /* what is not cached is read around the page cache */
 	atomic_bool differs; /* set by the workers */
@@ -98,5 +103,7 @@ int diff_pages(struct mr_diff *d, struct mr_error *err);
  * a failure is. */
 int diff_devices(struct mr_diff *d, enum mr_side *side, struct mr_error *err);
 void diff_devices_release(struct mr_diff *d);
+/* The same of what diff_fields.c keeps in d. */
+void diff_fields_release(struct mr_diff *d);
 
 #endif

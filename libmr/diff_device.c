@@ -70,9 +70,13 @@ static int list_devices(struct list *l, const struct mr_image *img,
 	return 0;
 }
 
-static void set_side(struct mr_diff_section *out, enum mr_side side,
-		     const struct mr_section *s)
+static void set_side(struct mr_diff *d, size_t i, enum mr_side side,
+		     const struct entry *e)
 {
+	struct mr_diff_section *out = &d->sections[i];
+	const struct mr_section *s = e->s;
+
+	d->section_at[i][side] = e->at;
 	out->name = s->name;
 	out->instance = s->instance;
 	out->of[side].listed = true;
@@ -89,7 +93,8 @@ static int match(struct mr_diff *d, struct list l[MR_SIDES],
 	size_t n = 0, i = 0, j = 0, alone = 0;
 
 	d->sections = calloc(a->n + b->n + 1, sizeof(*d->sections));
-	if (!d->sections)
+	d->section_at = calloc(a->n + b->n + 1, sizeof(*d->section_at));
+	if (!d->sections || !d->section_at)
 		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	while (i < a->n || j < b->n) {
 		int c = i == a->n   ? 1
@@ -97,9 +102,9 @@ static int match(struct mr_diff *d, struct list l[MR_SIDES],
 				    : by_key(&a->e[i], &b->e[j]);
 
 		if (c <= 0)
-			set_side(&d->sections[a->e[i].at], MR_A, a->e[i].s);
+			set_side(d, a->e[i].at, MR_A, &a->e[i]);
 		if (c == 0)
-			set_side(&d->sections[a->e[i].at], MR_B, b->e[j].s);
+			set_side(d, a->e[i].at, MR_B, &b->e[j]);
 		if (c > 0)
 			b->e[alone++] = b->e[j];
 		i += c <= 0;
@@ -107,7 +112,7 @@ static int match(struct mr_diff *d, struct list l[MR_SIDES],
 	}
 	qsort(b->e, alone, sizeof(*b->e), by_place);
 	for (n = 0; n < alone; n++)
-		set_side(&d->sections[a->n + n], MR_B, b->e[n].s);
+		set_side(d, a->n + n, MR_B, &b->e[n]);
 	d->info.n_sections = a->n + alone;
 	d->info.sections = d->sections;
 	return 0;
@@ -116,22 +121,21 @@ static int match(struct mr_diff *d, struct list l[MR_SIDES],
 /* Bytes that differ, as they are found. */
 struct finding {
 	struct mr_diff_section *s;
-	struct mr_diff_bytes *bytes;
-	size_t room;
+	struct mr_diff_bytes *bytes, *last;
+	size_t n, room;
 };
 
 static int add_byte(struct finding *f, uint64_t offset, struct mr_error *err)
 {
 	struct mr_diff_section *s = f->s;
-	struct mr_diff_bytes *last =
-		s->n_bytes ? &f->bytes[s->n_bytes - 1] : NULL;
+	struct mr_diff_bytes *last = f->last;
 
 	s->differing++;
 	if (last && last->offset + last->length == offset) {
 		last->length++;
 		return 0;
 	}
-	if (s->n_bytes == f->room) {
+	if (f->n == f->room) {
 		size_t room = f->room ? 2 * f->room : 16;
 		void *more = realloc(f->bytes, room * sizeof(*f->bytes));
 
@@ -142,8 +146,9 @@ static int add_byte(struct finding *f, uint64_t offset, struct mr_error *err)
 		f->room = room;
 		s->bytes = more;
 	}
-	f->bytes[s->n_bytes++] =
-		(struct mr_diff_bytes){ .offset = offset, .length = 1 };
+	f->last = &f->bytes[f->n++];
+	s->n_bytes = f->n;
+	*f->last = (struct mr_diff_bytes){ .offset = offset, .length = 1 };
 	return 0;
 }
 
@@ -225,5 +230,7 @@ void diff_devices_release(struct mr_diff *d)
 	for (size_t i = 0; d->sections && i < d->info.n_sections; i++)
 		free((void *)(uintptr_t)d->sections[i].bytes);
 	free(d->sections);
+	free(d->section_at);
 	d->sections = NULL;
+	d->section_at = NULL;
 }

@@ -707,6 +707,25 @@ struct mr_diff_section {
 	bool same; /* on both sides, of one version and length, and equal */
 };
 
+/* A field of device sections that differs, or an element of an array. */
+struct mr_diff_field {
+	const char *path; /* "nested/env.regs[3]": names, structs first */
+	/* Of the section's device; NULL: this side does not have it. */
+	const struct mr_field *of[MR_SIDES];
+	/* Of the field, the same on both sides. */
+	uint64_t element;
+	/* The field and not an element: a struct that only one side has, or
+	 * one of another version; a field of another size or kind. */
+	bool whole;
+};
+
+struct mr_diff_fields {
+	const struct mr_device *device[MR_SIDES];
+	size_t n; /* in the order of the payload */
+	const struct mr_diff_field *fields;
+	bool cut; /* there are more: it did not end */
+};
+
 struct mr_diff_info {
 	bool same; /* all that was compared */
 	struct {
@@ -754,6 +773,18 @@ uint64_t mr_diff_next(const struct mr_diff *d, size_t block, uint64_t *first,
 /* The content of a page that was compared, page_size bytes. 0 or -1. */
 int mr_diff_page(const struct mr_diff *d, size_t block, uint64_t page,
 		 enum mr_side side, void *buf, struct mr_error *err);
+
+/*
+ * The fields in which a section differs that both sides have; the caller
+ * frees them while d lives. A side without a vmdescription borrows the other
+ * one's, or if that has none either that of the image `from` (NULL: none),
+ * which is the same in all calls and outlives d. NULL with MR_UNSUPPORTED or
+ * MR_FORMAT: no description fits, and only bytes can be told.
+ */
+struct mr_diff_fields *mr_diff_fields_new(struct mr_diff *d, size_t section,
+					  const struct mr_image *from,
+					  struct mr_error *err);
+void mr_diff_fields_free(struct mr_diff_fields *f); /* f may be NULL */
 
 /* "zero", "equal", "changed", "only in A", "only in B". */
 const char *mr_diff_class_name(enum mr_diff_class c);

@@ -12,16 +12,20 @@ struct diff_show {
 	bool pages; /* ranges of pages that differ */
 	bool hex; /* their bytes */
 	bool device; /* device sections in detail */
+	const struct mr_image
+		*vmdesc; /* whose description to borrow, or NULL */
 };
 
 /* Print to stdout. */
 void diff_text(const struct mr_diff *d, const struct diff_show *show);
+/* Returns CLI_OK, or CLI_TROUBLE after telling why. */
+int diff_list_devices(struct mr_diff *d, const struct diff_show *show);
 void diff_list_pages(const struct mr_diff *d);
 /* Returns 0, or -1 with *err filled: a page could not be read again. */
 int diff_hex(const struct mr_diff *d, enum mr_side *side, struct mr_error *err);
 
 /* Returns CLI_OK, or CLI_TROUBLE after telling why. */
-int diff_json(const struct mr_diff *d, const struct diff_show *show);
+int diff_json(struct mr_diff *d, const struct diff_show *show);
 
 /* To the terminal; to a file if svg is not NULL. */
 int diff_map(const struct mr_diff *d, const struct diff_show *show,

@@ -1,5 +1,6 @@
 /* diff_json.c - what mrdiff found, for programs: schema 1. */
 #include "tools/diff.h"
+#include "tools/field.h"
 
 #include <string.h>
 
@@ -82,9 +83,65 @@ static json_t *block(const struct mr_diff *d, size_t i,
 	return o;
 }
 
-static json_t *section(const struct mr_diff_section *s,
+static json_t *field(const struct mr_diff_fields *f,
+		     const struct mr_diff_field *x, bool *bad)
+{
+	json_t *o = json_object();
+
+	set(o, "path", cli_json_text(x->path), bad);
+	for (int i = 0; i < MR_SIDES; i++) {
+		json_t *side = json_object();
+		struct mr_value v;
+
+		if (!x->of[i]) {
+			json_decref(side);
+			set(o, side_key[i], json_null(), bad);
+			continue;
+		}
+		set(side, "type", cli_json_text(x->of[i]->type), bad);
+		set_number(side, "offset",
+			   x->of[i]->offset + x->element * x->of[i]->size, bad);
+		set_number(side, "length",
+			   x->of[i]->size * (x->whole ? x->of[i]->count : 1),
+			   bad);
+		if (x->whole) {
+			set_number(side, "version", x->of[i]->version, bad);
+		} else {
+			mr_field_value(f->device[i], x->of[i], x->element, &v);
+			set(side, "value", field_json(&v), bad);
+		}
+		set(o, side_key[i], side, bad);
+	}
+	return o;
+}
+
+/* Adds what is known of the content; *bad too if that can't be read. */
+static void fields(json_t *o, struct mr_diff *d, size_t i,
+		   const struct diff_show *show, bool *bad)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_diff_fields *f = mr_diff_fields_new(d, i, show->vmdesc, &err);
+	json_t *list;
+
+	if (!f) {
+		if (err.code == MR_UNSUPPORTED || err.code == MR_FORMAT)
+			return;
+		(void)cli_fail(NULL, &err);
+		*bad = true;
+		return;
+	}
+	list = json_array();
+	for (size_t k = 0; k < f->n; k++)
+		add(list, field(f, &f->fields[k], bad), bad);
+	set(o, "fields", list, bad);
+	set(o, "cut", json_boolean(f->cut), bad);
+	mr_diff_fields_free(f);
+}
+
+static json_t *section(struct mr_diff *d, size_t at,
 		       const struct diff_show *show, bool *bad)
 {
+	const struct mr_diff_section *s = &mr_diff_info(d)->sections[at];
 	json_t *o = json_object(), *list;
 
 	set(o, "name", cli_json_text(s->name), bad);
@@ -112,6 +169,8 @@ static json_t *section(const struct mr_diff_section *s,
 			      (json_int_t)s->bytes[i].length),
 		    bad);
 	set(o, "bytes", list, bad);
+	if (!s->same && s->of[MR_A].listed && s->of[MR_B].listed)
+		fields(o, d, at, show, bad);
 	return o;
 }
 
@@ -127,7 +186,7 @@ static json_t *side(const struct mr_diff_info *info,
 	return o;
 }
 
-int diff_json(const struct mr_diff *d, const struct diff_show *show)
+int diff_json(struct mr_diff *d, const struct diff_show *show)
 {
 	const struct mr_diff_info *info = mr_diff_info(d);
 	json_t *o = cli_json_new(SCHEMA), *list = json_array();
@@ -144,8 +203,7 @@ int diff_json(const struct mr_diff *d, const struct diff_show *show)
 	if (info->has_sections) {
 		list = json_array();
 		for (size_t i = 0; i < info->n_sections; i++)
-			add(list, section(&info->sections[i], show, &bad),
-			    &bad);
+			add(list, section(d, i, show, &bad), &bad);
 		set(o, "sections", list, &bad);
 	}
 	set(o, "seconds", json_real(info->seconds), &bad);

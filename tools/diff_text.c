@@ -78,58 +78,6 @@ static void show_blocks(const struct mr_diff_info *info)
 	cli_table_print(t);
 }
 
-static void section_line(struct cli_table *t, const struct mr_diff_section *s)
-{
-	cli_table_cell(t, "%s", s->name);
-	cli_table_cell(t, "%" PRIu32, s->instance);
-	for (int i = 0; i < MR_SIDES; i++)
-		if (s->of[i].listed)
-			cli_table_cell(t, "%" PRIu64, s->of[i].length);
-		else
-			cli_table_cell(t, "-");
-	if (!s->of[MR_A].listed || !s->of[MR_B].listed) {
-		cli_table_cell(t, "-");
-		cli_table_cell(t, "only in %c", s->of[MR_A].listed ? 'A' : 'B');
-		return;
-	}
-	cli_table_cell(t, "%" PRIu64, s->differing);
-	if (s->of[MR_A].version != s->of[MR_B].version)
-		cli_table_cell(t, "versions %" PRIu32 " and %" PRIu32,
-			       s->of[MR_A].version, s->of[MR_B].version);
-	else
-		cli_table_cell(t, "%s", "");
-}
-
-static void show_bytes(const struct mr_diff_section *s)
-{
-	if (!s->n_bytes)
-		return;
-	(void)printf("  %s %" PRIu32 ", bytes of the payload:", s->name,
-		     s->instance);
-	for (size_t i = 0; i < s->n_bytes; i++)
-		(void)printf("%s%" PRIu64 "+%" PRIu64, i % 8 ? "  " : "\n    ",
-			     s->bytes[i].offset, s->bytes[i].length);
-	(void)putchar('\n');
-}
-
-static void show_sections(const struct mr_diff_info *info)
-{
-	static const char *const head[] = { "NAME", "INSTANCE",	 "IN A",
-					    "IN B", "DIFFERING", "" };
-	struct cli_table *t;
-
-	(void)puts("\nDevice sections that differ (bytes)");
-	t = cli_table_new("lrrrrl");
-	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
-		cli_table_cell(t, "%s", head[i]);
-	for (size_t i = 0; i < info->n_sections; i++)
-		if (!info->sections[i].same)
-			section_line(t, &info->sections[i]);
-	cli_table_print(t);
-	for (size_t i = 0; i < info->n_sections; i++)
-		show_bytes(&info->sections[i]);
-}
-
 static size_t differing_sections(const struct mr_diff_info *info)
 {
 	size_t n = 0;
@@ -194,8 +142,6 @@ void diff_text(const struct mr_diff *d, const struct diff_show *show)
 
 	show_sides(info, show);
 	show_blocks(info);
-	if (show->device && differing_sections(info))
-		show_sections(info);
 	show_memory(info);
 	show_devices(info);
 	if (info->has_sections &&

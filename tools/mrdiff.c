@@ -8,7 +8,7 @@
 
 static struct mr_diff_options diff;
 static int pages, hex, device, memory, map, jobs;
-static char *direct = NULL, *only = NULL, *svg = NULL;
+static char *direct = NULL, *only = NULL, *svg = NULL, *vmdesc = NULL;
 
 /* clang-format off */
 static const struct poptOption options[] = {
@@ -32,6 +32,8 @@ static const struct poptOption options[] = {
 	  "a VM's QEMU process (default: ask the socket)", "PID" },
 	{ "svg", '\0', POPT_ARG_STRING, &svg, 0,
 	  "draw the memories into a file", "FILE" },
+	{ "vmdesc-from", '\0', POPT_ARG_STRING, &vmdesc, 0,
+	  "for images without one: whose description of devices", "FILE" },
 	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
 	  NULL },
 	POPT_TABLEEND
@@ -46,7 +48,7 @@ static int trouble(const struct diff_show *show, enum mr_side side,
 	return CLI_TROUBLE;
 }
 
-static int report(const struct mr_diff *d, const struct diff_show *show)
+static int report(struct mr_diff *d, const struct diff_show *show)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	enum mr_side side;
@@ -58,6 +60,8 @@ static int report(const struct mr_diff *d, const struct diff_show *show)
 		return diff_json(d, show) ? CLI_TROUBLE : status;
 	if (!cli.quiet)
 		diff_text(d, show);
+	if (show->device && diff_list_devices(d, show))
+		status = CLI_TROUBLE;
 	if (map) {
 		if (!cli.quiet)
 			(void)putchar('\n');
@@ -83,18 +87,21 @@ static int check_options(void)
 		return cli_usage("--jobs is 1 to %u", MR_JOBS_MAX);
 	if (cli.json && (map || hex))
 		return cli_usage("--json goes with neither --map nor --hex");
+	if (vmdesc && !device)
+		return cli_usage("--vmdesc-from goes with --device");
 	if (device && (memory || only))
 		return cli_usage("--device contradicts --memory and --only");
 	diff.direct = (enum mr_direct)d;
 	diff.jobs = (unsigned)jobs;
 	diff.only = only;
 	diff.memory_only = memory;
-	diff.brief = cli.quiet && !cli.json && !svg && !map && !pages && !hex;
+	diff.brief = cli.quiet && !cli.json && !svg && !map && !pages && !hex &&
+		     !device;
 	diff.watch = *cli_watch();
 	return CLI_OK;
 }
 
-static int run(const struct diff_show *show)
+static int compare(const struct diff_show *show)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	enum mr_side side;
@@ -109,6 +116,29 @@ static int run(const struct diff_show *show)
 	if (status == CLI_OK && !mr_diff_info(d)->same)
 		status = CLI_NO;
 	mr_diff_free(d);
+	return status;
+}
+
+static int run(struct diff_show *show)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_watch watch = { .cancel = &cli_cancel };
+	struct mr_image *lender = NULL;
+	int status;
+
+	if (vmdesc) {
+		lender = mr_image_open(vmdesc, MR_DIRECT_OFF, &watch, &err);
+		if (lender)
+			err = mr_image_info(lender)->damage;
+		if (!lender || err.code != MR_OK) {
+			mr_image_free(lender);
+			(void)cli_fail(vmdesc, &err);
+			return CLI_TROUBLE;
+		}
+	}
+	show->vmdesc = lender;
+	status = compare(show);
+	mr_image_free(lender);
 	return status;
 }
 

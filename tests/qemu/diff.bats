@@ -140,3 +140,25 @@ number() {
 	# The guest is stopped now, in postmigrate: that is what it holds.
 	run -0 mrdiff --memory "$IMAGE.1" "$(vm_qmp a)"
 }
+
+@test "device state field by field: QEMU's description, or one borrowed" {
+	start_vm a
+	wait_ready a
+	qmp_do a stop
+	qemu_save a "$IMAGE.own"
+	mrsave -q "$(vm_qmp a)" "$IMAGE.1"
+	qmp_do a cont
+	wait_count a 3
+	qmp_do a stop
+	mrsave -q "$(vm_qmp a)" "$IMAGE.2"
+	# Without any description bytes are all that can be told.
+	run -1 mrdiff --device "$IMAGE.1" "$IMAGE.2"
+	[[ $output == *"  cpu 0: "*" bytes"*"    bytes "*+* ]]
+	for pair in "$IMAGE.own $IMAGE.2" "$IMAGE.own $(vm_qmp a)" \
+		"--vmdesc-from $IMAGE.own $IMAGE.1 $IMAGE.2"; do
+		run -1 mrdiff --device $pair
+		[[ $output == *"  cpu 0: "*"    env.eip: 0x"*" -> 0x"* ]]
+		run -1 mrdiff --json --device $pair
+		json sections cpu fields 0 a value <<<"$output"
+	done
+}

@@ -49,3 +49,10 @@ try() {
 @test "mrload --memory" {
 	try - mrload -q --memory pc.ram=memory bad
 }
+
+@test "mrdiff" {
+	mkimage "$BATS_TEST_TMPDIR/good"
+	try - mrdiff bad bad
+	try - mrdiff --pages --device --map "$BATS_TEST_TMPDIR/good" bad
+	try - mrdiff --json --device bad "$BATS_TEST_TMPDIR/good"
+}

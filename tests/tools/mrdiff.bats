@@ -163,17 +163,51 @@ x:0xc9000+0x1000 changed" ]
 	mkimage --device timer=8 --device cpu=310 --device new=4 b
 	said 1 "3 of 5 sections differ: cpu/0 gone/0 new/0"
 	run -1 mrdiff --device a b
-	[[ $output == *"gone "*"only in A"*"new "*"only in B"* ]]
+	[[ $output == *"
+  cpu 0: length 300 -> 310, 0 bytes
+    data: 300 -> 310 bytes, buffer -> buffer
+  gone 0: only in A
+  new 0: only in B"* ]]
 	run -0 mrdiff --memory a b
 	[[ $output != *devices* ]]
 	mkimage --device cpu=300 --device timer=8 --device gone=3 b
 	put b $(($(payload_at b cpu) + 17)) "abc"
 	run -1 mrdiff --device a b
-	[[ $output == *"cpu 0, bytes of the payload:"*"17+3"* ]]
+	[[ $output == *"
+  cpu 0: 3 bytes
+    data: +17: 55 55 55"*" (300 bytes) -> +17: 61 62 63 55 55"* ]]
 	run -1 mrdiff --json --device a b
 	[ "$(value sections cpu same)" = false ]
 	[ "$(value sections cpu differing)" = 3 ]
 	[ "$(value sections cpu bytes)" = '[{"offset":17,"length":3}]' ]
+	[ "$(value sections cpu fields 0 path)" = data ]
+	[[ $(value sections cpu fields 0 b value) =~ ^(55){17}616263(55){280}$ ]]
+}
+
+@test "device sections without a description, or one of another file" {
+	mkimage --vmdesc none --device cpu=300 a
+	mkimage --vmdesc none --device cpu=300 b
+	put b $(($(payload_at b cpu) + 17)) "abc"
+	run -1 mrdiff --device a b
+	[[ $output == *"
+  cpu 0: 3 bytes
+    bytes 17+3" ]]
+	run -1 mrdiff --json --device a b
+	[ "$(value sections cpu differing)" = 3 ]
+	run ! value sections cpu fields
+	mkimage --device cpu=300 c
+	run -1 mrdiff --device --vmdesc-from c a b
+	[[ $output == *"
+    data: +17: 55 55 55"* ]]
+	# One that does not fit is as none.
+	mkimage --device cpu=301 c
+	run -1 mrdiff --device --vmdesc-from c a b
+	[[ $output == *"    bytes 17+3" ]]
+	run -2 mrdiff --device --vmdesc-from nope a b
+	[[ $output == "mrdiff: nope: "*"No such file"* ]]
+	mkimage --truncate 5000000 c
+	run -2 mrdiff --device --vmdesc-from c a b
+	[[ $output == "mrdiff: c: "* ]]
 }
 
 @test "machine types differ" {
@@ -336,7 +370,7 @@ x:0xc9000+0x1000 changed" ]
 @test "wrong usage" {
 	mkimage a
 	for args in "" "a" "a a a" "--json --map a a" "--json --hex a a" \
-		"--direct=maybe a a" "-j 65 a a" "--device --memory a a" \
+		"--direct=maybe a a" "-j 65 a a" "--vmdesc-from a a a" "--device --memory a a" \
 		"--only nope a a" "--only pc.ram:x a a" \
 		"--only pc.ram:4M a a"; do
 		run -2 mrdiff $args

@@ -1,0 +1,24 @@
+/*
+ * field.h - values of device state, as text and as JSON.
+ */
+#ifndef TOOLS_FIELD_H
+#define TOOLS_FIELD_H
+
+#include <jansson.h>
+
+#include "libmr/mr.h"
+
+/*
+ * One line, safe for a terminal: unsigned numbers in hexadecimal with all
+ * digits of their size, signed ones and times in decimal, of bytes the first
+ * FIELD_BYTES from byte `from` on.
+ */
+enum { FIELD_BYTES = 16, FIELD_TEXT = 1100 };
+const char *field_text(char buf[FIELD_TEXT], const struct mr_value *v,
+		       uint64_t from);
+
+/* A new reference: unsigned numbers and bytes are strings of hexadecimal
+ * digits (the former with 0x). NULL: out of memory. */
+json_t *field_json(const struct mr_value *v);
+
+#endif
