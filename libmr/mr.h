@@ -301,6 +301,66 @@ struct mr_block_use {
 int mr_image_use(const struct mr_image *img, const struct mr_block *b,
 		 struct mr_block_use *out, struct mr_error *err);
 
+/* ---- its memory: mr_image_memory, mr_image_gpa, mr_find ---- */
+
+/*
+ * len bytes of a block of a mapped-ram image as the guest saw them: pages
+ * that the image does not have are zero. *present is how many of the bytes it
+ * has. 0 or -1.
+ */
+int mr_image_memory(const struct mr_image *img, const struct mr_block *b,
+		    uint64_t offset, void *buf, size_t len, size_t *present,
+		    struct mr_error *err);
+
+struct mr_place {
+	const struct mr_block *block; /* the image's */
+	uint64_t offset; /* in it, bytes */
+	uint64_t length; /* that many bytes go on like that; at least 1 */
+	char how[160]; /* in words: what this was derived from */
+};
+
+/* Where the byte at a guest-physical address of a pc or q35 machine is.
+ * MR_UNSUPPORTED: another machine, or no RAM or firmware there. 0 or -1. */
+int mr_image_gpa(const struct mr_image *img, uint64_t gpa, struct mr_place *out,
+		 struct mr_error *err);
+
+struct mr_find_options {
+	unsigned jobs; /* worker threads, at most MR_JOBS_MAX; 0: CPUs, <= 8 */
+	/* AUTO reads around the page cache what is not in it. The image must
+	 * have been opened with the same. */
+	enum mr_direct direct;
+	size_t max; /* stop after that many; not 0 */
+	struct mr_watch watch;
+};
+
+struct mr_found {
+	const struct mr_block *block; /* the image's */
+	uint64_t offset; /* in it, bytes */
+};
+
+struct mr_find_report {
+	size_t n_found;
+	struct mr_found *found; /* the first ones, in order */
+	bool more; /* there are more, or not all was looked at */
+	size_t left_out; /* blocks whose memory the image does not have */
+	uint64_t ram; /* bytes of the other blocks */
+	uint64_t read; /* bytes of them read */
+	bool direct; /* around the page cache */
+	double seconds;
+};
+
+#define MR_FIND_MAX 4096u /* bytes */
+
+/*
+ * All places in the memory of a mapped-ram image where these bytes stand,
+ * within one block each; they may overlap. The caller releases *report, on
+ * failure too. 0 or -1.
+ */
+int mr_find(const struct mr_image *img, const void *bytes, size_t len,
+	    const struct mr_find_options *options,
+	    struct mr_find_report *report, struct mr_error *err);
+void mr_find_release(struct mr_find_report *report);
+
 /* ---- device state, field by field: mr_devices ---- */
 
 enum mr_field_kind {

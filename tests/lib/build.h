@@ -274,15 +274,28 @@ static inline void build_ram_pages(struct build *b, enum stream_type type,
 	free(page);
 }
 
+/* A device section that the description leaves out. */
+static inline void build_section(struct build *b, const char *name,
+				 uint32_t instance, uint32_t version,
+				 const void *payload, size_t len)
+{
+	struct stream_element e = { .type = STREAM_FULL,
+				    .section_id = b->next_id++,
+				    .instance_id = instance,
+				    .version_id = version };
+	uint8_t buf[STREAM_ELEMENT_MAX];
+
+	(void)snprintf(e.idstr, sizeof(e.idstr), "%s", name);
+	build_put(b, buf, stream_element_encode(buf, &e));
+	build_put(b, payload, len);
+	build_footer(b, e.section_id);
+}
+
 /* A device section, and its place in the description. */
 static inline void build_device(struct build *b, const char *name,
 				const void *payload, size_t len)
 {
-	uint32_t id = b->next_id++;
-
-	build_element(b, STREAM_FULL, id, name, 1);
-	build_put(b, payload, len);
-	build_footer(b, id);
+	build_section(b, name, 0, 1, payload, len);
 	if (!b->devices)
 		b->devices = json_array();
 	build_check(

@@ -32,21 +32,12 @@ static struct made make(const struct section *s, size_t n, const char *text)
 			   .next_id = 3 };
 	struct mr_error err = MR_ERROR_INIT;
 	struct made m = { .fd = b.fd };
-	uint8_t buf[STREAM_ELEMENT_MAX];
 
 	assert_true(b.fd >= 0);
 	build_header(&b);
-	for (size_t i = 0; i < n; i++) {
-		struct stream_element e = { .type = STREAM_FULL,
-					    .section_id = b.next_id,
-					    .instance_id = s[i].instance,
-					    .version_id = s[i].version };
-
-		(void)snprintf(e.idstr, sizeof(e.idstr), "%s", s[i].name);
-		build_put(&b, buf, stream_element_encode(buf, &e));
-		build_put(&b, s[i].payload, s[i].len);
-		build_footer(&b, b.next_id++);
-	}
+	for (size_t i = 0; i < n; i++)
+		build_section(&b, s[i].name, s[i].instance, s[i].version,
+			      s[i].payload, s[i].len);
 	build_eof(&b);
 	if (text)
 		build_vmdesc_text(&b, text);

@@ -1,0 +1,59 @@
+/* image_memory.c - what the guest's memory holds at a place. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "libmr/error.h"
+#include "libmr/image.h"
+
+/* One page, or a piece of one. */
+static int read_piece(const struct mr_image *img, const struct mr_block *b,
+		      uint64_t offset, uint8_t *buf, size_t len, bool *present,
+		      struct mr_error *err)
+{
+	uint64_t page = offset / img->info.page_size, word;
+
+	if (mr_image_bitmap(img, b, page / 64, &word, 1, err))
+		return -1;
+	*present = word >> (page % 64) & 1;
+	if (*present)
+		return mr_io_read_full(img->io, buf, len,
+				       b->pages_offset + offset, err);
+	memset(buf, 0, len);
+	return 0;
+}
+
+int mr_image_memory(const struct mr_image *img, const struct mr_block *b,
+		    uint64_t offset, void *buf, size_t len, size_t *present,
+		    struct mr_error *err)
+{
+	size_t page = img->info.page_size;
+	uint8_t *to = buf;
+
+	*present = 0;
+	if (img->info.kind != MR_IMAGE_MAPPED)
+		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			       "only in a mapped-ram image pages have a place");
+	if (!b->in_file)
+		return mr_fail(err, MR_UNSUPPORTED, b->header,
+			       "the memory of block %.100s was left out of the "
+			       "image (x-ignore-shared)",
+			       b->name);
+	if (offset > b->length || len > b->length - offset)
+		return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
+			       "block %.100s has only 0x%" PRIx64 " bytes",
+			       b->name, b->length);
+	while (len) {
+		size_t n = page - (size_t)(offset % page);
+		bool there;
+
+		if (n > len)
+			n = len;
+		if (read_piece(img, b, offset, to, n, &there, err))
+			return -1;
+		*present += there ? n : 0;
+		to += n;
+		offset += n;
+		len -= n;
+	}
+	return 0;
+}
