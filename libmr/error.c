@@ -7,9 +7,27 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/name.h"
+
 static int vfail(struct mr_error *err, enum mr_code code, int sys,
 		 uint64_t offset, const char *fmt, va_list ap)
 	__attribute__((format(printf, 5, 0)));
+
+/* One line of text whatever went in: names come from files and from QEMU, and
+ * a precision or the end of the buffer may cut a character in two. */
+static void make_text(char *p)
+{
+	size_t left = strlen(p), n;
+
+	for (; left; p += n, left -= n) {
+		for (n = 1; n <= 4 && n <= left && !name_is_text(p, n); n++)
+			;
+		if (n <= 4 && n <= left)
+			continue;
+		*p = '?';
+		n = 1;
+	}
+}
 
 static int vfail(struct mr_error *err, enum mr_code code, int sys,
 		 uint64_t offset, const char *fmt, va_list ap)
@@ -30,10 +48,7 @@ static int vfail(struct mr_error *err, enum mr_code code, int sys,
 		(void)snprintf(err->msg + used, sizeof(err->msg) - used, ": %s",
 			       s);
 	}
-	/* One line whatever went in: names come from files and from QEMU. */
-	for (char *p = err->msg; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
+	make_text(err->msg);
 	return -1;
 }
 

@@ -1,6 +1,7 @@
 /* error_test.c - the text, the code, and that the first failure stays. */
 #include "tests/libmr/unit.h"
 
+#include "formats/name.h"
 #include "libmr/error.h"
 
 static void first_failure_wins(void **state)
@@ -67,7 +68,16 @@ static void stays_one_line(void **state)
 		(void)mr_fail(&err, MR_FORMAT, 0, "a%cb", c);
 		assert_int_equal(strlen(err.msg), 3);
 		assert_int_equal((unsigned char)err.msg[1],
-				 c < ' ' || c == 0x7f ? '?' : c);
+				 c < ' ' || c >= 0x7f ? '?' : c);
+	}
+	/* A character that a precision cuts in two. */
+	for (int len = 1; len <= 8; len++) {
+		static const char four[] = "\xe2\x82\xac\xf0\x9f\x8c\x8d!";
+		struct mr_error err = MR_ERROR_INIT;
+
+		(void)mr_fail(&err, MR_FORMAT, 0, "%.*s", len, four);
+		assert_true(name_is_text(err.msg, strlen(err.msg)));
+		assert_int_equal(strlen(err.msg), len);
 	}
 }
 
