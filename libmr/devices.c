@@ -199,7 +199,7 @@ static void decode(struct device *x, const struct mr_devices *d,
 	if (!x->desc)
 		(void)mr_fail(&x->dev.why, MR_FORMAT,
 			      d->text_offset + desc->text, "vmdescription: %s",
-			      je.text);
+			      vmdesc_complaint(&je));
 	else if (!devices_decode(&x->dev, x->desc, d->borrowed, &x->dev.why))
 		x->dev.decoded = true;
 }

@@ -235,11 +235,10 @@ static int command(struct parse *p, const struct stream_element *e,
 		if (!p->info->page_size_known)
 			parse_page_size(p, (uint32_t)a.target_page_size);
 		if (a.target_page_size != p->info->page_size)
-			return mr_fail(p->err, MR_FORMAT,
-				       mr_reader_tell(&p->r) + 8,
-				       "page size %" PRIu64
-				       " in a stream of %" PRIu32,
-				       a.target_page_size, p->info->page_size);
+			return mr_fail(
+				p->err, MR_FORMAT, mr_reader_tell(&p->r) + 8,
+				"page size %" PRIu64 " in a stream of %" PRIu32,
+				a.target_page_size, p->info->page_size);
 	}
 	s->payload = e->length + extra;
 	s->length = s->header + s->payload;

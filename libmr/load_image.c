@@ -87,8 +87,9 @@ static int check_block(const struct mr_image_info *info,
 
 	if (use->stray)
 		return mr_fail(err, MR_REFUSED, b->bitmap_offset,
-			       "damaged: bits beyond the last page of block "
-			       "%.64s",
+			       "block %.64s has bits beyond its last page, "
+			       "which no QEMU writes: mrverify --repair clears "
+			       "them",
 			       b->name);
 	if (b->pages_offset > info->file_size ||
 	    end > info->file_size - b->pages_offset)

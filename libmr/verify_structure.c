@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "formats/mapped_ram.h"
+#include "formats/stream.h"
 #include "libmr/error.h"
 #include "libmr/verify.h"
 
@@ -185,6 +186,55 @@ static int check_devices(struct verify *v, struct mr_error *err)
 	return 0;
 }
 
+/* QEMU does not read the description, but people's tools do: no damage. */
+static void check_description(struct verify *v)
+{
+	const struct mr_image_info *info = v->info;
+	struct mr_finding f = { .kind = MR_FINDING_STREAM,
+				.offset = info->vmdesc_offset,
+				.length = info->vmdesc_length };
+	const char *first = NULL;
+	size_t n = 0, wrong = 0;
+	bool early = true;
+
+	/* Early devices are described, but nothing was compared for them; an
+	 * empty text ("", "{}") describes nothing. */
+	for (size_t i = 0; i < info->n_sections; i++) {
+		const struct mr_section *s = &info->sections[i];
+
+		early = early && s->type != MR_SECTION_START;
+		if (early || s->type != MR_SECTION_FULL)
+			continue;
+		n++;
+		if (!s->described && !wrong++)
+			first = s->name;
+	}
+	if (!wrong || !info->ended || info->vmdesc_length <= 2)
+		return;
+	verify_tell(v, &f,
+		    "%zu of %zu devices are not as the vmdescription says "
+		    "(first: %.60s)",
+		    wrong, n, first);
+}
+
+/* What a restored VM does; QEMU refuses a state that it cannot read. */
+static void check_run_state(struct verify *v)
+{
+	const struct mr_image_info *info = v->info;
+
+	for (size_t i = 0; i < info->n_sections; i++) {
+		const struct mr_section *s = &info->sections[i];
+		struct mr_finding f = { .kind = MR_FINDING_STREAM,
+					.damage = true,
+					.offset = s->offset,
+					.length = s->length };
+
+		if (s->type == MR_SECTION_FULL && !info->run_state[0] &&
+		    !strcmp(s->name, STREAM_GLOBALSTATE))
+			verify_tell(v, &f, "the run state cannot be read");
+	}
+}
+
 static void tell_damage(struct verify *v)
 {
 	const struct mr_error *e = &v->info->damage;
@@ -224,5 +274,7 @@ int verify_structure(struct verify *v, struct mr_error *err)
 	}
 	if (info->damage.code != MR_OK && !l.told_damage_at)
 		tell_damage(v);
+	check_description(v);
+	check_run_state(v);
 	return check_devices(v, err);
 }

@@ -50,6 +50,17 @@ static bool take(struct text *t, char c)
 	return true;
 }
 
+const char *vmdesc_complaint(json_error_t *je)
+{
+	char *end = strstr(je->text, " near '");
+
+	if (!end)
+		end = strchr(je->text, '\'');
+	if (end)
+		*end = '\0';
+	return je->text;
+}
+
 /* One JSON value, of any kind; the caller drops it. NULL with t->err. */
 static json_t *value(struct text *t)
 {
@@ -64,7 +75,7 @@ static json_t *value(struct text *t)
 	if (!v) {
 		if (je.position > 0)
 			t->at += (size_t)je.position;
-		(void)bad(t, je.text);
+		(void)bad(t, vmdesc_complaint(&je));
 		return NULL;
 	}
 	t->at += (size_t)je.position;

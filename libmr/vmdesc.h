@@ -22,6 +22,10 @@ int vmdesc_read(struct vmdesc *out, const char *text, size_t len,
 		uint64_t offset, struct mr_error *err);
 void vmdesc_release(struct vmdesc *d);
 
+/* What jansson says was wrong, without the bytes of the file that it cites: no
+ * message may hold those. Cuts je->text short. */
+const char *vmdesc_complaint(json_error_t *je);
+
 /* The whole number 0 .. VMDESC_PAYLOAD_LIMIT under key; dflt if there is no
  * such key and dflt is not negative. Returns 0 or -1. */
 int vmdesc_number(const json_t *o, const char *key, int dflt, uint64_t *n);
