@@ -1,5 +1,6 @@
 /* Whole files (sparse.h): opened, and all that was found looked at. */
 #include "libmr/image.h"
+#include "libmr/sealed.h"
 #include "formats/name.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/sparse.h"
@@ -51,6 +52,55 @@ static void check_block(const struct mr_image *img, const struct mr_block *b)
 		must(words[0] >> b->pages == 0);
 }
 
+static void check_devices(const struct mr_image *img)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_devices *d = mr_devices_open(img, NULL, &err);
+	struct mr_cpu *cpus = NULL;
+	size_t n = 0;
+
+	if (!d) {
+		check_error(&err);
+		return;
+	}
+	for (size_t i = 0; i < mr_devices_count(d); i++) {
+		struct mr_device *dev = mr_devices_read(d, i, &err);
+
+		if (!dev) {
+			check_error(&err);
+			err = (struct mr_error)MR_ERROR_INIT;
+			continue;
+		}
+		must(dev->section == mr_devices_section(d, i));
+		must(dev->decoded || *dev->why.msg);
+		must(dev->size == 0 || dev->bytes);
+		mr_device_free(dev);
+	}
+	if (mr_cpus(d, &cpus, &n, &err))
+		check_error(&err);
+	else
+		must(n && cpus);
+	free(cpus);
+	mr_devices_free(d);
+}
+
+/* A seal is there, or none, or a reason. */
+static void check_seal(struct mr_io *io)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct seal_digest digest;
+	struct sealed s;
+	int rc = sealed_open(&s, io, &err);
+
+	if (rc < 0)
+		check_error(&err);
+	for (uint32_t i = 0; rc > 0 && i < s.head.blocks; i++)
+		for (uint64_t x = 0; x < s.blocks[i].n_extents && x < 99; x++)
+			if (sealed_has_extent(&s, i, x))
+				must(!sealed_extent(&s, i, x, &digest, &err));
+	sealed_release(&s);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct mr_error err = MR_ERROR_INIT;
@@ -77,6 +127,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(mr_verdict_name(in.verdict));
 	must(err.code == MR_OK || info->damage.code != MR_OK);
 	mr_inspection_release(&in);
+	check_devices(img);
+	check_seal(&io.io);
 	mr_image_free(img);
 	return 0;
 }

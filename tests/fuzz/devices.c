@@ -1,0 +1,59 @@
+/*
+ * A device section decoded by its description: a byte of flags, the
+ * description's JSON, a NUL, the payload.
+ */
+#include "libmr/devices.h"
+#include "tests/fuzz/fuzz.h"
+
+/* Fields lie in the payload in order, and parts in what they are parts of. */
+static void check_fields(const struct mr_device *dev)
+{
+	uint64_t at = 0;
+
+	for (size_t i = 0; i < dev->n_fields; i++) {
+		const struct mr_field *f = &dev->fields[i];
+		struct mr_value v;
+
+		must(f->name && f->type && f->count);
+		must(f->offset >= at && f->offset <= dev->size);
+		must(f->size == 0 ||
+		     f->count <= (dev->size - f->offset) / f->size);
+		must(f->parts < dev->n_fields - i);
+		must(!f->parts || f[1].depth == f->depth + 1);
+		at = f->offset;
+		mr_field_value(dev, f, f->count - 1, &v);
+		must(v.bytes >= dev->bytes &&
+		     v.bytes + v.size <= dev->bytes + dev->size);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct mr_section section = { .name = "d" };
+	struct mr_device dev = { .section = &section, .offset = 1000 };
+	struct mr_error err = MR_ERROR_INIT;
+	const uint8_t *nul = size ? memchr(data + 1, 0, size - 1) : NULL;
+	uint8_t *payload;
+	json_t *desc;
+
+	if (!nul)
+		return 0;
+	desc = json_loadb((const char *)data + 1, (size_t)(nul - data) - 1,
+			  JSON_DECODE_ANY, NULL);
+	dev.size = (uint64_t)(data + size - nul) - 1;
+	payload = malloc((size_t)dev.size + 1);
+	must(payload);
+	memcpy(payload, nul + 1, (size_t)dev.size);
+	dev.bytes = payload;
+	if (!desc)
+		; /* vmdesc_text's */
+	else if (!devices_decode(&dev, desc, *data & 1, &err))
+		check_fields(&dev);
+	else
+		must(err.code == MR_FORMAT && *err.msg && err.offset >= 1000 &&
+		     err.offset <= 1000 + dev.size);
+	free(dev.fields);
+	free(payload);
+	json_decref(desc);
+	return 0;
+}
