@@ -30,6 +30,7 @@ try() {
 	for kind in "$BAD"/*/; do
 		[ -s "$kind/mrinspect" ]
 		[ -s "$kind/mrload" ]
+		[ -s "$kind/mrverify" ]
 	done
 }
 
@@ -48,6 +49,18 @@ try() {
 
 @test "mrload --memory" {
 	try - mrload -q --memory pc.ram=memory bad
+}
+
+@test "mrverify" {
+	try mrverify mrverify bad
+}
+
+@test "mrverify --json" {
+	try mrverify mrverify --json bad
+}
+
+@test "mrverify --repair" {
+	try - mrverify -q --repair -o memory bad
 }
 
 @test "mrdiff" {

@@ -17,6 +17,14 @@ plain() {
 		--device serial=20 "$@" bad
 }
 
+# The same with a seal. seal: the byte where it begins; its end has 32 bytes.
+sealed() {
+	mapped "$@"
+	mrverify -q --seal bad
+}
+seal() { at '\x8bmrseal'; }
+seal_end() { echo $(($(stat -c %s bad) - 32)); }
+
 # The byte where the N-th (1st) match of a PCRE is: at PATTERN [N]
 at() {
 	local all
@@ -30,7 +38,7 @@ put() {
 		dd of=bad bs=1 seek="$1" conv=notrunc status=none
 }
 
-# cut OFFSET: the file ends there
+# cut_at OFFSET: the file ends there
 cut_at() {
 	truncate -s "$1" bad
 }
@@ -60,5 +68,5 @@ field() {
 
 # The JSON text begins here.
 vmdesc() { at '\{"configuration"'; }
-# The first byte of libvirt's fields, its header's byte 16.
+# libvirt's header, and XML, before it.
 libvirt() { mapped --libvirt sparse "$@"; }
