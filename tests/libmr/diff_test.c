@@ -58,6 +58,7 @@ enum way {
 	DATA, /* three of them, the last two nearly the same */
 	OTHER,
 	NEARLY,
+	PARTLY, /* its first 4 KiB, and a hole where the rest would be zeros */
 	WAYS
 };
 
@@ -78,7 +79,11 @@ static void put_page(const struct build *b, const struct build_block *k,
 		build_page(buf, b->page_size, way == DATA ? page : page + 9999);
 	if (way == NEARLY)
 		buf[b->page_size - 1] ^= 1;
-	if (way == STALE || way >= SET_ZERO)
+	if (way == PARTLY)
+		memset(buf + 512, 0, b->page_size - 512);
+	if (way == PARTLY && b->page_size > 4096)
+		put_bytes(b, buf, 4096, at);
+	else if (way == STALE || way >= SET_ZERO)
 		put_bytes(b, buf, b->page_size, at);
 	if (way >= SET_HOLE) {
 		assert_true(pread(b->fd, &byte, 1, (off_t)bit_at) >= 0);
@@ -429,6 +434,10 @@ static void only(void **state)
 		for (int c = 0; c < MR_DIFF_CLASSES; c++)
 			sum += all[c];
 		assert_int_equal(sum, good[i].length / 4096);
+		memset(all, 0, sizeof(all));
+		mr_diff_count(d, 0, 0, good[i].offset / 8192, all);
+		for (int c = 0; c < MR_DIFF_CLASSES; c++)
+			assert_int_equal(all[c], 0);
 		mr_diff_free(d);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -482,6 +491,50 @@ static void only_where_it_differs(void **state)
 	memory_free(&m[MR_B]);
 }
 
+/* Bits over holes are not read, nor is what has no bit. */
+static void reads_what_there_is(void **state)
+{
+	enum { PAGES = 10000, EACH = 4096 };
+	struct mr_diff_options o = { .jobs = 1, .direct = MR_DIRECT_OFF };
+	struct build_run runs[] = { { 0, 3 }, { 5000, 300 }, { PAGES - 1, 1 } };
+	struct build_block k = { .name = "pc.ram",
+				 .length = PAGES * (uint64_t)EACH,
+				 .runs = runs,
+				 .n_runs = ARRAY_LEN(runs) };
+	struct mr_diff *d;
+
+	(void)state;
+	for (int i = 0; i < MR_SIDES; i++) {
+		struct build b = { .ram_id = 2,
+				   .next_id = 3,
+				   .page_size = EACH };
+		const uint8_t all[PAGES / 8] = { 0 };
+
+		b.fd = open(i ? "b" : "a", O_RDWR | O_CREAT | O_TRUNC, 0600);
+		assert_true(b.fd >= 0);
+		b.config.mapped_ram = true;
+		build_header(&b);
+		build_config(&b);
+		build_ram_start(&b, &k, 1);
+		for (size_t at = 0; i && at < sizeof(all); at++)
+			put_bytes(&b, (const uint8_t *)"\377", 1,
+				  k.place.bitmap_offset + at);
+		if (!i)
+			build_bitmaps(&b, &k, 1);
+		build_ram_empty(&b, STREAM_END);
+		build_eof(&b);
+		build_vmdesc(&b);
+		build_done(&b);
+		assert_int_equal(close(b.fd), 0);
+	}
+	d = diff(&o);
+	assert_true(mr_diff_info(d)->same);
+	assert_int_equal(mr_diff_info(d)->pages[MR_DIFF_EQUAL], 304);
+	assert_int_equal(mr_diff_info(d)->of[MR_A].read, 304 * EACH);
+	assert_int_equal(mr_diff_info(d)->of[MR_B].read, 304 * EACH);
+	mr_diff_free(d);
+}
+
 /* ---- device sections ---- */
 
 static const struct mr_diff_section *gadget(const struct mr_diff *d)
@@ -533,7 +586,36 @@ static void devices(void **state)
 	memory_free(&m[MR_B]);
 }
 
-/* Another length, another version: not the same, whatever the bytes are. */
+/* Another version: not the same, whatever the bytes are. */
+static void device_versions(void **state)
+{
+	struct mr_diff_options o = { .jobs = 1 };
+	struct plan p[MR_SIDES];
+	struct memory m[MR_SIDES];
+	struct mr_diff *d;
+	int fd;
+
+	(void)state;
+	make_two(p, m);
+	d = diff(&o);
+	fd = open("b", O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	/* The last thing before the payload. */
+	assert_int_equal(
+		pwrite(fd, "\2", 1, (off_t)gadget(d)->of[MR_B].offset - 1), 1);
+	assert_int_equal(close(fd), 0);
+	mr_diff_free(d);
+	d = diff(&o);
+	assert_int_equal(gadget(d)->of[MR_A].version, 1);
+	assert_int_equal(gadget(d)->of[MR_B].version, 2);
+	assert_int_equal(gadget(d)->n_bytes, 0);
+	assert_false(gadget(d)->same || mr_diff_info(d)->same);
+	mr_diff_free(d);
+	memory_free(&m[MR_A]);
+	memory_free(&m[MR_B]);
+}
+
+/* Another length as well. */
 static void device_lengths(void **state)
 {
 	struct mr_diff_options o = { .jobs = 1 };
@@ -694,7 +776,9 @@ int main(void)
 		cmocka_unit_test(page_sizes),
 		cmocka_unit_test(only),
 		cmocka_unit_test(only_where_it_differs),
+		cmocka_unit_test(reads_what_there_is),
 		cmocka_unit_test(devices),
+		cmocka_unit_test(device_versions),
 		cmocka_unit_test(device_lengths),
 		cmocka_unit_test(brief),
 		cmocka_unit_test(cancelled),
