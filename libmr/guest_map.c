@@ -53,12 +53,13 @@ static int fail_proc(const struct guest *g, struct mr_error *err)
 	if (errno == ENOENT || errno == ESRCH)
 		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
 			       "there is no process %d here: give QEMU's pid "
-			       "with --pid, or use --engine=qemu",
+			       "with --pid, or have QEMU save itself (mrsave "
+			       "--engine=qemu)",
 			       (int)g->pid);
 	return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
 		       "no right to read the memory of QEMU (process %d): run "
-		       "as its user or with CAP_SYS_PTRACE, or use "
-		       "--engine=qemu",
+		       "as its user or with CAP_SYS_PTRACE, or have QEMU "
+		       "save itself (mrsave --engine=qemu)",
 		       (int)g->pid);
 }
 
@@ -73,7 +74,8 @@ static int open_proc(const struct guest *g, const char *name,
 			err, MR_REFUSED, MR_NO_OFFSET,
 			"QEMU's process cannot be seen from here "
 			"(another pid namespace, a proxied socket): give "
-			"--pid, or use --engine=qemu");
+			"--pid, or have QEMU save itself (mrsave "
+			"--engine=qemu)");
 	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)g->pid, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? fail_proc(g, err) : fd;
@@ -93,7 +95,8 @@ int guest_can_read(const struct guest *g, struct mr_error *err)
 		return mr_fail(
 			err, MR_REFUSED, MR_NO_OFFSET,
 			"process_vm_readv is forbidden here (a container "
-			"with seccomp?): use --engine=qemu");
+			"with seccomp?): have QEMU save itself (mrsave "
+			"--engine=qemu)");
 	return 0;
 }
 
@@ -354,8 +357,8 @@ static int cover(struct guest *g, struct guest_block *b, const struct vma *v,
 	    (s.kind == GUEST_HUGETLB_SHARED || s.kind == GUEST_HUGETLB_PRIVATE))
 		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
 			       "cannot open the huge pages behind block "
-			       "'%.64s': run as QEMU's user or as root, or use "
-			       "--engine=qemu",
+			       "'%.64s': run as QEMU's user or as root, or have "
+			       "QEMU save itself (mrsave --engine=qemu)",
 			       b->name);
 	return add_segment(b, &s, err);
 }
