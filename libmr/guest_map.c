@@ -355,11 +355,12 @@ static int cover(struct guest *g, struct guest_block *b, const struct vma *v,
 	};
 	if (s.fd < 0 &&
 	    (s.kind == GUEST_HUGETLB_SHARED || s.kind == GUEST_HUGETLB_PRIVATE))
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "cannot open the huge pages behind block "
-			       "'%.64s': run as QEMU's user or as root, or have "
-			       "QEMU save itself (mrsave --engine=qemu)",
-			       b->name);
+		return mr_fail(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"cannot open the huge pages behind block "
+			"'%.64s': run as QEMU's user or as root, or have "
+			"QEMU save itself (mrsave --engine=qemu)",
+			b->name);
 	return add_segment(b, &s, err);
 }
 
