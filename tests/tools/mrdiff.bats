@@ -293,7 +293,8 @@ x:0xc9000+0x1000 changed" ]
 }
 
 @test "colour only on a terminal, and not with NO_COLOR" {
-	[ -n "$(command -v script)" ] || skip "no script"
+	script -qec true /dev/null </dev/null >out ||
+		skip "no pseudo-terminals here"
 	mkimage --block x=256:0+60 a
 	mkimage --block x=256:0+61 b
 	export TERM=xterm LC_ALL=C.UTF-8
