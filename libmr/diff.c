@@ -12,6 +12,7 @@
 #include "formats/mapped_ram.h"
 #include "libmr/error.h"
 #include "libmr/pause.h"
+#include "libmr/watch.h"
 
 /* ---- blocks, matched by name ---- */
 
@@ -370,7 +371,7 @@ struct mr_diff *mr_diff(const char *a, const char *b,
 {
 	const char *path[MR_SIDES] = { a, b };
 	struct mr_diff *d = calloc(1, sizeof(*d));
-	double begin = pause_clock();
+	double begin = watch_clock();
 
 	*side = MR_SIDES;
 	if (!d) {
@@ -385,7 +386,7 @@ struct mr_diff *mr_diff(const char *a, const char *b,
 		return NULL;
 	}
 	sum_up(d);
-	d->info.seconds = pause_clock() - begin;
+	d->info.seconds = watch_clock() - begin;
 	return d;
 }
 

@@ -20,6 +20,7 @@
 #include "libmr/pages.h"
 #include "libmr/pause.h"
 #include "libmr/search.h"
+#include "libmr/watch.h"
 
 enum { FETCH, SEARCH };
 
@@ -336,7 +337,7 @@ int mr_find(const struct mr_image *img, const void *bytes, size_t len,
 			 .max = options->max,
 			 .enough = UINT64_MAX,
 			 .lock = PTHREAD_MUTEX_INITIALIZER };
-	double begin = pause_clock();
+	double begin = watch_clock();
 	int rc = -1;
 
 	*report = (struct mr_find_report){ 0 };
@@ -359,7 +360,7 @@ int mr_find(const struct mr_image *img, const void *bytes, size_t len,
 	report->direct = j.direct;
 	rc = 0;
 out:
-	report->seconds = pause_clock() - begin;
+	report->seconds = watch_clock() - begin;
 	for (size_t i = 0; j.blocks && i < j.n; i++)
 		free(j.blocks[i].bits);
 	free(j.blocks);

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "libmr/migrate.h"
 #include "libmr/pause.h"
 #include "libmr/qmp.h"
+#include "libmr/watch.h"
 
 #define CONNECT_MS 10000
 #define TICK_MS 100
@@ -34,23 +34,6 @@ struct load {
 	pid_t pid; /* QEMU's, or 0 */
 	uint64_t read_before; /* bytes that QEMU had read when it began */
 };
-
-static void note(const struct load *l, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void note(const struct load *l, const char *fmt, ...)
-{
-	const struct mr_watch *w = &l->options->watch;
-	char line[256];
-	va_list ap;
-
-	if (!w->note)
-		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	w->note(w->arg, line);
-}
 
 /* ---- before anything is sent ---- */
 
@@ -353,9 +336,9 @@ static int prepare(struct load *l, int64_t *set, struct mr_error *err)
 	struct migrate_settings was = { 0 };
 	int run = wanted_run(l), rc;
 
-	note(l, "%s, %s, %u channels",
-	     form.mapped_ram ? "mapped-ram" : "plain stream",
-	     form.direct ? "direct I/O" : "buffered I/O", form.channels);
+	watch_note(&l->options->watch, "%s, %s, %u channels",
+		   form.mapped_ram ? "mapped-ram" : "plain stream",
+		   form.direct ? "direct I/O" : "buffered I/O", form.channels);
 	rc = migrate_configure(l->q, l->guest, &form, &was, err);
 	migrate_settings_release(&was); /* a fresh QEMU's: not worth keeping */
 	/* While it waits these say what comes afterwards, -S or not. */
@@ -400,7 +383,7 @@ int mr_load(const char *image, const char *vm,
 	    struct mr_load_report *report, struct mr_error *err)
 {
 	struct load l = { .options = options, .report = report };
-	double begin = pause_clock();
+	double begin = watch_clock();
 	int rc = -1;
 
 	*report = (struct mr_load_report){ .vm = MR_VM_UNTOUCHED };
@@ -423,6 +406,6 @@ out:
 	guest_free(l.guest);
 	qmp_free(l.q);
 	mr_image_free(l.img);
-	report->seconds = pause_clock() - begin;
+	report->seconds = watch_clock() - begin;
 	return rc;
 }

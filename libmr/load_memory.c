@@ -23,6 +23,7 @@
 #include "libmr/load.h"
 #include "libmr/output.h"
 #include "libmr/pause.h"
+#include "libmr/watch.h"
 
 /* Bitmap words that a worker reads at a time: 1 GiB of 4 KiB pages. */
 #define WINDOW 4096u
@@ -480,7 +481,7 @@ int mr_load_memory(const char *image, const struct mr_memory *memory, size_t n,
 		   struct mr_error *err)
 {
 	struct job j = { .n = n, .report = report };
-	double begin = pause_clock();
+	double begin = watch_clock();
 	uint64_t present;
 	int rc = -1;
 
@@ -510,6 +511,6 @@ int mr_load_memory(const char *image, const struct mr_memory *memory, size_t n,
 	rc = 0;
 out:
 	release(&j);
-	report->seconds = pause_clock() - begin;
+	report->seconds = watch_clock() - begin;
 	return rc;
 }

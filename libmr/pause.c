@@ -11,10 +11,10 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "libmr/error.h"
+#include "libmr/watch.h"
 
 /* What a stop and a cont may take; a host that swaps can be slow. */
 #define PATIENCE_MS 60000
@@ -23,14 +23,6 @@
 #define RETRY_MS 50
 /* Descriptors that a process may have where there is no close_range. */
 #define FDS_MOST 65536u
-
-double pause_clock(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* As close_range(2), also where a sandbox or an old kernel has none. */
 static void close_span(unsigned from, unsigned to)
@@ -188,7 +180,7 @@ int pause_begin(struct pause *p, struct qmp *q, bool running,
 		return 0;
 	/* A cancel must not leave us wondering whether it stopped. */
 	qmp_limit(q, PATIENCE_MS, NULL);
-	p->since = pause_clock();
+	p->since = watch_clock();
 	p->stopped = true;
 	return qmp_call(q, "stop", NULL, NULL, err);
 }
@@ -206,7 +198,7 @@ int pause_end(struct pause *p, bool resume, double *seconds,
 		rc = qmp_call(p->q, "cont", NULL, NULL, &why);
 	}
 	if (p->stopped)
-		*seconds += pause_clock() - p->since;
+		*seconds += watch_clock() - p->since;
 	if (rc) {
 		/* This outranks whatever failed before it. */
 		*err = (struct mr_error)MR_ERROR_INIT;

@@ -45,7 +45,4 @@ int pause_watch(struct pause *p, struct qmp *q, bool running,
 int pause_end(struct pause *p, bool resume, double *seconds,
 	      struct mr_error *err);
 
-/* Seconds of the monotonic clock. */
-double pause_clock(void);
-
 #endif

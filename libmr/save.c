@@ -11,6 +11,7 @@
 
 #include "libmr/error.h"
 #include "libmr/preflight.h"
+#include "libmr/watch.h"
 
 #define CONNECT_MS 5000
 
@@ -50,7 +51,7 @@ static int choose(struct save *s, struct mr_error *err)
 	}
 	r->engine = MR_ENGINE_QEMU;
 	(void)snprintf(r->why, sizeof(r->why), "%s", why.msg);
-	save_note(s, "engine qemu, not direct: %s", why.msg);
+	watch_note(&s->options->watch, "engine qemu, not direct: %s", why.msg);
 	if (preflight_qemu(s->guest, NULL)) {
 		*err = why;
 		err->code = MR_REFUSED;
@@ -118,7 +119,7 @@ int mr_save(const char *vm, const char *image,
 			  .options = options,
 			  .report = report,
 			  .pause = PAUSE_NONE };
-	double begin = pause_clock();
+	double begin = watch_clock();
 	int rc = -1;
 
 	*report = (struct mr_save_report){ .engine = options->engine };
@@ -135,6 +136,6 @@ int mr_save(const char *vm, const char *image,
 	}
 	guest_free(s.guest);
 	qmp_free(s.q);
-	report->seconds = pause_clock() - begin;
+	report->seconds = watch_clock() - begin;
 	return rc;
 }

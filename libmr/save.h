@@ -27,8 +27,4 @@ int save_qemu(struct save *s, struct mr_error *err);
  * in the report. failed: the save did not work out. */
 int save_resume(struct save *s, bool failed, struct mr_error *err);
 
-/* A line for -v. */
-void save_note(const struct save *s, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
 #endif

@@ -20,6 +20,7 @@
 #include "libmr/error.h"
 #include "libmr/image_writer.h"
 #include "libmr/pages.h"
+#include "libmr/watch.h"
 
 #define EXTENT_PAGES (IMAGE_EXTENT / IMAGE_PAGE)
 
@@ -299,8 +300,8 @@ int save_direct(struct save *s, struct mr_error *err)
 	if (image_writer_open(&c.w, s->image, s->options->direct,
 			      !s->options->no_seal, err))
 		return -1;
-	save_note(s, "engine direct, %s",
-		  c.w.out.file.direct_fd >= 0 ? "direct I/O" : "buffered I/O");
+	watch_note(&s->options->watch, "engine direct, %s",
+		   c.w.out.file.direct_fd >= 0 ? "direct I/O" : "buffered I/O");
 	if (!pause_begin(&s->pause, s->q, s->was_running, err)) {
 		qmp_limit(s->q, -1, s->options->watch.cancel);
 		rc = copy_paused(s, &c, err);

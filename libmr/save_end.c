@@ -1,22 +1,5 @@
-/* save_end.c - how both engines of mr_save leave the VM, and what they tell. */
+/* save_end.c - how both engines of mr_save leave the VM. */
 #include "libmr/save.h"
-
-#include <stdarg.h>
-#include <stdio.h>
-
-void save_note(const struct save *s, const char *fmt, ...)
-{
-	const struct mr_watch *w = &s->options->watch;
-	char line[256];
-	va_list ap;
-
-	if (!w->note)
-		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	w->note(w->arg, line);
-}
 
 int save_resume(struct save *s, bool failed, struct mr_error *err)
 {

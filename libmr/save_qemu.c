@@ -23,6 +23,7 @@
 #include "libmr/image.h"
 #include "libmr/migrate.h"
 #include "libmr/output.h"
+#include "libmr/watch.h"
 
 #define POLL_MS 20
 #define CANCEL_MS 60000
@@ -75,12 +76,13 @@ static int judge(struct save *s, const json_t *ret, struct mr_error *err)
  * that up. */
 static int hurry(struct save *s, struct mr_error *err)
 {
-	save_note(s, "interrupted: waiting for QEMU, which cannot be stopped "
-		     "safely");
+	watch_note(&s->options->watch,
+		   "interrupted: waiting for QEMU, which cannot be stopped "
+		   "safely");
 	if (!s->was_running || s->pause.stopped)
 		return 0;
 	s->pause.stopped = true;
-	s->pause.since = pause_clock();
+	s->pause.since = watch_clock();
 	return qmp_call(s->q, "stop", NULL, NULL, err);
 }
 
@@ -142,7 +144,7 @@ static int migrate(struct save *s, struct output *o, struct mr_error *err)
 	/* From here the VM is in postmigrate: `cont` is needed. */
 	if (!rc && s->was_running && !s->pause.stopped) {
 		s->pause.stopped = true;
-		s->pause.since = pause_clock();
+		s->pause.since = watch_clock();
 	}
 out:
 	migrate_restore(s->q, &was);
@@ -220,9 +222,9 @@ int save_qemu(struct save *s, struct mr_error *err)
 	if (output_create(&o, s->image, s->options->direct, err))
 		return -1;
 	s->report->direct = o.file.direct_fd >= 0;
-	save_note(s, "engine qemu, %s, %u channels",
-		  s->report->direct ? "direct I/O" : "buffered I/O",
-		  s->report->jobs);
+	watch_note(&s->options->watch, "engine qemu, %s, %u channels",
+		   s->report->direct ? "direct I/O" : "buffered I/O",
+		   s->report->jobs);
 	rc = s->options->live
 		     ? pause_watch(&s->pause, s->q, s->was_running, err)
 		     : pause_begin(&s->pause, s->q, s->was_running, err);

@@ -2,16 +2,15 @@
 #include "libmr/verify.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "formats/mapped_ram.h"
 #include "libmr/crew.h"
 #include "libmr/error.h"
+#include "libmr/watch.h"
 
 /* 64 TiB: bounds what a hostile file makes us allocate. */
 #define EXTENTS_LIMIT (UINT64_C(1) << 26)
@@ -39,37 +38,6 @@ const char *mr_finding_kind_name(enum mr_finding_kind kind)
 	};
 
 	return names[kind];
-}
-
-void verify_tell(struct verify *v, struct mr_finding *f, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(f->text, sizeof(f->text), fmt, ap);
-	va_end(ap);
-	if (f->damage) {
-		v->r->damages++;
-		v->seen[f->kind] = true;
-	} else {
-		v->r->notes++;
-	}
-	if (v->o->found)
-		v->o->found(v->o->arg, f);
-}
-
-void verify_did(struct verify *v, const char *fmt, ...)
-{
-	char line[256];
-	va_list ap;
-
-	v->r->changed = true;
-	if (!v->o->did)
-		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	v->o->did(v->o->arg, line);
 }
 
 /* ---- the seal ---- */
@@ -381,14 +349,6 @@ static int verify(struct verify *v, struct mr_error *err)
 	return v->fix ? verify_repair(v, err) : 0;
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 int mr_verify(const char *path, const struct mr_verify_options *options,
 	      struct mr_verify_report *report, struct mr_error *err)
 {
@@ -398,7 +358,7 @@ int mr_verify(const char *path, const struct mr_verify_options *options,
 			    .fix = options->repair || options->seal,
 			    .rw = MR_FILE_CLOSED,
 			    .out = OUTPUT_NONE };
-	double begin = now();
+	double begin = watch_clock();
 	int rc;
 
 	*report = (struct mr_verify_report){ 0 };
@@ -406,6 +366,6 @@ int mr_verify(const char *path, const struct mr_verify_options *options,
 		return -1;
 	rc = verify(&v, err);
 	release(&v);
-	report->seconds = now() - begin;
+	report->seconds = watch_clock() - begin;
 	return rc;
 }
