@@ -73,8 +73,8 @@ static void text(void **state)
 		"\xc0\x80",
 		"\xc1\xbf",
 		"\xc2\x80",
-		"\xc2\x9b"
-		"2J",
+		("\xc2\x9b"
+		 "2J"),
 		"\xc2\x9f",
 		"\xc3",
 		"\xc3(",

@@ -171,7 +171,7 @@ static void put_advise(struct build *b)
 static void put_hex_at(struct build *b, const char *s, uint64_t at)
 {
 	for (; *s; s += 2) {
-		unsigned int byte;
+		unsigned int byte = 0;
 		uint8_t v;
 
 		if (!s[1] || sscanf(s, "%2x", &byte) != 1)
