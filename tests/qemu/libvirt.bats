@@ -1,0 +1,119 @@
+#!/usr/bin/env bats
+# Images that libvirt itself saves, and libvirt restoring what we sealed. Its
+# QEMU driver runs inside virsh (qemu:///embed): no daemon, nothing outside of
+# the test's folder.
+
+load ../lib/vm
+
+setup() {
+	local have
+	need_qemu
+	have=$(virsh --version 2>/dev/null) || skip "no virsh"
+	printf '%s\n' 11.2 "$have" | sort -CV ||
+		skip "libvirt is $have, sparse images need 11.2"
+	# Sockets are in there: a short name.
+	ROOT_DIR=$(mktemp -d /tmp/mrlv.XXXXXX)
+	mkdir "$ROOT_DIR/etc"
+	cat >"$ROOT_DIR/etc/qemu.conf" <<-END
+		user = "$(id -un)"
+		group = "$(id -gn)"
+		security_driver = "none"
+		namespaces = []
+		cgroup_controllers = []
+		stdio_handler = "file"
+		remember_owner = 0
+	END
+	cd "$BATS_TEST_TMPDIR"
+	cat >vm.xml <<-END
+		<domain type='qemu'>
+		  <name>t</name><memory unit='MiB'>64</memory>
+		  <os><type arch='x86_64' machine='pc'>hvm</type>
+		    <kernel>$O/guest.img</kernel>
+		    <cmdline>fill=16M</cmdline></os>
+		  <cpu mode='custom'><model>qemu64</model></cpu>
+		  <devices>
+		    <emulator>$(command -v "$QEMU")</emulator>
+		    <serial type='file'><source path='$PWD/serial'/></serial>
+		    <controller type='usb' model='none'/>
+		    <memballoon model='none'/>
+		  </devices>
+		</domain>
+	END
+	driver <<<uri >driver.log 2>&1 || skip "no QEMU driver in virsh"
+}
+
+# A QEMU may outlive a virsh that failed.
+teardown() {
+	local f
+	[ -n "${ROOT_DIR:-}" ] || return 0
+	while read -r f; do
+		kill -KILL "$(cat "$f")" 2>/dev/null || :
+	done < <(find "$ROOT_DIR" -name t.pid)
+	rm -rf "$ROOT_DIR"
+}
+
+# Commands from stdin, as they come.
+driver() {
+	timeout 120 virsh -q -c "qemu:///embed?root=$ROOT_DIR" 3>&-
+}
+
+# A guest that has filled its memory is saved: save FILE [OPTION...]
+save() {
+	local file=$PWD/$1
+	shift
+	: >serial
+	{
+		echo create vm.xml
+		serial-wait serial 0 1 "count " $$ >&2
+		echo save t "$file" "$@"
+	} | driver
+}
+
+# The QEMU stream, unpacked by a program.
+body() { # FILE PROGRAM...
+	local len
+	len=$(od -An -tu4 -j20 -N4 "$1")
+	tail -c +$((92 + len + 1)) "$1" | "${@:2}"
+}
+
+@test "virsh save: raw, compressed and sparse" {
+	local format
+	save raw
+	run -0 mrinspect raw
+	[[ $output == "raw: libvirt save image, plain migration stream, complete"* ]]
+	run -0 mrverify raw
+	save sparse --image-format sparse
+	save bypass --image-format sparse --bypass-cache --parallel-channels 2
+	for format in sparse bypass; do
+		run -0 mrinspect "$format"
+		[[ $output == "$format: libvirt save image, mapped-ram, complete"* ]]
+		[[ $output == *"format sparse, VM was running"* ]]
+		run -0 mrverify "$format"
+		[[ $output == *": sound"* ]]
+	done
+	for format in gzip zstd; do
+		command -v "$format" >/dev/null || continue
+		save "$format" --image-format "$format"
+		run -0 mrinspect "$format"
+		[[ $output == *"compressed, not looked into"* ]]
+		body "$format" "$format" -dc >stream
+		run -0 mrinspect stream
+		[[ $output == "stream: plain migration stream, complete"* ]]
+	done
+}
+
+@test "virsh restore of a sparse image that we sealed" {
+	save image --image-format sparse
+	mrverify -q --seal image
+	run -0 mrverify image
+	[[ $output == *"sound, sealed"* ]]
+	# It checks all of its memory twice: the first pass may have begun
+	# before it was saved.
+	: >serial
+	{
+		echo restore "$PWD/image"
+		serial-wait serial 0 2 "pass " $$ >&2
+		echo destroy t
+	} | driver
+	! grep -m 1 '^BAD' serial
+}
