@@ -123,9 +123,9 @@ static const struct set sets[] = {
 	{ "save-anon", save, FILL(MEM_ANON, 5632), FILL(MEM_ANON, 768), 0 },
 	{ "save-memfd", save, FILL(MEM_MEMFD, 5632), FILL(MEM_MEMFD, 768), 0 },
 	{ "zero-anon", scan, ZERO(MEM_ANON, 4096), ZERO(MEM_ANON, 1024), 0 },
-	{ "zero-memfd", scan, ZERO(MEM_MEMFD, 4096), ZERO(MEM_MEMFD, 1024), 0 },
-	{ "half-zero", save, EVERY(2, 1024), EVERY(2, 64), 0 },
-	{ "7-of-8-zero", save, EVERY(8, 2048), EVERY(8, 128), 0 },
+	{ "zero-memfd", scan, ZERO(MEM_MEMFD, 4096), NO_QUICK, 0 },
+	{ "half-zero", save, EVERY(2, 512), EVERY(2, 64), 0 },
+	{ "7-of-8-zero", save, EVERY(8, 2048), NO_QUICK, 0 },
 	{ "mixed", save, { MEM_ANON, .fill = 1536, .zero = 512, .hole = 2048 },
 	  NO_QUICK, 0 },
 	{ "live", live, FILL(MEM_ANON, 2048), FILL(MEM_ANON, 256), RUNNING },
@@ -301,6 +301,8 @@ static void run_rounds(struct result *r, const struct set *set, struct vm *vm)
 			else
 				(void)unlink(image);
 			settle();
+			if (loads)
+				child_warm_memory(vm_mib(spec_of(set)));
 			r->samples[i][round] =
 				c->run(c, vm, spec_of(set), image);
 			if (!loads && c->role != OURS)

@@ -63,6 +63,13 @@ pid_t child_start(const char *name, const char *const *argv, int out_fd);
 /* Shows on standard error what it said there. */
 void child_show_log(const char *name);
 
+/*
+ * Takes so much memory and gives it back. Where this machine is a virtual one
+ * itself, memory that has been free for seconds is slow to get: its host took
+ * it away. Whoever needs new memory gets it on the same terms then.
+ */
+void child_warm_memory(uint64_t mib);
+
 /* Runs a tool, measured from fork to exit. It must succeed. Its standard
  * output is JSON, returned for json_decref. */
 json_t *child_run(const char *const *argv, struct sample *s);

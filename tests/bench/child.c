@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -124,6 +125,33 @@ void child_show_log(const char *name)
 		(void)fputs(line, stderr);
 	if (f)
 		(void)fclose(f);
+}
+
+void child_warm_memory(uint64_t mib)
+{
+	int status;
+	pid_t pid;
+	void *p;
+
+	(void)fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		die("cannot fork: %s", strerror(errno));
+	if (!pid) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		p = mmap(NULL, mib * MIB, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (p != MAP_FAILED) {
+			(void)madvise(p, mib * MIB, MADV_HUGEPAGE);
+			memset(p, 1, mib * MIB);
+		}
+		_exit(p == MAP_FAILED);
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			die("cannot wait: %s", strerror(errno));
+	if (status)
+		die("no memory for %d MiB", (int)mib);
 }
 
 json_t *child_run(const char *const *argv, struct sample *s)
