@@ -13,6 +13,7 @@ struct mr_devices {
 	const struct mr_image *img;
 	bool borrowed; /* the description is another image's */
 	char *text; /* the description; NULL: there is none */
+	size_t text_len;
 	uint64_t text_offset; /* byte of its file */
 	struct vmdesc desc; /* its devices, sorted */
 	size_t *given; /* how many of those equal to this one have a section */
@@ -47,6 +48,7 @@ static int read_desc(struct mr_devices *d, const struct mr_image *from,
 	d->text = malloc(len);
 	if (!d->text)
 		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	d->text_len = len;
 	d->text_offset = info->vmdesc_offset;
 	if (mr_io_read_full(from->io, d->text, len, d->text_offset, err))
 		return -1;
@@ -239,4 +241,41 @@ void mr_device_free(struct mr_device *dev)
 	json_decref(x->desc);
 	free(x->payload);
 	free(x);
+}
+
+/* On one line; JSON would allow more. */
+static char *copy_ascii(const struct mr_devices *d, size_t len,
+			struct mr_error *err)
+{
+	char *text = strndup(d->text, len);
+	size_t i = 0;
+
+	if (!text) {
+		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return NULL;
+	}
+	while (text[i] >= ' ' && text[i] < 0x7f)
+		i++;
+	if (i == len)
+		return text;
+	(void)mr_fail(err, MR_FORMAT, d->text_offset + i,
+		      "vmdescription: not one line of ASCII");
+	free(text);
+	return NULL;
+}
+
+char *mr_image_description(const struct mr_image *img, struct mr_error *err)
+{
+	struct mr_devices d = { .why = MR_ERROR_INIT };
+	char *text = NULL;
+
+	if (!read_desc(&d, img, err)) {
+		if (d.why.code != MR_OK)
+			*err = d.why;
+		else
+			text = copy_ascii(&d, d.text_len, err);
+	}
+	vmdesc_release(&d.desc);
+	free(d.text);
+	return text;
 }

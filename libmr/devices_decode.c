@@ -103,23 +103,29 @@ static int decode_struct(struct decoder *x, const char *name, const char *type,
 	return 0;
 }
 
+/* What the kinds are called on either side. */
+static const enum mr_field_kind kinds[] = {
+	[VMDESC_OPAQUE] = MR_FIELD_OPAQUE,   [VMDESC_UINT] = MR_FIELD_UINT,
+	[VMDESC_INT] = MR_FIELD_INT,	     [VMDESC_BOOL] = MR_FIELD_BOOL,
+	[VMDESC_TIMER] = MR_FIELD_TIMER,     [VMDESC_FLOAT] = MR_FIELD_FLOAT,
+	[VMDESC_BUFFER] = MR_FIELD_BUFFER,   [VMDESC_UNUSED] = MR_FIELD_UNUSED,
+	[VMDESC_CAPABILITY] = MR_FIELD_TEXT, [VMDESC_BITMAP] = MR_FIELD_BITMAP,
+	[VMDESC_NULLPTR] = MR_FIELD_NULL,    [VMDESC_STRUCT] = MR_FIELD_STRUCT,
+};
+
+static struct vmdesc_type type_of(const struct mr_field *f)
+{
+	struct vmdesc_type t = { VMDESC_OPAQUE, 0 };
+
+	for (unsigned k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+		if (kinds[k] == f->kind)
+			t.kind = (enum vmdesc_kind)k;
+	return t;
+}
+
 static int decode_leaf(struct decoder *x, const char *name, const char *type,
 		       uint64_t size, uint64_t count)
 {
-	static const enum mr_field_kind kinds[] = {
-		[VMDESC_OPAQUE] = MR_FIELD_OPAQUE,
-		[VMDESC_UINT] = MR_FIELD_UINT,
-		[VMDESC_INT] = MR_FIELD_INT,
-		[VMDESC_BOOL] = MR_FIELD_BOOL,
-		[VMDESC_TIMER] = MR_FIELD_TIMER,
-		[VMDESC_FLOAT] = MR_FIELD_FLOAT,
-		[VMDESC_BUFFER] = MR_FIELD_BUFFER,
-		[VMDESC_UNUSED] = MR_FIELD_UNUSED,
-		[VMDESC_CAPABILITY] = MR_FIELD_TEXT,
-		[VMDESC_BITMAP] = MR_FIELD_BITMAP,
-		[VMDESC_NULLPTR] = MR_FIELD_NULL,
-		[VMDESC_STRUCT] = MR_FIELD_STRUCT,
-	};
 	struct vmdesc_type t = vmdesc_type_of(type);
 	enum mr_field_kind kind = kinds[t.kind];
 	size_t i;
@@ -270,8 +276,8 @@ void mr_field_value(const struct mr_device *dev, const struct mr_field *field,
 	    field->kind == MR_FIELD_SUBSECTION)
 		return;
 	if (vmdesc_value_decode(out->bytes, (size_t)out->size,
-				(size_t)out->size, vmdesc_type_of(field->type),
-				&v, &f) < 0) {
+				(size_t)out->size, type_of(field), &v,
+				&f) < 0) {
 		out->kind = MR_FIELD_OPAQUE;
 		return;
 	}

@@ -258,6 +258,16 @@ fail:
 	return NULL;
 }
 
+void image_maps_free(struct mr_image *img)
+{
+	for (size_t i = 0; img->maps && i < img->info.n_blocks; i++) {
+		free(img->maps[i].sent);
+		free(img->maps[i].zero);
+	}
+	free(img->maps);
+	img->maps = NULL;
+}
+
 void mr_image_free(struct mr_image *img)
 {
 	if (!img)
@@ -266,6 +276,7 @@ void mr_image_free(struct mr_image *img)
 	for (size_t i = 0; i < img->n_names; i++)
 		free(img->names[i]);
 	free(img->names);
+	image_maps_free(img);
 	free(img->sections);
 	free(img->blocks);
 	free(img);

@@ -21,6 +21,15 @@
 #include "libmr/mr.h"
 #include "libmr/reader.h"
 
+/* Bit p % 64 of word p / 64 is page p's. */
+struct page_map {
+	uint64_t *sent; /* there was a word */
+	uint64_t *zero; /* and the last one said zero */
+};
+
+/* Pages that are kept track of: 64 MiB of bits. */
+#define PAGE_MAPS_LIMIT (UINT64_C(1) << 28)
+
 struct mr_image {
 	struct mr_file file;
 	struct mr_io *io; /* &file.io, or a test's */
@@ -28,6 +37,10 @@ struct mr_image {
 	struct mr_section *sections;
 	struct mr_block *blocks;
 	size_t sections_room, blocks_room;
+	/* Plain streams: what the last word of each page was. NULL: there was
+	 * no page, or there are more than PAGE_MAPS_LIMIT. */
+	struct page_map *maps; /* one per block */
+	uint32_t maps_page_size; /* bytes: what a bit stands for */
 	char **names; /* every string that sections and blocks point to */
 	size_t n_names, names_room;
 };
@@ -45,6 +58,9 @@ struct mr_image *mr_image_open_io(struct mr_io *io,
  */
 uint64_t image_next_data(const struct mr_image *img, uint64_t *from,
 			 uint64_t to);
+
+/* img->maps with all that is in it. */
+void image_maps_free(struct mr_image *img);
 
 /* More elements than this are no stream that QEMU made. */
 #define SECTIONS_LIMIT 65536u

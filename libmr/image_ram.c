@@ -250,6 +250,57 @@ static int xbzrle_body(struct parse *p, const struct ram_item *item,
 	return 0;
 }
 
+/* Pages of a size that turns out to be another are not kept track of. */
+static int new_maps(struct parse *p)
+{
+	struct mr_image *img = p->img;
+
+	if (img->maps_page_size ||
+	    p->info->ram / p->info->page_size > PAGE_MAPS_LIMIT)
+		return 0;
+	img->maps_page_size = p->info->page_size;
+	img->maps = calloc(p->info->n_blocks, sizeof(*img->maps));
+	if (!img->maps)
+		return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	for (size_t i = 0; i < p->info->n_blocks; i++) {
+		size_t words = (size_t)mr_block_words(&img->blocks[i]);
+
+		img->maps[i].sent = calloc(words + 1, sizeof(uint64_t));
+		img->maps[i].zero = calloc(words + 1, sizeof(uint64_t));
+		if (!img->maps[i].sent || !img->maps[i].zero)
+			return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET,
+				       "out of memory");
+	}
+	return 0;
+}
+
+/* Keeps what the word said of its page. */
+static int mark(struct parse *p, const struct ram_item *item)
+{
+	uint64_t page = item->offset / p->info->page_size;
+	uint64_t bit = UINT64_C(1) << (page % 64);
+	struct mr_image *img = p->img;
+	struct page_map *m;
+
+	if (!img->maps && new_maps(p))
+		return -1;
+	if (!img->maps)
+		return 0;
+	if (img->maps_page_size != p->info->page_size) {
+		image_maps_free(img);
+		return 0;
+	}
+	m = &img->maps[p->last_block];
+	if (!m->sent || !m->zero)
+		return 0; /* out of memory, which was told */
+	m->sent[page / 64] |= bit;
+	if (item->kind == RAM_ZERO)
+		m->zero[page / 64] |= bit;
+	else
+		m->zero[page / 64] &= ~bit;
+	return 0;
+}
+
 /* A word about a page, header bytes long, and the data behind it. */
 static int page_word(struct parse *p, const struct ram_item *item,
 		     size_t header)
@@ -276,6 +327,9 @@ static int page_word(struct parse *p, const struct ram_item *item,
 			       item->offset, b->name, b->length);
 	if (item->kind == RAM_XBZRLE && xbzrle_body(p, item, header))
 		return -1;
+	if (mark(p, item))
+		return -1;
+	b->wire_bytes += header + item->data_len;
 	if (item->kind == RAM_PAGE)
 		b->normal_words++;
 	else if (item->kind == RAM_ZERO)

@@ -107,3 +107,84 @@ int mr_image_use(const struct mr_image *img, const struct mr_block *b,
 		out->allocated += n;
 	return 0;
 }
+
+/* Pages with a bit, first .. first + n - 1 with words for them from `first`
+ * on: those that are whole in holes are zero. */
+static void add_classes(const struct mr_image *img, const struct mr_block *b,
+			uint64_t first, uint64_t n, const uint64_t *words,
+			uint64_t pages[MR_PAGE_CLASSES])
+{
+	uint64_t size = img->info.page_size, skip = first % 64, data = 0;
+	uint64_t start = b->pages_offset + first * size, end = start + n * size;
+	uint64_t set = mapped_ram_bits_count(words, skip, n), len, last = 0;
+
+	for (uint64_t at = start; (len = image_next_data(img, &at, end)) > 0;
+	     at += len) {
+		uint64_t from = (at - start) / size;
+		uint64_t to = (at + len - start + size - 1) / size;
+
+		if (from < last)
+			from = last;
+		if (to > from)
+			data += mapped_ram_bits_count(words, skip + from,
+						      to - from);
+		last = to;
+	}
+	pages[MR_PAGE_ABSENT] += n - set;
+	pages[MR_PAGE_ZERO] += set - data;
+	pages[MR_PAGE_PRESENT] += data;
+}
+
+static int stream_classes(const struct mr_image *img, size_t block,
+			  uint64_t first, uint64_t n,
+			  uint64_t pages[MR_PAGE_CLASSES], struct mr_error *err)
+{
+	uint64_t sent, zero;
+
+	if (!img->maps && img->maps_page_size == 0 &&
+	    img->info.ram / img->info.page_size <= PAGE_MAPS_LIMIT) {
+		pages[MR_PAGE_ABSENT] += n; /* there was no word at all */
+		return 0;
+	}
+	if (!img->maps)
+		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			       "there is too much memory to keep track of");
+	sent = mapped_ram_bits_count(img->maps[block].sent, first, n);
+	zero = mapped_ram_bits_count(img->maps[block].zero, first, n);
+	pages[MR_PAGE_ABSENT] += n - sent;
+	pages[MR_PAGE_ZERO] += zero;
+	pages[MR_PAGE_PRESENT] += sent - zero;
+	return 0;
+}
+
+int mr_image_classes(const struct mr_image *img, const struct mr_block *b,
+		     uint64_t first, uint64_t n,
+		     uint64_t pages[MR_PAGE_CLASSES], struct mr_error *err)
+{
+	uint64_t words[2048];
+
+	if (first > b->pages || n > b->pages - first)
+		return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
+			       "pages outside of block \"%s\"", b->name);
+	if (img->info.kind != MR_IMAGE_MAPPED)
+		return stream_classes(img, (size_t)(b - img->blocks), first, n,
+				      pages, err);
+	if (!b->in_file) {
+		pages[MR_PAGE_ABSENT] += n;
+		return 0;
+	}
+	while (n) {
+		uint64_t some = UINT64_C(64) * 2048 - first % 64;
+
+		if (some > n)
+			some = n;
+		if (mr_image_bitmap(img, b, first / 64, words,
+				    (size_t)((first % 64 + some + 63) / 64),
+				    err))
+			return -1;
+		add_classes(img, b, first, some, words, pages);
+		first += some;
+		n -= some;
+	}
+	return 0;
+}

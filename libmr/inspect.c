@@ -31,6 +31,28 @@ static int count(const struct mr_image *img, struct mr_inspection *out,
 	return 0;
 }
 
+/* What the pages of a plain stream are in the end. */
+static int classify(const struct mr_image *img, struct mr_inspection *out,
+		    struct mr_error *err)
+{
+	const struct mr_image_info *info = mr_image_info(img);
+
+	out->classes = calloc(info->n_blocks + 1, sizeof(*out->classes));
+	if (!out->classes)
+		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	for (size_t i = 0; i < info->n_blocks; i++) {
+		const struct mr_block *b = &info->blocks[i];
+		struct mr_error e = MR_ERROR_INIT;
+
+		if (!mr_image_classes(img, b, 0, b->pages, out->classes[i], &e))
+			continue;
+		free(out->classes);
+		out->classes = NULL;
+		return 0;
+	}
+	return 0;
+}
+
 static bool cancelled(const struct mr_watch *w)
 {
 	return w && w->cancel && atomic_load(w->cancel);
@@ -97,6 +119,8 @@ int mr_inspect(const struct mr_image *img, const struct mr_watch *watch,
 	int data;
 
 	*out = (struct mr_inspection){ .verdict = plain_verdict(info) };
+	if (info->kind == MR_IMAGE_STREAM)
+		return classify(img, out, err);
 	if (info->kind != MR_IMAGE_MAPPED)
 		return 0;
 	if (count(img, out, err))
@@ -118,6 +142,7 @@ int mr_inspect(const struct mr_image *img, const struct mr_watch *watch,
 void mr_inspection_release(struct mr_inspection *out)
 {
 	free(out->use);
+	free(out->classes);
 	*out = (struct mr_inspection){ 0 };
 }
 

@@ -204,6 +204,7 @@ struct mr_block {
 	bool in_file;
 	/* Plain streams: page words. A page may have come several times. */
 	uint64_t normal_words, zero_words, xbzrle_words;
+	uint64_t wire_bytes; /* Plain streams: that the words and data take */
 };
 
 /* What libvirt wrote before the stream. */
@@ -454,6 +455,12 @@ void mr_device_free(struct mr_device *dev); /* dev may be NULL */
 void mr_field_value(const struct mr_device *dev, const struct mr_field *field,
 		    uint64_t element, struct mr_value *out);
 
+/*
+ * The image's description as it is: one JSON text of ASCII. The caller frees
+ * it. NULL: there is none, or it is not that, or it can't be read.
+ */
+char *mr_image_description(const struct mr_image *img, struct mr_error *err);
+
 /* ---- registers: mr_cpus ---- */
 
 struct mr_register {
@@ -485,6 +492,28 @@ struct mr_cpu {
 int mr_cpus(const struct mr_devices *d, struct mr_cpu **out, size_t *n,
 	    struct mr_error *err);
 
+/* ---- what pages are: mr_image_classes ---- */
+
+enum mr_page_class {
+	/* Not in the file: zero to the guest that is made of a mapped-ram
+	 * image; never sent, in a plain stream. */
+	MR_PAGE_ABSENT,
+	/* In the file, but known to be zero: in a hole of it, or the last
+	 * word about it said so. */
+	MR_PAGE_ZERO,
+	MR_PAGE_PRESENT,
+	MR_PAGE_CLASSES,
+};
+
+/*
+ * Adds up what pages first .. first + n - 1 of a block are; no page is read.
+ * MR_UNSUPPORTED: that was not kept track of (a plain stream of more than
+ * 1 TiB of memory). 0 or -1.
+ */
+int mr_image_classes(const struct mr_image *img, const struct mr_block *b,
+		     uint64_t first, uint64_t n,
+		     uint64_t pages[MR_PAGE_CLASSES], struct mr_error *err);
+
 /* ---- mrinspect ---- */
 
 enum mr_verdict {
@@ -505,6 +534,9 @@ struct mr_inspection {
 	enum mr_verdict verdict;
 	struct mr_block_use *use; /* one per block; NULL if not mapped-ram */
 	uint64_t present; /* pages, all blocks */
+	/* Plain streams: pages of each class, one per block; NULL if not a
+	 * plain stream, or if that was not kept track of. */
+	uint64_t (*classes)[MR_PAGE_CLASSES];
 };
 
 /* Counts bitmaps and holes, and says what the file is. The caller releases

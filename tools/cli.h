@@ -54,6 +54,12 @@ extern struct poptOption cli_common[];
 poptContext cli_parse(int argc, char **argv, const struct poptOption *options,
 		      const char *args);
 
+/* The one that counts where there are several. */
+static inline int cli_worse(int a, int b)
+{
+	return a > b ? a : b;
+}
+
 /* Tells a usage error, with a pointer to --help. Returns CLI_TROUBLE. */
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

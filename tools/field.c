@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "tools/cli.h"
+#include "tools/hex.h"
 
 static void bytes_text(char buf[FIELD_TEXT], const struct mr_value *v,
 		       uint64_t from)
@@ -65,24 +66,30 @@ const char *field_text(char buf[FIELD_TEXT], const struct mr_value *v,
 
 static json_t *bytes_json(const struct mr_value *v)
 {
-	char *hex = malloc(2 * (size_t)v->size + 1);
-	json_t *o = NULL;
+	char *hex = hex_text(v->bytes, (size_t)v->size);
+	json_t *o = hex ? json_stringn_nocheck(hex, 2 * (size_t)v->size) : NULL;
 
-	if (!hex)
-		return NULL;
-	hex[0] = '\0';
-	for (size_t i = 0; i < v->size; i++)
-		(void)sprintf(hex + 2 * i, "%02x", v->bytes[i]);
-	o = json_string(hex);
 	free(hex);
 	return o;
+}
+
+/* A device may have ten thousands of them: by hand. */
+static json_t *uint_json(const struct mr_value *v)
+{
+	static const char digits[] = "0123456789abcdef";
+	char text[2 + 16] = "0x";
+	size_t n = 2 * (size_t)v->size;
+
+	for (size_t i = 0; i < n; i++)
+		text[2 + i] = digits[v->u >> 4 * (n - 1 - i) & 15];
+	return json_stringn_nocheck(text, 2 + n);
 }
 
 json_t *field_json(const struct mr_value *v)
 {
 	switch (v->kind) {
 	case MR_FIELD_UINT:
-		return json_sprintf("0x%0*" PRIx64, (int)(2 * v->size), v->u);
+		return uint_json(v);
 	case MR_FIELD_BOOL:
 		return json_boolean(v->u != 0);
 	case MR_FIELD_INT:
@@ -105,4 +112,29 @@ json_t *field_json(const struct mr_value *v)
 		break;
 	}
 	return bytes_json(v);
+}
+
+/* Appends as much as there is room for; what is there now. */
+static size_t append(struct field_path *p, size_t at, const char *text)
+{
+	int n = snprintf(p->text + at, sizeof(p->text) - at, "%s", text);
+
+	if (n < 0 || at + (size_t)n >= sizeof(p->text))
+		return sizeof(p->text) - 1;
+	return at + (size_t)n;
+}
+
+void field_path(struct field_path *p, const struct mr_field *f)
+{
+	size_t at = f->depth ? p->ends[f->depth] : 0;
+	char text[512];
+
+	if (at)
+		at = append(p, at, ".");
+	at = append(p, at, cli_escape(text, sizeof(text), f->name));
+	if (f->kind == MR_FIELD_STRUCT && f->array) {
+		(void)snprintf(text, sizeof(text), "[%" PRIu64 "]", f->index);
+		at = append(p, at, text);
+	}
+	p->ends[f->depth + 1] = at;
 }

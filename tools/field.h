@@ -21,4 +21,13 @@ const char *field_text(char buf[FIELD_TEXT], const struct mr_value *v,
  * digits (the former with 0x). NULL: out of memory. */
 json_t *field_json(const struct mr_value *v);
 
+/* Names from the outermost in: "env.segs[1].base". */
+struct field_path {
+	char text[1024]; /* safe for a terminal; cut off where it is longer */
+	size_t ends[66]; /* of the first n names */
+};
+/* Moves to a field: the next one, or one that is not in a struct. What has
+ * parts comes with its index; elements of other arrays do not. */
+void field_path(struct field_path *p, const struct mr_field *f);
+
 #endif

@@ -1,23 +1,51 @@
 /* mrinspect.c - shows what is in an image, a stream, a libvirt save file. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "libmr/mr.h"
 #include "tools/cli.h"
 #include "tools/show.h"
 
-enum { SCHEMA = 1 };
+enum { SCHEMA = 1, MAX = 1000 };
+
+static struct show_request request = { .max = MAX };
+static int cpu, map, jobs, vmdesc;
+static int max = MAX;
+static char *direct = NULL, *find = NULL, *svg = NULL, *vmdesc_from = NULL;
 
 /* clang-format off */
 static const struct poptOption options[] = {
-	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Options:", NULL },
+	{ "cpu", 'c', POPT_ARG_NONE, &cpu, 0,
+	  "show the registers of the CPUs", NULL },
+	{ "device", 'd', POPT_ARG_ARGV, &request.devices, 0,
+	  "show device state: a section's name, a pattern, or all", "NAME" },
+	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
+	  "direct I/O for --find: auto, on or off", "WHEN" },
+	{ "find", 'f', POPT_ARG_STRING, &find, 0,
+	  "search memory for a text, or for bytes: 0x7f454c46", "PATTERN" },
+	{ "gpa", 'g', POPT_ARG_ARGV, &request.gpas, 0,
+	  "show memory at a guest-physical address", "ADDRESS[+LENGTH]" },
+	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
+	  "worker threads for --find (default: CPUs, at most 8)", "N" },
+	{ "map", 'm', POPT_ARG_NONE, &map, 0,
+	  "draw the memory in the terminal", NULL },
+	{ "max", '\0', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &max, 0,
+	  "places that --find shows at most", "N" },
+	{ "page", 'p', POPT_ARG_ARGV, &request.pages, 0,
+	  "show memory of a RAM block", "BLOCK:OFFSET[+LENGTH]" },
+	{ "svg", '\0', POPT_ARG_STRING, &svg, 0,
+	  "draw the memory into a file", "FILE" },
+	{ "vmdesc", '\0', POPT_ARG_NONE, &vmdesc, 0,
+	  "print the description of device state, as it is: JSON", NULL },
+	{ "vmdesc-from", '\0', POPT_ARG_STRING, &vmdesc_from, 0,
+	  "describe device state as another image of the machine does",
+	  "FILE" },
+	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
+	  NULL },
 	POPT_TABLEEND
 };
 /* clang-format on */
-
-static int status_of(enum mr_verdict verdict)
-{
-	return verdict == MR_VERDICT_SOUND ? CLI_OK : CLI_NO;
-}
 
 /* A file that can't be read; programs want to know which. */
 static int trouble(const char *path, const struct mr_error *err, json_t *files)
@@ -36,24 +64,34 @@ static int inspect(const char *path, json_t *files)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_inspection in = { 0 };
-	struct mr_image *img =
-		mr_image_open(path, MR_DIRECT_OFF, cli_watch(), &err);
+	struct mr_image *img = mr_image_open(
+		path, request.find_len ? request.direct : MR_DIRECT_OFF,
+		cli_watch(), &err);
+	struct show s = { .path = path, .img = img, .request = &request };
 	int status;
 
 	cli_progress_end();
 	if (!img || mr_inspect(img, cli_watch(), &in, &err)) {
 		status = trouble(path, &err, files);
-	} else {
-		status = status_of(in.verdict);
-		if (!files)
-			show_text(path, mr_image_info(img), &in);
-		else if (json_array_append_new(
-				 files,
-				 show_json(path, mr_image_info(img), &in))) {
+		goto out;
+	}
+	status = in.verdict == MR_VERDICT_SOUND ? CLI_OK : CLI_NO;
+	if (files) {
+		s.json = show_json(path, mr_image_info(img), &in);
+		if (json_array_append_new(files, s.json)) {
 			cli_say("out of memory");
 			status = CLI_TROUBLE;
+			goto out;
 		}
+	} else if (request.vmdesc) {
+		/* Nothing but that. */
+	} else if (show_is_asked(&request)) {
+		show_head(path, mr_image_info(img), &in);
+	} else {
+		show_text(path, mr_image_info(img), &in);
 	}
+	status = cli_worse(status, show_asked(&s));
+out:
 	mr_inspection_release(&in);
 	mr_image_free(img);
 	return status;
@@ -69,23 +107,55 @@ static int inspect_all(poptContext ctx, json_t *files)
 		return cli_usage("no FILE given");
 	for (bool first = true; path && !atomic_load(&cli_cancel);
 	     path = poptGetArg(ctx), first = false) {
-		int status;
-
-		if (!first && !files)
+		if (!first && !files && !vmdesc)
 			(void)putchar('\n');
-		status = inspect(path, files);
-		if (status > worst)
-			worst = status;
+		worst = cli_worse(worst, inspect(path, files));
 	}
 	return worst;
+}
+
+static int check_options(uint8_t **pattern)
+{
+	static const char *const directs[] = { "auto", "on", "off" };
+	int d = 0;
+
+	while (direct && d < 3 && strcmp(direct, directs[d]) != 0)
+		d++;
+	if (d == 3)
+		return cli_usage("--direct is auto, on or off, not %s", direct);
+	if (jobs < 0 || jobs > (int)MR_JOBS_MAX)
+		return cli_usage("--jobs is 1 to %u", MR_JOBS_MAX);
+	if (max < 1)
+		return cli_usage("--max is at least 1");
+	for (size_t i = 0; request.devices && request.devices[i]; i++)
+		if (i == SHOW_NAMES)
+			return cli_usage("too many names of devices");
+	if (cli.json && (map || vmdesc))
+		return cli_usage("--json goes with neither --map nor "
+				 "--vmdesc");
+	if (vmdesc_from && !cpu && !request.devices)
+		return cli_usage("--vmdesc-from is for --device and --cpu");
+	request.direct = (enum mr_direct)d;
+	request.jobs = (unsigned)jobs;
+	request.max = (size_t)max;
+	request.cpu = cpu;
+	request.vmdesc = vmdesc;
+	request.map = map;
+	request.svg = svg;
+	request.vmdesc_from = vmdesc_from;
+	return find ? show_pattern(find, pattern, &request.find_len) : CLI_OK;
 }
 
 int main(int argc, char **argv)
 {
 	poptContext ctx = cli_parse(argc, argv, options, "FILE...");
 	json_t *files = cli.json ? json_array() : NULL;
-	int status = inspect_all(ctx, files);
+	uint8_t *pattern = NULL;
+	int status = check_options(&pattern);
 
+	request.find = pattern;
+	if (status == CLI_OK)
+		status = inspect_all(ctx, files);
 	if (json_array_size(files)) {
 		json_t *root = cli_json_new(SCHEMA);
 
@@ -94,6 +164,7 @@ int main(int argc, char **argv)
 			status = CLI_TROUBLE;
 	}
 	json_decref(files);
+	free(pattern);
 	(void)poptFreeContext(ctx);
 	return cli_finish(status);
 }

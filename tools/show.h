@@ -6,7 +6,54 @@
 
 #include "tools/cli.h"
 
-/* Prints to stdout. path is how the user called the file. */
+/* Names that --device may be given. */
+#define SHOW_NAMES 256
+
+/* What the options ask for beyond the overview. */
+struct show_request {
+	char **devices; /* sections by name; NULL: none */
+	const char *vmdesc_from; /* a file */
+	bool cpu;
+	bool vmdesc; /* the description itself */
+	char **pages, **gpas; /* memory by place */
+	const uint8_t *find;
+	size_t find_len; /* 0: nothing to be found */
+	size_t max;
+	unsigned jobs;
+	enum mr_direct direct;
+	bool map;
+	const char *svg;
+};
+
+/* A file, and where what is found goes. */
+struct show {
+	const char *path; /* how the user called it */
+	const struct mr_image *img;
+	const struct show_request *request;
+	json_t *json; /* members are added to it; NULL: text on stdout */
+};
+
+/* Whether the request is for some of it instead of the overview. */
+bool show_is_asked(const struct show_request *r);
+
+/* Each returns an exit status, and has told what went wrong. */
+/* All that was asked for. */
+int show_asked(const struct show *s);
+int show_devices(const struct show *s, const struct mr_devices *d);
+int show_cpus(const struct show *s, const struct mr_devices *d);
+int show_dumps(const struct show *s);
+int show_find(const struct show *s);
+/* To the terminal; to a file if svg is not NULL. */
+int show_map(const struct show *s, const char *svg);
+
+/* What --find was given: "0x" and pairs of digits, or a text, which "text:"
+ * may precede. The caller frees *bytes, on failure too. */
+int show_pattern(const char *text, uint8_t **bytes, size_t *n);
+
+/* The first lines: what the file is, and what is wrong with it. */
+void show_head(const char *path, const struct mr_image_info *info,
+	       const struct mr_inspection *in);
+/* All of it. path is how the user called the file. */
 void show_text(const char *path, const struct mr_image_info *info,
 	       const struct mr_inspection *in);
 

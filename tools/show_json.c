@@ -59,6 +59,14 @@ static json_t *block(const struct mr_image_info *info,
 		set_number(o, "data_words", b->normal_words, bad);
 		set_number(o, "zero_words", b->zero_words, bad);
 		set_number(o, "xbzrle_words", b->xbzrle_words, bad);
+		set_number(o, "wire_bytes", b->wire_bytes, bad);
+		if (!in->classes)
+			return o;
+		set_number(o, "data_pages", in->classes[i][MR_PAGE_PRESENT],
+			   bad);
+		set_number(o, "zero_pages", in->classes[i][MR_PAGE_ZERO], bad);
+		set_number(o, "absent_pages", in->classes[i][MR_PAGE_ABSENT],
+			   bad);
 		return o;
 	}
 	set_number(o, "header_offset", b->header, bad);

@@ -44,13 +44,24 @@ static void mapped_blocks(const struct mr_image_info *info,
 	cli_table_print(t);
 }
 
-static void stream_blocks(const struct mr_image_info *info)
+static void stream_pages(struct cli_table *t, const struct mr_inspection *in,
+			 size_t block, enum mr_page_class c)
 {
-	struct cli_table *t = cli_table_new("lrrrrrr");
+	if (in->classes)
+		cli_table_cell(t, "%" PRIu64, in->classes[block][c]);
+	else
+		cli_table_cell(t, "?");
+}
+
+static void stream_blocks(const struct mr_image_info *info,
+			  const struct mr_inspection *in)
+{
+	struct cli_table *t = cli_table_new("lrrrrrrrrr");
 	static const char *const head[] = { "NAME",	  "LENGTH",
 					    "PAGES",	  "DATA WORDS",
 					    "ZERO WORDS", "XBZRLE WORDS",
-					    "LISTED AT" };
+					    "BYTES",	  "DATA PAGES",
+					    "ZERO PAGES", "LISTED AT" };
 
 	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
 		cli_table_cell(t, "%s", head[i]);
@@ -64,6 +75,9 @@ static void stream_blocks(const struct mr_image_info *info)
 		cli_table_cell(t, "%" PRIu64, b->normal_words);
 		cli_table_cell(t, "%" PRIu64, b->zero_words);
 		cli_table_cell(t, "%" PRIu64, b->xbzrle_words);
+		cli_table_cell(t, "%" PRIu64, b->wire_bytes);
+		stream_pages(t, in, i, MR_PAGE_PRESENT);
+		stream_pages(t, in, i, MR_PAGE_ZERO);
 		cli_table_cell(t, "0x%" PRIx64, b->entry);
 	}
 	cli_table_print(t);
@@ -78,7 +92,7 @@ void show_blocks(const struct mr_image_info *info,
 	if (in->use)
 		mapped_blocks(info, in);
 	else
-		stream_blocks(info);
+		stream_blocks(info, in);
 }
 
 static void section(struct cli_table *t, const struct mr_section *s)

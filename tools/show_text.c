@@ -140,7 +140,7 @@ static void show_damage(const struct mr_image_info *info)
 	(void)putchar('\n');
 }
 
-void show_text(const char *path, const struct mr_image_info *info,
+void show_head(const char *path, const struct mr_image_info *info,
 	       const struct mr_inspection *in)
 {
 	const char *more = show_advice(info, in->verdict);
@@ -153,6 +153,12 @@ void show_text(const char *path, const struct mr_image_info *info,
 		label("beware");
 		(void)puts(more);
 	}
+}
+
+void show_text(const char *path, const struct mr_image_info *info,
+	       const struct mr_inspection *in)
+{
+	show_head(path, info, in);
 	if (info->kind == MR_IMAGE_FOREIGN)
 		return;
 	if (info->has_libvirt)

@@ -708,6 +708,102 @@ static void test_bitmap(void **state)
 	drop(&m);
 }
 
+/* ---- what pages are ---- */
+
+static void expect_classes(const struct mr_image *img, size_t block,
+			   uint64_t first, uint64_t n, uint64_t absent,
+			   uint64_t zero, uint64_t present)
+{
+	const struct mr_block *b = &mr_image_info(img)->blocks[block];
+	uint64_t pages[MR_PAGE_CLASSES] = { 0 };
+	struct mr_error err = MR_ERROR_INIT;
+
+	assert_int_equal(mr_image_classes(img, b, first, n, pages, &err), 0);
+	assert_int_equal(pages[MR_PAGE_ABSENT], absent);
+	assert_int_equal(pages[MR_PAGE_ZERO], zero);
+	assert_int_equal(pages[MR_PAGE_PRESENT], present);
+}
+
+/* Bits: pages 0 to 2, 70 and 255. A hole is made of 1 and half of 2. */
+static void test_classes_mapped(void **state)
+{
+	struct build_block k[2];
+	struct build b = mapped_head(k);
+	uint64_t pages[MR_PAGE_CLASSES] = { 0 };
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_image *img;
+	char path[64];
+
+	(void)state;
+	devices(&b);
+	build_done(&b);
+	assert_int_equal(
+		fallocate(b.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			  (off_t)k[0].place.pages_offset + 4096, 4096 + 2048),
+		0);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", b.fd);
+	img = mr_image_open(path, MR_DIRECT_OFF, NULL, &err);
+	assert_non_null(img);
+	expect_classes(img, 0, 0, 256, 251, 1, 4);
+	expect_classes(img, 0, 1, 2, 0, 1, 1);
+	expect_classes(img, 0, 2, 69, 67, 0, 2);
+	expect_classes(img, 0, 100, 156, 155, 0, 1);
+	expect_classes(img, 0, 256, 0, 0, 0, 0);
+	expect_classes(img, 1, 0, 3, 2, 0, 1);
+	assert_int_equal(mr_image_classes(img, &mr_image_info(img)->blocks[1],
+					  1, 3, pages, &err),
+			 -1);
+	assert_int_equal(err.code, MR_USAGE);
+	mr_image_free(img);
+	assert_int_equal(close(b.fd), 0);
+}
+
+/* The last word about a page counts. */
+static void test_classes_plain(void **state)
+{
+	struct build b = new_build();
+	struct build_block k = { .name = "pc.ram", .length = 100 * 4096 };
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_inspection in;
+	struct mr_image *img;
+	uint8_t page[4096];
+	struct made m;
+
+	(void)state;
+	b.config.mapped_ram = false;
+	build_header(&b);
+	build_config(&b);
+	build_ram_start(&b, &k, 1);
+	build_page(page, sizeof(page), 1);
+	build_element(&b, STREAM_PART, b.ram_id, NULL, 0);
+	build_page_word(&b, "pc.ram", 0, NULL);
+	for (uint64_t p = 1; p < 10; p++)
+		build_page_word(&b, "pc.ram", p * 4096, page);
+	build_page_word(&b, "pc.ram", 70 * 4096, NULL);
+	build_page_word(&b, "pc.ram", 3 * 4096, NULL);
+	build_page_word(&b, "pc.ram", 0, page);
+	build_page_word(&b, "pc.ram", 5 * 4096, page);
+	build_word(&b, RAM_EOS);
+	build_footer(&b, b.ram_id);
+	build_ram_empty(&b, STREAM_END);
+	devices(&b);
+	m = make(&b);
+	img = look(&m, m.len);
+	assert_int_equal(mr_image_info(img)->damage.code, MR_OK);
+	expect_classes(img, 0, 0, 100, 89, 2, 9);
+	expect_classes(img, 0, 3, 1, 0, 1, 0);
+	expect_classes(img, 0, 60, 20, 19, 1, 0);
+	/* Names: the first word's. */
+	assert_int_equal(mr_image_info(img)->blocks[0].wire_bytes,
+			 14 * 8 + 7 + 11 * 4096 + 3);
+	assert_int_equal(mr_inspect(img, NULL, &in, &err), 0);
+	assert_non_null(in.classes);
+	assert_int_equal(in.classes[0][MR_PAGE_ABSENT], 89);
+	mr_inspection_release(&in);
+	mr_image_free(img);
+	drop(&m);
+}
+
 /* From a real file, for its holes. */
 static enum mr_verdict verdict_of(struct build *b, uint64_t *allocated)
 {
@@ -1100,6 +1196,8 @@ int main(void)
 		cmocka_unit_test(test_early_device),
 		cmocka_unit_test(test_other_iterable),
 		cmocka_unit_test(test_bitmap),
+		cmocka_unit_test(test_classes_mapped),
+		cmocka_unit_test(test_classes_plain),
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_truncation),
 		cmocka_unit_test(test_mapped_truncation),

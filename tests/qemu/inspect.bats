@@ -93,6 +93,131 @@ every_save_of() {
 		-device pcie-root-port,id=p -device ich9-intel-hda
 }
 
+# ---- what is in it ----
+
+hmp() { # VM COMMAND...
+	local name=$1
+	shift
+	qmp_do "$name" human-monitor-command "{\"command-line\":\"$*\"}" |
+		tr -d '\r'
+}
+
+# CPU NAME=VALUE, numbers without leading zeros; segments with the selector,
+# base, limit and flags. CPUs that have not left real mode have fewer registers
+# in the monitor, by their old names.
+registers() {
+	sed -E 's/^(CPU#[0-9]+).*/\1/
+		s/(^| )E([A-Z]{2})=/\1R\2=/g
+		s/^(..) =/\1=/; s/^(...?)= +/\1=/; s/ (R[89]) =/ \1=/g
+		s/ DPL=.*//; s/\[[^]]*\]//; s/ (II|A20|SMM|IF)=.//g
+		/^([ECSDFG]S|LDT|TR|GDT|IDT)=/s/ /,/g' |
+		tr ' ' '\n' | grep -E '^(CPU#|R[A-Z0-9]+=|[ECSDFG]S=|LDT=|TR=|GDT=|IDT=|CR.=|DR.=|EFER=|CPL=|HLT=)' |
+		sed -E 's/([=,])0+([0-9a-f])/\1\2/g; s/([=,])0+([0-9a-f])/\1\2/g; s/,$//' |
+		awk '/^CPU#/ { cpu = $0 } { print cpu, $0 }' | sort
+}
+
+@test "registers are what the monitor says" {
+	start_vm a -M q35 -smp 3
+	wait_ready a
+	qmp_do a stop
+	hmp a info registers -a | registers >monitor
+	grep -q '^CPU#2 EFER=' monitor
+	grep -q '^CPU#0 CS=8,0,ffffffff,af' monitor
+	grep -q '^CPU#1 ES=' monitor
+	mrsave "$(vm_qmp a)" ours # without a description
+	mrinspect --cpu ours >out
+	grep -q 'CPU#1 (by place' out
+	registers <out >shown
+	[ -z "$(comm -23 monitor shown)" ]
+	qemu_save a "$PWD/theirs"
+	mrinspect --cpu theirs >out
+	run -1 grep 'by place' out
+	registers <out >shown
+	[ -z "$(comm -23 monitor shown)" ]
+	# Borrowed, for ours: every device.
+	run -0 mrinspect --cpu --device all --vmdesc-from theirs ours
+	[[ $output != *"by place"* ]]
+	[[ $output != *"not decoded"* ]]
+	mrinspect --json -d all theirs | jq -c '.files[0].devices[].fields' >f1
+	mrinspect --json -d all --vmdesc-from theirs ours |
+		jq -c '.files[0].devices[].fields' >f2
+	diff <(jq 'select(has("env.regs"))' f1) <(jq 'select(has("env.regs"))' f2)
+	[ "$(wc -l <f1)" = "$(wc -l <f2)" ]
+}
+
+# Memory of VM a by guest-physical address, as QEMU tells it: same_at ADDRESS
+same_at() {
+	hmp a pmemsave "$1" 4096 '\"'"$PWD/monitor.bin"'\"'
+	mrinspect --json --gpa "$1+4096" image |
+		jq -r '[.files[0].memory[].bytes] | join("")' >hex
+	[ "$(cat hex)" = "$(od -An -v -tx1 monitor.bin | tr -d ' \n')" ] || {
+		echo "at $1"
+		return 1
+	}
+}
+
+every_address_of() {
+	local at
+	start_vm a "$@"
+	wait_ready a
+	qmp_do a stop
+	mrsave "$(vm_qmp a)" image
+	for at in 0 0x7000 0x9f000 0xc0000 0xc8000 0xd0000 0xe0000 0xe8000 \
+		0xf0000 0xff000 0x100000 0x10e000 0xfff000 0xfffff000; do
+		same_at "$at"
+	done
+}
+
+@test "memory by address: pc" {
+	every_address_of -M pc -device VGA
+	same_at $((255 << 20))
+	# The same with the monitor's own dump.
+	[ "$(hmp a xp /16xb 0x100000 | sed 's/.*: //' | tr -d ' \n')" = \
+		"$(mrinspect --json -p pc.ram:0x100000+16 image |
+			jq -r '.files[0].memory[0].bytes' |
+			sed 's/../0x&/g')" ]
+	# The guest's first bytes, which make it a Multiboot kernel.
+	mrinspect -f 0x02b0ad1b image | grep -x pc.ram:0x100000
+}
+
+@test "memory by address: q35, above 4 GiB" {
+	every_address_of -M q35,max-ram-below-4g=128M
+	same_at $((127 << 20))
+	same_at 0x100000000
+	same_at $((0x100000000 + (127 << 20)))
+	run -2 mrinspect --gpa $((0x100000000 + (128 << 20))) image
+}
+
+@test "plain streams say what analyze-migration.py says" {
+	[ -n "${ANALYZE_MIGRATION-}" ] ||
+		skip "ANALYZE_MIGRATION names no analyze-migration.py of QEMU"
+	start_vm a -M q35 -smp 2 -device virtio-vga -device e1000e \
+		-device qemu-xhci -device usb-tablet -device virtio-rng-pci \
+		-device pcie-root-port,id=p -device ich9-intel-hda \
+		-device virtio-scsi-pci -device virtio-balloon
+	wait_ready a
+	plain_save plain
+	python3 "$ANALYZE_MIGRATION" -f plain >theirs
+	mrinspect --json --device all plain >ours
+	run -0 python3 "$ROOT/tests/lib/same-state.py" ours theirs
+	echo "$output"
+	python3 "$ANALYZE_MIGRATION" -d desc -f plain | jq -S . >theirs
+	mrinspect --vmdesc plain | jq -S . | diff theirs -
+}
+
+@test "maps of what QEMU wrote" {
+	start_vm a
+	wait_ready a
+	qmp_do a stop
+	mrsave "$(vm_qmp a)" image
+	plain_save plain
+	# Zeros are words in the one and absent in the other.
+	mrinspect --map image | sed -n '/pc.ram/,/^$/p' >a
+	mrinspect --map plain | sed -n '/pc.ram/,/^$/p' | sed '/^  0/s/\./ /g' >b
+	diff a b
+	grep -q '##' a
+}
+
 @test "device state alone" {
 	start_vm a
 	wait_count a

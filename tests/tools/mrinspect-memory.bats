@@ -1,0 +1,177 @@
+#!/usr/bin/env bats
+# mrinspect: memory by place, by content, and as a picture.
+
+load ../lib/env
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+# Byte of the file where a page of block NAME is: place NAME PAGE
+place() {
+	mrinspect --json image | jq ".files[0].blocks[] |
+		select(.name == \"$1\") | .pages_offset + $2 * 4096"
+}
+
+# Writes TEXT over memory: put NAME PAGE OFFSET TEXT
+put() {
+	printf '%s' "$4" | dd of=image bs=1 conv=notrunc status=none \
+		seek=$(($(place "$1" "$2") + $3))
+}
+
+@test "a page, and a part of one" {
+	mkimage --block "0000:00:02.0/vga.vram=8:2+1" image
+	put 0000:00:02.0/vga.vram 2 16 "Hello, memory!"
+	run -0 mrinspect --page 0000:00:02.0/vga.vram:0x2fff image
+	[ "${lines[1]}" = "0000:00:02.0/vga.vram:0x2000" ]
+	[[ ${lines[3]} == "  00002010  48 65 6c 6c 6f 2c 20 6d  65 6d 6f 72 79 21 "*"  |Hello, memory!"* ]]
+	[ "${lines[-1]}" = "  00003000" ]
+	run -0 mrinspect --page 0000:00:02.0/vga.vram:0x2012+5 image
+	diff - <(printf '%s\n' "${lines[@]:1}") <<-'END'
+	0000:00:02.0/vga.vram:0x2012
+	  00002012  6c 6c 6f 2c 20                                    |llo, |
+	  00002017
+	END
+	[ "$(mrinspect --json -p 0000:00:02.0/vga.vram:8K+32 image |
+		jq -r '.files[0].memory[0] | .bytes[32:60], .present')" = \
+		"$(printf '48656c6c6f2c206d656d6f727921\n32')" ]
+}
+
+@test "what the image does not have is zeros, and says so" {
+	mkimage --block pc.ram=8:2+1 image
+	run -0 mrinspect -p pc.ram:0x1000 image
+	diff - <(printf '%s\n' "${lines[@]:2}") <<-'END'
+	  00001000  00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  |................|
+	  *
+	  00002000
+	  (not in the image: zeros)
+	END
+	run -0 mrinspect -p pc.ram:0x2ffe+4 image
+	[[ $output == *"(2 of the bytes are not in the image: zeros)"* ]]
+}
+
+@test "places that are none" {
+	mkimage --block pc.ram=8:2+1 image
+	for place in pc.ram pc.ram: pc.ram:x pc.ram:0+ pc.ram:1+0 pc.ram:-1 \
+		pc.ram:0x8000 pc.ram:0x7fff+2 no:0 pc.ram:99999999999999999999 \
+		pc.ram:18014398509481984K; do
+		run -2 --separate-stderr mrinspect -p "$place" image
+		[[ $stderr == "mrinspect: "* ]]
+	done
+	mkimage --plain image
+	run -2 --separate-stderr mrinspect -p pc.ram:0 image
+	[[ $stderr == *"only in a mapped-ram image pages have a place"* ]]
+	mkimage --ignore-shared --ignored pc.ram=8 --block pc.bios=2:0+1 image
+	run -2 --separate-stderr mrinspect -p pc.ram:0 image
+	[[ $stderr == *"pc.ram was left out of the image"* ]]
+}
+
+@test "guest-physical addresses" {
+	mkimage --machine pc-q35-9.2 --block pc.ram=720896:524288+1,5+1 \
+		--block pc.bios=64:0+64 image
+	put pc.ram 524288 0 "above 4 GiB"
+	put pc.bios 63 4080 "reset"
+	run -0 mrinspect --gpa 4G+16 image
+	[ "${lines[1]}" = "pc.ram:0x80000000, guest-physical 0x100000000" ]
+	[ "${lines[2]}" = "  (RAM from 4 GiB on, the first 0x80000000 bytes being below, by what q35 machines do by themselves)" ]
+	[[ ${lines[3]} == *"|above 4 GiB"* ]]
+	run -0 mrinspect --gpa 0xfffffff0+5 image
+	[[ $output == *"pc.bios:0x3fff0, guest-physical 0xfffffff0"*"|reset|"* ]]
+	run -0 mrinspect --gpa 0x5123 image
+	[[ $output == *"pc.ram:0x5000, guest-physical 0x5000"* ]]
+	# Over a border: two pieces.
+	[ "$(mrinspect --json --gpa 0x9fffe+2 --gpa 0xfffffff0+16 image |
+		jq -c '[.files[0].memory[] | [.block,.gpa,.length]]')" = \
+		'[["pc.ram",655358,2],["pc.bios",4294967280,16]]' ]
+	run -2 --separate-stderr mrinspect --gpa 0x9fffe+4 image
+	[[ $stderr == *"0xa0000 is in the window to the video memory"* ]]
+	run -2 --separate-stderr mrinspect --gpa 0x80000000 image
+	[[ $stderr == *"no RAM is known at 0x80000000"* ]]
+	mkimage --machine virt-9.2 image
+	run -2 --separate-stderr mrinspect --gpa 0 image
+	[[ $stderr == *'machine type "virt-9.2" is not known'* ]]
+}
+
+@test "finding text and bytes" {
+	mkimage --block pc.ram=1024:0+4,300+8 --block vga=16:0+1 image
+	put pc.ram 1 4090 needle12
+	put pc.ram 307 0 needle
+	put vga 0 100 needle
+	run -0 --separate-stderr mrinspect --find needle image
+	diff - <(printf '%s\n' "${lines[@]:1}") <<-'END'
+	pc.ram:0x1ffa
+	pc.ram:0x133000
+	vga:0x64
+	END
+	run -0 mrinspect -f 0x6e6565646c653132 image
+	[ "${lines[1]}" = pc.ram:0x1ffa ]
+	[ ${#lines[@]} = 2 ]
+	put pc.ram 2 0 0x41
+	run -0 mrinspect -f text:0x41 image
+	[ "${lines[1]}" = pc.ram:0x2000 ]
+	run -0 mrinspect -f needle --max 2 image
+	[ "${lines[*]:1}" = "pc.ram:0x1ffa pc.ram:0x133000 (and more)" ]
+	[ "$(mrinspect --json -f needle --max 1 -j 3 image |
+		jq -c '.files[0] | [.found,.found_more]')" = \
+		'[[{"block":"pc.ram","offset":8186}],true]' ]
+	run -0 --separate-stderr mrinspect -v -f needle image
+	[[ $stderr == *"mrinspect: read 0 of 4 MiB in "*"page cache"* ]]
+	run -1 mrinspect -f nothing image
+	[[ $output == *"(not found)"* ]]
+	# Zeros up to, and including, pages that are absent.
+	run -0 mrinspect -f 0x0000 --max 1 image
+	[ "${lines[1]}" = pc.ram:0x4000 ] || [[ ${lines[1]} < pc.ram:0x4000 ]]
+}
+
+@test "what cannot be found" {
+	mkimage image
+	for pattern in 0x 0x1 0x1g text: ''; do
+		run -2 mrinspect -f "$pattern" image
+	done
+	run -2 mrinspect -f "$(printf 'x%.0s' {1..4097})" image
+	run -1 mrinspect -f "$(printf 'x%.0s' {1..4096})" image
+	run -2 mrinspect -f x --max 0 image
+	run -2 mrinspect -f x --jobs 65 image
+	run -2 mrinspect -f x --direct sometimes image
+	mkimage --plain image
+	run -2 --separate-stderr mrinspect -f x image
+	[[ $stderr == *"only in a mapped-ram image pages have a place"* ]]
+	mkimage --ignore-shared --ignored pc.ram=8 --block pc.bios=2:0+1 image
+	run -1 --separate-stderr mrinspect -f nothing image
+	[[ $stderr == *"the memory of 1 block is not in the image"* ]]
+}
+
+@test "a map in the terminal" {
+	mkimage --block pc.ram=64:0+8,32+16 image
+	COLUMNS=80 run -0 mrinspect --map image
+	[[ $output == *"not in the file"*"zero"*"data"* ]]
+	[[ $output == *"pc.ram, 256 KiB"* ]]
+	[[ $output == *"00000000  ########                        ################"* ]]
+	mkimage --plain --block pc.ram=64:0+8,32+16 image
+	COLUMNS=80 run -0 mrinspect --map image
+	[[ $output == *"00000000  ########........................################................"* ]]
+	run -2 mrinspect --json --map image
+}
+
+@test "a picture" {
+	mkimage image
+	run -0 mrinspect --svg picture.svg image
+	[[ $(head -c 200 picture.svg) == *"<svg "* ]]
+	grep -q 'pc.bios' picture.svg
+	mkimage --plain image
+	run -0 mrinspect --json --svg picture.svg image
+	run -2 --separate-stderr mrinspect --svg none/picture.svg image
+	[[ $stderr == *"none/picture.svg"* ]]
+}
+
+@test "a plain stream in numbers" {
+	mkimage --plain --block pc.ram=1024:0+160,300+8 image
+	[ "$(mrinspect --json image | jq -c '.files[0].blocks[0] |
+		[.data_words,.zero_words,.xbzrle_words,.data_pages,.zero_pages,
+		.absent_pages]')" = '[168,856,0,168,856,0]' ]
+	# The first word has the name, the data 4096 bytes, zeros one.
+	[ "$(mrinspect --json image | jq '.files[0].blocks[0].wire_bytes')" = \
+		$((1024 * 8 + 7 + 168 * 4096 + 856)) ]
+	run -0 mrinspect image
+	[[ $output == *"BYTES"*"DATA PAGES"*"ZERO PAGES"* ]]
+}

@@ -1,0 +1,71 @@
+/* show.c - what the options of mrinspect ask for. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/show.h"
+
+bool show_is_asked(const struct show_request *r)
+{
+	return r->devices || r->cpu || r->pages || r->gpas || r->find_len ||
+	       r->map || r->svg;
+}
+
+/* Device state and registers. */
+static int show_state(const struct show *s)
+{
+	const struct show_request *r = s->request;
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_image *from = NULL;
+	struct mr_devices *d = NULL;
+	int status = CLI_OK;
+
+	if (r->vmdesc_from) {
+		from = mr_image_open(r->vmdesc_from, MR_DIRECT_OFF, cli_watch(),
+				     &err);
+		cli_progress_end();
+		if (!from)
+			return cli_fail(r->vmdesc_from, &err);
+	}
+	d = mr_devices_open(s->img, from, &err);
+	if (!d)
+		status = cli_fail(s->path, &err);
+	if (d && r->cpu)
+		status = cli_worse(status, show_cpus(s, d));
+	if (d && r->devices)
+		status = cli_worse(status, show_devices(s, d));
+	mr_devices_free(d);
+	mr_image_free(from);
+	return status;
+}
+
+static int show_description(const struct show *s)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	char *text = mr_image_description(s->img, &err);
+
+	if (!text)
+		return cli_fail(s->path, &err);
+	(void)puts(text);
+	free(text);
+	return CLI_OK;
+}
+
+int show_asked(const struct show *s)
+{
+	const struct show_request *r = s->request;
+	int status = CLI_OK;
+
+	if (r->vmdesc)
+		status = show_description(s);
+	if (r->cpu || r->devices)
+		status = cli_worse(status, show_state(s));
+	if (r->pages || r->gpas)
+		status = cli_worse(status, show_dumps(s));
+	if (r->find_len)
+		status = cli_worse(status, show_find(s));
+	if (r->map && !s->json)
+		status = cli_worse(status, show_map(s, NULL));
+	if (r->svg)
+		status = cli_worse(status, show_map(s, r->svg));
+	return status;
+}

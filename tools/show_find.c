@@ -1,0 +1,117 @@
+/* show_find.c - where in memory some bytes are. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/show.h"
+
+static int digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int show_pattern(const char *text, uint8_t **bytes, size_t *n)
+{
+	bool hex = !strncmp(text, "0x", 2);
+
+	if (hex)
+		text += 2;
+	else if (!strncmp(text, "text:", 5))
+		text += 5;
+	*n = strlen(text);
+	if (*n == 0 || *n > (hex ? 2 : 1) * (size_t)MR_FIND_MAX)
+		return cli_usage("--find takes 1 to %u bytes", MR_FIND_MAX);
+	*bytes = (uint8_t *)strdup(text);
+	if (!*bytes) {
+		cli_say("out of memory");
+		return CLI_TROUBLE;
+	}
+	for (size_t i = 0; hex && i < *n; i += 2) {
+		int high = digit(text[i]), low = -1;
+
+		if (high >= 0)
+			low = digit(text[i + 1]);
+		if (low < 0)
+			return cli_usage("0x%s is not pairs of hexadecimal "
+					 "digits",
+					 text);
+		(*bytes)[i / 2] = (uint8_t)(high << 4 | low);
+	}
+	if (hex)
+		*n /= 2;
+	return CLI_OK;
+}
+
+static void put_text(const struct mr_find_report *r)
+{
+	char safe[1024];
+
+	(void)putchar('\n');
+	for (size_t i = 0; i < r->n_found; i++)
+		(void)printf(
+			"%s:0x%" PRIx64 "\n",
+			cli_escape(safe, sizeof(safe), r->found[i].block->name),
+			r->found[i].offset);
+	if (r->more)
+		(void)puts("(and more)");
+	else if (!r->n_found)
+		(void)puts("(not found)");
+}
+
+static int put_json(json_t *o, const struct mr_find_report *r)
+{
+	json_t *list = json_array();
+	int bad = 0;
+
+	for (size_t i = 0; i < r->n_found && !bad; i++)
+		bad = json_array_append_new(
+			list,
+			json_pack("{s:o*, s:I}", "block",
+				  cli_json_text(r->found[i].block->name),
+				  "offset", (json_int_t)r->found[i].offset));
+	bad |= json_object_set_new(o, "found", list);
+	bad |= json_object_set_new(o, "found_more", json_boolean(r->more));
+	if (!bad)
+		return CLI_OK;
+	cli_say("out of memory");
+	return CLI_TROUBLE;
+}
+
+int show_find(const struct show *s)
+{
+	const struct show_request *q = s->request;
+	struct mr_find_options o = { .jobs = q->jobs,
+				     .direct = q->direct,
+				     .max = q->max,
+				     .watch = *cli_watch() };
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_find_report r;
+	int status = CLI_OK;
+
+	if (mr_find(s->img, q->find, q->find_len, &o, &r, &err)) {
+		mr_find_release(&r);
+		return cli_fail(s->path, &err);
+	}
+	cli_progress_end();
+	cli_note("read %" PRIu64 " of %" PRIu64 " MiB in %.3f s, %s",
+		 r.read >> 20, r.ram >> 20, r.seconds,
+		 r.direct ? "around the page cache" : "through the page cache");
+	if (r.left_out)
+		cli_say("%s: the memory of %zu block%s is not in the image",
+			s->path, r.left_out, r.left_out == 1 ? "" : "s");
+	if (s->json)
+		status = put_json(s->json, &r);
+	else
+		put_text(&r);
+	if (status == CLI_OK && !r.n_found)
+		status = CLI_NO;
+	mr_find_release(&r);
+	return status;
+}

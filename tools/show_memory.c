@@ -1,0 +1,228 @@
+/* show_memory.c - bytes of memory, and where some bytes are. */
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/hex.h"
+#include "tools/show.h"
+
+#define PIECE ((size_t)64 << 10)
+
+/* ---- dumps ---- */
+
+/* A stretch of memory, and how it is called. */
+struct dump {
+	const struct mr_block *block;
+	uint64_t offset, length; /* in the block, bytes */
+	uint64_t shown; /* what its first byte is numbered */
+	bool is_gpa;
+	char how[sizeof(((struct mr_place *)0)->how)];
+};
+
+/* A number as in C, with an optional K M G T behind it. */
+static bool number(const char **s, uint64_t *n)
+{
+	static const char letters[] = "KMGT";
+	const char *p;
+	char *end;
+
+	if (!isdigit((unsigned char)**s))
+		return false;
+	errno = 0;
+	*n = strtoull(*s, &end, 0);
+	p = *end ? strchr(letters, *end) : NULL;
+	if (p) {
+		unsigned shift = 10 * ((unsigned)(p - letters) + 1);
+
+		if (*n > UINT64_MAX >> shift)
+			return false;
+		*n <<= shift;
+		end++;
+	}
+	*s = end;
+	return !errno;
+}
+
+/* "START" or "START+LENGTH"; *length is 0 for the former. */
+static int range(const char *text, uint64_t *start, uint64_t *length)
+{
+	const char *s = text;
+
+	*length = 0;
+	if (!number(&s, start) ||
+	    (*s == '+' && (s++, !number(&s, length) || !*length)) || *s)
+		return cli_usage("%s is not a number, or two with a +", text);
+	return CLI_OK;
+}
+
+/* Without a length: the page. */
+static void whole_page(const struct show *s, struct dump *d)
+{
+	uint32_t page = mr_image_info(s->img)->page_size;
+	uint64_t skip = d->offset % page;
+
+	d->offset -= skip;
+	d->shown -= skip;
+	d->length = page;
+}
+
+static int put_text(const struct show *s, const struct dump *d)
+{
+	uint8_t *buf = malloc(PIECE);
+	struct mr_error err = MR_ERROR_INIT;
+	size_t present, all = 0;
+	char safe[1024];
+	struct hex h;
+
+	if (!buf) {
+		cli_say("out of memory");
+		return CLI_TROUBLE;
+	}
+	/* Nothing is shown of what cannot be read at all. */
+	if (mr_image_memory(s->img, d->block, d->offset, buf, 1, &present,
+			    &err)) {
+		free(buf);
+		return cli_fail(s->path, &err);
+	}
+	(void)printf("\n%s:0x%" PRIx64,
+		     cli_escape(safe, sizeof(safe), d->block->name), d->offset);
+	if (d->is_gpa)
+		(void)printf(", guest-physical 0x%" PRIx64 "\n  (%s)", d->shown,
+			     d->how);
+	(void)putchar('\n');
+	hex_begin(&h, "  ", d->shown);
+	for (uint64_t at = 0; at < d->length;) {
+		size_t n = d->length - at < PIECE ? (size_t)(d->length - at)
+						  : PIECE;
+
+		if (mr_image_memory(s->img, d->block, d->offset + at, buf, n,
+				    &present, &err)) {
+			free(buf);
+			return cli_fail(s->path, &err);
+		}
+		hex_put(&h, buf, n);
+		all += present;
+		at += n;
+	}
+	hex_end(&h);
+	if (!all)
+		(void)puts("  (not in the image: zeros)");
+	else if (all < d->length)
+		(void)printf("  (%" PRIu64 " of the bytes are not in the "
+			     "image: zeros)\n",
+			     d->length - all);
+	free(buf);
+	return CLI_OK;
+}
+
+static int put_json(const struct show *s, const struct dump *d, json_t *list)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	uint8_t *buf = malloc((size_t)d->length);
+	size_t present;
+	char *hex;
+	json_t *o;
+
+	if (buf && mr_image_memory(s->img, d->block, d->offset, buf,
+				   (size_t)d->length, &present, &err)) {
+		free(buf);
+		return cli_fail(s->path, &err);
+	}
+	hex = buf ? hex_text(buf, (size_t)d->length) : NULL;
+	free(buf);
+	o = hex ? json_pack("{s:o*, s:I, s:I, s:I, s:s}", "block",
+			    cli_json_text(d->block->name), "offset",
+			    (json_int_t)d->offset, "length",
+			    (json_int_t)d->length, "present",
+			    (json_int_t)present, "bytes", hex)
+		: NULL;
+	free(hex);
+	if (o && d->is_gpa &&
+	    (json_object_set_new(o, "gpa",
+				 json_integer((json_int_t)d->shown)) ||
+	     json_object_set_new(o, "how", json_string(d->how)))) {
+		json_decref(o);
+		o = NULL;
+	}
+	if (!json_array_append_new(list, o))
+		return CLI_OK;
+	cli_say("out of memory");
+	return CLI_TROUBLE;
+}
+
+static int put_dump(const struct show *s, struct dump *d, json_t *list)
+{
+	if (d->offset >= d->block->length ||
+	    d->length > d->block->length - d->offset)
+		return cli_usage("block %s has only 0x%" PRIx64 " bytes",
+				 d->block->name, d->block->length);
+	return list ? put_json(s, d, list) : put_text(s, d);
+}
+
+/* "BLOCK:OFFSET+LENGTH"; block names have colons too. */
+static int dump_page(const struct show *s, const char *text, json_t *list)
+{
+	const char *colon = strrchr(text, ':');
+	char *name = colon ? strndup(text, (size_t)(colon - text)) : NULL;
+	struct dump d = { .block = name ? mr_image_find(s->img, name) : NULL };
+	int status;
+
+	free(name);
+	if (!colon)
+		return cli_usage("%s is not BLOCK:OFFSET", text);
+	if (!d.block)
+		return cli_usage("%s has no RAM block for %s", s->path, text);
+	status = range(colon + 1, &d.offset, &d.length);
+	if (status)
+		return status;
+	d.shown = d.offset;
+	if (!d.length)
+		whole_page(s, &d);
+	return put_dump(s, &d, list);
+}
+
+/* "ADDRESS+LENGTH"; that may be in pieces. */
+static int dump_gpa(const struct show *s, const char *text, json_t *list)
+{
+	uint64_t gpa = 0, left = 0;
+	int status = range(text, &gpa, &left);
+
+	if (!left && !status) {
+		left = mr_image_info(s->img)->page_size;
+		gpa -= gpa % left;
+	}
+	while (left && !status) {
+		struct mr_error err = MR_ERROR_INIT;
+		struct dump d = { .shown = gpa, .is_gpa = true };
+		struct mr_place p;
+
+		if (mr_image_gpa(s->img, gpa, &p, &err))
+			return cli_fail(s->path, &err);
+		d.block = p.block;
+		d.offset = p.offset;
+		d.length = p.length < left ? p.length : left;
+		memcpy(d.how, p.how, sizeof(d.how));
+		status = put_dump(s, &d, list);
+		gpa += d.length;
+		left -= d.length;
+	}
+	return status;
+}
+
+int show_dumps(const struct show *s)
+{
+	const struct show_request *r = s->request;
+	json_t *list = s->json ? json_array() : NULL;
+	int status = CLI_OK;
+
+	for (size_t i = 0; r->pages && r->pages[i] && !status; i++)
+		status = dump_page(s, r->pages[i], list);
+	for (size_t i = 0; r->gpas && r->gpas[i] && !status; i++)
+		status = dump_gpa(s, r->gpas[i], list);
+	if (s->json)
+		(void)json_object_set_new(s->json, "memory", list);
+	return status;
+}
