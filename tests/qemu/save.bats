@@ -47,6 +47,20 @@ memfd_of() {
 	find "/proc/$(vm_pid "$1")/fd" -lname '/memfd:*' | head -n 1
 }
 
+# How long a save of VM a takes here and now, in milliseconds; it is left.
+measure() { # MRSAVE ARGUMENT...
+	local begin
+	begin=$(date +%s%N)
+	mrsave -q "$@" "$(vm_qmp a)" "$IMAGE"
+	SAVE_MS=$((($(date +%s%N) - begin) / 1000000 + 1))
+}
+
+# A random moment in it, in seconds for timeout; 0 would be no limit.
+moment() {
+	local ms=$((RANDOM % SAVE_MS + 1))
+	printf '%d.%03d' $((ms / 1000)) $((ms % 1000))
+}
+
 no_temporary() {
 	run ! compgen -G "$BATS_TEST_TMPDIR/.*.tmp"
 }
@@ -224,10 +238,11 @@ no_temporary() {
 	local i rc killed=0
 	start_vm a -append "fill=96M"
 	wait_ready a
+	measure
 	echo old >"$IMAGE"
-	for ((i = 0; i < 40; i++)); do
+	for ((i = 0; i < 200 && killed < 25; i++)); do
 		rc=0
-		timeout -s KILL "0.$(printf %03d $((RANDOM % 160)))" \
+		timeout -s KILL "$(moment)" \
 			mrsave -q "$(vm_qmp a)" "$IMAGE" || rc=$?
 		if ((rc == 137)); then
 			killed=$((killed + 1))
@@ -241,16 +256,17 @@ no_temporary() {
 		echo old >"$IMAGE"
 	done
 	assert_no_bad a
-	((killed > 5))
+	((killed == 25))
 }
 
 @test "interrupted: exit 2, no file, the guest runs" {
 	local i rc hit=0
 	start_vm a -append "fill=160M"
 	wait_ready a
+	measure
 	for ((i = 0; i < 100 && hit < 3; i++)); do
 		rc=0
-		timeout -s INT "0.$(printf %03d $((RANDOM % 120)))" \
+		timeout -s INT "$(moment)" \
 			mrsave -q "$(vm_qmp a)" "$IMAGE" || rc=$?
 		[ -e "$IMAGE" ] || hit=$((hit + 1))
 		rm -f "$IMAGE"
@@ -361,9 +377,10 @@ no_temporary() {
 	local i rc hit=0
 	start_vm a -append "fill=160M"
 	wait_ready a
+	measure --engine=qemu
 	for ((i = 0; i < 100 && hit < 3; i++)); do
 		rc=0
-		timeout -s INT "0.$(printf %03d $((RANDOM % 250)))" \
+		timeout -s INT "$(moment)" \
 			mrsave -q --engine=qemu "$(vm_qmp a)" "$IMAGE" || rc=$?
 		((rc == 0 || rc == 124)) # of timeout: it came too late, or not
 		[ -e "$IMAGE" ] || hit=$((hit + 1))
@@ -405,9 +422,10 @@ no_temporary() {
 	local i rc killed=0
 	start_vm a
 	wait_ready a
-	for ((i = 0; i < 15; i++)); do
+	measure --engine=qemu
+	for ((i = 0; i < 100 && killed < 8; i++)); do
 		rc=0
-		timeout -s KILL "0.$(printf %03d $((RANDOM % 400)))" \
+		timeout -s KILL "$(moment)" \
 			mrsave -q --engine=qemu "$(vm_qmp a)" "$IMAGE" || rc=$?
 		# 3: QEMU is still busy with leaving the last one.
 		((rc == 0 || rc == 137 || rc == 3))
@@ -417,5 +435,5 @@ no_temporary() {
 		rm -f "$IMAGE"
 	done
 	assert_no_bad a
-	((killed > 2))
+	((killed == 8))
 }
