@@ -347,24 +347,29 @@ static void report(struct crew *c)
 		w->progress(w->arg, atomic_load(&c->bytes), c->plan->total);
 }
 
-/* The caller's thread: shows progress, passes on a cancel, waits. */
-static void oversee(struct crew *c)
+/* Passes a cancel on to the workers. */
+static void heed_cancel(struct crew *c)
 {
 	const struct mr_watch *w = c->plan->watch;
 	struct mr_error cancelled = MR_ERROR_INIT;
 
+	if (!w || !w->cancel || !atomic_load(w->cancel) ||
+	    atomic_load(&c->stop))
+		return;
+	(void)mr_fail(&cancelled, MR_CANCELLED, MR_NO_OFFSET, "interrupted");
+	stop_with(c, &cancelled);
+}
+
+/* The caller's thread: shows progress, passes on a cancel, waits. */
+static void oversee(struct crew *c)
+{
 	(void)pthread_mutex_lock(&c->lock);
 	while (c->running) {
 		struct timespec at;
 
 		(void)pthread_mutex_unlock(&c->lock);
 		report(c);
-		if (w && w->cancel && atomic_load(w->cancel) &&
-		    !atomic_load(&c->stop)) {
-			(void)mr_fail(&cancelled, MR_CANCELLED, MR_NO_OFFSET,
-				      "interrupted");
-			stop_with(c, &cancelled);
-		}
+		heed_cancel(c);
 		(void)clock_gettime(CLOCK_MONOTONIC, &at);
 		at.tv_nsec += 100000000;
 		if (at.tv_nsec >= 1000000000) {
@@ -447,6 +452,7 @@ int crew_run(const struct crew_plan *plan, struct mr_error *err)
 	for (unsigned i = 0; i < jobs; i++)
 		if (hand_init(&hands[i], &c, i, nslots, &c.error))
 			goto out;
+	heed_cancel(&c); /* before quick work could be done all the same */
 	start(&c, hands, jobs);
 	oversee(&c);
 	for (unsigned i = 0; i < jobs; i++)
