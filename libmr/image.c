@@ -234,15 +234,17 @@ struct mr_image *mr_image_open_io(struct mr_io *io,
 	return NULL;
 }
 
-struct mr_image *mr_image_open(const char *path, enum mr_direct direct,
-			       const struct mr_watch *watch,
-			       struct mr_error *err)
+static struct mr_image *open_path(const char *path, enum mr_direct direct,
+				  bool skip_memory,
+				  const struct mr_watch *watch,
+				  struct mr_error *err)
 {
 	struct mr_image *img = image_new(err);
 	struct stat st;
 
 	if (!img)
 		return NULL;
+	img->skip_memory = skip_memory;
 	if (mr_file_open(&img->file, path, direct, err))
 		goto fail;
 	img->io = &img->file.io;
@@ -256,6 +258,20 @@ struct mr_image *mr_image_open(const char *path, enum mr_direct direct,
 fail:
 	mr_image_free(img);
 	return NULL;
+}
+
+struct mr_image *mr_image_open(const char *path, enum mr_direct direct,
+			       const struct mr_watch *watch,
+			       struct mr_error *err)
+{
+	return open_path(path, direct, false, watch, err);
+}
+
+struct mr_image *mr_image_open_devices(const char *path,
+				       const struct mr_watch *watch,
+				       struct mr_error *err)
+{
+	return open_path(path, MR_DIRECT_OFF, true, watch, err);
 }
 
 void image_maps_free(struct mr_image *img)

@@ -5,6 +5,7 @@
  *   image_stream.c   the elements of QEMU's stream, in order
  *   image_ram.c      what the sections of "ram" hold
  *   image_device.c   where sections without a length end
+ *   image_skip.c     past the memory of a plain stream
  *   image_use.c      bitmaps, and holes
  *   vmdesc.c         sizes out of the vmdescription
  */
@@ -33,6 +34,7 @@ struct page_map {
 struct mr_image {
 	struct mr_file file;
 	struct mr_io *io; /* &file.io, or a test's */
+	bool skip_memory; /* do not read that of a plain stream */
 	struct mr_image_info info; /* its arrays are the two below */
 	struct mr_section *sections;
 	struct mr_block *blocks;
@@ -123,5 +125,10 @@ int parse_device_end(struct parse *p, const struct stream_element *e,
 		     uint64_t *length, bool *described);
 /* The same by footers alone. */
 int parse_find_footer(struct parse *p, uint32_t id, uint64_t *length);
+/* p->desc was looked for, or found. */
+void parse_use_desc(struct parse *p);
+/* Goes on behind the memory of a plain stream, if it is sure where that is;
+ * else the reader stays. */
+int parse_skip_memory(struct parse *p);
 
 #endif

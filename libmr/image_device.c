@@ -198,9 +198,10 @@ static int find_vmdesc(struct parse *p)
 	return rc < 0 ? -1 : 0;
 }
 
-/* The description begins with devices that came before memory. */
-static void skip_early_devices(struct parse *p)
+void parse_use_desc(struct parse *p)
 {
+	p->looked_for_vmdesc = true;
+	/* It begins with devices that came before memory. */
 	for (size_t i = 0; i < p->info->n_sections; i++) {
 		const struct mr_section *s = &p->img->sections[i];
 		const struct vmdesc_device *d;
@@ -211,6 +212,9 @@ static void skip_early_devices(struct parse *p)
 		if (d->instance == s->instance && !strcmp(d->name, s->name))
 			p->desc_next++;
 	}
+	if (!p->info->page_size_known &&
+	    mapped_ram_page_size_ok(p->desc.page_size))
+		parse_page_size(p, p->desc.page_size);
 }
 
 /* Whether the footer of section id is length bytes from here. */
@@ -243,13 +247,9 @@ int parse_device_end(struct parse *p, const struct stream_element *e,
 	/* Before memory there are only early devices, and the description is
 	 * behind all of it. */
 	if (!p->looked_for_vmdesc && p->info->n_blocks) {
-		p->looked_for_vmdesc = true;
 		if (find_vmdesc(p))
 			return -1;
-		skip_early_devices(p);
-		if (!p->info->page_size_known &&
-		    mapped_ram_page_size_ok(p->desc.page_size))
-			parse_page_size(p, p->desc.page_size);
+		parse_use_desc(p);
 	}
 	if (p->desc_next < p->desc.n) {
 		d = &p->desc.devices[p->desc_next];

@@ -119,7 +119,7 @@ int mr_inspect(const struct mr_image *img, const struct mr_watch *watch,
 	int data;
 
 	*out = (struct mr_inspection){ .verdict = plain_verdict(info) };
-	if (info->kind == MR_IMAGE_STREAM)
+	if (info->kind == MR_IMAGE_STREAM && !info->skipped)
 		return classify(img, out, err);
 	if (info->kind != MR_IMAGE_MAPPED)
 		return 0;

@@ -243,6 +243,7 @@ struct mr_image_info {
 	const struct mr_block *blocks;
 	uint64_t ram; /* bytes of memory, all blocks */
 	bool ram_ended; /* there was an END of "ram" */
+	uint64_t skipped; /* bytes of memory in a plain stream not looked at */
 	uint64_t flushes; /* FLUSH words: multifd channels carried pages */
 
 	bool ended; /* the EOF byte was reached */
@@ -268,6 +269,14 @@ struct mr_image; /* opaque; never changes once open: threads may share it */
 struct mr_image *mr_image_open(const char *path, enum mr_direct direct,
 			       const struct mr_watch *watch,
 			       struct mr_error *err);
+/*
+ * The same, but the pages of a plain stream are passed over where it is sure
+ * how far they reach (info->skipped): all that there is to know of memory
+ * then is the list of its blocks.
+ */
+struct mr_image *mr_image_open_devices(const char *path,
+				       const struct mr_watch *watch,
+				       struct mr_error *err);
 void mr_image_free(struct mr_image *img); /* img may be NULL */
 
 /* Valid, with all it points to, until the image is freed. */

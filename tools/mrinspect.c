@@ -10,7 +10,7 @@
 enum { SCHEMA = 1, MAX = 1000 };
 
 static struct show_request request = { .max = MAX };
-static int cpu, map, jobs, vmdesc;
+static int cpu, map, jobs, skip_memory, vmdesc;
 static int max = MAX;
 static char *direct = NULL, *find = NULL, *svg = NULL, *vmdesc_from = NULL;
 
@@ -34,6 +34,8 @@ static const struct poptOption options[] = {
 	  "places that --find shows at most", "N" },
 	{ "page", 'p', POPT_ARG_ARGV, &request.pages, 0,
 	  "show memory of a RAM block", "BLOCK:OFFSET[+LENGTH]" },
+	{ "skip-memory", 's', POPT_ARG_NONE, &skip_memory, 0,
+	  "pass over the memory of plain streams: device state only", NULL },
 	{ "svg", '\0', POPT_ARG_STRING, &svg, 0,
 	  "draw the memory into a file", "FILE" },
 	{ "vmdesc", '\0', POPT_ARG_NONE, &vmdesc, 0,
@@ -60,13 +62,20 @@ static int trouble(const char *path, const struct mr_error *err, json_t *files)
 	return status;
 }
 
+static struct mr_image *open_image(const char *path, struct mr_error *err)
+{
+	if (skip_memory)
+		return mr_image_open_devices(path, cli_watch(), err);
+	return mr_image_open(path,
+			     request.find_len ? request.direct : MR_DIRECT_OFF,
+			     cli_watch(), err);
+}
+
 static int inspect(const char *path, json_t *files)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_inspection in = { 0 };
-	struct mr_image *img = mr_image_open(
-		path, request.find_len ? request.direct : MR_DIRECT_OFF,
-		cli_watch(), &err);
+	struct mr_image *img = open_image(path, &err);
 	struct show s = { .path = path, .img = img, .request = &request };
 	int status;
 

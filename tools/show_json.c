@@ -55,6 +55,8 @@ static json_t *block(const struct mr_image_info *info,
 		set_number(o, "host_page_size", b->host_page_size, bad);
 	if (info->ignore_shared)
 		set_number(o, "addr", b->addr & INT64_MAX, bad);
+	if (info->skipped)
+		return o;
 	if (!in->use) {
 		set_number(o, "data_words", b->normal_words, bad);
 		set_number(o, "zero_words", b->zero_words, bad);
@@ -128,7 +130,10 @@ static void memory(json_t *o, const struct mr_image_info *info,
 	set_bool(o, "page_size_known", info->page_size_known, bad);
 	set_number(o, "ram", info->ram, bad);
 	set_bool(o, "ram_ended", info->ram_ended, bad);
-	set_number(o, "flushes", info->flushes, bad);
+	if (info->skipped)
+		set_number(o, "memory_skipped", info->skipped, bad);
+	else
+		set_number(o, "flushes", info->flushes, bad);
 	if (in->use)
 		set_number(o, "pages_present", in->present, bad);
 	for (size_t i = 0; i < info->n_blocks; i++)

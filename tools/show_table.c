@@ -44,6 +44,15 @@ static void mapped_blocks(const struct mr_image_info *info,
 	cli_table_print(t);
 }
 
+static void stream_words(struct cli_table *t, const struct mr_image_info *info,
+			 uint64_t n)
+{
+	if (info->skipped)
+		cli_table_cell(t, "?");
+	else
+		cli_table_cell(t, "%" PRIu64, n);
+}
+
 static void stream_pages(struct cli_table *t, const struct mr_inspection *in,
 			 size_t block, enum mr_page_class c)
 {
@@ -72,10 +81,10 @@ static void stream_blocks(const struct mr_image_info *info,
 		cli_table_cell(t, "%s", b->name);
 		cli_table_cell(t, "%s", cli_human(h, b->length));
 		cli_table_cell(t, "%" PRIu64, b->pages);
-		cli_table_cell(t, "%" PRIu64, b->normal_words);
-		cli_table_cell(t, "%" PRIu64, b->zero_words);
-		cli_table_cell(t, "%" PRIu64, b->xbzrle_words);
-		cli_table_cell(t, "%" PRIu64, b->wire_bytes);
+		stream_words(t, info, b->normal_words);
+		stream_words(t, info, b->zero_words);
+		stream_words(t, info, b->xbzrle_words);
+		stream_words(t, info, b->wire_bytes);
 		stream_pages(t, in, i, MR_PAGE_PRESENT);
 		stream_pages(t, in, i, MR_PAGE_ZERO);
 		cli_table_cell(t, "0x%" PRIx64, b->entry);

@@ -144,7 +144,7 @@ void show_head(const char *path, const struct mr_image_info *info,
 	       const struct mr_inspection *in)
 {
 	const char *more = show_advice(info, in->verdict);
-	char safe[4 * PATH_MAX];
+	char safe[4 * PATH_MAX], human[CLI_HUMAN];
 
 	(void)printf("%s: %s%s\n", cli_escape(safe, sizeof(safe), path),
 		     show_kind(info), show_verdict(info, in->verdict));
@@ -152,6 +152,11 @@ void show_head(const char *path, const struct mr_image_info *info,
 	if (more) {
 		label("beware");
 		(void)puts(more);
+	}
+	if (info->skipped) {
+		label("skipped");
+		(void)printf("%s of memory, not looked at\n",
+			     cli_human(human, info->skipped));
 	}
 }
 

@@ -804,6 +804,117 @@ static void test_classes_plain(void **state)
 	drop(&m);
 }
 
+/* ---- past memory ---- */
+
+/* From the built file; skipped: whether its memory is passed over. The device
+ * sections are the same as they are otherwise. */
+static void expect_skip(struct build *b, bool skipped)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	const struct mr_image_info *all, *some;
+	struct mr_image *whole, *img;
+	char path[64];
+	size_t i = 0;
+
+	build_done(b);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", b->fd);
+	whole = mr_image_open(path, MR_DIRECT_OFF, NULL, &err);
+	img = mr_image_open_devices(path, NULL, &err);
+	assert_non_null(whole);
+	assert_non_null(img);
+	all = mr_image_info(whole);
+	some = mr_image_info(img);
+	assert_int_equal(some->damage.code, all->damage.code);
+	assert_int_equal(some->skipped != 0, skipped);
+	assert_int_equal(some->n_blocks, all->n_blocks);
+	assert_int_equal(some->vmdesc_offset, all->vmdesc_offset);
+	assert_string_equal(some->run_state, all->run_state);
+	assert_true(skipped || some->n_sections == all->n_sections);
+	for (size_t k = 0; k < all->n_sections; k++) {
+		const struct mr_section *s = &all->sections[k];
+
+		if (s->type != MR_SECTION_FULL && s->type != MR_SECTION_START)
+			continue;
+		while (i < some->n_sections &&
+		       some->sections[i].type != MR_SECTION_FULL &&
+		       some->sections[i].type != MR_SECTION_START)
+			i++;
+		assert_true(i < some->n_sections);
+		assert_string_equal(some->sections[i].name, s->name);
+		assert_int_equal(some->sections[i].offset, s->offset);
+		assert_int_equal(some->sections[i].payload, s->payload);
+		i++;
+	}
+	mr_image_free(whole);
+	mr_image_free(img);
+	assert_int_equal(close(b->fd), 0);
+}
+
+static void test_skip(void **state)
+{
+	struct build_block k[2];
+	struct build b = plain_head(k);
+
+	(void)state;
+	devices(&b);
+	expect_skip(&b, true);
+
+	/* Something behind it. */
+	b = plain_head(k);
+	devices(&b);
+	build_put(&b, "\6\0\6\0\0\0\1{", 8);
+	expect_skip(&b, true);
+
+	/* No description, and one that is wrong: in its sizes, in its names. */
+	b = plain_head(k);
+	build_globalstate(&b, "running");
+	build_eof(&b);
+	expect_skip(&b, false);
+	b = plain_head(k);
+	build_globalstate(&b, "running");
+	build_eof(&b);
+	build_vmdesc_text(&b, "{\"devices\": [{\"name\": \"globalstate\", "
+			      "\"fields\": [{\"size\": 105}]}]}");
+	expect_skip(&b, false);
+	b = plain_head(k);
+	build_globalstate(&b, "running");
+	build_eof(&b);
+	build_vmdesc_text(&b, "{\"devices\": [{\"name\": \"globalstatE\", "
+			      "\"fields\": [{\"size\": 104}]}]}");
+	expect_skip(&b, false);
+
+	/* Longer than the whole file. */
+	b = plain_head(k);
+	build_globalstate(&b, "running");
+	build_eof(&b);
+	build_vmdesc_text(&b, "{\"devices\": [{\"name\": \"globalstate\", "
+			      "\"fields\": [{\"size\": 1099511627776}]}]}");
+	expect_skip(&b, false);
+
+	/* An image has nothing to be skipped. */
+	b = mapped_head(k);
+	devices(&b);
+	expect_skip(&b, false);
+}
+
+/* Devices before memory are in the description, but not behind memory. */
+static void test_skip_early(void **state)
+{
+	struct build b = new_build();
+	struct build_block k = { .name = "pc.ram", .length = 4 * 4096 };
+
+	(void)state;
+	b.config.mapped_ram = false;
+	build_header(&b);
+	build_config(&b);
+	build_filler(&b, "early", 33);
+	build_ram_start(&b, &k, 1);
+	build_ram_pages(&b, STREAM_PART, &k, 1);
+	build_ram_empty(&b, STREAM_END);
+	devices(&b);
+	expect_skip(&b, true);
+}
+
 /* From a real file, for its holes. */
 static enum mr_verdict verdict_of(struct build *b, uint64_t *allocated)
 {
@@ -1198,6 +1309,8 @@ int main(void)
 		cmocka_unit_test(test_bitmap),
 		cmocka_unit_test(test_classes_mapped),
 		cmocka_unit_test(test_classes_plain),
+		cmocka_unit_test(test_skip),
+		cmocka_unit_test(test_skip_early),
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_truncation),
 		cmocka_unit_test(test_mapped_truncation),

@@ -164,6 +164,24 @@ put() {
 	[[ $stderr == *"none/picture.svg"* ]]
 }
 
+@test "past the memory of a plain stream" {
+	mkimage --plain --block pc.ram=1024:0+160,300+8 --device vga=99 image
+	run -0 mrinspect --skip-memory --device vga image
+	[[ ${lines[1]} == "  skipped       "*" KiB of memory, not looked at" ]]
+	[[ $output == *"vga, instance 0, section 4, version 1, 99 bytes"* ]]
+	devices() { mrinspect --json -d all "$@" image | jq .files[0].devices; }
+	diff <(devices) <(devices -s)
+	[ "$(mrinspect --json -s image | jq -c '.files[0] |
+		[.memory_skipped > 600000, .blocks[0].data_words, .flushes]')" \
+		= '[true,null,null]' ]
+	run -0 mrinspect -s image
+	[[ $output == *" 1024 "*" ? "* ]]
+	mkimage --plain --vmdesc none --device vga=99 image
+	run -0 mrinspect -s -d vga image
+	[[ $output != *skipped* ]]
+	[[ $output == *"99 bytes"* ]]
+}
+
 @test "a plain stream in numbers" {
 	mkimage --plain --block pc.ram=1024:0+160,300+8 image
 	[ "$(mrinspect --json image | jq -c '.files[0].blocks[0] |
