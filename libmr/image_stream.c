@@ -161,7 +161,8 @@ static int iterable(struct parse *p, struct mr_section *s, bool is_ram)
 			p->info->ram_ended = true;
 		if (s->type == MR_SECTION_START && p->img->skip_memory &&
 		    !p->info->mapped_ram)
-			return close_section(p, s) || parse_skip_memory(p) ? -1 : 0;
+			return close_section(p, s) || parse_skip_memory(p) ? -1
+									   : 0;
 	} else {
 		if (parse_find_footer(p, s->id, &length))
 			return -1;
