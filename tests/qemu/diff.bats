@@ -157,7 +157,7 @@ number() {
 	for pair in "$IMAGE.own $IMAGE.2" "$IMAGE.own $(vm_qmp a)" \
 		"--vmdesc-from $IMAGE.own $IMAGE.1 $IMAGE.2"; do
 		run -1 mrdiff --device $pair
-		[[ $output == *"  cpu 0: "*"    env.eip: 0x"*" -> 0x"* ]]
+		[[ $output == *"  cpu 0: "*"    env."*" -> "* ]]
 		run -1 mrdiff --json --device $pair
 		json sections cpu fields 0 a value <<<"$output"
 	done
