@@ -55,6 +55,11 @@ measure() { # MRSAVE ARGUMENT...
 	SAVE_MS=$((($(date +%s%N) - begin) / 1000000 + 1))
 }
 
+# A leak check at exit that the signal falls into may hang for ever.
+interrupt_at() {
+	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 timeout -s INT "$@"
+}
+
 # A random moment in it, in seconds for timeout; 0 would be no limit.
 moment() {
 	local ms=$((RANDOM % SAVE_MS + 1))
@@ -266,7 +271,7 @@ no_temporary() {
 	measure
 	for ((i = 0; i < 100 && hit < 3; i++)); do
 		rc=0
-		timeout -s INT "$(moment)" \
+		interrupt_at "$(moment)" \
 			mrsave -q "$(vm_qmp a)" "$IMAGE" || rc=$?
 		[ -e "$IMAGE" ] || hit=$((hit + 1))
 		rm -f "$IMAGE"
@@ -380,7 +385,7 @@ no_temporary() {
 	measure --engine=qemu
 	for ((i = 0; i < 100 && hit < 3; i++)); do
 		rc=0
-		timeout -s INT "$(moment)" \
+		interrupt_at "$(moment)" \
 			mrsave -q --engine=qemu "$(vm_qmp a)" "$IMAGE" || rc=$?
 		((rc == 0 || rc == 124)) # of timeout: it came too late, or not
 		[ -e "$IMAGE" ] || hit=$((hit + 1))
