@@ -2,7 +2,6 @@
 #include "libmr/diff.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,30 +136,6 @@ out:
 
 /* ---- `only` ---- */
 
-/* A number with an optional K M G T. */
-static bool parse_number(const char **s, uint64_t *n)
-{
-	static const char letters[] = "KMGT";
-	const char *p;
-	char *end;
-
-	if (**s < '0' || **s > '9')
-		return false;
-	errno = 0;
-	*n = strtoull(*s, &end, 0);
-	p = *end ? strchr(letters, *end) : NULL;
-	if (p) {
-		unsigned shift = 10 * ((unsigned)(p - letters) + 1);
-
-		if (*n > UINT64_MAX >> shift)
-			return false;
-		*n <<= shift;
-		end++;
-	}
-	*s = end;
-	return !errno;
-}
-
 static struct mr_diff_block *find_block(struct mr_diff *d, const char *name,
 					size_t len)
 {
@@ -178,28 +153,27 @@ static struct mr_diff_block *find_block(struct mr_diff *d, const char *name,
 static struct mr_diff_block *parse_only(struct mr_diff *d, uint64_t *offset,
 					uint64_t *length, struct mr_error *err)
 {
-	const char *text = d->options.only, *s = strrchr(text, ':');
+	const char *text = d->options.only, *colon = strrchr(text, ':');
 	struct mr_diff_block *b = find_block(d, text, strlen(text));
 
 	*offset = 0;
 	*length = UINT64_MAX;
 	if (b)
 		return b;
-	b = s ? find_block(d, text, (size_t)(s - text)) : NULL;
+	b = colon ? find_block(d, text, (size_t)(colon - text)) : NULL;
 	if (!b) {
 		(void)mr_fail(err, MR_USAGE, MR_NO_OFFSET,
 			      "there is no RAM block for \"%.100s\"", text);
 		return NULL;
 	}
-	s++;
 	d->ranged = true;
-	*length = 1; /* the page that it is in */
-	if (!parse_number(&s, offset) ||
-	    (*s == '+' && (s++, !parse_number(&s, length))) || *s || !*length) {
+	if (mr_parse_range(colon + 1, offset, length)) {
 		(void)mr_fail(err, MR_USAGE, MR_NO_OFFSET,
 			      "\"%.100s\" is not BLOCK:OFFSET+LENGTH", text);
 		return NULL;
 	}
+	if (!*length)
+		*length = 1; /* the page that it is in */
 	if (*offset >= b->compared) {
 		(void)mr_fail(err, MR_USAGE, MR_NO_OFFSET,
 			      "\"%.100s\" lies outside of what the two have "

@@ -322,6 +322,11 @@ int mr_image_memory(const struct mr_image *img, const struct mr_block *b,
 		    uint64_t offset, void *buf, size_t len, size_t *present,
 		    struct mr_error *err);
 
+/* "START" or "START+LENGTH" as people write them: numbers as in C, with an
+ * optional K M G T behind. *length is 0 for the former; a length of 0 is
+ * refused. Nothing but text is looked at. 0 or -1. */
+int mr_parse_range(const char *text, uint64_t *start, uint64_t *length);
+
 struct mr_place {
 	const struct mr_block *block; /* the image's */
 	uint64_t offset; /* in it, bytes */
@@ -759,8 +764,8 @@ struct mr_diff_options {
 	enum mr_direct direct;
 	int pid; /* of QEMU, where a side is a VM; 0: the socket's peer */
 	/* Compare only this: "BLOCK", "BLOCK:OFFSET" (one page) or
-	 * "BLOCK:OFFSET+LENGTH", numbers as in C with an optional K M G T;
-	 * device state is left out then. NULL: everything. */
+	 * "BLOCK:OFFSET+LENGTH" (see mr_parse_range); device state is left out
+	 * then. NULL: everything. */
 	const char *only;
 	bool memory_only; /* leave the device state out */
 	/* Stop at the first difference: nothing but `same` means much then. */

@@ -1,6 +1,4 @@
 /* show_memory.c - bytes of memory, and where some bytes are. */
-#include <ctype.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,38 +20,9 @@ struct dump {
 	char how[sizeof(((struct mr_place *)0)->how)];
 };
 
-/* A number as in C, with an optional K M G T behind it. */
-static bool number(const char **s, uint64_t *n)
-{
-	static const char letters[] = "KMGT";
-	const char *p;
-	char *end;
-
-	if (!isdigit((unsigned char)**s))
-		return false;
-	errno = 0;
-	*n = strtoull(*s, &end, 0);
-	p = *end ? strchr(letters, *end) : NULL;
-	if (p) {
-		unsigned shift = 10 * ((unsigned)(p - letters) + 1);
-
-		if (*n > UINT64_MAX >> shift)
-			return false;
-		*n <<= shift;
-		end++;
-	}
-	*s = end;
-	return !errno;
-}
-
-/* "START" or "START+LENGTH"; *length is 0 for the former. */
 static int range(const char *text, uint64_t *start, uint64_t *length)
 {
-	const char *s = text;
-
-	*length = 0;
-	if (!number(&s, start) ||
-	    (*s == '+' && (s++, !number(&s, length) || !*length)) || *s)
+	if (mr_parse_range(text, start, length))
 		return cli_usage("%s is not a number, or two with a +", text);
 	return CLI_OK;
 }
