@@ -1,15 +1,13 @@
 /* cached_test.c - what is in memory, as both of the kernel's calls have it. */
-#include "tests/libmr/unit.h"
+#include "tests/libmr/folder.h"
 
 #include "libmr/cached.h"
 
 enum { SIZE = 1 << 20 };
 
-static char *dir;
-
 static void open_new(struct mr_file *f, size_t size)
 {
-	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	unsigned char *bytes = malloc(size + 1);
 
 	assert_true(fd >= 0);
@@ -124,20 +122,6 @@ static void not_to_be_had(void **state)
 	assert_false(cached_mostly(&c, 0, 4096));
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	dir = folder_new(".");
-	return dir ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	folder_free(dir);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -146,5 +130,5 @@ int main(void)
 		cmocka_unit_test(not_to_be_had),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

@@ -4,7 +4,7 @@
  * Steps run in the workers' threads, where cmocka must not assert: they count
  * and note what is wrong, and the test looks afterwards.
  */
-#include "tests/libmr/unit.h"
+#include "tests/libmr/folder.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -386,11 +386,9 @@ static int copy_step(struct crew_worker *w, struct crew_slot *s,
 }
 
 static unsigned char *content;
-static char *dir;
-
 static void copy_open(struct copy *c)
 {
-	int from = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int from = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	int to = memfd_create("copy", MFD_CLOEXEC);
 
 	memset(c, 0, sizeof(*c));
@@ -694,10 +692,8 @@ static void default_jobs(void **state)
 
 static int setup(void **state)
 {
-	(void)state;
-	dir = folder_new("/var/tmp");
 	content = malloc(COPY_SIZE);
-	if (!dir || !content)
+	if (!content || folder_setup(state))
 		return -1;
 	fill_random(content, COPY_SIZE, 31);
 	return 0;
@@ -705,10 +701,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	(void)state;
-	folder_free(dir);
 	free(content);
-	return 0;
+	return folder_teardown(state);
 }
 
 int main(void)

@@ -2,7 +2,7 @@
  * diff_fields_test.c - which fields of a device differ, by descriptions of
  * all kinds, of one side or of both, that fit or do not.
  */
-#include "tests/libmr/unit.h"
+#include "tests/libmr/folder.h"
 
 #include "formats/bytes.h"
 #include "libmr/diff.h"
@@ -14,8 +14,6 @@ FAIL_WRAP(void *, malloc, (size_t size), (size), NULL)
 FAIL_WRAP(void *, realloc, (void *p, size_t size), (p, size), NULL)
 FAIL_WRAP(ssize_t, pread64, (int fd, void *buf, size_t len, off_t at),
 	  (fd, buf, len, at), -1)
-
-static char *dir;
 
 /* An image with one page of memory and one device, "dev"; fields: the text of
  * its description's "fields" and what follows, NULL: no description at all. */
@@ -334,19 +332,7 @@ static void every_call_fails(void **state)
 
 static int setup(void **state)
 {
-	(void)state;
-	dir = folder_new(".");
-	return dir && !chdir(dir) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	/* dir is relative to where we were. */
-	if (chdir(".."))
-		return -1;
-	folder_free(dir);
-	return 0;
+	return folder_setup(state) || chdir(folder) ? -1 : 0;
 }
 
 int main(void)
@@ -361,5 +347,5 @@ int main(void)
 		cmocka_unit_test(every_call_fails),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, folder_teardown);
 }

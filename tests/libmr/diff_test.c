@@ -6,7 +6,7 @@
  * file; what it means is kept in memory beside it, and the verb has to agree
  * with a comparison of the two memories byte by byte.
  */
-#include "tests/libmr/unit.h"
+#include "tests/libmr/folder.h"
 
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -24,8 +24,6 @@ FAIL_WRAP(void *, mmap64,
 	  (at, len, prot, flags, fd, offset), MAP_FAILED)
 FAIL_WRAP(ssize_t, pread64, (int fd, void *buf, size_t len, off_t at),
 	  (fd, buf, len, at), -1)
-
-static char *dir;
 
 /* ---- images and what they mean ---- */
 
@@ -754,19 +752,7 @@ static void every_call_fails(void **state)
 
 static int setup(void **state)
 {
-	(void)state;
-	dir = folder_new(".");
-	return dir && !chdir(dir) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	/* dir is relative to where we were. */
-	if (chdir(".."))
-		return -1;
-	folder_free(dir);
-	return 0;
+	return folder_setup(state) || chdir(folder) ? -1 : 0;
 }
 
 int main(void)
@@ -786,5 +772,5 @@ int main(void)
 		cmocka_unit_test(every_call_fails),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, folder_teardown);
 }

@@ -2,7 +2,7 @@
  * image_writer_test.c - what is written is what the format's decoders read,
  * where QEMU puts it.
  */
-#include "tests/libmr/unit.h"
+#include "tests/libmr/folder.h"
 
 #include <sys/mman.h>
 
@@ -42,18 +42,6 @@ FAIL_WRAP(ssize_t, pwrite64, (int fd, const void *buf, size_t len, off_t at),
 	  (fd, buf, len, at), -1)
 
 #define MACHINE "pc-i440fx-10.0"
-
-static char *dir;
-
-static const char *in_dir(const char *name)
-{
-	static char path[2][4096];
-	static unsigned turn;
-
-	turn ^= 1;
-	(void)snprintf(path[turn], sizeof(path[turn]), "%s/%s", dir, name);
-	return path[turn];
-}
 
 /* A stream header, some bytes, EOF. */
 static size_t make_device(uint8_t buf[512])
@@ -485,20 +473,6 @@ static void every_call_fails(void **state)
 	assert_int_equal(access(in_dir("failing"), F_OK), 0);
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	dir = folder_new("/var/tmp");
-	return dir ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	folder_free(dir);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -510,6 +484,6 @@ int main(void)
 		cmocka_unit_test(every_call_fails),
 	};
 
-	return cmocka_run_group_tests_name("image_writer", tests, setup,
-					   teardown);
+	return cmocka_run_group_tests_name("image_writer", tests, folder_setup,
+					   folder_teardown);
 }

@@ -1,5 +1,5 @@
 /* io_test.c - whole transfers over back ends that do their worst, and files. */
-#include "tests/libmr/unit.h"
+#include "tests/libmr/folder.h"
 
 #include <sys/mman.h>
 
@@ -192,16 +192,6 @@ static void memory(void **state)
 
 /* ---- files ---- */
 
-static char *dir; /* on the disk, if the file system is one */
-
-static const char *in_dir(const char *name)
-{
-	static char path[4096];
-
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
-	return path;
-}
-
 static void make_file(const char *name, const void *data, size_t len)
 {
 	int fd = open(in_dir(name), O_CREAT | O_TRUNC | O_WRONLY, 0600);
@@ -301,7 +291,7 @@ static void only_regular_files(void **state)
 	assert_int_equal(err.sys, ENOENT);
 	assert_int_equal(f.fd, -1);
 	err = (struct mr_error)MR_ERROR_INIT;
-	assert_int_equal(mr_file_open(&f, dir, MR_DIRECT_AUTO, &err), -1);
+	assert_int_equal(mr_file_open(&f, folder, MR_DIRECT_AUTO, &err), -1);
 	assert_int_equal(err.code, MR_UNSUPPORTED);
 	assert_int_equal(f.fd, -1);
 	/* nobody writes into the pipe: it must be refused, not waited for */
@@ -370,7 +360,7 @@ static void no_direct(void **state)
 		mr_file_open(&f, in_dir("refuses"), MR_DIRECT_AUTO, &err), 0);
 	if (f.direct_fd < 0) {
 		(void)mr_file_close(&f);
-		print_message("%s has no direct I/O\n", dir);
+		print_message("%s has no direct I/O\n", folder);
 		skip();
 	}
 	assert_int_equal(mr_file_close(&f), 0);
@@ -399,7 +389,7 @@ static void direct(void **state)
 	make_file("direct", data, sizeof(data));
 	if (mr_file_open(&f, in_dir("direct"), MR_DIRECT_ON, &err)) {
 		assert_int_equal(err.code, MR_UNSUPPORTED);
-		print_message("%s has no direct I/O\n", dir);
+		print_message("%s has no direct I/O\n", folder);
 		skip();
 	}
 	assert_true(f.direct_fd >= 0);
@@ -410,20 +400,6 @@ static void direct(void **state)
 	assert_memory_equal(buf, data + 4096, 4096);
 	free(buf);
 	assert_int_equal(mr_file_close(&f), 0);
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	dir = folder_new("/var/tmp");
-	return dir ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	folder_free(dir);
-	return 0;
 }
 
 int main(void)
@@ -440,5 +416,6 @@ int main(void)
 		cmocka_unit_test(direct),
 	};
 
-	return cmocka_run_group_tests_name("io", tests, setup, teardown);
+	return cmocka_run_group_tests_name("io", tests, folder_setup,
+					   folder_teardown);
 }

@@ -2,7 +2,7 @@
  * load_memory_test.c - memory files where the system says no: without holes,
  * and with each call failing in turn.
  */
-#include "tests/libmr/unit.h"
+#include "tests/libmr/folder.h"
 
 #include <dirent.h>
 #include <sys/vfs.h>
@@ -37,7 +37,7 @@ FAIL_WRAP(int, fstatfs64, (int fd, struct statfs *fs), (fd, fs), -1)
 
 /* ---- an image, and what its memory is ---- */
 
-static char *folder, *image, *out;
+static char *image, *out;
 static unsigned char want[SIZE], have[SIZE + 1];
 
 /* Small gaps, large ones, an extent without data, one that is full. */
@@ -205,9 +205,7 @@ static void test_new_fails(void **state)
 
 static int set_up(void **state)
 {
-	(void)state;
-	folder = folder_new("/var/tmp");
-	if (!folder || asprintf(&image, "%s/image", folder) < 0 ||
+	if (folder_setup(state) || asprintf(&image, "%s/image", folder) < 0 ||
 	    asprintf(&out, "%s/out", folder) < 0)
 		return -1;
 	make_image();
@@ -216,11 +214,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	(void)state;
-	folder_free(folder);
 	free(image);
 	free(out);
-	return 0;
+	return folder_teardown(state);
 }
 
 int main(void)

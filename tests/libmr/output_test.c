@@ -2,7 +2,7 @@
  *
  * Each test has a folder of its own: what is left in it is looked at.
  */
-#include "tests/libmr/unit.h"
+#include "tests/libmr/folder.h"
 
 #include <dirent.h>
 #include <signal.h>
@@ -121,32 +121,11 @@ int __wrap_renameat(int from, const char *a, int to, const char *b)
 
 /* ---- a folder and what is in it ---- */
 
-static char *dir;
-
-static const char *in_dir(const char *name)
-{
-	static char path[2][4096];
-	static unsigned turn;
-
-	turn ^= 1;
-	(void)snprintf(path[turn], sizeof(path[turn]), "%s/%s", dir, name);
-	return path[turn];
-}
-
 static int setup(void **state)
 {
-	(void)state;
 	fail_arm(0, 0);
 	no_tmpfile = false;
-	dir = folder_new("/var/tmp");
-	return dir ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	folder_free(dir);
-	return 0;
+	return folder_setup(state);
 }
 
 static void make_old(const char *name)
@@ -176,7 +155,7 @@ static const char *content(const char *name)
 
 static unsigned count_names(void)
 {
-	DIR *d = opendir(dir);
+	DIR *d = opendir(folder);
 	unsigned n = 0;
 
 	assert_non_null(d);
@@ -433,7 +412,7 @@ static void not_a_file(void **state)
 	(void)state;
 	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
 	refuse(in_dir("fifo"), MR_UNSUPPORTED, 0);
-	refuse(dir, MR_UNSUPPORTED, 0);
+	refuse(folder, MR_UNSUPPORTED, 0);
 	refuse("/dev/null", MR_UNSUPPORTED, 0);
 	refuse("/", MR_UNSUPPORTED, 0);
 	refuse(".", MR_UNSUPPORTED, 0);
@@ -468,7 +447,7 @@ static void in_working_folder(void **state)
 	int here = open(".", O_RDONLY | O_DIRECTORY);
 
 	(void)state;
-	assert_int_equal(chdir(dir), 0);
+	assert_int_equal(chdir(folder), 0);
 	assert_int_equal(story("image", "new", NULL), 0);
 	assert_int_equal(fchdir(here), 0);
 	assert_int_equal(close(here), 0);
@@ -482,7 +461,7 @@ static void folder_of_others(void **state)
 	pid_t pid;
 
 	(void)state;
-	assert_int_equal(chmod(dir, 0555), 0);
+	assert_int_equal(chmod(folder, 0555), 0);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid) {
@@ -500,7 +479,7 @@ static void folder_of_others(void **state)
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(chmod(dir, 0700), 0);
+	assert_int_equal(chmod(folder, 0700), 0);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
 		skip();
 	assert_int_equal(status, 0);
@@ -594,7 +573,7 @@ static void every_call_fails(void **state)
 	}
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, folder_teardown)
 
 int main(void)
 {

@@ -4,7 +4,7 @@
  * Each story is told over files with and without direct I/O, in memory, and
  * with a kernel that gives no contexts.
  */
-#include "tests/libmr/unit.h"
+#include "tests/libmr/folder.h"
 
 #include <signal.h>
 #include <sched.h>
@@ -17,8 +17,6 @@
 #include "tests/libmr/aio.h"
 
 enum { FILE_SIZE = 320 << 10, MOST = 300 };
-
-static char *dir;
 
 struct bench {
 	struct mr_file file;
@@ -35,7 +33,7 @@ static int open_place(enum where where)
 
 	if (where == IN_MEMORY)
 		return memfd_create("queue", MFD_CLOEXEC);
-	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	return fd;
 }
@@ -379,9 +377,9 @@ static int child_no_space(void)
 
 	if ((unshare(CLONE_NEWNS) && unshare(CLONE_NEWNS | CLONE_NEWUSER)) ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("mr", dir, "tmpfs", 0, "size=64k"))
+	    mount("mr", folder, "tmpfs", 0, "size=64k"))
 		return 77;
-	(void)snprintf(path, sizeof(path), "%s/full", dir);
+	(void)snprintf(path, sizeof(path), "%s/full", folder);
 	for (int setup = 0; setup < 2; setup++) {
 		struct mr_error err = MR_ERROR_INIT;
 		struct bench *b;
@@ -508,20 +506,6 @@ static void released_in_mid_flight(void **state)
 	}
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	dir = folder_new("/var/tmp");
-	return dir ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	folder_free(dir);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -542,5 +526,6 @@ int main(void)
 		cmocka_unit_test(released_in_mid_flight),
 	};
 
-	return cmocka_run_group_tests_name("queue", tests, setup, teardown);
+	return cmocka_run_group_tests_name("queue", tests, folder_setup,
+					   folder_teardown);
 }

@@ -1,13 +1,12 @@
 /*
- * unit.h - what the tests of libmr/ share: cmocka, numbers that look random,
- * and a folder to work in.
+ * unit.h - what the tests of libmr/ share: cmocka, and numbers that look
+ * random.
  */
 #ifndef TESTS_LIBMR_UNIT_H
 #define TESTS_LIBMR_UNIT_H
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -41,38 +40,6 @@ static inline void fill_random(void *buf, size_t len, uint64_t seed)
 
 	for (size_t i = 0; i < len; i++)
 		p[i] = (unsigned char)(next_random(&seed) >> 56);
-}
-
-/* ---- folders ---- */
-
-/* A new folder under parent; NULL if none can be made there. */
-static inline char *folder_new(const char *parent)
-{
-	char *path = NULL;
-
-	if (asprintf(&path, "%s/mr-unit.XXXXXX", parent) < 0)
-		return NULL;
-	if (mkdtemp(path))
-		return path;
-	free(path);
-	return NULL;
-}
-
-static inline int folder_drop_one(const char *path, const struct stat *st,
-				  int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-/* With all that is in it. */
-static inline void folder_free(char *path)
-{
-	if (path)
-		(void)nftw(path, folder_drop_one, 8, FTW_DEPTH | FTW_PHYS);
-	free(path);
 }
 
 #endif

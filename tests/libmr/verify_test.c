@@ -5,7 +5,7 @@
  * I/O is not what is tested, it is refused: giving it back takes longer than
  * everything else.
  */
-#include "tests/libmr/unit.h"
+#include "tests/libmr/folder.h"
 
 #include <inttypes.h>
 
@@ -30,25 +30,15 @@ int __wrap_io_setup(int n, void *ctx)
 	return -EAGAIN;
 }
 
-static char *dir;
 static char path[4096];
 
-static int make_dir(void **state)
+/* In memory where there is some: there are thousands of small writes. */
+static int set_up(void **state)
 {
-	(void)state;
-	dir = folder_new("/dev/shm");
-	if (!dir)
-		dir = folder_new("/var/tmp");
-	if (!dir)
+	folder = folder_new("/dev/shm");
+	if (!folder && folder_setup(state))
 		return -1;
-	(void)snprintf(path, sizeof(path), "%s/image", dir);
-	return 0;
-}
-
-static int drop_dir(void **state)
-{
-	(void)state;
-	folder_free(dir);
+	(void)snprintf(path, sizeof(path), "%s/image", folder);
 	return 0;
 }
 
@@ -933,7 +923,7 @@ static void mend_a_copy(void **state)
 	seal();
 	was = memory();
 	before = slurp();
-	(void)snprintf(original, sizeof(original), "%s/original", dir);
+	(void)snprintf(original, sizeof(original), "%s/original", folder);
 	assert_int_equal(rename(path, original), 0);
 	for (unsigned jobs = 1; jobs <= 8; jobs += 7) {
 		struct mr_verify_options o = { .jobs = jobs,
@@ -964,7 +954,7 @@ static void mend_a_copy(void **state)
 	}
 	/* A damaged one makes no copy. */
 	poke_byte(page_at(0, 4), 0xaa);
-	(void)snprintf(original, sizeof(original), "%s/copy", dir);
+	(void)snprintf(original, sizeof(original), "%s/copy", folder);
 	assert_int_equal(run((struct mr_verify_options){ .repair = true,
 							 .output = original }),
 			 0);
@@ -1074,5 +1064,6 @@ int main(void)
 		cmocka_unit_test(stop_while_rebuilding),
 	};
 
-	return cmocka_run_group_tests_name("verify", tests, make_dir, drop_dir);
+	return cmocka_run_group_tests_name("verify", tests, set_up,
+					   folder_teardown);
 }
