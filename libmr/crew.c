@@ -2,7 +2,7 @@
  * crew.c - the engine's threads.
  *
  * Shared state is struct crew. Fixed before the threads start: plan, first.
- * Atomics: next, bytes, stop. Under lock: error, running, plan->later.
+ * Atomics: next, bytes, stop. Under lock: error, running, plan->leavers.
  *
  * A worker claims while it has a free slot, polls for what has finished
  * meanwhile, and only waits when every slot is in flight. On a failure it
@@ -13,7 +13,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,22 +212,30 @@ static int work(struct hand *h, struct mr_error *err)
 	}
 }
 
-void crew_contexts_release(struct crew_contexts *c)
+void crew_leavers_join(struct crew_leavers *l)
 {
-	while (c->n)
-		(void)io_destroy(c->ctx[--c->n]);
+	while (l->n)
+		(void)pthread_join(l->thread[--l->n], NULL);
 }
 
-/* Lays the context of a queue that has nothing left aside for later. */
-static void keep_context(struct crew *c, struct queue *q)
+static void *leave(void *ctx)
 {
-	struct crew_contexts *later = c->plan->later;
+	(void)io_destroy(ctx);
+	return NULL;
+}
 
-	if (!later || !q->ctx || q->added || q->inflight)
+/* Gives back the context of a queue that has nothing left, in a thread of its
+ * own; without one, queue_release does it. */
+static void give_back(struct crew *c, struct queue *q)
+{
+	struct crew_leavers *l = c->plan->leavers;
+
+	if (!l || !q->ctx || q->added || q->inflight)
 		return;
 	(void)pthread_mutex_lock(&c->lock);
-	if (later->n < MR_JOBS_MAX) {
-		later->ctx[later->n++] = q->ctx;
+	if (l->n < MR_JOBS_MAX &&
+	    !pthread_create(&l->thread[l->n], NULL, leave, q->ctx)) {
+		l->n++;
 		q->ctx = NULL;
 	}
 	(void)pthread_mutex_unlock(&c->lock);
@@ -245,7 +252,7 @@ static void *worker_main(void *arg)
 		(void)mr_fail(&err, MR_SYS, MR_NO_OFFSET, "a worker failed");
 		stop_with(c, &err);
 	}
-	keep_context(c, &h->w.queue);
+	give_back(c, &h->w.queue);
 	h->stuck = queue_release(&h->w.queue) != 0;
 	(void)pthread_mutex_lock(&c->lock);
 	c->running--;
@@ -302,7 +309,7 @@ static int hand_init(struct hand *h, struct crew *c, unsigned index,
 			goto nomem;
 		h->idle[h->nidle++] = nslots - 1 - i;
 	}
-	queue_init(&h->w.queue, DEPTH);
+	queue_init(&h->w.queue, DEPTH, p->quick);
 	return make_arena(h, p, err);
 nomem:
 	return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "no memory for a worker");

@@ -14,6 +14,7 @@
 #ifndef LIBMR_CREW_H
 #define LIBMR_CREW_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,13 +54,18 @@ struct crew_worker {
 	void *priv; /* plan->worker_size bytes, zeroed at start */
 };
 
-/* Kernel contexts that a run is done with. To give one back takes tens of
- * milliseconds: a guest that stands still need not wait for it. */
-struct crew_contexts {
-	io_context_t ctx[MR_JOBS_MAX];
+/* Threads that give back the kernel contexts of a run. That takes tens of
+ * milliseconds, in which the caller has other things to do. */
+struct crew_leavers {
+	pthread_t thread[MR_JOBS_MAX];
 	unsigned n;
 };
-void crew_contexts_release(struct crew_contexts *c);
+/* Waits for them; to be called once for each that is all zeros or was given
+ * to crew_run. */
+void crew_leavers_join(struct crew_leavers *l);
+
+/* For plan->quick: a context costs more than to move this much without. */
+#define CREW_QUICK ((size_t)4 << 20)
 
 struct crew_plan {
 	size_t extent_size; /* bytes */
@@ -76,13 +82,16 @@ struct crew_plan {
 	void (*finish)(struct crew_worker *w, void *arg);
 	void *arg;
 	const struct mr_watch *watch; /* may be NULL */
-	/* A run that goes well leaves its contexts here for the caller to give
-	 * back; NULL: it does so itself. */
-	struct crew_contexts *later;
+	/* Bytes that each worker moves before it asks for a kernel context. */
+	size_t quick;
+	/* The workers' contexts are given back behind the caller's back; NULL:
+	 * before crew_run returns. */
+	struct crew_leavers *leavers;
 };
 
 /* Runs the plan to its end, a failure or a cancel. Returns 0, or -1 with the
- * first failure in *err; either way no thread and no transfer is left. */
+ * first failure in *err; either way no transfer is left, and no thread but
+ * plan->leavers. */
 int crew_run(const struct crew_plan *plan, struct mr_error *err);
 
 /* From step(): a transfer on the slot's behalf. At most CREW_OPS per stage. */

@@ -261,6 +261,7 @@ int diff_pages(struct mr_diff *d, struct mr_error *err)
 		.finish = add_tally,
 		.arg = d,
 		.watch = &d->options.watch,
+		.quick = CREW_QUICK,
 	};
 	int rc;
 

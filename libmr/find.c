@@ -295,6 +295,7 @@ static int run(struct job *j, const struct mr_find_options *o, uint64_t total,
 		.step = step,
 		.arg = j,
 		.watch = &o->watch,
+		.quick = CREW_QUICK,
 	};
 	int rc;
 

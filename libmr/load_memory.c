@@ -394,6 +394,7 @@ static int copy(struct job *j, const struct mr_memory_options *o,
 		.finish = add_tally,
 		.arg = j,
 		.watch = &o->watch,
+		.quick = CREW_QUICK,
 	};
 	int rc;
 

@@ -21,17 +21,20 @@
 /* Page cache pages are this large, or a multiple of it that is kept track of
  * in such units. */
 #define CACHE_PAGE ((size_t)4096)
+/* A request takes at least the time of one of this length. */
+#define LEAST ((size_t)64 << 10)
 
-void queue_init(struct queue *q, unsigned depth)
+void queue_init(struct queue *q, unsigned depth, size_t quick)
 {
 	memset(q, 0, sizeof(*q));
 	q->tail = &q->head;
 	q->ready_tail = &q->ready;
 	q->depth = depth;
+	q->quick = quick;
 }
 
-/* Not before there is something to do: to give a context back costs tens of
- * milliseconds, in which a guest may stand still. */
+/* Not before there is enough to do: to give a context back costs tens of
+ * milliseconds, two grace periods of the kernel. */
 static void set_up(struct queue *q)
 {
 	q->tried = true;
@@ -137,10 +140,23 @@ static void transfer_inline(struct queue *q, struct queue_op *op,
 	push(&q->ready_tail, op);
 }
 
+/* Whether op is one of the first few, which need no context. */
+static bool is_quick(struct queue *q, const struct queue_op *op)
+{
+	size_t cost = op->length > LEAST ? op->length : LEAST;
+
+	if (q->tried || cost > q->quick)
+		return false;
+	q->quick -= cost;
+	return true;
+}
+
 int queue_flush(struct queue *q, struct mr_error *err)
 {
 	struct iocb *batch[BATCH];
 
+	while (q->head && is_quick(q, q->head))
+		transfer_inline(q, pop(&q->head, &q->tail), err);
 	if (q->head && !q->tried)
 		set_up(q);
 	while (!q->ctx && q->head)
@@ -182,6 +198,7 @@ struct queue_op *queue_reap(struct queue *q, bool wait, struct mr_error *err)
 {
 	while (q->added) {
 		struct queue_op *op = pop(&q->ready, &q->ready_tail);
+		struct timespec now = { 0 };
 		struct io_event ev[BATCH];
 		int n;
 
@@ -191,7 +208,10 @@ struct queue_op *queue_reap(struct queue *q, bool wait, struct mr_error *err)
 		}
 		if (queue_flush(q, err) || !q->inflight)
 			continue; /* something is ready now */
-		n = io_getevents(q->ctx, wait ? 1 : 0, BATCH, ev, NULL);
+		/* With a time of zero libaio looks into the kernel's ring
+		 * first: no call where nothing has finished. */
+		n = io_getevents(q->ctx, wait ? 1 : 0, BATCH, ev,
+				 wait ? NULL : &now);
 		if (n == -EINTR)
 			continue;
 		if (n < 0) {

@@ -37,6 +37,7 @@ struct queue_op {
 struct queue {
 	io_context_t ctx; /* NULL: the kernel gave none, transfers are inline */
 	bool tried; /* to get ctx */
+	size_t quick; /* left of what queue_init was told */
 	unsigned depth; /* requests that the kernel may hold */
 	unsigned inflight;
 	size_t added; /* requests that were added and not yet reaped */
@@ -44,8 +45,9 @@ struct queue {
 	struct queue_op *ready, **ready_tail; /* finished */
 };
 
-/* depth is not 0. */
-void queue_init(struct queue *q, unsigned depth);
+/* depth is not 0. The first requests, of about quick bytes in all, are carried
+ * out inline: to give a context back costs more time than they take. */
+void queue_init(struct queue *q, unsigned depth, size_t quick);
 /* Drops what has not started, waits for what runs. A queue that is all zeros
  * is released already. Returns -1 if the kernel would not say that nothing
  * runs any more: what the requests point at must then never be freed. */

@@ -39,7 +39,7 @@ struct copy {
 	struct image_writer w;
 	struct tally tally;
 	bool in_place; /* the guest has been asked for views */
-	struct crew_contexts contexts;
+	struct crew_leavers leavers;
 };
 
 /* The extent in hand: what the run callbacks need. */
@@ -240,7 +240,8 @@ static int copy_memory(struct copy *c, const struct mr_save_options *o,
 		.finish = add_tally,
 		.arg = c,
 		.watch = &o->watch,
-		.later = &c->contexts,
+		.quick = CREW_QUICK,
+		.leavers = &c->leavers,
 	};
 	int rc;
 
@@ -310,10 +311,10 @@ int save_direct(struct save *s, struct mr_error *err)
 	/* The guest need not wait for the disk's last word. */
 	if (save_resume(s, rc != 0, err))
 		rc = -1;
-	crew_contexts_release(&c.contexts);
 	if (!rc)
 		rc = output_publish(&c.w.out, err);
 	image_writer_release(&c.w);
+	crew_leavers_join(&c.leavers);
 	free(c.sources);
 	return rc;
 }

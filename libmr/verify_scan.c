@@ -502,6 +502,7 @@ int verify_scan(struct verify *v, struct mr_error *err)
 		.finish = add_tally,
 		.arg = &c,
 		.watch = &v->o->watch,
+		.quick = CREW_QUICK,
 	};
 	int rc = -1;
 

@@ -24,7 +24,7 @@ static struct {
 	unsigned again; /* every so manieth says it was interrupted */
 	int destroy; /* what io_destroy returns; 0: it works */
 
-	atomic_uint setups, submits, reaps, events;
+	atomic_uint setups, submits, reaps, events, destroys;
 	atomic_long held; /* requests that the kernel may be working on */
 	atomic_long most_held;
 	atomic_long
@@ -101,6 +101,7 @@ int __wrap_io_destroy(io_context_t ctx)
 {
 	int rc = __real_io_destroy(ctx);
 
+	aio.destroys++;
 	if (aio.destroy)
 		return aio.destroy; /* as if; it did, so that nothing leaks */
 	aio.held = 0;

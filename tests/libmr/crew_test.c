@@ -406,8 +406,8 @@ static void copy_close(struct copy *c)
 	assert_int_equal(mr_file_close(&c->to), 0);
 }
 
-static int copy_run(struct copy *c, unsigned jobs, uint64_t length,
-		    struct mr_error *err)
+static int copy_leaving(struct copy *c, unsigned jobs, uint64_t length,
+			struct crew_leavers *leavers, struct mr_error *err)
 {
 	struct crew_plan plan = { .extent_size = EXTENT,
 				  .lengths = &length,
@@ -416,9 +416,16 @@ static int copy_run(struct copy *c, unsigned jobs, uint64_t length,
 				  .slot_size = sizeof(uint64_t),
 				  .jobs = jobs,
 				  .step = copy_step,
-				  .arg = c };
+				  .arg = c,
+				  .leavers = leavers };
 
 	return crew_run(&plan, err);
+}
+
+static int copy_run(struct copy *c, unsigned jobs, uint64_t length,
+		    struct mr_error *err)
+{
+	return copy_leaving(c, jobs, length, NULL, err);
 }
 
 static void copy_check(unsigned jobs)
@@ -449,6 +456,30 @@ static void stages(void **state)
 	(void)reset(state);
 	aio.setup = -EAGAIN;
 	copy_check(2);
+}
+
+/* Each context is given back once, by a thread for it where there is one. */
+static void leavers(void **state)
+{
+	for (unsigned without = 0; without < 2; without++) {
+		struct crew_leavers l = { .n = 0 };
+		struct mr_error err = MR_ERROR_INIT;
+		struct copy c;
+
+		(void)reset(state);
+		no_thread = without ? UINT64_C(3) << 2 : 0;
+		copy_open(&c);
+		assert_int_equal(copy_leaving(&c, 2, COPY_SIZE, &l, &err), 0);
+		assert_int_equal(err.code, MR_OK);
+		assert_int_equal(l.n, without ? 0 : aio.setups);
+		if (without)
+			assert_int_equal(aio.destroys, aio.setups);
+		crew_leavers_join(&l);
+		assert_int_equal(l.n, 0);
+		assert_int_equal(aio.destroys, aio.setups);
+		assert_true(aio.destroys > 0);
+		copy_close(&c);
+	}
 }
 
 /* ---- failures ---- */
@@ -714,6 +745,7 @@ int main(void)
 		cmocka_unit_test_setup(every_extent_once, reset),
 		cmocka_unit_test_setup(threads_that_do_not_start, reset),
 		cmocka_unit_test_setup(stages, reset),
+		cmocka_unit_test_setup(leavers, reset),
 		cmocka_unit_test_setup(first_error_wins, reset),
 		cmocka_unit_test_setup(one_failure_stops_all, reset),
 		cmocka_unit_test_setup(failed_transfer, reset),

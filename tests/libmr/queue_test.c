@@ -63,7 +63,7 @@ static struct bench *bench_new(enum where where, unsigned depth)
 	b->bytes = pages_new(FILE_SIZE);
 	b->back = pages_new(FILE_SIZE);
 	fill_random(b->bytes, FILE_SIZE, 11);
-	queue_init(&b->queue, depth);
+	queue_init(&b->queue, depth, 0);
 	return b;
 }
 
@@ -178,11 +178,36 @@ static void no_request_no_context(void **state)
 
 	(void)state;
 	aio_reset();
-	queue_init(&q, 8);
+	queue_init(&q, 8, 0);
 	assert_int_equal(queue_flush(&q, &err), 0);
 	assert_null(queue_reap(&q, true, &err));
 	assert_int_equal(queue_release(&q), 0);
 	assert_int_equal(aio.setups, 0);
+}
+
+/* The first few, each counted as 64 KiB at least; then all the rest. */
+static void quick_ones_need_no_context(void **state)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct bench *b;
+
+	(void)state;
+	aio_reset();
+	b = bench_new(ON_DISK, 8);
+	queue_init(&b->queue, 8, 256 << 10);
+	add(b, &b->ops[0], b->bytes, 4096, 0, true);
+	add(b, &b->ops[1], b->bytes + 4096, 128 << 10, 4096, true);
+	reap_all(b, 2, &err);
+	assert_int_equal(aio.setups, 0);
+	add(b, &b->ops[2], b->back, 100, 0, false);
+	add(b, &b->ops[3], b->back + 4096, 4096, 4096, false);
+	reap_all(b, 2, &err);
+	assert_int_equal(aio.setups, 1);
+	assert_int_equal(aio.events, 1);
+	assert_int_equal(err.code, MR_OK);
+	assert_memory_equal(b->back, b->bytes, 100);
+	assert_memory_equal(b->back + 4096, b->bytes + 4096, 4096);
+	bench_free(b);
 }
 
 static void takes_fewer_than_given(void **state)
@@ -512,6 +537,7 @@ int main(void)
 		cmocka_unit_test(many_more_than_depth),
 		cmocka_unit_test(without_contexts),
 		cmocka_unit_test(no_request_no_context),
+		cmocka_unit_test(quick_ones_need_no_context),
 		cmocka_unit_test(takes_fewer_than_given),
 		cmocka_unit_test(comes_back_short),
 		cmocka_unit_test(comes_back_undone),
