@@ -14,9 +14,11 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "formats/mapped_ram.h"
 #include "libmr/error.h"
 
 /* ---- the kernel's page maps (linux/fs.h has the ioctl from 6.7 on) ---- */
@@ -142,29 +144,68 @@ static int touched_pagemap(const struct guest *g, const struct guest_segment *s,
 	return 0;
 }
 
+/* Pages of the file that the bitmap does not have yet. What it has is not
+ * asked for again: to seek a hole costs three times what the scan does. */
 static int touched_file(const struct guest_segment *s, uint64_t *bitmap,
 			struct mr_error *err)
 {
-	off_t base = (off_t)s->file_offset, end = base + (off_t)s->length;
-	off_t at = base, hole;
+	uint64_t first = s->offset / GUEST_PAGE, page = first;
+	uint64_t end = (s->offset + s->length + GUEST_PAGE - 1) / GUEST_PAGE;
+	off_t base = (off_t)s->file_offset, last = base + (off_t)s->length;
 
-	while (at < end) {
-		at = lseek(s->fd, at, SEEK_DATA);
+	while ((page = mapped_ram_bits_next_clear(bitmap, page, end)) < end) {
+		off_t gap = base + (off_t)((page - first) * GUEST_PAGE);
+		off_t at = lseek(s->fd, gap, SEEK_DATA), hole;
+
 		if (at < 0 && errno == ENXIO)
 			return 0;
-		if (at >= end)
+		if (at >= last)
 			return 0;
+		if (at > gap) { /* it may be known where that ends */
+			page = first + (uint64_t)(at - base) / GUEST_PAGE;
+			if (mapped_ram_bit_test(bitmap, page))
+				continue;
+		}
 		hole = at < 0 ? -1 : lseek(s->fd, at, SEEK_HOLE);
 		if (hole <= at)
 			return mr_fail_sys(err, MR_NO_OFFSET,
 					   "cannot seek in the memory file");
-		if (hole > end)
-			hole = end;
+		if (hole > last)
+			hole = last;
 		set_bits(bitmap, s->offset + (uint64_t)(at - base),
 			 s->offset + (uint64_t)(hole - base));
-		at = hole;
+		page = first + (uint64_t)(hole - base) / GUEST_PAGE;
 	}
 	return 0;
+}
+
+/* In shared memory a page that the process has mapped is data; of the others
+ * only the file knows. */
+static int touched_shared(const struct guest *g, const struct guest_segment *s,
+			  uint64_t *bitmap, struct mr_error *err)
+{
+	if (!g->no_scan)
+		(void)touched_scan(g, s, bitmap);
+	return touched_file(s, bitmap, err);
+}
+
+static bool is_memory_file(const struct guest_segment *s)
+{
+	return s->kind == GUEST_SHMEM_SHARED && s->fd >= 0;
+}
+
+static int touched_segment(const struct guest *g, const struct guest_segment *s,
+			   uint64_t *bitmap, struct mr_error *err)
+{
+	if (is_memory_file(s))
+		return touched_shared(g, s, bitmap, err);
+	if (s->kind != GUEST_ANON_PRIVATE) {
+		set_bits(bitmap, s->offset, s->offset + s->length);
+		return 0;
+	}
+	if (!g->no_scan && touched_scan(g, s, bitmap))
+		return 0;
+	return touched_pagemap(g, s, bitmap, err);
 }
 
 int guest_touched(const struct guest *g, const struct guest_block *b,
@@ -172,19 +213,29 @@ int guest_touched(const struct guest *g, const struct guest_block *b,
 {
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < b->n_segments; i++) {
+	for (size_t i = 0; rc == 0 && i < b->n_segments; i++)
+		rc = touched_segment(g, &b->segments[i], bitmap, err);
+	return rc;
+}
+
+int guest_most(const struct guest *g, const struct guest_block *b,
+	       uint64_t *bitmap, uint64_t *bytes, struct mr_error *err)
+{
+	uint64_t pages = b->used / GUEST_PAGE;
+	struct stat st;
+
+	*bytes = 0;
+	for (size_t i = 0; i < b->n_segments; i++) {
 		const struct guest_segment *s = &b->segments[i];
 
-		if (s->kind == GUEST_ANON_PRIVATE) {
-			if (g->no_scan || !touched_scan(g, s, bitmap))
-				rc = touched_pagemap(g, s, bitmap, err);
-		} else if (s->kind == GUEST_SHMEM_SHARED && s->fd >= 0) {
-			rc = touched_file(s, bitmap, err);
-		} else {
-			set_bits(bitmap, s->offset, s->offset + s->length);
-		}
+		if (is_memory_file(s) && !fstat(s->fd, &st))
+			*bytes += min_u64((uint64_t)st.st_blocks * 512,
+					  s->length);
+		else if (touched_segment(g, s, bitmap, err))
+			return -1;
 	}
-	return rc;
+	*bytes += mapped_ram_bits_count(bitmap, 0, pages) * GUEST_PAGE;
+	return 0;
 }
 
 /* ---- reading ---- */

@@ -210,7 +210,7 @@ int preflight_estimate(const struct guest *g, uint64_t *bytes,
 		const struct guest_block *b = &g->blocks[i];
 		uint64_t pages = b->used / GUEST_PAGE;
 		size_t len = (size_t)mapped_ram_bitmap_size(pages);
-		uint64_t *bits;
+		uint64_t *bits, most;
 		int rc;
 
 		if (!b->migratable || !len)
@@ -220,8 +220,8 @@ int preflight_estimate(const struct guest *g, uint64_t *bytes,
 		if (bits == MAP_FAILED)
 			return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
 				       "no memory for the map of %s", b->name);
-		rc = guest_touched(g, b, bits, err);
-		*bytes += mapped_ram_bits_count(bits, 0, pages) * GUEST_PAGE;
+		rc = guest_most(g, b, bits, &most, err);
+		*bytes += most;
 		(void)munmap(bits, len);
 		if (rc)
 			return -1;

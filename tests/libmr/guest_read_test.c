@@ -27,6 +27,7 @@
 
 #include <cmocka.h>
 
+#include "formats/mapped_ram.h"
 #include "libmr/guest.h"
 
 #define PAGES ((size_t)1024)
@@ -392,6 +393,7 @@ static void touched_is_right(void **state)
 	struct guest *g = mapped_guest(*state);
 	struct mr_error err = MR_ERROR_INIT;
 	unsigned major = 0, minor = 0;
+	uint64_t most;
 	bool scans;
 	struct utsname u;
 
@@ -421,6 +423,15 @@ static void touched_is_right(void **state)
 			if (q == COW || q == COW_MEM)
 				assert_true(bit(scan, i));
 		}
+		memset(map, 0, sizeof(map));
+		assert_int_equal(guest_most(g, b, map, &most, &err), 0);
+		assert_true(most >=
+			    mapped_ram_bits_count(scan, 0, PAGES) * GUEST_PAGE);
+		assert_true(most <= SIZE);
+		if (r == MEMFD || r == ANON)
+			assert_int_equal(most,
+					 mapped_ram_bits_count(scan, 0, PAGES) *
+						 GUEST_PAGE);
 	}
 	guest_free(g);
 }
