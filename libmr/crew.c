@@ -94,6 +94,8 @@ void crew_transfer(struct crew_worker *w, struct crew_slot *s,
 				 .length = length,
 				 .offset = offset,
 				 .write = write,
+				 .own_error =
+					 w->crew->plan->own_errors && !write,
 				 .owner = s };
 	s->pending++;
 	queue_add(&w->queue, op);
@@ -162,6 +164,7 @@ static bool claim(struct hand *h, struct crew_extent *e)
 static int advance(struct hand *h, struct crew_slot *s, struct mr_error *err)
 {
 	while (!s->pending) {
+		s->finished = s->nops;
 		s->nops = 0;
 		s->stage = h->w.crew->plan->step(&h->w, s, err);
 		if (s->stage == CREW_FAILED)
@@ -187,6 +190,7 @@ static int work(struct hand *h, struct mr_error *err)
 			more = claim(h, &s->extent);
 			if (more) {
 				h->nidle--;
+				s->nops = 0;
 				s->stage = 0;
 				if (advance(h, s, err))
 					return -1;

@@ -38,7 +38,8 @@ struct crew_slot {
 	unsigned index; /* among the worker's slots, 0.. */
 
 	size_t pending; /* transfers added and not finished */
-	size_t nops;
+	size_t nops; /* added by this call of step() */
+	size_t finished; /* ... by the one before: ops[0 .. finished) */
 	struct queue_op *ops; /* CREW_OPS of them */
 	void *priv; /* plan->slot_size bytes, zeroed at start */
 };
@@ -75,6 +76,9 @@ struct crew_plan {
 	size_t worker_size; /* bytes of private state per worker */
 	size_t slot_size; /* bytes of private state per slot */
 	unsigned jobs; /* 0: CPUs we may run on, at most 8 */
+	/* step() looks at the errors of its reads itself (queue_op.error): the
+	 * first thing that it does, before it adds transfers. */
+	bool own_errors;
 	uint64_t total; /* for progress, bytes */
 	int (*step)(struct crew_worker *w, struct crew_slot *s,
 		    struct mr_error *err);

@@ -327,7 +327,7 @@ static int compare(struct mr_diff *d, enum mr_side *side, struct mr_error *err)
 	for (size_t i = 0; i < d->info.n_blocks; i++)
 		if (is_cancelled(d, err) || make_maps(d, i, side, err))
 			return -1;
-	if (diff_pages(d, err))
+	if (diff_pages(d, side, err))
 		return -1;
 	if (!d->options.memory_only && diff_devices(d, side, err))
 		return -1;
@@ -353,6 +353,7 @@ struct mr_diff *mr_diff(const char *a, const char *b,
 		return NULL;
 	}
 	d->options = *options;
+	atomic_flag_clear(&d->failed);
 	if (options->only)
 		d->options.memory_only = true;
 	if (open_sides(d, path, side, err) || compare(d, side, err)) {
@@ -471,9 +472,10 @@ int mr_diff_page(const struct mr_diff *d, size_t block, uint64_t page,
 		return 0;
 	if (s->guest)
 		return guest_read(s->guest, w->of[side].guest, &run, 1, err);
-	return mr_io_read_full(s->img->io, buf, unit,
-			       w->of[side].image->pages_offset + page * unit,
-			       err);
+	if (mr_io_read_full(s->img->io, buf, unit,
+			    w->of[side].image->pages_offset + page * unit, err))
+		return image_blame(s->img, err);
+	return 0;
 }
 
 const char *mr_diff_class_name(enum mr_diff_class c)

@@ -66,6 +66,11 @@ struct mr_diff {
 	bool ranged; /* `only` wants less than a block */
 	bool direct; /* what is not cached is read around the page cache */
 	atomic_bool differs; /* set by the workers */
+	/* Set by the first worker that could not read a side; then whose fault
+	 * that was, and what. */
+	atomic_flag failed;
+	enum mr_side fault;
+	struct mr_error fault_error;
 };
 
 /* Each returns 0, or -1 with *err filled. */
@@ -96,8 +101,8 @@ int diff_side_devices(struct diff_side *s, const struct mr_image **img,
 /* Fails if a VM has run since it was opened. */
 int diff_side_stood_still(struct diff_side *s, struct mr_error *err);
 
-/* Compares all pages of d->work. */
-int diff_pages(struct mr_diff *d, struct mr_error *err);
+/* Compares all pages of d->work. *side becomes whose fault a failure is. */
+int diff_pages(struct mr_diff *d, enum mr_side *side, struct mr_error *err);
 
 /* Compares the device sections: fills d->sections. *side becomes whose fault
  * a failure is. */

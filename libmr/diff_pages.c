@@ -42,6 +42,18 @@ struct extent {
 	bool failed; /* *err is filled */
 };
 
+/* A side cannot be read: the first such failure of all workers is kept. */
+static int fail_side(struct mr_diff *d, enum mr_side side, struct mr_error *err)
+{
+	if (d->side[side].img)
+		(void)image_blame(d->side[side].img, err);
+	if (!atomic_flag_test_and_set(&d->failed)) {
+		d->fault = side;
+		d->fault_error = *err;
+	}
+	return -1;
+}
+
 static struct extent extent_of(struct crew_worker *w, struct crew_slot *s,
 			       struct mr_error *err)
 {
@@ -67,6 +79,29 @@ static uint64_t *words_of(const struct extent *x, uint64_t *map)
 	return map + x->first / 64;
 }
 
+/* Through the page cache. True: it failed. */
+static bool read_side(struct mr_diff *d, enum mr_side side, void *to,
+		      size_t length, uint64_t at, struct mr_error *err)
+{
+	return mr_io_read_full(d->side[side].img->io, to, length, at, err) &&
+	       fail_side(d, side, err);
+}
+
+/* Transfers that failed, once more: to know where, and whose fault it is. */
+static int read_again(struct extent *x)
+{
+	for (size_t i = 0; i < x->s->finished; i++) {
+		const struct queue_op *op = &x->s->ops[i];
+		enum mr_side side =
+			op->file == &x->d->side[MR_A].img->file ? MR_A : MR_B;
+
+		if (op->error && read_side(x->d, side, op->buf, op->length,
+					   op->offset, x->err))
+			return -1;
+	}
+	return 0;
+}
+
 /* What is in memory is copied at once: to hand it to the kernel's queue would
  * block just as long, and a queue that is never used need not be torn down. */
 static void add_transfer(void *arg, size_t offset, size_t length)
@@ -84,8 +119,7 @@ static void add_transfer(void *arg, size_t offset, size_t length)
 		return;
 	if (!x->d->direct || side->img->file.direct_fd < 0 ||
 	    cached_mostly(&side->cached, at, length))
-		x->failed = mr_io_read_full(side->img->io, to, length, at,
-					    x->err) != 0;
+		x->failed = read_side(x->d, x->side, to, length, at, x->err);
 	else
 		crew_transfer(x->w, x->s, &side->img->file, to, length, at,
 			      false);
@@ -152,7 +186,7 @@ static int fetch_guests(struct extent *x)
 				CREW_GAP, add_run, x);
 		if (guest_read(side->guest, x->b->of[i].guest, x->runs, x->n,
 			       x->err))
-			return -1;
+			return fail_side(x->d, x->side, x->err);
 	}
 	return 0;
 }
@@ -212,7 +246,7 @@ static int step(struct crew_worker *w, struct crew_slot *s,
 
 	if (s->stage == FETCH)
 		return fetch(&x);
-	if (fetch_guests(&x))
+	if (read_again(&x) || fetch_guests(&x))
 		return CREW_FAILED;
 	compare(&x);
 	return CREW_DONE;
@@ -246,7 +280,7 @@ static bool worth_direct(const struct mr_diff *d)
 	return pages > SMALL / d->info.page_size;
 }
 
-int diff_pages(struct mr_diff *d, struct mr_error *err)
+int diff_pages(struct mr_diff *d, enum mr_side *side, struct mr_error *err)
 {
 	size_t unit = d->info.page_size;
 	uint64_t *lengths = calloc(d->info.n_blocks + 1, sizeof(*lengths));
@@ -257,6 +291,7 @@ int diff_pages(struct mr_diff *d, struct mr_error *err)
 		.buffers = MR_SIDES,
 		.worker_size = sizeof(struct tally),
 		.jobs = d->options.jobs,
+		.own_errors = true,
 		.step = step,
 		.finish = add_tally,
 		.arg = d,
@@ -274,5 +309,10 @@ int diff_pages(struct mr_diff *d, struct mr_error *err)
 	d->direct = worth_direct(d);
 	rc = crew_run(&plan, err);
 	free(lengths);
+	if (rc && atomic_flag_test_and_set(&d->failed) && err &&
+	    err->code != MR_CANCELLED) {
+		*err = d->fault_error;
+		*side = d->fault;
+	}
 	return rc;
 }

@@ -305,7 +305,7 @@ static int run(struct job *j, const struct mr_find_options *o, uint64_t total,
 		lengths[i] = j->blocks[i].length;
 	rc = crew_run(&plan, err);
 	free(lengths);
-	return rc;
+	return rc ? image_blame(j->img, err) : 0;
 }
 
 /* Blocks lie in one array, in the order of the image. */

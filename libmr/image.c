@@ -1,6 +1,7 @@
 /* image.c - opening a file, whatever it is. */
 #include "libmr/image.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,8 +176,8 @@ static bool is_damage(const struct mr_error *err)
 	       err->code == MR_UNSUPPORTED;
 }
 
-static int parse_image(struct mr_image *img, const struct mr_watch *watch,
-		       struct mr_error *err)
+int image_parse(struct mr_image *img, const struct mr_watch *watch,
+		struct mr_error *err)
 {
 	struct mr_error why = MR_ERROR_INIT;
 	struct parse p = {
@@ -194,7 +195,7 @@ static int parse_image(struct mr_image *img, const struct mr_watch *watch,
 			img->info.damage = why;
 		} else {
 			*err = why;
-			rc = -1;
+			rc = image_blame(img, err);
 		}
 	}
 	img->info.stream_end = mr_reader_tell(&p.r);
@@ -204,6 +205,65 @@ static int parse_image(struct mr_image *img, const struct mr_watch *watch,
 	vmdesc_release(&p.desc);
 	free(p.by_name);
 	return rc;
+}
+
+/* The block, and what of it is at this byte. */
+static const struct mr_block *block_at(const struct mr_image *img, uint64_t at,
+				       uint64_t *page)
+{
+	for (size_t i = 0; i < img->info.n_blocks; i++) {
+		const struct mr_block *b = &img->blocks[i];
+
+		*page = UINT64_MAX;
+		if (!b->in_file)
+			continue;
+		if (at >= b->bitmap_offset &&
+		    at - b->bitmap_offset < b->bitmap_size)
+			return b;
+		*page = (at - b->pages_offset) / img->info.page_size;
+		if (at >= b->pages_offset && at - b->pages_offset < b->length)
+			return b;
+	}
+	return NULL;
+}
+
+/* A transfer of up to 1 MiB failed that begins here: where in it? */
+static uint64_t first_bad(const struct mr_image *img, uint64_t at)
+{
+	unsigned char buf[4096];
+	uint64_t end = at + (UINT64_C(1) << 20), next;
+
+	for (uint64_t p = at; p < end; p = next) {
+		next = (p / sizeof(buf) + 1) * sizeof(buf);
+		if (mr_io_read_upto(img->io, buf, (size_t)(next - p), p, NULL) <
+		    0)
+			return p;
+	}
+	return at;
+}
+
+int image_blame(const struct mr_image *img, struct mr_error *err)
+{
+	static const char cannot[] = "cannot read";
+	const struct mr_block *b;
+	uint64_t at, page;
+
+	if (!err || err->code != MR_SYS || err->offset == MR_NO_OFFSET ||
+	    strncmp(err->msg, cannot, sizeof(cannot) - 1) != 0)
+		return -1;
+	at = first_bad(img, err->offset);
+	b = block_at(img, at, &page);
+	if (!b)
+		return -1;
+	errno = err->sys;
+	*err = (struct mr_error)MR_ERROR_INIT;
+	if (page == UINT64_MAX)
+		return mr_fail_sys(err, at,
+				   "cannot read the bitmap of block %.64s",
+				   b->name);
+	return mr_fail_sys(err, at,
+			   "cannot read page %" PRIu64 " of block %.64s", page,
+			   b->name);
 }
 
 static struct mr_image *image_new(struct mr_error *err)
@@ -228,8 +288,30 @@ struct mr_image *mr_image_open_io(struct mr_io *io,
 		return NULL;
 	img->io = io;
 	img->info.file_allocated = io->size;
-	if (!parse_image(img, watch, err))
+	if (!image_parse(img, watch, err))
 		return img;
+	mr_image_free(img);
+	return NULL;
+}
+
+struct mr_image *image_open_file(const char *path, enum mr_direct direct,
+				 struct mr_error *err)
+{
+	struct mr_image *img = image_new(err);
+	struct stat st;
+
+	if (!img)
+		return NULL;
+	if (mr_file_open(&img->file, path, direct, err))
+		goto fail;
+	img->io = &img->file.io;
+	if (fstat(img->file.fd, &st)) {
+		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
+		goto fail;
+	}
+	img->info.file_allocated = (uint64_t)st.st_blocks * 512;
+	return img;
+fail:
 	mr_image_free(img);
 	return NULL;
 }
@@ -239,23 +321,13 @@ static struct mr_image *open_path(const char *path, enum mr_direct direct,
 				  const struct mr_watch *watch,
 				  struct mr_error *err)
 {
-	struct mr_image *img = image_new(err);
-	struct stat st;
+	struct mr_image *img = image_open_file(path, direct, err);
 
 	if (!img)
 		return NULL;
 	img->skip_memory = skip_memory;
-	if (mr_file_open(&img->file, path, direct, err))
-		goto fail;
-	img->io = &img->file.io;
-	if (fstat(img->file.fd, &st)) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
-		goto fail;
-	}
-	img->info.file_allocated = (uint64_t)st.st_blocks * 512;
-	if (!parse_image(img, watch, err))
+	if (!image_parse(img, watch, err))
 		return img;
-fail:
 	mr_image_free(img);
 	return NULL;
 }

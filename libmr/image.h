@@ -54,6 +54,21 @@ struct mr_image *mr_image_open_io(struct mr_io *io,
 				  struct mr_error *err);
 
 /*
+ * The two halves of mr_image_open: the file is open, and it is parsed. In
+ * between img->io may be put over img->file; it must outlive the image then.
+ */
+struct mr_image *image_open_file(const char *path, enum mr_direct direct,
+				 struct mr_error *err);
+int image_parse(struct mr_image *img, const struct mr_watch *watch,
+		struct mr_error *err);
+
+/*
+ * If *err is that of a read of this image: looks for the very place and names
+ * it, as far as it is known ("page 7 of block pc.ram"). Returns -1.
+ */
+int image_blame(const struct mr_image *img, struct mr_error *err);
+
+/*
  * The next bytes of the file at or after *from, and before to, that are not
  * in a hole: moves *from to them and returns how many; 0: no more. Where the
  * file system, or the back end, does not say, all is data.

@@ -15,10 +15,11 @@ static int read_piece(const struct mr_image *img, const struct mr_block *b,
 	if (mr_image_bitmap(img, b, page / 64, &word, 1, err))
 		return -1;
 	*present = word >> (page % 64) & 1;
-	if (*present)
-		return mr_io_read_full(img->io, buf, len,
-				       b->pages_offset + offset, err);
-	memset(buf, 0, len);
+	if (!*present)
+		memset(buf, 0, len);
+	else if (mr_io_read_full(img->io, buf, len, b->pages_offset + offset,
+				 err))
+		return image_blame(img, err);
 	return 0;
 }
 

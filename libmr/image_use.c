@@ -14,7 +14,7 @@ static int read_words(const struct mr_image *img, const struct mr_block *b,
 {
 	if (mr_io_read_full(img->io, words, n * sizeof(*words),
 			    b->bitmap_offset + first * sizeof(*words), err))
-		return -1;
+		return image_blame(img, err);
 	mapped_ram_bits_swap_le(words, n);
 	return 0;
 }

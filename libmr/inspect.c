@@ -71,7 +71,7 @@ static int holds_data(const struct mr_image *img, const struct mr_block *b,
 					    at, err);
 
 		if (n < 0)
-			return -1;
+			return image_blame(img, err);
 		if (cancelled(watch))
 			return mr_fail(err, MR_CANCELLED, MR_NO_OFFSET,
 				       "interrupted");

@@ -71,6 +71,20 @@ int mr_io_write_full(struct mr_io *io, const void *buf, size_t len,
 	return 0;
 }
 
+bool mr_io_is_lost(int error)
+{
+	switch (error) {
+	case EIO:
+	case ENODATA: /* the block layer: critical medium error */
+	case EILSEQ: /* the block layer: protection error */
+	case EBADMSG: /* file systems: a checksum differs */
+	case EUCLEAN: /* file systems: their own structure is damaged */
+		return true;
+	default:
+		return false;
+	}
+}
+
 static ssize_t mem_read(struct mr_io *io, void *buf, size_t len,
 			uint64_t offset)
 {

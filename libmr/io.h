@@ -39,6 +39,10 @@ int mr_io_read_full(struct mr_io *io, void *buf, size_t len, uint64_t offset,
  * or -1. */
 ssize_t mr_io_read_upto(struct mr_io *io, void *buf, size_t len,
 			uint64_t offset, struct mr_error *err);
+/* Whether a read that failed with this errno says that what was asked for is
+ * lost: a bad sector, or a checksum of the file system that differs. Anything
+ * else may go well another time. */
+bool mr_io_is_lost(int error);
 int mr_io_write_full(struct mr_io *io, const void *buf, size_t len,
 		     uint64_t offset, struct mr_error *err);
 

@@ -65,6 +65,7 @@ void queue_add(struct queue *q, struct queue_op *op)
 {
 	assert(op->length);
 	op->done = 0;
+	op->error = 0;
 	q->added++;
 	push(&q->tail, op);
 }
@@ -107,6 +108,10 @@ static bool account(struct queue_op *op, long res, struct mr_error *err)
 		return false;
 	if (res == 0 && op->write)
 		res = -EIO; /* pwrite(2) of something never does */
+	if (res <= 0 && op->own_error) {
+		op->error = res ? (int)-res : ENODATA;
+		return true;
+	}
 	if (res < 0) {
 		errno = (int)-res;
 		(void)mr_fail_sys(err, at, "cannot %s", verb);
@@ -183,6 +188,7 @@ int queue_flush(struct queue *q, struct mr_error *err)
 		}
 		if (rc <= 0) {
 			op = pop(&q->head, &q->tail);
+			op->own_error = false; /* it is the queue's */
 			(void)account(op, rc ? rc : -EIO, err);
 			push(&q->ready_tail, op);
 			return -1;

@@ -20,14 +20,18 @@
 #include "libmr/mr.h"
 
 /* One transfer between buf and [offset, offset + length) of file. The caller
- * fills the first five, the queue owns the rest until it was reaped. */
+ * fills the first six, the queue owns the rest until it was reaped. */
 struct queue_op {
 	struct mr_file *file;
 	void *buf;
 	size_t length;
 	uint64_t offset;
 	bool write;
+	/* The caller looks at `error` itself: a transfer that fails does not
+	 * fill the queue's error then. */
+	bool own_error;
 
+	int error; /* own_error: errno, ENODATA where the file ends; or 0 */
 	size_t done;
 	struct iocb cb;
 	struct queue_op *next;

@@ -717,20 +717,28 @@ static void failures(int with)
 	struct mr_diff_options o = { .jobs = 1 };
 	struct plan p[MR_SIDES];
 	struct memory m[MR_SIDES];
-	unsigned n = 0, failed = 0;
+	unsigned n = 0, failed = 0, blamed[MR_SIDES] = { 0 };
 	enum mr_side side;
 
 	make_two(p, m);
 	for (bool more = true; more; n++) {
 		struct mr_error err = MR_ERROR_INIT;
+		const char *name;
 		struct mr_diff *d;
 
 		fail_arm(n + 1, with);
 		d = mr_diff("a", "b", &o, &side, &err);
-		more = fail_plan.name != NULL;
+		name = fail_plan.name;
+		more = name != NULL;
 		fail_arm(0, 0);
 		assert_true(d || err.code != MR_OK);
 		assert_true(more || d);
+		/* Whose fault it is, and where. */
+		if (!d && !strcmp(name, "pread64")) {
+			assert_in_range(side, MR_A, MR_B);
+			assert_int_equal(err.sys, with);
+			blamed[side] += strstr(err.msg, " of block ") != NULL;
+		}
 		if (d) {
 			assert_true(mr_diff_info(d)->same);
 			check(d, &m[MR_A], &m[MR_B]);
@@ -739,6 +747,7 @@ static void failures(int with)
 		mr_diff_free(d);
 	}
 	assert_true(failed > 20);
+	assert_true(blamed[MR_A] > 2 && blamed[MR_B] > 2);
 	memory_free(&m[MR_A]);
 	memory_free(&m[MR_B]);
 }
