@@ -88,8 +88,8 @@ static int check_block(const struct mr_image_info *info,
 	if (use->stray)
 		return mr_fail(err, MR_REFUSED, b->bitmap_offset,
 			       "block %.64s has bits beyond its last page, "
-			       "which no QEMU writes: mrverify --repair clears "
-			       "them",
+			       "which no QEMU writes: mrverify says whether "
+			       "it can be mended",
 			       b->name);
 	if (b->pages_offset > info->file_size ||
 	    end > info->file_size - b->pages_offset)

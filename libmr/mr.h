@@ -657,6 +657,7 @@ int mr_load_memory(const char *image, const struct mr_memory *memory, size_t n,
 
 enum mr_finding_kind {
 	/* Structure. */
+	MR_FINDING_UNREADABLE, /* a bad sector: taken for zeros */
 	MR_FINDING_FOREIGN, /* no image at all */
 	MR_FINDING_STREAM, /* the stream breaks its format, or breaks off */
 	MR_FINDING_LAYOUT, /* a rule of mapped-ram is broken */
@@ -668,6 +669,7 @@ enum mr_finding_kind {
 	MR_FINDING_MISSING, /* present pages that lie in a hole */
 	MR_FINDING_STALE, /* data in the place of pages not present */
 	MR_FINDING_WASTE, /* present pages that are all zero */
+	MR_FINDING_DOUBTFUL, /* bitmaps that are not those of the pages */
 	/* Integrity. */
 	MR_FINDING_NO_SEAL,
 	MR_FINDING_SEAL, /* the seal itself is damaged */
@@ -679,12 +681,23 @@ enum mr_finding_kind {
 	MR_FINDINGS
 };
 
+struct mr_page_range {
+	uint64_t first, pages;
+};
+
+/* Ranges that a finding lists; of more only the number is known. */
+#define MR_FINDING_RANGES 1000u
+
 struct mr_finding {
 	enum mr_finding_kind kind;
 	bool damage; /* false: worth knowing, but the image is sound */
 	const char *block; /* NULL: not about one */
 	uint64_t first, pages; /* pages of the block; 0, 0: not about pages */
 	uint64_t count; /* how many of these pages; 0: not known */
+	/* Which, in order: the first MR_FINDING_RANGES of them. NULL: the
+	 * finding is about all, or it is not known. */
+	const struct mr_page_range *ranges;
+	uint64_t n_ranges; /* how many there are, listed or not */
 	uint64_t offset; /* byte of the file, or MR_NO_OFFSET */
 	uint64_t length; /* bytes; 0: not known */
 	char text[240]; /* one line for people, without the path */
@@ -722,7 +735,7 @@ struct mr_verify_report {
 	uint64_t ram; /* bytes of memory that the image describes */
 	uint64_t data; /* bytes of pages that its bitmaps have */
 	uint64_t read; /* bytes read and looked at */
-	uint64_t stale, waste, missing; /* pages */
+	uint64_t unreadable, stale, waste, missing; /* pages */
 	bool direct; /* pages were read around the page cache */
 	double seconds;
 };

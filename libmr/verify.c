@@ -18,6 +18,7 @@
 const char *mr_finding_kind_name(enum mr_finding_kind kind)
 {
 	static const char *const names[MR_FINDINGS] = {
+		[MR_FINDING_UNREADABLE] = "unreadable",
 		[MR_FINDING_FOREIGN] = "foreign",
 		[MR_FINDING_STREAM] = "stream",
 		[MR_FINDING_LAYOUT] = "layout",
@@ -28,6 +29,7 @@ const char *mr_finding_kind_name(enum mr_finding_kind kind)
 		[MR_FINDING_MISSING] = "missing",
 		[MR_FINDING_STALE] = "stale",
 		[MR_FINDING_WASTE] = "waste",
+		[MR_FINDING_DOUBTFUL] = "doubtful",
 		[MR_FINDING_NO_SEAL] = "no-seal",
 		[MR_FINDING_SEAL] = "seal",
 		[MR_FINDING_FRONT] = "front",
@@ -166,6 +168,12 @@ static int allocate(struct verify *v, struct verify_block *b)
 	b->extents = lazy_zeros(b->n_extents * sizeof(*b->extents));
 	if (!b->extents)
 		return -1;
+	b->odd_words = (size_t)(b->pages / 64 + 1);
+	for (int i = 0; i < VERIFY_ODDS; i++) {
+		b->odd[i] = lazy_zeros(b->odd_words * sizeof(*b->odd[i]));
+		if (!b->odd[i])
+			return -1;
+	}
 	if (v->has_seal) {
 		b->n_pieces = (size_t)seal_pieces(b->bitmap_size,
 						  v->seal.head.piece_size);
@@ -233,6 +241,8 @@ static void release(struct verify *v)
 
 		unmap(b->extents, b->n_extents * sizeof(*b->extents));
 		unmap(b->bad_pieces, b->n_pieces);
+		for (int k = 0; k < VERIFY_ODDS; k++)
+			unmap(b->odd[k], b->odd_words * sizeof(*b->odd[k]));
 		unmap(b->bits, b->nwords * sizeof(*b->bits));
 		unmap(b->digests, b->n_extents * sizeof(*b->digests));
 	}
@@ -240,6 +250,7 @@ static void release(struct verify *v)
 	verify_repair_close(v);
 	sealed_release(&v->seal);
 	mr_image_free(v->img);
+	salvage_release(&v->salvage);
 }
 
 /* ---- the verb ---- */
@@ -307,8 +318,10 @@ static int count_data(struct verify *v, struct mr_error *err)
 
 static int look(struct verify *v, struct mr_error *err)
 {
+	verify_tell_unreadable(v);
 	if (verify_structure(v, err) || find_seal(v, err))
 		return -1;
+	verify_tell_unreadable(v);
 	if (!v->has_seal && !v->layout_ok)
 		return 0;
 	v->rebuild = v->o->repair && !v->has_seal && !v->present &&
@@ -320,17 +333,28 @@ static int look(struct verify *v, struct mr_error *err)
 		return -1;
 	if (v->out.file.fd >= 0 && output_resize(&v->out, v->tail_offset, err))
 		return -1;
-	return verify_scan(v, err);
+	if (verify_scan(v, err))
+		return -1;
+	verify_tell_unreadable(v);
+	return verify_tell_pages(v, err);
+}
+
+/* As mr_image_open, but what cannot be read does not end it. */
+static int open_image(struct verify *v, struct mr_error *err)
+{
+	v->img = image_open_file(v->path, v->o->direct, err);
+	if (!v->img)
+		return -1;
+	salvage_init(&v->salvage, &v->img->file);
+	v->img->io = &v->salvage.io;
+	return image_parse(v->img, &v->o->watch, err);
 }
 
 static int verify(struct verify *v, struct mr_error *err)
 {
-	const struct mr_verify_options *o = v->o;
-
 	if (v->fix && verify_repair_open(v, err))
 		return -1;
-	v->img = mr_image_open(v->path, o->direct, &o->watch, err);
-	if (!v->img)
+	if (open_image(v, err))
 		return -1;
 	if (v->rw.fd >= 0 &&
 	    (v->rw.dev != v->img->file.dev || v->rw.ino != v->img->file.ino))

@@ -5,6 +5,8 @@
  *   verify_structure.c  does the stream follow its format
  *   verify_parts.c      headers, bitmaps and tail against the seal
  *   verify_scan.c       every page: zero, stale, missing, changed
+ *   verify_pages.c      which pages those were
+ *   verify_tell.c       telling the caller
  *   verify_repair.c     mending, in place or onto a copy; sealing
  */
 #ifndef LIBMR_VERIFY_H
@@ -13,11 +15,21 @@
 #include "libmr/image.h"
 #include "libmr/mr.h"
 #include "libmr/output.h"
+#include "libmr/salvage.h"
 #include "libmr/sealed.h"
 
-/* What was found in an extent: pages, of at most 4096. */
+/* What can be odd about a page. */
+enum verify_odd {
+	VERIFY_UNREADABLE,
+	VERIFY_MISSING,
+	VERIFY_STALE,
+	VERIFY_WASTE,
+	VERIFY_ODDS
+};
+
+/* What was found in an extent. */
 struct verify_extent {
-	uint16_t stale, waste, missing;
+	uint16_t pages[VERIFY_ODDS]; /* of at most 4096 */
 	bool changed; /* the seal says otherwise */
 	/* The bitmap is damaged here, and the pages that are not zero are not
 	 * what it spoke of. */
@@ -36,6 +48,10 @@ struct verify_block {
 	uint64_t pages;
 	struct verify_extent *extents;
 	size_t n_extents;
+	/* A bit for each odd page; of extents without one nothing is touched:
+	 * memory that was never written costs nothing. */
+	uint64_t *odd[VERIFY_ODDS];
+	size_t odd_words; /* of each */
 	/* One for each piece of the bitmap: it differs from the seal. */
 	bool *bad_pieces;
 	size_t n_pieces;
@@ -51,6 +67,7 @@ struct verify {
 	struct mr_verify_report *r;
 	struct mr_image *img;
 	const struct mr_image_info *info;
+	struct salvage salvage; /* all is read through it */
 
 	bool has_seal; /* a whole one; then seal is it */
 	struct sealed seal;
@@ -71,6 +88,9 @@ struct verify {
 	 * background snapshot, which the pages can give back. */
 	bool rebuild;
 	bool fix; /* bits and digests are wanted: mending or sealing */
+	/* Words of bitmaps that are not what the pages look like, and of them
+	 * those that would be if their bytes were in the other order. */
+	uint64_t odd_words, swapped_words;
 	uint64_t bits_changed; /* pages whose bit the mended bitmap flips */
 
 	struct mr_file rw; /* the image, open for writing, locked */
@@ -84,9 +104,14 @@ void verify_tell(struct verify *v, struct mr_finding *f, const char *fmt, ...)
 void verify_did(struct verify *v, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Places outside of pages that could not be read and were not told yet. */
+void verify_tell_unreadable(struct verify *v);
+
 int verify_structure(struct verify *v, struct mr_error *err);
 int verify_parts(struct verify *v, struct mr_error *err);
 int verify_scan(struct verify *v, struct mr_error *err);
+/* What the scan found, block by block. */
+int verify_tell_pages(struct verify *v, struct mr_error *err);
 
 /* Opens what will be written, before anything is read. */
 int verify_repair_open(struct verify *v, struct mr_error *err);

@@ -42,6 +42,7 @@ static int check_part(struct verify *v, const struct part *p,
 		    sealed_digests(&v->seal, p->place, at / piece, buf->digests,
 				   n, err))
 			return -1;
+		verify_tell_unreadable(v);
 		for (size_t i = 0; i < n; i++) {
 			size_t from = i * piece;
 			size_t size = len - from < piece ? len - from : piece;

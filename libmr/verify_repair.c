@@ -318,9 +318,12 @@ static int punch_block(struct verify *v, const struct verify_block *b,
 	for (size_t i = 0; i < b->n_extents; i++) {
 		const struct verify_extent *x = &b->extents[i];
 
-		stale += x->stale;
-		waste += x->waste;
-		if ((x->stale || x->waste) && punch_extent(v, b, i, err))
+		uint64_t s = x->pages[VERIFY_STALE];
+		uint64_t w = x->pages[VERIFY_WASTE];
+
+		stale += s;
+		waste += w;
+		if (s + w && punch_extent(v, b, i, err))
 			return -1;
 	}
 	if (stale)

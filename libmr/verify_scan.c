@@ -28,13 +28,16 @@ enum stage { STAGE_START, STAGE_LOOK };
 /* A worker's own. */
 struct tally {
 	struct hash *hash;
-	uint64_t read, stale, waste, missing, bits_changed;
+	uint64_t read, bits_changed, odd_words, swapped_words;
+	uint64_t pages[VERIFY_ODDS];
 };
 
 /* An extent in flight. */
 struct look {
 	uint64_t bits[MAX_WORDS]; /* present, says the bitmap */
+	uint64_t beyond; /* bits of the last word beyond the block's end */
 	uint64_t data[MAX_WORDS]; /* not wholly in a hole */
+	uint64_t lost[MAX_WORDS]; /* cannot be read */
 	uint64_t nonzero[MAX_WORDS]; /* of data */
 };
 
@@ -138,8 +141,10 @@ static int start_extent(struct scan *c, struct crew_worker *w,
 	memset(k, 0, sizeof(*k));
 	if (verify_words(c->v, b, first, k->bits, nwords, err))
 		return CREW_FAILED;
-	if (pages % 64)
-		k->bits[nwords - 1] &= (UINT64_C(1) << (pages % 64)) - 1;
+	if (pages % 64) {
+		k->beyond = k->bits[nwords - 1] & UINT64_MAX << (pages % 64);
+		k->bits[nwords - 1] ^= k->beyond;
+	}
 	return start_reads(c, w, s);
 }
 
@@ -149,6 +154,10 @@ static bool is_blind(const struct scan *c, const struct crew_extent *e)
 	const struct verify_block *b = &c->v->blocks[e->block];
 	uint64_t per_piece, first, last;
 
+	if (salvage_lost(&c->v->salvage,
+			 b->bitmap_offset + e->offset / c->v->page_size / 8,
+			 words_of(c, e) * 8))
+		return true;
 	if (!c->v->has_seal)
 		return false;
 	per_piece = (uint64_t)c->v->seal.head.piece_size * 8;
@@ -265,64 +274,140 @@ static int keep(struct crew_worker *w, struct crew_slot *s, bool blind,
 	return 0;
 }
 
-/* Pages of both sets. */
-static uint64_t count_both(const uint64_t *a, const uint64_t *b, size_t nwords)
+/* Reads once more what could not be read: what is lost becomes zeros. */
+static int read_again(struct crew_worker *w, const struct crew_slot *s,
+		      struct mr_error *err)
 {
-	uint64_t n = 0;
+	struct verify *v = ((struct scan *)crew_arg(w))->v;
+	uint64_t start =
+		v->blocks[s->extent.block].pages_offset + s->extent.offset;
+	struct look *k = s->priv;
 
-	for (size_t i = 0; i < nwords; i++)
-		n += (uint64_t)__builtin_popcountll(a[i] & b[i]);
-	return n;
+	for (size_t i = 0; i < s->finished; i++) {
+		const struct queue_op *op = &s->ops[i];
+		uint64_t first, end;
+
+		if (!op->error)
+			continue;
+		if (mr_io_read_full(v->img->io, op->buf, op->length, op->offset,
+				    err))
+			return -1;
+		first = (op->offset - start) / v->page_size;
+		end = (op->offset - start + op->length + v->page_size - 1) /
+		      v->page_size;
+		for (uint64_t p = first; p < end; p++)
+			if (salvage_lost(&v->salvage, start + p * v->page_size,
+					 v->page_size))
+				mapped_ram_bits_set(k->lost, p, 1);
+	}
+	return 0;
 }
 
-/* Which pages are odd; same: the seal agrees (1), differs (0), is not there
- * (-1). */
-static void judge_pages(struct verify_extent *x, const struct look *k,
-			size_t nwords, int same)
+/* Which pages are odd, in sets; same: the seal agrees (1), differs (0), is not
+ * there (-1). */
+static void find_odd(uint64_t odd[VERIFY_ODDS][MAX_WORDS], const struct look *k,
+		     size_t nwords, bool blind, int same)
 {
-	uint64_t set = count(k->bits, nwords);
-	uint64_t full = count_both(k->bits, k->nonzero, nwords);
+	for (size_t i = 0; i < nwords; i++) {
+		uint64_t seen = ~k->lost[i];
+		uint64_t bits = k->bits[i] & seen;
+		uint64_t empty = bits & ~k->nonzero[i];
 
-	/* A seal that agrees knows that what is missing was zero. */
-	if (same != 1)
-		x->missing =
-			(uint16_t)(set - count_both(k->bits, k->data, nwords));
-	x->waste = (uint16_t)(set - full - x->missing);
-	x->stale = (uint16_t)(count(k->nonzero, nwords) - full);
+		odd[VERIFY_UNREADABLE][i] = k->lost[i];
+		odd[VERIFY_STALE][i] = blind ? 0 : k->nonzero[i] & ~bits & seen;
+		/* A seal that agrees knows that what is missing was zero. */
+		odd[VERIFY_MISSING][i] =
+			blind || same == 1 ? 0 : empty & ~k->data[i];
+		odd[VERIFY_WASTE][i] =
+			blind ? 0 : empty & ~odd[VERIFY_MISSING][i];
+	}
+}
+
+/* Keeps what is odd. Untouched memory of the tables stays untouched. */
+static void keep_odd(const struct scan *c, const struct crew_slot *s,
+		     uint64_t odd[VERIFY_ODDS][MAX_WORDS], size_t nwords,
+		     struct verify_extent *x, struct tally *t)
+{
+	struct verify_block *b = &c->v->blocks[s->extent.block];
+	uint64_t first = s->extent.offset / c->v->page_size / 64;
+	bool any = x->changed || x->lost;
+
+	for (int i = 0; i < VERIFY_ODDS; i++) {
+		uint64_t n = count(odd[i], nwords);
+
+		if (!n)
+			continue;
+		any = true;
+		x->pages[i] = (uint16_t)n;
+		t->pages[i] += n;
+		memcpy(b->odd[i] + first, odd[i], nwords * sizeof(*odd[i]));
+	}
+	if (any)
+		b->extents[s->extent.offset / c->v->extent_size] = *x;
+}
+
+/* Words that are not what the pages are, and what they would be with their
+ * bytes in the other order. */
+static void count_swapped(struct tally *t, const struct look *k, size_t nwords)
+{
+	for (size_t i = 0; i < nwords; i++) {
+		uint64_t word = k->bits[i];
+
+		if (i + 1 == nwords)
+			word |= k->beyond;
+		if (word == k->nonzero[i] || k->lost[i])
+			continue;
+		t->odd_words++;
+		t->swapped_words += __builtin_bswap64(word) == k->nonzero[i];
+	}
+}
+
+/* What the seal says: 1, 0, or -1 if it has nothing to say. */
+static int ask_seal(struct crew_worker *w, const struct crew_slot *s,
+		    bool blind, int *same, struct mr_error *err)
+{
+	const struct scan *c = crew_arg(w);
+	const struct look *k = s->priv;
+	const uint64_t *bits = blind ? k->nonzero : k->bits;
+
+	*same = -1;
+	if (!c->v->has_seal)
+		return 0;
+	/* With pages that cannot be read it differs, of course. */
+	for (size_t i = 0; !blind && i < words_of(c, &s->extent); i++)
+		if (k->lost[i] & bits[i])
+			return 0;
+	*same = agrees(w, s, bits, err);
+	return *same < 0 ? -1 : 0;
 }
 
 static int look_at(struct crew_worker *w, struct crew_slot *s,
 		   struct mr_error *err)
 {
 	struct scan *c = crew_arg(w);
-	uint64_t extent = s->extent.offset / c->v->extent_size;
+	uint64_t odd[VERIFY_ODDS][MAX_WORDS];
 	struct verify_extent x = { 0 };
 	size_t nwords = words_of(c, &s->extent);
 	struct look *k = s->priv;
 	struct tally *t = w->priv;
 	bool blind = is_blind(c, &s->extent);
-	int same = -1;
+	int same;
 
+	if (read_again(w, s, err))
+		return CREW_FAILED;
 	memcpy(k->nonzero, k->data, sizeof(k->data));
 	(void)pages_clear_zero(s->buf, c->v->page_size, pages_of(c, &s->extent),
 			       k->nonzero);
-	if (c->v->has_seal) {
-		same = agrees(w, s, blind ? k->nonzero : k->bits, err);
-		if (same < 0)
-			return CREW_FAILED;
-	}
+	if (ask_seal(w, s, blind, &same, err))
+		return CREW_FAILED;
 	/* Where the bitmap is damaged nobody knows which pages are meant: if
 	 * those that are not zero agree, it can be mended. */
 	x.changed = !same && !blind;
 	x.lost = !same && blind;
+	find_odd(odd, k, nwords, blind, same);
+	keep_odd(c, s, odd, nwords, &x, t);
 	if (!blind)
-		judge_pages(&x, k, nwords, same);
-	t->stale += x.stale;
-	t->waste += x.waste;
-	t->missing += x.missing;
-	/* Untouched memory of the table stays untouched. */
-	if (x.changed || x.lost || x.stale || x.waste || x.missing)
-		c->v->blocks[s->extent.block].extents[extent] = x;
+		count_swapped(t, k, nwords);
 	if (c->v->fix && keep(w, s, blind, err))
 		return CREW_FAILED;
 	return CREW_DONE;
@@ -342,134 +427,13 @@ static void add_tally(struct crew_worker *w, void *arg)
 	struct tally *sum = &c->sum, *t = w->priv;
 
 	sum->read += t->read;
-	sum->stale += t->stale;
-	sum->waste += t->waste;
-	sum->missing += t->missing;
 	sum->bits_changed += t->bits_changed;
+	sum->odd_words += t->odd_words;
+	sum->swapped_words += t->swapped_words;
+	for (int i = 0; i < VERIFY_ODDS; i++)
+		sum->pages[i] += t->pages[i];
 	hash_free(t->hash);
 	t->hash = NULL;
-}
-
-/* ---- telling ---- */
-
-enum what { CHANGED, MISSING, STALE, WASTE, WHATS };
-
-static uint64_t pages_with(const struct verify_extent *x, enum what what,
-			   uint64_t pages)
-{
-	switch (what) {
-	case CHANGED:
-		return x->changed ? pages : 0;
-	case MISSING:
-		return x->missing;
-	case STALE:
-		return x->stale;
-	case WASTE:
-		return x->waste;
-	case WHATS:
-	default:
-		return 0;
-	}
-}
-
-static void tell(struct verify *v, const struct verify_block *b, enum what what,
-		 size_t from, size_t to, uint64_t count)
-{
-	static const struct {
-		enum mr_finding_kind kind;
-		bool damage;
-		const char *text;
-	} of[WHATS] = {
-		[CHANGED] = { MR_FINDING_PAGES, true, "differ from the seal" },
-		[MISSING] = { MR_FINDING_MISSING, true,
-			      "are missing: the file has a hole in their "
-			      "place" },
-		[STALE] = { MR_FINDING_STALE, false,
-			    "hold stale data, which instant restore would "
-			    "show" },
-		[WASTE] = { MR_FINDING_WASTE, false,
-			    "are all zero and need no room" },
-	};
-	uint64_t per = v->extent_size / v->page_size;
-	struct mr_finding f = { .kind = of[what].kind,
-				.damage = of[what].damage,
-				.block = b->name,
-				.first = from * per,
-				.pages = (to - from) * per,
-				.count = count };
-	uint64_t last;
-
-	if (f.pages > b->pages - f.first)
-		f.pages = b->pages - f.first;
-	last = f.first + f.pages - 1;
-	f.offset = b->pages_offset + f.first * v->page_size;
-	f.length = f.pages * v->page_size;
-	if (count < f.pages)
-		verify_tell(v, &f,
-			    "%" PRIu64 " of pages %" PRIu64 "-%" PRIu64 " %s",
-			    count, f.first, last, of[what].text);
-	else
-		verify_tell(v, &f, "pages %" PRIu64 "-%" PRIu64 " %s", f.first,
-			    last, of[what].text);
-}
-
-/* Extents side by side are one finding. */
-static void tell_block(struct verify *v, const struct verify_block *b,
-		       enum what what)
-{
-	uint64_t per = v->extent_size / v->page_size, sum = 0;
-	size_t from = 0;
-
-	for (size_t i = 0; i <= b->n_extents; i++) {
-		uint64_t n = 0;
-
-		if (i < b->n_extents)
-			n = pages_with(&b->extents[i], what,
-				       i * per + per < b->pages
-					       ? per
-					       : b->pages - i * per);
-		if (!sum)
-			from = i;
-		if (!n && sum)
-			tell(v, b, what, from, i, sum);
-		sum = n ? sum + n : 0;
-	}
-}
-
-/* Data although no bit is set anywhere: nothing would be restored. */
-static bool tell_all_clear(struct verify *v, uint64_t stale)
-{
-	struct mr_finding f = { .damage = true, .offset = MR_NO_OFFSET };
-
-	if (v->has_seal || v->present || !stale)
-		return false;
-	if (!v->info->ended) {
-		f.kind = MR_FINDING_INTERRUPTED;
-		verify_tell(v, &f,
-			    "a save that did not end: no bitmap was "
-			    "written");
-	} else if (!v->info->ram_ended) {
-		f.kind = MR_FINDING_BACKGROUND;
-		verify_tell(v, &f,
-			    "a background snapshot: it restores to "
-			    "empty memory, for no bitmap was written");
-	} else {
-		f.kind = MR_FINDING_BLANK;
-		verify_tell(v, &f,
-			    "it restores to empty memory: all bitmaps "
-			    "are clear, but there are data");
-	}
-	return true;
-}
-
-static void tell_all(struct verify *v, const struct tally *sum)
-{
-	bool clear = tell_all_clear(v, sum->stale);
-
-	for (size_t i = 0; i < v->n; i++)
-		for (enum what w = 0; w < WHATS; w++)
-			if (w != STALE || !clear)
-				tell_block(v, &v->blocks[i], w);
 }
 
 static uint64_t number_extents(const struct verify *v, uint64_t *first,
@@ -498,6 +462,7 @@ int verify_scan(struct verify *v, struct mr_error *err)
 		.worker_size = sizeof(struct tally),
 		.slot_size = sizeof(struct look),
 		.jobs = v->o->jobs,
+		.own_errors = true,
 		.step = step,
 		.finish = add_tally,
 		.arg = &c,
@@ -513,13 +478,14 @@ int verify_scan(struct verify *v, struct mr_error *err)
 	plan.total = number_extents(v, c.first, lengths);
 	rc = crew_run(&plan, err);
 	v->bits_changed = c.sum.bits_changed;
+	v->odd_words = c.sum.odd_words;
+	v->swapped_words = c.sum.swapped_words;
 	v->r->read += c.sum.read;
-	v->r->stale = c.sum.stale;
-	v->r->waste = c.sum.waste;
-	v->r->missing = c.sum.missing;
+	v->r->unreadable = c.sum.pages[VERIFY_UNREADABLE];
+	v->r->stale = c.sum.pages[VERIFY_STALE];
+	v->r->waste = c.sum.pages[VERIFY_WASTE];
+	v->r->missing = c.sum.pages[VERIFY_MISSING];
 	v->r->direct = v->img->file.direct_fd >= 0;
-	if (!rc)
-		tell_all(v, &c.sum);
 out:
 	free(lengths);
 	free(c.first);

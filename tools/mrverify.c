@@ -68,6 +68,18 @@ static json_t *number(uint64_t n)
 	return n <= INT64_MAX ? json_integer((json_int_t)n) : json_null();
 }
 
+/* [[first page, pages], ...] */
+static json_t *ranges_json(const struct mr_finding *f)
+{
+	json_t *list = json_array();
+
+	for (uint64_t i = 0; i < f->n_ranges && i < MR_FINDING_RANGES; i++)
+		(void)json_array_append_new(
+			list, json_pack("[o, o]", number(f->ranges[i].first),
+					number(f->ranges[i].pages)));
+	return list;
+}
+
 static void on_finding(void *arg, const struct mr_finding *f)
 {
 	struct file *file = arg;
@@ -90,6 +102,10 @@ static void on_finding(void *arg, const struct mr_finding *f)
 			json_pack("{s:o, s:o, s:o}", "first_page",
 				  number(f->first), "pages", number(f->pages),
 				  "count", number(f->count)));
+	if (f->ranges)
+		(void)json_object_update_new(
+			j, json_pack("{s:o, s:o}", "ranges", ranges_json(f),
+				     "range_count", number(f->n_ranges)));
 	if (!j || json_array_append_new(file->findings, j))
 		file->no_memory = true;
 }
@@ -167,6 +183,7 @@ static json_t *to_json(struct file *file, const struct mr_verify_report *r)
 	PUT(ram);
 	PUT(data);
 	PUT(read);
+	PUT(unreadable);
 	PUT(stale);
 	PUT(waste);
 	PUT(missing);

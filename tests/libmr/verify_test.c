@@ -8,6 +8,7 @@
 #include "tests/libmr/folder.h"
 
 #include <inttypes.h>
+#include <libaio.h>
 
 #include "formats/seal.h"
 #include "libmr/hash.h"
@@ -22,12 +23,55 @@ FAIL_WRAP(int, fsync, (int fd), (fd), -1)
 FAIL_WRAP(int, fallocate64, (int fd, int mode, off_t at, off_t len),
 	  (fd, mode, at, len), -1)
 
-int __wrap_io_setup(int n, void *ctx);
-int __wrap_io_setup(int n, void *ctx)
+/* Bytes of the image that cannot be read, and what is said then. */
+static struct {
+	uint64_t from, to;
+	int error;
+	bool once; /* it goes well the next time */
+	unsigned hits;
+} bad;
+static bool with_aio;
+
+static bool is_bad(uint64_t at, uint64_t len)
 {
-	(void)n;
-	(void)ctx;
-	return -EAGAIN;
+	if (!bad.error || at >= bad.to || at + len <= bad.from)
+		return false;
+	bad.hits++;
+	return !bad.once || bad.hits == 1;
+}
+
+ssize_t __real_pread64(int fd, void *buf, size_t len, off_t at);
+ssize_t __wrap_pread64(int fd, void *buf, size_t len, off_t at);
+ssize_t __wrap_pread64(int fd, void *buf, size_t len, off_t at)
+{
+	if (is_bad((uint64_t)at, len)) {
+		errno = bad.error;
+		return -1;
+	}
+	return __real_pread64(fd, buf, len, at);
+}
+
+int __real_io_setup(int n, io_context_t *ctx);
+int __wrap_io_setup(int n, io_context_t *ctx);
+int __wrap_io_setup(int n, io_context_t *ctx)
+{
+	return with_aio ? __real_io_setup(n, ctx) : -EAGAIN;
+}
+
+int __real_io_getevents(io_context_t ctx, long min, long n, struct io_event *ev,
+			struct timespec *timeout);
+int __wrap_io_getevents(io_context_t ctx, long min, long n, struct io_event *ev,
+			struct timespec *timeout);
+int __wrap_io_getevents(io_context_t ctx, long min, long n, struct io_event *ev,
+			struct timespec *timeout)
+{
+	int rc = __real_io_getevents(ctx, min, n, ev, timeout);
+
+	for (int i = 0; i < rc; i++)
+		if (is_bad((uint64_t)ev[i].obj->u.c.offset,
+			   ev[i].obj->u.c.nbytes))
+			ev[i].res = (unsigned long)-(long)bad.error;
+	return rc;
 }
 
 static char path[4096];
@@ -183,6 +227,8 @@ static struct {
 	struct mr_finding f[MAX_FOUND];
 	char block[MAX_FOUND][32];
 	size_t n;
+	/* Of the last finding that has some. */
+	struct mr_page_range ranges[MR_FINDING_RANGES];
 	size_t did;
 	struct mr_verify_report r;
 	struct mr_error err;
@@ -194,6 +240,9 @@ static void on_found(void *arg, const struct mr_finding *f)
 	if (got.n == MAX_FOUND)
 		return;
 	got.f[got.n] = *f;
+	for (size_t i = 0; f->ranges && i < f->n_ranges; i++)
+		if (i < MR_FINDING_RANGES)
+			got.ranges[i] = f->ranges[i];
 	(void)snprintf(got.block[got.n], sizeof(got.block[0]), "%s",
 		       f->block ? f->block : "");
 	got.n++;
@@ -417,14 +466,47 @@ static void waste_stale_missing(void **state)
 	poke(page_at(1, 0), data, 10);
 	assert_true(sound());
 	assert_int_equal(got.n, 4);
-	found_pages(1, MR_FINDING_STALE, false, "pc.ram", 512, 256, 1);
-	found_pages(2, MR_FINDING_WASTE, false, "pc.ram", 0, 256, 2);
-	found_pages(3, MR_FINDING_STALE, false, "pc.bios", 0, 20, 1);
+	found_pages(1, MR_FINDING_STALE, false, "pc.ram", 600, 1, 1);
+	assert_string_equal(got.f[1].text,
+			    "page 600 holds stale data, which instant restore "
+			    "would show");
+	found_pages(2, MR_FINDING_WASTE, false, "pc.ram", 254, 2, 2);
+	assert_string_equal(got.f[2].text,
+			    "pages 254-255 are all zero and need no room");
+	found_pages(3, MR_FINDING_STALE, false, "pc.bios", 0, 1, 1);
 	punch(page_at(0, 301), PAGE);
 	punch(page_at(0, 800), 3 * PAGE);
 	assert_false(sound());
-	found_pages(1, MR_FINDING_MISSING, true, "pc.ram", 256, 256, 1);
-	found_pages(2, MR_FINDING_MISSING, true, "pc.ram", 768, 256, 3);
+	found_pages(1, MR_FINDING_MISSING, true, "pc.ram", 301, 502, 4);
+	assert_string_equal(got.f[1].text,
+			    "4 pages (301 and 800-802) are missing: the file "
+			    "has holes in their place");
+	assert_int_equal(got.f[1].n_ranges, 2);
+	assert_int_equal(got.f[1].offset, page_at(0, 301));
+	assert_int_equal(got.f[1].length, 502 * PAGE);
+}
+
+/* More ranges than are listed, and one that goes on over extents. */
+static void many_ranges(void **state)
+{
+	static const uint8_t data[PAGE] = { 1 };
+
+	(void)state;
+	make_image(NULL);
+	for (uint64_t p = 321; p < 800; p += 2)
+		poke(page_at(0, p), data, PAGE);
+	for (uint64_t p = 1000; p < 1040; p++)
+		poke(page_at(0, p), data, PAGE);
+	assert_true(sound());
+	assert_int_equal(got.n, 2);
+	found_pages(1, MR_FINDING_STALE, false, "pc.ram", 321, 719, 280);
+	assert_string_equal(got.f[1].text,
+			    "280 pages (321, 323, 325, 327, 329 and 236 ranges "
+			    "more) hold stale data, which instant restore "
+			    "would show");
+	assert_int_equal(got.f[1].n_ranges, 241);
+	assert_int_equal(got.ranges[240].first, 1000);
+	assert_int_equal(got.ranges[240].pages, 40);
 }
 
 /* With a seal a hole over a page that was zero is just that. */
@@ -439,11 +521,11 @@ static void missing_with_seal(void **state)
 	punch(page_at(0, 301), PAGE);
 	assert_true(sound());
 	assert_int_equal(got.n, 1);
-	found_pages(0, MR_FINDING_WASTE, false, "pc.ram", 256, 256, 1);
+	found_pages(0, MR_FINDING_WASTE, false, "pc.ram", 301, 1, 1);
 	punch(page_at(0, 302), PAGE);
 	assert_false(sound());
 	found_pages(0, MR_FINDING_PAGES, true, "pc.ram", 256, 256, 256);
-	found_pages(1, MR_FINDING_MISSING, true, "pc.ram", 256, 256, 2);
+	found_pages(1, MR_FINDING_MISSING, true, "pc.ram", 301, 2, 2);
 }
 
 static void all_clear(void **state)
@@ -774,27 +856,35 @@ static void subsets(void **state)
 
 /* ---- mending ---- */
 
-static void spoil(void)
+enum spoil { NOT, STALE, STRAY, SPOILS };
+
+static void spoil(enum spoil how)
 {
 	static const uint8_t zeros[2 * PAGE];
 	uint8_t data[PAGE];
 
+	if (how == NOT)
+		return;
 	memset(data, 0x77, sizeof(data));
 	poke(page_at(0, 254), zeros, 2 * PAGE);
+	if (how == STRAY) {
+		poke_byte(bit_at(0, 1103), 0x88); /* 0x08 is page 1099 */
+		return;
+	}
 	poke(page_at(0, 600), data, PAGE);
 	poke(page_at(0, 1090), data, PAGE);
 	poke(page_at(1, 0), data, PAGE);
-	poke_byte(bit_at(0, 1103), 0x88); /* stray; 0x08 is page 1099 */
 }
 
 static void mend_waste_and_stale(void **state)
 {
 	(void)state;
-	for (int sealed = 0; sealed < 2; sealed++) {
+	for (int i = 0; i < 4; i++) {
 		struct seal_digest was;
+		bool sealed = i & 1;
 
 		make_image(NULL);
-		spoil();
+		spoil(i & 2 ? STRAY : STALE);
 		if (sealed)
 			seal();
 		was = memory();
@@ -810,6 +900,203 @@ static void mend_waste_and_stale(void **state)
 		mend();
 		assert_false(got.r.changed);
 		assert_int_equal(got.did, 0);
+	}
+}
+
+/* Data under clear bits are punched out only if the bitmap can be believed. */
+static void doubtful_bitmaps(void **state)
+{
+	uint64_t words[(RAM_PAGES + 63) / 64];
+	struct bytes before, after;
+	struct seal_digest was;
+
+	(void)state;
+	make_image(NULL);
+	was = memory();
+	for (int i = 0; i < 3; i++) {
+		make_image(NULL);
+		if (i == 0) {
+			/* Bits beyond the end, and stale data. */
+			spoil(STALE);
+			spoil(STRAY);
+		} else {
+			/* The other byte order; pages 1088-1099 are in the
+			 * last word, where it makes stray bits. */
+			assert_int_equal(blocks[0].place.bitmap_size,
+					 sizeof(words));
+			before = slurp();
+			memcpy(words,
+			       before.data + blocks[0].place.bitmap_offset,
+			       sizeof(words));
+			for (size_t k = 0; k < ARRAY_LEN(words) - (i == 2); k++)
+				words[k] = __builtin_bswap64(words[k]);
+			poke(blocks[0].place.bitmap_offset, words,
+			     sizeof(words));
+			free(before.data);
+			/* A copy that wrote out all holes. */
+			poke(page_at(0, 307), (uint8_t[PAGE]){ 0 }, PAGE);
+			for (uint64_t p = 0; p < RAM_PAGES; p++)
+				if ((p >= 307 && p < 320) ||
+				    (p > 320 && p < 800) ||
+				    (p > 802 && p < 1099))
+					poke(page_at(0, p),
+					     (uint8_t[PAGE]){ 0 }, PAGE);
+		}
+		before = slurp();
+		assert_false(sound());
+		(void)found(i == 2 ? 1 : 2, MR_FINDING_DOUBTFUL, true, "");
+		assert_int_equal(strstr(got.f[i == 2 ? 1 : 2].text,
+					"byte order") != NULL,
+				 i > 0);
+		mend();
+		assert_false(got.r.sound);
+		assert_false(got.r.changed);
+		assert_int_equal(run((struct mr_verify_options){
+					 .repair = true, .seal = true }),
+				 0);
+		assert_false(got.r.sound);
+		after = slurp();
+		assert_true(same_bytes(&before, &after));
+		free(before.data);
+		free(after.data);
+	}
+	/* It was the memory all the time. */
+	for (size_t k = 0; k < ARRAY_LEN(words) - 1; k++)
+		words[k] = __builtin_bswap64(words[k]);
+	poke(blocks[0].place.bitmap_offset, words, sizeof(words));
+	same_memory(&was);
+}
+
+/* ---- what cannot be read ---- */
+
+static void lose(uint64_t from, uint64_t to, int error)
+{
+	bad.from = from;
+	bad.to = to;
+	bad.error = error;
+	bad.once = false;
+	bad.hits = 0;
+}
+
+/* One sector, whichever way it is read, and whatever else is wrong. */
+static void unreadable_page(void **state)
+{
+	static const int errors[] = { EIO, ENODATA, EILSEQ, EBADMSG, EUCLEAN };
+
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		struct bytes before, after;
+
+		with_aio = i & 1;
+		make_image(NULL);
+		if (i & 2)
+			seal();
+		poke_byte(page_at(0, 1099), 0xaa);
+		before = slurp();
+		lose(page_at(0, 303) + 512, page_at(0, 304) + 1,
+		     errors[i % (int)ARRAY_LEN(errors)]);
+		assert_int_equal(run((struct mr_verify_options){
+					 .jobs = i & 4 ? 2 : 1 }),
+				 0);
+		assert_false(got.r.sound);
+		found_pages(1, MR_FINDING_UNREADABLE, true, "pc.ram", 303, 2,
+			    2);
+		assert_int_equal(got.f[1].offset, page_at(0, 303));
+		assert_int_equal(got.f[1].length, 2 * PAGE);
+		assert_string_equal(got.f[1].text,
+				    "pages 303-304 cannot be read");
+		assert_int_equal(got.r.unreadable, 2);
+		/* It went on with the rest. */
+		if (i & 2)
+			found_pages(0, MR_FINDING_PAGES, true, "pc.ram", 1024,
+				    RAM_PAGES - 1024, RAM_PAGES - 1024);
+		else
+			(void)found(0, MR_FINDING_NO_SEAL, false, "");
+		assert_int_equal(got.n, 2);
+		/* That cannot be mended, or sealed. */
+		assert_int_equal(run((struct mr_verify_options){
+					 .repair = true, .seal = true }),
+				 0);
+		assert_false(got.r.sound);
+		assert_false(got.r.changed);
+		lose(0, 0, 0);
+		after = slurp();
+		assert_true(same_bytes(&before, &after));
+		free(before.data);
+		free(after.data);
+	}
+	with_aio = false;
+}
+
+/* What is read a second time is no damage. */
+static void unreadable_once(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		with_aio = i;
+		make_image(NULL);
+		seal();
+		lose(page_at(0, 303), page_at(0, 304), i ? EAGAIN : EIO);
+		bad.once = true;
+		assert_true(sound());
+		assert_int_not_equal(bad.hits, 0);
+		assert_int_equal(got.n, 0);
+	}
+	with_aio = false;
+	lose(0, 0, 0);
+}
+
+/* No word about the file: nobody knows what another read would give. */
+static void unreadable_for_other_reasons(void **state)
+{
+	static const int errors[] = { ENOMEM, EINVAL, ESTALE, ENXIO, EACCES };
+
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_LEN(errors); i++) {
+		with_aio = i & 1;
+		make_image(NULL);
+		lose(i & 4 ? page_at(0, 303) : bit_at(0, 0), page_at(0, 304),
+		     errors[i / 2]);
+		assert_int_equal(run((struct mr_verify_options){ .jobs = 1 }),
+				 -1);
+		assert_int_equal(got.err.code, MR_SYS);
+		assert_int_equal(got.err.sys, errors[i / 2]);
+		lose(0, 0, 0);
+	}
+	with_aio = false;
+}
+
+/* Each piece of the file in turn: never sound, never trouble, and told. */
+static void unreadable_anywhere(void **state)
+{
+	(void)state;
+	for (int sealed = 0; sealed < 2; sealed++) {
+		struct bytes b;
+
+		make_image(NULL);
+		if (sealed)
+			seal();
+		b = slurp();
+		for (uint64_t at = 0; at < b.len; at += 4096) {
+			uint64_t end = at + 4096 < b.len ? at + 4096 : b.len;
+			unsigned told = 0;
+
+			lose(at, at + 4096, EIO);
+			if (sound() && bad.hits)
+				fail_msg("byte %" PRIu64, at);
+			/* Holes are not read, nor what follows a bitmap. */
+			for (size_t i = 0; i < got.n; i++) {
+				const struct mr_finding *f = &got.f[i];
+
+				told += f->kind == MR_FINDING_UNREADABLE &&
+					f->offset <= at &&
+					f->offset + f->length >= end;
+			}
+			assert_int_equal(told, bad.hits ? 1 : 0);
+		}
+		lose(0, 0, 0);
+		assert_true(sound());
+		free(b.data);
 	}
 }
 
@@ -854,7 +1141,7 @@ static void mend_bitmap(void **state)
 	free(after.data);
 	/* With a page of zeros among those present it proves nothing. */
 	make_image(NULL);
-	spoil();
+	spoil(STALE);
 	seal();
 	poke_byte(bit_at(0, 800), 0);
 	mend();
@@ -877,7 +1164,7 @@ static void damage_is_left(void **state)
 
 	(void)state;
 	make_image(NULL);
-	spoil();
+	spoil(STALE);
 	seal();
 	poke_byte(page_at(0, 4), 0xaa);
 	before = slurp();
@@ -919,7 +1206,7 @@ static void mend_a_copy(void **state)
 
 	(void)state;
 	make_image(NULL);
-	spoil();
+	spoil(STALE);
 	seal();
 	was = memory();
 	before = slurp();
@@ -985,24 +1272,22 @@ static void in_use(void **state)
  * stopped there: the image is as good as it was, or known not to be, and a
  * second run ends the work.
  */
-static void stop_anywhere(const struct want *w, bool spoiled,
+static void stop_anywhere(const struct want *w, enum spoil how,
 			  struct mr_verify_options o)
 {
 	struct seal_digest want;
 	unsigned nth;
 
 	make_image(NULL);
-	if (spoiled)
-		spoil();
+	spoil(how);
 	want = memory();
 	for (nth = 1;; nth++) {
 		bool failed;
 
 		make_image(w);
-		if (spoiled) {
-			spoil();
+		spoil(how);
+		if (how != NOT)
 			seal();
-		}
 		fail_arm(nth, EIO);
 		(void)run(o);
 		failed = fail_plan.name != NULL;
@@ -1023,15 +1308,16 @@ static void stop_anywhere(const struct want *w, bool spoiled,
 static void stop_while_mending(void **state)
 {
 	(void)state;
-	stop_anywhere(&(struct want){ 0 }, true,
-		      (struct mr_verify_options){ .jobs = 1, .repair = true });
+	for (enum spoil how = STALE; how < SPOILS; how++)
+		stop_anywhere(&(struct want){ 0 }, how,
+			      (struct mr_verify_options){ .jobs = 1,
+							  .repair = true });
 }
 
 static void stop_while_rebuilding(void **state)
 {
 	(void)state;
-	stop_anywhere(&(struct want){ .no_bitmaps = true, .no_end = true },
-		      false,
+	stop_anywhere(&(struct want){ .no_bitmaps = true, .no_end = true }, NOT,
 		      (struct mr_verify_options){ .jobs = 1, .repair = true });
 }
 
@@ -1044,6 +1330,7 @@ int main(void)
 		cmocka_unit_test(layout_flaws),
 		cmocka_unit_test(device_twice),
 		cmocka_unit_test(waste_stale_missing),
+		cmocka_unit_test(many_ranges),
 		cmocka_unit_test(missing_with_seal),
 		cmocka_unit_test(all_clear),
 		cmocka_unit_test(seal_is_behind),
@@ -1054,6 +1341,11 @@ int main(void)
 		cmocka_unit_test(hostile_seals),
 		cmocka_unit_test(subsets),
 		cmocka_unit_test(mend_waste_and_stale),
+		cmocka_unit_test(doubtful_bitmaps),
+		cmocka_unit_test(unreadable_page),
+		cmocka_unit_test(unreadable_once),
+		cmocka_unit_test(unreadable_for_other_reasons),
+		cmocka_unit_test(unreadable_anywhere),
 		cmocka_unit_test(mend_background),
 		cmocka_unit_test(mend_bitmap),
 		cmocka_unit_test(damage_is_left),

@@ -169,6 +169,58 @@ fcntl.fcntl($1, 37, struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 0, 0, 0))"
 	[ "$jobs1" = "$jobs8" ]
 }
 
+@test "odd pages: in text and in JSON" {
+	mkimage --block pc.ram=1024:0+160 a
+	for page in 7 8 20; do
+		dd if=/dev/zero of=a bs=4096 seek=$((256 + page)) count=1 \
+			conv=notrunc status=none
+	done
+	echo stale | dd of=a bs=4096 seek=$((256 + 500)) conv=notrunc \
+		status=none
+	run -0 mrverify -v a
+	[ "${lines[2]}" = "  note: block pc.ram: page 500 holds stale data, which instant restore would show" ]
+	[ "${lines[3]}" = "  note: block pc.ram: 3 pages (7-8 and 20) are all zero and need no room" ]
+	run -0 --separate-stderr mrverify --json a
+	output=$(tr -d ' \n' <<<"$output")
+	[[ $output == *'"first_page":7,"pages":14,"count":3,"ranges":[[7,2],[20,1]],"range_count":2'* ]]
+}
+
+# The rest of the disk goes away below a file system that has the image.
+@test "an image on a disk that cannot be read" {
+	[ "$(id -u)" = 0 ] || skip "only root can mount"
+	type mkfs.ext4 losetup >/dev/null || skip "no mkfs.ext4, no losetup"
+	truncate -s 128M disk
+	mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 disk
+	mkdir mnt
+	loop=$(losetup --direct-io=on -f --show disk) || skip "no loop device"
+	mount -t ext4 -o noload "$loop" mnt 2>/dev/null || mount "$loop" mnt || {
+		losetup -d "$loop"
+		skip "nothing can be mounted"
+	}
+	mkimage --block pc.ram=4096:0+4096 good
+	mrverify -q --seal good
+	cp good mnt/image
+	sync mnt/image
+	at=$(filefrag -b4096 -e mnt/image | awk -F '[ .:]+' \
+		'$2 ~ /^[0-9]+$/ { print $5; exit }')
+	umount mnt
+	mount -o ro "$loop" mnt
+	truncate -s $((4096 * (at + 2000))) disk
+	run -1 mrverify -v mnt/image
+	first=$output
+	run -2 mrdiff good mnt/image
+	second=$output
+	run -2 mrdiff mnt/image good
+	third=$output
+	umount mnt
+	losetup -d "$loop"
+	echo "$first $second $third"
+	[[ $first == "mnt/image: damaged: "*"cannot be read"* ]]
+	[[ $first == *"block pc.ram: pages "*-4095" cannot be read"* ]]
+	[[ $second == "mrdiff: mnt/image: cannot read"*" at byte "* ]]
+	[[ $third == "$second" ]]
+}
+
 @test "a full disk loses no result silently" {
 	mkimage a
 	run -2 sh -c 'mrverify a >/dev/full'
