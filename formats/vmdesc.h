@@ -2,7 +2,7 @@
  * vmdesc.h - device state, field by field (vmdesc.md).
  *
  * A device section's payload is its fields in the order of its description,
- * then its subsections. The description (JSON, read in libmr) gives each
+ * then its subsections. The description (JSON: vmdesc_text.h) gives each
  * field a type name and a size in bytes; this room knows what a type name
  * means for those bytes:
  *

@@ -29,7 +29,7 @@ struct mr_devices {
 struct device {
 	struct mr_device dev; /* first */
 	uint8_t *payload;
-	json_t *desc;
+	char *desc; /* the text that names are in */
 };
 
 /* A bad description is as none; only other trouble is a failure. */
@@ -188,7 +188,8 @@ static int read_payload(struct device *x, const struct mr_devices *d,
 static void decode(struct device *x, const struct mr_devices *d,
 		   const struct vmdesc_device *desc)
 {
-	json_error_t je;
+	struct vmdesc_tokens t = { 0 };
+	size_t used = 0;
 
 	if (!desc) {
 		x->dev.why = d->why;
@@ -196,14 +197,19 @@ static void decode(struct device *x, const struct mr_devices *d,
 			      "the description has no such device");
 		return;
 	}
-	x->desc = json_loadb(d->text + desc->text, desc->text_len,
-			     JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK, &je);
-	if (!x->desc)
-		(void)mr_fail(&x->dev.why, MR_FORMAT,
-			      d->text_offset + desc->text, "vmdescription: %s",
-			      vmdesc_complaint(&je));
-	else if (!devices_decode(&x->dev, x->desc, d->borrowed, &x->dev.why))
+	x->desc = malloc(desc->text_len + 1);
+	if (!x->desc) {
+		(void)mr_fail(&x->dev.why, MR_NOMEM, MR_NO_OFFSET,
+			      "out of memory");
+		return;
+	}
+	memcpy(x->desc, d->text + desc->text, desc->text_len);
+	if (!vmdesc_cut(&t, x->desc, desc->text_len,
+			d->text_offset + desc->text, &used, &x->dev.why) &&
+	    !devices_decode(&x->dev, x->desc, t.list, t.n, d->borrowed,
+			    &x->dev.why))
 		x->dev.decoded = true;
+	vmdesc_tokens_release(&t);
 }
 
 struct mr_device *mr_devices_read(const struct mr_devices *d, size_t i,
@@ -238,7 +244,7 @@ void mr_device_free(struct mr_device *dev)
 	if (!x)
 		return;
 	free(x->dev.fields);
-	json_decref(x->desc);
+	free(x->desc);
 	free(x->payload);
 	free(x);
 }

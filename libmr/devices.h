@@ -8,11 +8,11 @@
 #ifndef LIBMR_DEVICES_H
 #define LIBMR_DEVICES_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "formats/vmdesc_text.h"
 #include "libmr/mr.h"
 
 /* A longer payload is not looked into. */
@@ -22,12 +22,14 @@
 #define DEVICE_DEPTH_LIMIT 64u
 
 /*
- * Decodes dev->bytes by the description desc, which must outlive dev. lenient:
- * the description is of another save, so subsections that it has may be
- * missing here. Fills vmsd, version and fields; 0, or -1 with *err filled and
+ * Decodes dev->bytes by its description: a text, which must outlive dev, and
+ * its n tokens. Strings of the text become C strings in place. lenient: the
+ * description is of another save, so subsections that it has may be missing
+ * here. Fills vmsd, version and fields; 0, or -1 with *err filled and
  * no fields. Offsets in errors are bytes of the file.
  */
-int devices_decode(struct mr_device *dev, const json_t *desc, bool lenient,
+int devices_decode(struct mr_device *dev, char *text,
+		   struct vmdesc_token *tokens, size_t n, bool lenient,
 		   struct mr_error *err);
 
 #endif

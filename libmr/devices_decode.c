@@ -25,8 +25,11 @@ struct decoder {
 	size_t n, room;
 	unsigned depth;
 	bool lenient;
+	struct vmdesc_text desc; /* with strings that end in NUL */
 	struct mr_error *err;
 };
+
+typedef const struct vmdesc_token *token; /* a value of desc, or NULL */
 
 static int bad(struct decoder *x, const char *what)
 {
@@ -63,17 +66,26 @@ static size_t add(struct decoder *x, enum mr_field_kind kind, const char *name,
 	return x->n++;
 }
 
-static int decode_parts(struct decoder *x, const json_t *desc);
+/* A member of an object, if it is a string. */
+static const char *text_of(const struct decoder *x, token o, const char *key)
+{
+	token v = vmdesc_text_get(&x->desc, o, key);
+
+	return v && v->kind == VMDESC_STRING ? x->desc.s + v->at : NULL;
+}
+
+static int decode_parts(struct decoder *x, token desc);
 
 /* The parts of field i, up to its end. */
-static int decode_inside(struct decoder *x, size_t i, const json_t *desc)
+static int decode_inside(struct decoder *x, size_t i, token desc)
 {
 	uint64_t version = 0;
 	int rc;
 
 	if (x->depth == DEVICE_DEPTH_LIMIT)
 		return bad(x, "nested too deeply");
-	if (vmdesc_number(desc, "version", 0, &version) || version > UINT32_MAX)
+	if (vmdesc_number(&x->desc, desc, "version", 0, &version) ||
+	    version > UINT32_MAX)
 		return bad(x, "impossible version");
 	if (x->fields[i].kind == MR_FIELD_STRUCT)
 		x->fields[i].version = (uint32_t)version;
@@ -86,15 +98,15 @@ static int decode_inside(struct decoder *x, size_t i, const json_t *desc)
 }
 
 static int decode_struct(struct decoder *x, const char *name, const char *type,
-			 const json_t *f, uint64_t size)
+			 token f, uint64_t size)
 {
-	const json_t *inner = json_object_get(f, "struct");
+	token inner = vmdesc_text_get(&x->desc, f, "struct");
 	uint64_t end = x->at + size;
 	size_t i = add(x, MR_FIELD_STRUCT, name, type);
 
 	if (i == SIZE_MAX)
 		return -1;
-	if (!json_is_object(inner))
+	if (!inner || inner->kind != VMDESC_OBJECT)
 		return bad(x, "a struct without a description");
 	if (decode_inside(x, i, inner))
 		return -1;
@@ -115,12 +127,23 @@ static const enum mr_field_kind kinds[] = {
 
 static struct vmdesc_type type_of(const struct mr_field *f)
 {
-	struct vmdesc_type t = { VMDESC_OPAQUE, 0 };
+	static const enum vmdesc_kind back[] = {
+		[MR_FIELD_OPAQUE] = VMDESC_OPAQUE,
+		[MR_FIELD_UINT] = VMDESC_UINT,
+		[MR_FIELD_INT] = VMDESC_INT,
+		[MR_FIELD_BOOL] = VMDESC_BOOL,
+		[MR_FIELD_TIMER] = VMDESC_TIMER,
+		[MR_FIELD_FLOAT] = VMDESC_FLOAT,
+		[MR_FIELD_BUFFER] = VMDESC_BUFFER,
+		[MR_FIELD_UNUSED] = VMDESC_UNUSED,
+		[MR_FIELD_TEXT] = VMDESC_CAPABILITY,
+		[MR_FIELD_BITMAP] = VMDESC_BITMAP,
+		[MR_FIELD_NULL] = VMDESC_NULLPTR,
+		[MR_FIELD_STRUCT] = VMDESC_STRUCT,
+		[MR_FIELD_SUBSECTION] = VMDESC_STRUCT,
+	};
 
-	for (unsigned k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
-		if (kinds[k] == f->kind)
-			t.kind = (enum vmdesc_kind)k;
-	return t;
+	return (struct vmdesc_type){ back[f->kind], 0 };
 }
 
 static int decode_leaf(struct decoder *x, const char *name, const char *type,
@@ -159,17 +182,17 @@ static void number(struct decoder *x, size_t first, size_t prev, bool array)
 }
 
 /* One object of "fields", whole; *prev is the field before it, and after. */
-static int decode_field(struct decoder *x, const json_t *f, size_t *prev)
+static int decode_field(struct decoder *x, token f, size_t *prev)
 {
-	const char *name = json_string_value(json_object_get(f, "name"));
-	const char *type = json_string_value(json_object_get(f, "type"));
-	bool array =
-		json_object_get(f, "array_len") || json_object_get(f, "index");
+	const char *name = text_of(x, f, "name");
+	const char *type = text_of(x, f, "type");
+	bool array = vmdesc_text_get(&x->desc, f, "array_len") ||
+		     vmdesc_text_get(&x->desc, f, "index");
 	bool is_struct = type && !strcmp(type, "struct");
 	uint64_t size, count, times;
 
-	if (!name || !type || vmdesc_number(f, "size", -1, &size) ||
-	    vmdesc_number(f, "array_len", 1, &count))
+	if (!name || !type || vmdesc_number(&x->desc, f, "size", -1, &size) ||
+	    vmdesc_number(&x->desc, f, "array_len", 1, &count))
 		return bad(x, "a field without a proper name, type and size");
 	if (!is_struct && size == 0)
 		count = 1;
@@ -201,9 +224,9 @@ static bool subsection_here(const struct decoder *x, const char *name)
 	       x->buf[x->at + 1] == n && !memcmp(x->buf + x->at + 2, name, n);
 }
 
-static int decode_subsection(struct decoder *x, const json_t *s)
+static int decode_subsection(struct decoder *x, token s)
 {
-	const char *name = json_string_value(json_object_get(s, "vmsd_name"));
+	const char *name = text_of(x, s, "vmsd_name");
 	size_t i;
 
 	if (!name || strlen(name) > NAME_MAX_LEN)
@@ -222,30 +245,56 @@ static int decode_subsection(struct decoder *x, const json_t *s)
 	return decode_inside(x, i, s);
 }
 
-static int decode_parts(struct decoder *x, const json_t *desc)
+/* What is no list has no elements: sizes that do not add up will tell. */
+static int decode_list(struct decoder *x, token list, bool subsections)
 {
-	size_t i, prev = SIZE_MAX;
-	json_t *o;
+	size_t prev = SIZE_MAX;
+	token o, end;
 
-	json_array_foreach(json_object_get(desc, "fields"), i,
-			   o) if (decode_field(x, o, &prev)) return -1;
-	json_array_foreach(json_object_get(desc, "subsections"), i,
-			   o) if (decode_subsection(x, o)) return -1;
+	if (!list || list->kind != VMDESC_ARRAY)
+		return 0;
+	end = vmdesc_text_next(&x->desc, list);
+	for (o = list + 1; o != end; o = vmdesc_text_next(&x->desc, o))
+		if (subsections ? decode_subsection(x, o)
+				: decode_field(x, o, &prev))
+			return -1;
 	return 0;
 }
 
-int devices_decode(struct mr_device *dev, const json_t *desc, bool lenient,
+static int decode_parts(struct decoder *x, token desc)
+{
+	if (decode_list(x, vmdesc_text_get(&x->desc, desc, "fields"), false))
+		return -1;
+	return decode_list(x, vmdesc_text_get(&x->desc, desc, "subsections"),
+			   true);
+}
+
+static void end_strings(char *text, struct vmdesc_token *tokens, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct vmdesc_token *t = &tokens[i];
+
+		if (t->kind == VMDESC_STRING)
+			t->len = (uint32_t)vmdesc_text_string(text, t,
+							      text + t->at);
+	}
+}
+
+int devices_decode(struct mr_device *dev, char *text,
+		   struct vmdesc_token *tokens, size_t n, bool lenient,
 		   struct mr_error *err)
 {
 	struct decoder x = { .buf = dev->bytes,
 			     .len = dev->size,
 			     .base = dev->offset,
 			     .lenient = lenient,
+			     .desc = { text, tokens },
 			     .err = err };
-	const char *vmsd =
-		json_string_value(json_object_get(desc, "vmsd_name"));
+	const char *vmsd;
 
-	if (decode_parts(&x, desc)) {
+	end_strings(text, tokens, n);
+	vmsd = text_of(&x, tokens, "vmsd_name");
+	if (decode_parts(&x, tokens)) {
 		free(x.fields);
 		return -1;
 	}

@@ -7,24 +7,24 @@
  * device section of files that QEMU 10.0 made.
  *
  * The text is untrusted and may be large (a machine with hundreds of CPUs),
- * so it is not parsed in one piece: jansson reads one device at a time, and
- * only the two outer levels, {"key": value, "devices": [...]}, are ours.
+ * so it is not cut in one piece, but one device at a time.
  */
 #include "libmr/vmdesc.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libmr/error.h"
 
-/* One device's description; the parsed form takes up to 25 times as much. */
+/* One device's description; its tokens take up to 8 times as much. */
 #define DEVICE_TEXT_LIMIT ((size_t)2 << 20)
 
 struct text {
 	const char *s;
 	size_t len, at;
 	uint64_t offset; /* of s in the file */
+	struct vmdesc_tokens tokens; /* of the value read last */
+	struct vmdesc_text value;
 	struct mr_error *err;
 };
 
@@ -50,71 +50,104 @@ static bool take(struct text *t, char c)
 	return true;
 }
 
-const char *vmdesc_complaint(json_error_t *je)
+void vmdesc_tokens_release(struct vmdesc_tokens *t)
 {
-	char *end = strstr(je->text, " near '");
-
-	if (!end)
-		end = strchr(je->text, '\'');
-	if (end)
-		*end = '\0';
-	return je->text;
+	free(t->list);
+	*t = (struct vmdesc_tokens){ 0 };
 }
 
-/* One JSON value, of any kind; the caller drops it. NULL with t->err. */
-static json_t *value(struct text *t)
+int vmdesc_cut(struct vmdesc_tokens *t, const char *text, size_t len,
+	       uint64_t offset, size_t *used, struct mr_error *err)
 {
-	size_t left = t->len - t->at;
-	json_error_t je;
-	json_t *v;
+	struct fault f;
+	ssize_t n = 0;
 
-	if (left > DEVICE_TEXT_LIMIT)
-		left = DEVICE_TEXT_LIMIT;
-	v = json_loadb(t->s + t->at, left,
-		       JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK, &je);
-	if (!v) {
-		if (je.position > 0)
-			t->at += (size_t)je.position;
-		(void)bad(t, vmdesc_complaint(&je));
-		return NULL;
+	if (len > DEVICE_TEXT_LIMIT)
+		len = DEVICE_TEXT_LIMIT;
+	while (!t->list || !(n = vmdesc_text_parse(text, len, t->list, t->room,
+						   &t->n, &f))) {
+		size_t room = t->room ? 4 * t->room : 1024;
+		void *more = realloc(t->list, room * sizeof(*t->list));
+
+		if (!more)
+			return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
+				       "out of memory");
+		t->list = more;
+		t->room = room;
 	}
-	t->at += (size_t)je.position;
-	return v;
+	if (n < 0)
+		return mr_fail(err, MR_FORMAT, offset + f.at,
+			       "vmdescription: %s", f.what);
+	*used = (size_t)n;
+	return 0;
 }
 
-int vmdesc_number(const json_t *o, const char *key, int dflt, uint64_t *n)
+/* One JSON value, of any kind; NULL with t->err. It is there until the next
+ * one is read. */
+static const struct vmdesc_token *value(struct text *t)
 {
-	const json_t *v = json_object_get(o, key);
-	json_int_t i = json_integer_value(v);
+	size_t used = 0;
+
+	if (vmdesc_cut(&t->tokens, t->s + t->at, t->len - t->at,
+		       t->offset + t->at, &used, t->err))
+		return NULL;
+	t->value = (struct vmdesc_text){ t->s + t->at, t->tokens.list };
+	t->at += used;
+	return t->tokens.list;
+}
+
+int vmdesc_number(const struct vmdesc_text *t, const struct vmdesc_token *o,
+		  const char *key, int dflt, uint64_t *n)
+{
+	const struct vmdesc_token *v = vmdesc_text_get(t, o, key);
 
 	if (!v && dflt >= 0) {
 		*n = (uint64_t)dflt;
 		return 0;
 	}
-	if (!json_is_integer(v) || i < 0 || (uint64_t)i > VMDESC_PAYLOAD_LIMIT)
-		return -1;
-	*n = (uint64_t)i;
-	return 0;
+	return vmdesc_text_uint(t, v, VMDESC_PAYLOAD_LIMIT, n);
 }
 
-/* Adds what fields and subsections of a description take. The parser has
- * bounded the depth (JSON_PARSER_MAX_DEPTH, 2048). */
-static int add_size(const json_t *d, uint64_t *sum)
+/* A name as in the stream, into buf. Returns its length or -1. */
+static int name_of(const struct vmdesc_text *t, const struct vmdesc_token *o,
+		   const char *key, char buf[NAME_SIZE])
 {
-	const json_t *fields = json_object_get(d, "fields");
-	const json_t *subs = json_object_get(d, "subsections");
-	size_t i;
-	json_t *o;
+	const struct vmdesc_token *v = vmdesc_text_get(t, o, key);
+	char text[6 * NAME_MAX_LEN + 1];
+	size_t n;
 
-	if ((fields && !json_is_array(fields)) ||
-	    (subs && !json_is_array(subs)))
+	if (!v || v->kind != VMDESC_STRING || v->len >= sizeof(text))
 		return -1;
-	json_array_foreach(fields, i, o)
-	{
+	n = vmdesc_text_string(t->s, v, text);
+	if (n > NAME_MAX_LEN)
+		return -1;
+	memcpy(buf, text, n + 1);
+	return (int)n;
+}
+
+/* Whether o has an array of that name, or nothing. */
+static bool is_array_or_absent(const struct vmdesc_token *list)
+{
+	return !list || list->kind == VMDESC_ARRAY;
+}
+
+/* Adds what fields and subsections of a description take. */
+static int add_size(const struct vmdesc_text *t, const struct vmdesc_token *d,
+		    uint64_t *sum)
+{
+	const struct vmdesc_token *fields = vmdesc_text_get(t, d, "fields");
+	const struct vmdesc_token *subs = vmdesc_text_get(t, d, "subsections");
+	const struct vmdesc_token *o, *end;
+
+	if (!is_array_or_absent(fields) || !is_array_or_absent(subs))
+		return -1;
+	end = fields ? vmdesc_text_next(t, fields) : NULL;
+	for (o = fields ? fields + 1 : NULL; o != end;
+	     o = vmdesc_text_next(t, o)) {
 		uint64_t size, count;
 
-		if (vmdesc_number(o, "size", -1, &size) ||
-		    vmdesc_number(o, "array_len", 1, &count))
+		if (vmdesc_number(t, o, "size", -1, &size) ||
+		    vmdesc_number(t, o, "array_len", 1, &count))
 			return -1;
 		if (size && count > VMDESC_PAYLOAD_LIMIT / size)
 			return -1;
@@ -122,30 +155,30 @@ static int add_size(const json_t *d, uint64_t *sum)
 		if (*sum > VMDESC_PAYLOAD_LIMIT)
 			return -1;
 	}
-	json_array_foreach(subs, i, o)
-	{
-		const char *name =
-			json_string_value(json_object_get(o, "vmsd_name"));
+	end = subs ? vmdesc_text_next(t, subs) : NULL;
+	for (o = subs ? subs + 1 : NULL; o != end; o = vmdesc_text_next(t, o)) {
+		char name[NAME_SIZE];
+		int n = name_of(t, o, "vmsd_name", name);
 
-		if (!name || strlen(name) > NAME_MAX_LEN)
+		if (n < 0)
 			return -1;
-		*sum += 6 + strlen(name);
-		if (add_size(o, sum))
+		*sum += 6 + (uint64_t)n;
+		if (add_size(t, o, sum))
 			return -1;
 	}
 	return 0;
 }
 
 /* o is the value whose text began at `begin`. */
-static int add_device(struct vmdesc *out, const json_t *o, size_t begin,
-		      struct text *t)
+static int add_device(struct vmdesc *out, const struct vmdesc_token *o,
+		      size_t begin, struct text *t)
 {
-	const char *name = json_string_value(json_object_get(o, "name"));
 	struct vmdesc_device *d;
+	char name[NAME_SIZE];
 	uint64_t instance;
 
-	if (!name || strlen(name) > NAME_MAX_LEN ||
-	    vmdesc_number(o, "instance_id", 0, &instance) ||
+	if (name_of(&t->value, o, "name", name) < 0 ||
+	    vmdesc_number(&t->value, o, "instance_id", 0, &instance) ||
 	    instance > UINT32_MAX)
 		return bad(t, "a device has no proper name and instance");
 	if (out->n == out->room) {
@@ -166,7 +199,7 @@ static int add_device(struct vmdesc *out, const json_t *o, size_t begin,
 				     .text = begin,
 				     .text_len = t->at - begin };
 	memcpy(d->name, name, strlen(name));
-	if (add_size(o, &d->size))
+	if (add_size(&t->value, o, &d->size))
 		return bad(t, "a device has impossible sizes");
 	out->n++;
 	return 0;
@@ -180,26 +213,32 @@ static int read_devices(struct vmdesc *out, struct text *t)
 		return 0;
 	do {
 		size_t begin = t->at;
-		json_t *o = value(t);
-		int rc = o ? add_device(out, o, begin, t) : -1;
+		const struct vmdesc_token *o = value(t);
 
-		json_decref(o);
-		if (rc)
+		if (!o || add_device(out, o, begin, t))
 			return -1;
 	} while (take(t, ','));
 	return take(t, ']') ? 0 : bad(t, "] expected");
 }
 
+/* Whether a token is this string, in so many characters. */
+static bool is_text(const struct text *t, const struct vmdesc_token *v,
+		    const char *text)
+{
+	return v->len == strlen(text) &&
+	       !memcmp(t->value.s + v->at, text, v->len);
+}
+
 static int read_member(struct vmdesc *out, struct text *t)
 {
+	const struct vmdesc_token *v;
 	bool devices, page_size;
-	json_t *v;
+	uint64_t n;
 
 	if (next(t) != '"' || !(v = value(t)))
 		return bad(t, "a key expected");
-	devices = !strcmp(json_string_value(v), "devices");
-	page_size = !strcmp(json_string_value(v), "page_size");
-	json_decref(v);
+	devices = is_text(t, v, "devices");
+	page_size = is_text(t, v, "page_size");
 	if (!take(t, ':'))
 		return bad(t, ": expected");
 	if (devices)
@@ -207,27 +246,32 @@ static int read_member(struct vmdesc *out, struct text *t)
 	v = value(t);
 	if (!v)
 		return -1;
-	if (page_size && json_integer_value(v) > 0 &&
-	    json_integer_value(v) <= UINT32_MAX)
-		out->page_size = (uint32_t)json_integer_value(v);
-	json_decref(v);
+	if (page_size && !vmdesc_text_uint(&t->value, v, UINT32_MAX, &n))
+		out->page_size = (uint32_t)n;
 	return 0;
+}
+
+static int read_all(struct vmdesc *out, struct text *t)
+{
+	if (!take(t, '{'))
+		return bad(t, "{ expected");
+	if (take(t, '}'))
+		return 0;
+	do {
+		if (read_member(out, t))
+			return -1;
+	} while (take(t, ','));
+	return take(t, '}') ? 0 : bad(t, "} expected");
 }
 
 int vmdesc_read(struct vmdesc *out, const char *text, size_t len,
 		uint64_t offset, struct mr_error *err)
 {
 	struct text t = { .s = text, .len = len, .offset = offset, .err = err };
+	int rc = read_all(out, &t);
 
-	if (!take(&t, '{'))
-		return bad(&t, "{ expected");
-	if (take(&t, '}'))
-		return 0;
-	do {
-		if (read_member(out, &t))
-			return -1;
-	} while (take(&t, ','));
-	return take(&t, '}') ? 0 : bad(&t, "} expected");
+	vmdesc_tokens_release(&t.tokens);
+	return rc;
 }
 
 void vmdesc_release(struct vmdesc *d)

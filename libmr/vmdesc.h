@@ -2,9 +2,9 @@
 #ifndef LIBMR_VMDESC_H
 #define LIBMR_VMDESC_H
 
-#include <jansson.h>
 #include <stddef.h>
 
+#include "formats/vmdesc_text.h"
 #include "libmr/image.h"
 
 /* Longer than any description; one of a q35 with 56 devices has 200 KB. */
@@ -22,12 +22,20 @@ int vmdesc_read(struct vmdesc *out, const char *text, size_t len,
 		uint64_t offset, struct mr_error *err);
 void vmdesc_release(struct vmdesc *d);
 
-/* What jansson says was wrong, without the bytes of the file that it cites: no
- * message may hold those. Cuts je->text short. */
-const char *vmdesc_complaint(json_error_t *je);
+/* Tokens of one value; { 0 } at first. */
+struct vmdesc_tokens {
+	struct vmdesc_token *list;
+	size_t n, room;
+};
+/* Cuts the value that text begins with, byte `offset` of the file; *used is
+ * how long it is. Returns 0, or -1 with *err filled. */
+int vmdesc_cut(struct vmdesc_tokens *t, const char *text, size_t len,
+	       uint64_t offset, size_t *used, struct mr_error *err);
+void vmdesc_tokens_release(struct vmdesc_tokens *t);
 
 /* The whole number 0 .. VMDESC_PAYLOAD_LIMIT under key; dflt if there is no
  * such key and dflt is not negative. Returns 0 or -1. */
-int vmdesc_number(const json_t *o, const char *key, int dflt, uint64_t *n);
+int vmdesc_number(const struct vmdesc_text *t, const struct vmdesc_token *o,
+		  const char *key, int dflt, uint64_t *n);
 
 #endif

@@ -3,6 +3,7 @@
  * description's JSON, a NUL, the payload.
  */
 #include "libmr/devices.h"
+#include "libmr/vmdesc.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Fields lie in the payload in order, and parts in what they are parts of. */
@@ -33,27 +34,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mr_device dev = { .section = &section, .offset = 1000 };
 	struct mr_error err = MR_ERROR_INIT;
 	const uint8_t *nul = size ? memchr(data + 1, 0, size - 1) : NULL;
+	struct vmdesc_tokens t = { 0 };
 	uint8_t *payload;
-	json_t *desc;
+	size_t used;
+	char *text;
 
 	if (!nul)
 		return 0;
-	desc = json_loadb((const char *)data + 1, (size_t)(nul - data) - 1,
-			  JSON_DECODE_ANY, NULL);
+	text = strdup((const char *)data + 1);
 	dev.size = (uint64_t)(data + size - nul) - 1;
 	payload = malloc((size_t)dev.size + 1);
-	must(payload);
+	must(text && payload);
 	memcpy(payload, nul + 1, (size_t)dev.size);
 	dev.bytes = payload;
-	if (!desc)
+	if (vmdesc_cut(&t, text, strlen(text), 0, &used, &err))
 		; /* vmdesc_text's */
-	else if (!devices_decode(&dev, desc, *data & 1, &err))
+	else if (!devices_decode(&dev, text, t.list, t.n, *data & 1, &err))
 		check_fields(&dev);
 	else
 		must(err.code == MR_FORMAT && *err.msg && err.offset >= 1000 &&
 		     err.offset <= 1000 + dev.size);
 	free(dev.fields);
 	free(payload);
-	json_decref(desc);
+	free(text);
+	vmdesc_tokens_release(&t);
 	return 0;
 }
