@@ -7,6 +7,10 @@
  * what lies between the runs is punched out, or written over with zeros where
  * the file system cannot punch; never truncated, as somebody may have it
  * mapped.
+ *
+ * On tmpfs an extent that is nearly all data is read straight into fresh huge
+ * pages, where such can be had (shm_window.h), and only its small gaps are
+ * written.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,17 +27,24 @@
 #include "libmr/load.h"
 #include "libmr/output.h"
 #include "libmr/pause.h"
+#include "libmr/shm_window.h"
 #include "libmr/watch.h"
 
 /* Bitmap words that a worker reads at a time: 1 GiB of 4 KiB pages. */
 #define WINDOW 4096u
-/* Words of an extent: 1 MiB of 1 KiB pages. */
-#define EXTENT_WORDS 16u
+/* Words of an extent: 2 MiB of 1 KiB pages. */
+#define EXTENT_WORDS 32u
+/* A worker's extents that can be in huge pages at a time. */
+#define PANES 16u
+/* Absent pages of an extent that may become part of a huge page: of 4 KiB
+ * pages an eighth. Less than CREW_OPS. */
+#define ABSENT_MAX 64u
 
 struct target {
 	const struct mr_block *block;
 	bool existed;
 	bool punch; /* existed: absent pages can be made holes */
+	bool shm; /* on tmpfs */
 	struct output out; /* a new file */
 	struct mr_file old; /* one that existed */
 	struct mr_file *file; /* that of the two in use */
@@ -45,13 +56,15 @@ struct target {
 struct job {
 	struct mr_image *img;
 	size_t page; /* bytes */
+	size_t extent; /* bytes */
+	bool windows; /* extents are whole huge pages */
 	struct target *targets;
 	size_t n;
 	struct mr_memory_report *report;
 };
 
 struct tally {
-	uint64_t data, read, written;
+	uint64_t data, read, written, huge;
 };
 
 struct hand {
@@ -61,7 +74,13 @@ struct hand {
 	size_t hole_block; /* from here to hole_end the old file has no data */
 	uint64_t hole_end;
 	bool started;
+	struct shm_window window;
 	uint64_t words[WINDOW];
+};
+
+struct slot_state {
+	uint64_t bits[EXTENT_WORDS];
+	unsigned char *pane; /* the extent's own pages, or NULL: the buffer */
 };
 
 /* The extent in hand: what the run callbacks need. */
@@ -70,6 +89,8 @@ struct extent_run {
 	struct crew_slot *s;
 	struct job *job;
 	const uint64_t *bits;
+	unsigned char *buf; /* the slot's, or its pane */
+	size_t base; /* what bits and buf begin with, in the extent */
 	uint64_t at; /* end of the last run, from the start of the extent */
 	int failed; /* errno of a punch */
 };
@@ -128,9 +149,9 @@ static int adopt_old(struct target *t, int fd, const struct job *j,
 			       "written");
 	if (lock_whole(fd, err))
 		return -1;
+	t->shm = lies_on(fd, TMPFS_MAGIC);
 	return mr_file_adopt(&t->old, fd, O_RDWR,
-			     lies_on(fd, TMPFS_MAGIC) ? MR_DIRECT_OFF : direct,
-			     err);
+			     t->shm ? MR_DIRECT_OFF : direct, err);
 }
 
 /* The file under that name, if there is one: t->existed. */
@@ -168,7 +189,8 @@ static int open_target(struct target *t, const char *path, const struct job *j,
 			  err))
 		return -1;
 	t->file = &t->out.file;
-	if (lies_on(t->file->fd, TMPFS_MAGIC)) {
+	t->shm = lies_on(t->file->fd, TMPFS_MAGIC);
+	if (t->shm) {
 		if (t->file->direct_fd >= 0)
 			(void)close(t->file->direct_fd);
 		t->file->direct_fd = -1;
@@ -254,9 +276,8 @@ static void add_read(void *arg, size_t offset, size_t length)
 	struct hand *h = x->w->priv;
 
 	h->tally.read += length;
-	crew_transfer(x->w, x->s, &x->job->img->file, x->s->buf + offset,
-		      length, b->pages_offset + x->s->extent.offset + offset,
-		      false);
+	crew_transfer(x->w, x->s, &x->job->img->file, x->buf + offset, length,
+		      b->pages_offset + x->s->extent.offset + offset, false);
 }
 
 /* Pages of a run that the image lacks: stale in the buffer and in the file. */
@@ -266,7 +287,7 @@ static void blank_absent(struct extent_run *x, size_t offset, size_t length)
 
 	for (size_t p = offset / x->job->page; p < end; p++)
 		if (!(x->bits[p / 64] >> (p % 64) & 1))
-			memset(x->s->buf + p * x->job->page, 0, x->job->page);
+			memset(x->buf + p * x->job->page, 0, x->job->page);
 }
 
 static void add_write(void *arg, size_t offset, size_t length)
@@ -277,8 +298,30 @@ static void add_write(void *arg, size_t offset, size_t length)
 
 	blank_absent(x, offset, length);
 	h->tally.written += length;
-	crew_transfer(x->w, x->s, t->file, x->s->buf + offset, length,
-		      x->s->extent.offset + offset, true);
+	crew_transfer(x->w, x->s, t->file, x->buf + offset, length,
+		      x->s->extent.offset + x->base + offset, true);
+}
+
+/* The same for a run that was read into the file's own pages. */
+static void write_absent(void *arg, size_t offset, size_t length)
+{
+	static unsigned char zeros[CREW_GAP]; /* never written */
+	struct extent_run *x = arg;
+	size_t page = x->job->page, end = (offset + length) / page, from = 0;
+
+	for (size_t p = offset / page; p < end; p++) {
+		bool present = x->bits[p / 64] >> (p % 64) & 1;
+
+		if (present && from)
+			crew_transfer(x->w, x->s,
+				      x->job->targets[x->s->extent.block].file,
+				      zeros, (p - from) * page,
+				      x->s->extent.offset + from * page, true);
+		if (present)
+			from = 0;
+		else if (!from)
+			from = p; /* a run begins with data: never 0 */
+	}
 }
 
 /* Before a run: empties what lies between it and the last one. */
@@ -331,50 +374,123 @@ static int empty_rest(struct extent_run *x, struct mr_error *err)
 	return mr_fail_sys(err, e->offset, "cannot punch a hole");
 }
 
-static int read_extent(struct extent_run *x, uint64_t *bits,
+/* The file's own pages for an extent that is nearly all data, and a hole of
+ * the file so far; or NULL. */
+static unsigned char *open_pane(struct extent_run *x)
+{
+	const struct crew_extent *e = &x->s->extent;
+	const struct target *t = &x->job->targets[e->block];
+	size_t pages = e->length / x->job->page, absent = pages;
+	struct hand *h = x->w->priv;
+
+	if (!x->job->windows || !t->shm || e->length != x->job->extent ||
+	    x->s->index >= PANES)
+		return NULL;
+	for (size_t i = 0; i < pages / 64; i++)
+		absent -= (size_t)__builtin_popcountll(x->bits[i]);
+	if (absent > pages / 8 || absent > ABSENT_MAX ||
+	    (t->existed && holds_data(h, t, e)))
+		return NULL;
+	return shm_window_open(&h->window, t->file->fd, e->offset, e->length,
+			       x->s->index, PANES);
+}
+
+static int read_extent(struct extent_run *x, struct slot_state *state,
 		       struct mr_error *err)
 {
 	const struct crew_extent *e = &x->s->extent;
 	size_t pages = e->length / x->job->page, present;
 	struct hand *h = x->w->priv;
 
-	if (fetch_bits(x->w, x->s, bits, (pages + 63) / 64, err) ||
+	if (fetch_bits(x->w, x->s, state->bits, (pages + 63) / 64, err) ||
 	    empty_rest(x, err))
 		return CREW_FAILED;
 	crew_progress(x->w, e->length);
-	present = crew_runs(bits, pages, x->job->page, CREW_GAP, add_read, x);
+	state->pane = open_pane(x);
+	if (state->pane)
+		x->buf = state->pane;
+	present =
+		crew_runs(x->bits, pages, x->job->page, CREW_GAP, add_read, x);
 	h->tally.data += present * x->job->page;
 	if (!present && x->job->targets[e->block].punch)
 		return CREW_DONE;
 	return 1;
 }
 
+/* Part number part of what was read. As many requests as a slot can have make
+ * for parts of what is otherwise an extent. */
+static int write_part(struct extent_run *x, size_t part)
+{
+	const struct crew_extent *e = &x->s->extent;
+	const struct target *t = &x->job->targets[e->block];
+	size_t size = crew_extent_size(x->job->page), left;
+
+	if (!t->punch) {
+		add_write(x, 0, e->length);
+		return CREW_DONE;
+	}
+	x->base = part * size;
+	x->bits += x->base / x->job->page / 64;
+	x->buf += x->base;
+	left = e->length - x->base;
+	(void)crew_runs(x->bits, (left < size ? left : size) / x->job->page,
+			x->job->page, t->gap, add_write, x);
+	return left > size ? (int)part + 2 : CREW_DONE;
+}
+
+/* What lies in the file already; stale are only its small gaps. */
+static int finish_pane(struct extent_run *x)
+{
+	const struct crew_extent *e = &x->s->extent;
+	struct hand *h = x->w->priv;
+
+	(void)crew_runs(x->bits, e->length / x->job->page, x->job->page,
+			CREW_GAP, write_absent, x);
+	h->tally.written += e->length;
+	h->tally.huge += e->length;
+	return CREW_DONE;
+}
+
+/* Stage 0 reads; the others write, a part each. */
 static int load_extent(struct crew_worker *w, struct crew_slot *s,
 		       struct mr_error *err)
 {
-	struct extent_run x = {
-		.w = w, .s = s, .job = crew_arg(w), .bits = s->priv
-	};
-	const struct target *t = &x.job->targets[s->extent.block];
+	struct slot_state *state = s->priv;
+	struct extent_run x = { .w = w,
+				.s = s,
+				.job = crew_arg(w),
+				.bits = state->bits,
+				.buf = s->buf };
 
 	if (s->stage == 0)
-		return read_extent(&x, s->priv, err);
-	if (!t->punch)
-		add_write(&x, 0, s->extent.length);
-	else
-		(void)crew_runs(x.bits, s->extent.length / x.job->page,
-				x.job->page, t->gap, add_write, &x);
-	return CREW_DONE;
+		return read_extent(&x, state, err);
+	if (state->pane)
+		return finish_pane(&x);
+	return write_part(&x, (size_t)s->stage - 1);
 }
 
 static void add_tally(struct crew_worker *w, void *arg)
 {
 	struct mr_memory_report *sum = ((struct job *)arg)->report;
-	const struct hand *h = w->priv;
+	struct hand *h = w->priv;
 
 	sum->data += h->tally.data;
 	sum->read += h->tally.read;
 	sum->written += h->tally.written;
+	sum->huge += h->tally.huge;
+	shm_window_release(&h->window);
+}
+
+/* Buffers and windows of many workers would be more memory than a tool may
+ * take: those do without. */
+static void choose_extent(struct job *j)
+{
+	j->extent = crew_extent_size(j->page);
+	for (size_t i = 0; i < j->n; i++)
+		if (j->targets[i].shm && j->report->jobs <= PANES)
+			j->windows = true;
+	if (j->windows && j->extent < SHM_HUGE)
+		j->extent = SHM_HUGE;
 }
 
 static int copy(struct job *j, const struct mr_memory_options *o,
@@ -382,12 +498,12 @@ static int copy(struct job *j, const struct mr_memory_options *o,
 {
 	uint64_t *lengths = calloc(j->n + 1, sizeof(*lengths));
 	struct crew_plan plan = {
-		.extent_size = crew_extent_size(j->page),
+		.extent_size = j->extent,
 		.lengths = lengths,
 		.blocks = j->n,
 		.buffers = 1,
 		.worker_size = sizeof(struct hand),
-		.slot_size = EXTENT_WORDS * sizeof(uint64_t),
+		.slot_size = sizeof(struct slot_state),
 		.jobs = o->jobs,
 		.total = j->report->ram,
 		.step = load_extent,
@@ -507,6 +623,7 @@ int mr_load_memory(const char *image, const struct mr_memory *memory, size_t n,
 	if (open_targets(&j, memory, options, which, err))
 		goto out;
 	*which = n;
+	choose_extent(&j);
 	if (copy(&j, options, err) || end_targets(&j, which, err))
 		goto out;
 	rc = 0;

@@ -636,6 +636,7 @@ struct mr_memory_report {
 	uint64_t data; /* of them in the image */
 	uint64_t read; /* from the image */
 	uint64_t written; /* the rest are holes, where there can be holes */
+	uint64_t huge; /* of them read straight into huge pages of tmpfs */
 	bool direct_read, direct_write; /* the latter: every file */
 	unsigned jobs;
 	double seconds;

@@ -143,6 +143,7 @@ static int json_memory(const char *image, const struct mr_memory_report *r)
 	PUT_BYTES(data);
 	PUT_BYTES(read);
 	PUT_BYTES(written);
+	PUT("huge_pages", json_integer((json_int_t)r->huge));
 	PUT("jobs", json_integer(r->jobs));
 	PUT("direct_read", json_boolean(r->direct_read));
 	PUT("direct_write", json_boolean(r->direct_write));
@@ -154,9 +155,12 @@ static void print_memory(const struct mr_memory_report *r)
 {
 	char a[CLI_HUMAN], b[CLI_HUMAN], c[CLI_HUMAN], d[CLI_HUMAN];
 
-	printf("memory     %s: %s data, %s read, %s written\n",
+	printf("memory     %s: %s data, %s read, %s written",
 	       cli_human(a, r->ram), cli_human(b, r->data),
 	       cli_human(c, r->read), cli_human(d, r->written));
+	if (r->huge)
+		printf(", %s in huge pages", cli_human(a, r->huge));
+	printf("\n");
 	printf("engine     %u jobs, %s reads, %s writes\n", r->jobs,
 	       r->direct_read ? "direct" : "buffered",
 	       r->direct_write ? "direct" : "buffered");

@@ -332,11 +332,35 @@ terminate_at() { # COMMAND STATUS
 	[ -z "$(ls -A small)" ]
 }
 
+@test "room for one huge page and not for two: exit 2, no file, no crash" {
+	local size
+	mkimage --block pc.ram=1024:0+1024 image
+	mkdir small
+	mount -t tmpfs -o size=3M none small 2>/dev/null ||
+		skip "may not mount"
+	for size in 2048 2052 3072 4092; do
+		mount -o "remount,size=${size}K" small
+		run -2 mrload --memory pc.ram=small/out image
+		[[ $output == *'No space left'* ]]
+		[ -z "$(ls -A small)" ]
+		# One that exists is filled in place.
+		truncate -s 4M small/out
+		run -2 mrload --memory pc.ram=small/out image
+		[[ $output == *'No space left'* ]]
+		rm small/out
+	done
+	mount -o remount,size=4096K small
+	mrload -q --memory pc.ram=small/out image
+	mrload -q --memory pc.ram=out image
+	cmp out small/out
+}
+
 @test "JSON" {
 	make_image
 	run -0 mrload --json --memory pc.ram=out image
 	[[ $output == *'"ram": 4194304,'*'"data": 954368,'* ]]
 	[[ $output == *'"direct_write": '* ]]
+	[[ $output == *'"huge_pages": 0,'* ]]
 }
 
 @test "an image of 1 TiB in less than 128 MiB" {
