@@ -47,6 +47,8 @@ vm_qmp() { echo "$VM_DIR/$1.qmp"; }
 vm_serial() { echo "$VM_DIR/$1.serial"; }
 vm_pid() { cat "$VM_DIR/$1.pid"; }
 
+# The machine's clock (device state) stands still with the guest, so that two
+# saves of it are the same.
 start_vm() {
 	local name=$1
 	shift
@@ -56,7 +58,8 @@ start_vm() {
 		# Whatever becomes of the test, the guest does not run for ever.
 		ulimit -t 1800
 		exec "$QEMU" -name "$name" -accel tcg -nodefaults \
-			-display none -m 256M -kernel "$O/guest.img" \
+			-display none -m 256M -rtc clock=vm \
+			-kernel "$O/guest.img" \
 			-serial "file:$(vm_serial "$name")" \
 			-qmp "unix:$VM_DIR/$name.qmp,server=on,wait=off" \
 			-qmp "unix:$VM_DIR/$name.ctl,server=on,wait=off" \

@@ -7,7 +7,7 @@ setup() {
 	need_qemu
 	cd "$BATS_TEST_TMPDIR"
 	# The clock of a paused VM goes on otherwise, and is device state.
-	start_vm a -rtc clock=vm -m 64M -append "fill=16M zero=2M"
+	start_vm a -m 64M -append "fill=16M zero=2M"
 	wait_ready a
 	qmp_do a stop
 	mrsave --direct=off "$(vm_qmp a)" reference

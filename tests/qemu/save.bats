@@ -153,7 +153,7 @@ no_temporary() {
 
 @test "any number of workers makes the same file" {
 	# The clock of a paused VM goes on otherwise, and is device state.
-	start_vm a -rtc clock=vm
+	start_vm a
 	wait_ready a
 	wait_count a
 	qmp_do a stop
@@ -169,7 +169,7 @@ no_temporary() {
 @test "shared memory written in place: the same file, and it does not grow" {
 	local before after
 	# The clock of a paused VM goes on otherwise, and is device state.
-	start_vm a -rtc clock=vm -M q35,memory-backend=m -m 256M \
+	start_vm a -M q35,memory-backend=m -m 256M \
 		-object memory-backend-memfd,id=m,size=256M,share=on
 	wait_ready a
 	wait_count a
