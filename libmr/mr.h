@@ -576,7 +576,7 @@ enum mr_load_then {
 };
 
 struct mr_load_options {
-	unsigned jobs; /* channels, at most MR_JOBS_MAX; 0: CPUs, <= 8 */
+	unsigned jobs; /* channels, at most MR_JOBS_MAX; 0: 8 */
 	enum mr_direct direct;
 	enum mr_load_then then;
 	bool check_only; /* compare image and VM, nothing else */

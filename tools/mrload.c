@@ -17,7 +17,7 @@ static struct poptOption options[] = {
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
 	  "direct I/O: auto, on or off", "WHEN" },
 	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
-	  "channels or threads (default: CPUs, at most 8)", "N" },
+	  "channels (default: 8) or threads (CPUs, at most 8)", "N" },
 	{ "memory", '\0', POPT_ARG_ARGV, &memory, 0,
 	  "write this block's memory into a file; no VM then", "BLOCK=FILE" },
 	{ "paused", '\0', POPT_ARG_NONE, &pause_it, 0,

@@ -95,6 +95,8 @@ qemu_to_mrload() { # CAPABILITY... -- QEMU ARGUMENT...
 	run -0 mrload --json --progress=1 "$IMAGE" "$(vm_qmp b)"
 	[[ $output == *'100/100'* ]]
 	[[ $output == *'"run_state": "running"'* ]]
+	# However few CPUs there are.
+	[[ $output == *'"jobs": 8,'* ]]
 }
 
 @test "a guest saved running, loaded paused; with -S, loaded running" {
