@@ -322,8 +322,15 @@ static bool is_cancelled(const struct mr_diff *d, struct mr_error *err)
 
 static int compare(struct mr_diff *d, enum mr_side *side, struct mr_error *err)
 {
+	uint64_t total = 0;
+
 	if (match_blocks(d, err) || (d->options.only && apply_only(d, err)))
 		return -1;
+	for (size_t i = 0; i < d->info.n_blocks; i++)
+		total += d->blocks[i].compared;
+	if (total > MR_MEMORY_MAX)
+		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			       MR_MEMORY_MAX_TEXT);
 	for (size_t i = 0; i < d->info.n_blocks; i++)
 		if (is_cancelled(d, err) || make_maps(d, i, side, err))
 			return -1;

@@ -211,6 +211,9 @@ static void drop_holes(const struct diff_side *s, const struct mr_block *b,
 
 		n = image_next_data(s->img, &at, end);
 		hole = n ? (at - base) / unit : t->pages;
+		/* Words without a bit are not written: their memory need not
+		 * exist. */
+		done = mapped_ram_bits_next_set(t->bits, done, hole);
 		if (hole > done)
 			mapped_ram_bits_clear(t->bits, done, hole - done);
 		done = (at + n - base + unit - 1) / unit;

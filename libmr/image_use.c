@@ -174,8 +174,17 @@ int mr_image_classes(const struct mr_image *img, const struct mr_block *b,
 		return 0;
 	}
 	while (n) {
-		uint64_t some = UINT64_C(64) * 2048 - first % 64;
+		uint64_t some = UINT64_C(64) * 2048 - first % 64, next;
 
+		/* In a hole of the bitmap there is no page. */
+		next = skip_hole(img, b, first / 64, mr_block_words(b));
+		if (next > first / 64) {
+			some = next * 64 - first < n ? next * 64 - first : n;
+			pages[MR_PAGE_ABSENT] += some;
+			first += some;
+			n -= some;
+			continue;
+		}
 		if (some > n)
 			some = n;
 		if (mr_image_bitmap(img, b, first / 64, words,

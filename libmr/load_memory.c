@@ -540,6 +540,9 @@ static int find_block(struct job *j, size_t i, const struct mr_memory *m,
 			       "image (x-ignore-shared)",
 			       m->block);
 	j->report->ram += t->block->length;
+	if (j->report->ram > MR_MEMORY_MAX)
+		return mr_fail(err, MR_REFUSED, t->block->entry,
+			       MR_MEMORY_MAX_TEXT);
 	return 0;
 }
 

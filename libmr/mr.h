@@ -32,6 +32,11 @@ enum mr_code {
 
 #define MR_NO_OFFSET UINT64_MAX
 
+/* Bytes of memory that verbs take from one image: a sparse file can promise
+ * more, to keep us busy for days. */
+#define MR_MEMORY_MAX (UINT64_C(64) << 40)
+#define MR_MEMORY_MAX_TEXT "more than 64 TiB of memory"
+
 struct mr_error {
 	enum mr_code code;
 	int sys; /* errno, or 0 */

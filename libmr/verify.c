@@ -12,8 +12,8 @@
 #include "libmr/error.h"
 #include "libmr/watch.h"
 
-/* 64 TiB: bounds what a hostile file makes us allocate. */
-#define EXTENTS_LIMIT (UINT64_C(1) << 26)
+/* Bounds what a hostile file makes us allocate. */
+#define EXTENTS_LIMIT (MR_MEMORY_MAX >> 20)
 
 const char *mr_finding_kind_name(enum mr_finding_kind kind)
 {
@@ -217,7 +217,7 @@ static int take_blocks(struct verify *v, struct mr_error *err)
 		extents += b->length / v->extent_size + 1;
 		if (extents > EXTENTS_LIMIT)
 			return mr_fail(err, MR_UNSUPPORTED, b->entry,
-				       "more than 64 TiB of memory");
+				       MR_MEMORY_MAX_TEXT);
 		if (!v->has_seal)
 			v->tail_offset = b->length ? b->pages_offset + b->length
 						   : b->header_end;
