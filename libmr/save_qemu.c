@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "formats/stream.h"
@@ -25,7 +24,8 @@
 #include "libmr/output.h"
 #include "libmr/watch.h"
 
-#define POLL_MS 20
+/* For progress; and for events that never come. */
+#define TICK_MS 100
 #define CANCEL_MS 60000
 
 static void show_progress(const struct save *s, const json_t *ret)
@@ -86,6 +86,21 @@ static int hurry(struct save *s, struct mr_error *err)
 	return qmp_call(s->q, "stop", NULL, NULL, err);
 }
 
+/* Until QEMU tells of a change, a cancel is raised, or a tick is over. */
+static int wait_tick(struct save *s, const atomic_bool *cancel,
+		     struct mr_error *err)
+{
+	static const char *const names[] = { "MIGRATION", NULL };
+	struct mr_error why = MR_ERROR_INIT;
+	json_t *event = qmp_wait_event(s->q, names, TICK_MS, cancel, &why);
+
+	json_decref(event);
+	if (event || why.code == MR_CANCELLED || !qmp_broken(s->q))
+		return 0;
+	*err = why;
+	return -1;
+}
+
 /* Until QEMU says that it is over, whatever the end. */
 static int follow(struct save *s, struct mr_error *err)
 {
@@ -102,15 +117,15 @@ static int follow(struct save *s, struct mr_error *err)
 		json_decref(ret);
 		if (rc)
 			break;
-		if (cancel && atomic_load(cancel) && !cancelled) {
+		if (cancel && atomic_load(cancel)) {
 			cancelled = true;
+			cancel = NULL; /* heeded */
 			rc = hurry(s, err);
-			if (rc)
-				break;
+		} else {
+			rc = wait_tick(s, cancel, err);
 		}
-		(void)nanosleep(
-			&(struct timespec){ .tv_nsec = POLL_MS * 1000000L },
-			NULL);
+		if (rc)
+			break;
 	}
 	if (cancelled) {
 		if (err)
@@ -124,7 +139,8 @@ static int migrate(struct save *s, struct output *o, struct mr_error *err)
 {
 	struct migrate_form form = { .mapped_ram = true,
 				     .channels = s->report->jobs,
-				     .direct = o->file.direct_fd >= 0 };
+				     .direct = o->file.direct_fd >= 0,
+				     .events = true };
 	struct migrate_settings was = { 0 };
 	int64_t set = -1;
 	char uri[64];
