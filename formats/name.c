@@ -3,10 +3,7 @@
 
 #include "formats/name.h"
 
-/* Bytes of the UTF-8 sequence at p (n > 0 bytes are there), 0 if it is not
- * one: overlong forms, surrogates and code points past U+10FFFF are not; nor
- * are C1's control characters for us. */
-static size_t utf8_sequence(const uint8_t *p, size_t n)
+size_t name_utf8(const uint8_t *p, size_t n)
 {
 	static const uint32_t least[] = { 0, 0, 0xa0, 0x800, 0x10000 };
 	size_t want = p[0] < 0x80   ? 1
@@ -42,7 +39,7 @@ bool name_is_text(const char *name, size_t len)
 	for (i = 0; i < len; i += step) {
 		if (p[i] < 0x20 || p[i] == 0x7f)
 			return false;
-		step = utf8_sequence(p + i, len - i);
+		step = name_utf8(p + i, len - i);
 		if (!step)
 			return false;
 	}

@@ -41,4 +41,9 @@ ssize_t name_decode(const uint8_t *buf, size_t len, size_t at,
  * have 1..255 bytes. */
 size_t name_encode(uint8_t *p, const char *name);
 
+/* Bytes of the UTF-8 sequence at p (n > 0 bytes are there), 0 if it is not
+ * one: overlong forms, surrogates and code points past U+10FFFF are not; nor
+ * are C1's control characters for us. */
+size_t name_utf8(const uint8_t *p, size_t n);
+
 #endif

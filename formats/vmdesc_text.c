@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "formats/name.h"
+
 struct parser {
 	const char *s;
 	size_t len, at;
@@ -95,18 +97,23 @@ static int string(struct parser *p)
 
 	p->at++;
 	t = add(p, VMDESC_STRING);
-	for (; p->at < p->len && p->s[p->at] != '"'; p->at++) {
-		size_t n;
+	while (p->at < p->len && p->s[p->at] != '"') {
+		const char *s = p->s + p->at;
+		unsigned char c = (unsigned char)*s;
+		size_t n = 1;
 
-		if ((unsigned char)p->s[p->at] < ' ')
+		if (c < ' ')
 			return bad(p, "a control character in a string");
-		if (p->s[p->at] != '\\')
-			continue;
-		n = escape(p->s + p->at, p->len - p->at, &code);
+		if (c == '\\') {
+			n = escape(s, p->len - p->at, &code);
+			t->escaped = 1;
+		} else if (c >= 0x80) {
+			n = name_utf8((const uint8_t *)s, p->len - p->at);
+		}
 		if (!n)
-			return bad(p, "an escape that is none");
-		t->escaped = 1;
-		p->at += n - 1;
+			return bad(p, c == '\\' ? "an escape that is none"
+						: "a string that is not UTF-8");
+		p->at += n;
 	}
 	if (p->at == p->len)
 		return ends(p);

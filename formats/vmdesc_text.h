@@ -53,8 +53,7 @@ ssize_t vmdesc_text_parse(const char *s, size_t len,
 /*
  * A string's characters without escapes and with a NUL behind, at most
  * token->len + 1 bytes; returns their length. `to` may be the place in the
- * text itself: the closing quote makes room for the NUL. Bytes that are not
- * UTF-8 stay as they are.
+ * text itself: the closing quote makes room for the NUL.
  */
 size_t vmdesc_text_string(const char *s, const struct vmdesc_token *token,
 			  char *to);

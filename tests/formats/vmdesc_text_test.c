@@ -101,6 +101,8 @@ static void refused(void **state)
 		{ "[+1]", 1, "a value expected" },
 		{ "[nul]", 1, "a value expected" },
 		{ "[\"\t\"]", 2, "a control character in a string" },
+		{ "[\"\xff\"]", 2, "a string that is not UTF-8" },
+		{ "[\"a\xc3\"]", 3, "a string that is not UTF-8" },
 		{ "[\"\\x\"]", 2, "an escape that is none" },
 		{ "[\"\\u12g4\"]", 2, "an escape that is none" },
 		{ "[\"\\u0000\"]", 2, "an escape that is none" },
@@ -147,7 +149,7 @@ static void strings(void **state)
 		{ "\"a\\u0041z\"", "aAz" },
 		{ "\"\\u00e9\\u20AC\\ud83d\\ude00\"",
 		  "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80" },
-		{ "\"\xff\"", "\xff" },
+		{ "\"\xc3\xa9\"", "\xc3\xa9" },
 	};
 	struct fault f;
 
