@@ -125,9 +125,11 @@ static int put_json(const struct show *s, const struct dump *d, json_t *list)
 static int put_dump(const struct show *s, struct dump *d, json_t *list)
 {
 	if (d->offset >= d->block->length ||
-	    d->length > d->block->length - d->offset)
-		return cli_usage("block %s has only 0x%" PRIx64 " bytes",
-				 d->block->name, d->block->length);
+	    d->length > d->block->length - d->offset) {
+		cli_say("%s: block %s has only 0x%" PRIx64 " bytes", s->path,
+			d->block->name, d->block->length);
+		return CLI_TROUBLE;
+	}
 	return list ? put_json(s, d, list) : put_text(s, d);
 }
 
@@ -142,8 +144,10 @@ static int dump_page(const struct show *s, const char *text, json_t *list)
 	free(name);
 	if (!colon)
 		return cli_usage("%s is not BLOCK:OFFSET", text);
-	if (!d.block)
-		return cli_usage("%s has no RAM block for %s", s->path, text);
+	if (!d.block) {
+		cli_say("%s: there is no RAM block for %s", s->path, text);
+		return CLI_TROUBLE;
+	}
 	status = range(colon + 1, &d.offset, &d.length);
 	if (status)
 		return status;

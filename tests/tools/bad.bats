@@ -42,6 +42,19 @@ try() {
 	try mrinspect mrinspect --json bad
 }
 
+@test "mrinspect: device state, registers, memory, maps" {
+	local json
+	for json in "" --json; do
+		try - mrinspect $json --device all bad
+		try - mrinspect $json --cpu --vmdesc-from bad bad
+		try - mrinspect $json --page pc.ram:0+8192 --gpa 0xfff0+64 bad
+		try - mrinspect $json --find 0x55aa --max 3 bad
+		try - mrinspect $json --svg map.svg --device 'd*' bad
+	done
+	try - mrinspect --map bad
+	try - mrinspect --vmdesc bad
+}
+
 # There is no VM, which is what a file hears that is good enough.
 @test "mrload" {
 	try mrload mrload --check bad no-vm
