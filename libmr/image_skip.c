@@ -17,10 +17,11 @@
 #include "libmr/image.h"
 #include "libmr/vmdesc.h"
 
-/* Of the file's end: most descriptions are within the former, and only then
- * the latter is read. */
-static const size_t tails[] = { (size_t)1 << 20,
+/* Of the file's end: each is read if the description is not within the one
+ * before. */
+static const size_t tails[] = { (size_t)256 << 10, (size_t)2 << 20,
 				VMDESC_TEXT_LIMIT + ((size_t)1 << 20) };
+#define TAILS (sizeof(tails) / sizeof(tails[0]))
 
 enum {
 	MARK = 1 + STREAM_VMDESC_HEADER_SIZE, /* EOF, 06, length */
@@ -114,7 +115,7 @@ int parse_skip_memory(struct parse *p)
 	int rc = 0;
 
 	left = p->img->io->size > here ? p->img->io->size - here : 0;
-	for (size_t i = 0; i < 2 && !rc && (i == 0 || left > tails[0]); i++)
+	for (size_t i = 0; i < TAILS && !rc && (!i || left > tails[i - 1]); i++)
 		rc = find_desc(p, left < tails[i] ? (size_t)left : tails[i],
 			       &eof);
 	if (rc <= 0)

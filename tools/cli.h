@@ -94,7 +94,7 @@ void cli_progress_end(void);
  */
 int cli_finish(int status);
 
-/* ---- text and JSON (tools/cli_text.c, cli_table.c) ---- */
+/* ---- text (tools/cli_text.c, cli_table.c) ---- */
 
 /* A number of bytes as people read it: "4 KiB", "1.5 GiB", rounded down. */
 #define CLI_HUMAN 32
@@ -118,6 +118,8 @@ void cli_table_cell(struct cli_table *t, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void cli_table_print(struct cli_table *t);
 
+/* ---- JSON (tools/cli_json.c) ---- */
+
 /* json_string of cli_escape. */
 json_t *cli_json_text(const char *text);
 /* A new object with "schema" and "tool". NULL: out of memory. */
@@ -125,5 +127,33 @@ json_t *cli_json_new(int schema);
 /* Prints to stdout, indented, and drops the reference. Returns CLI_OK, or
  * CLI_TROUBLE after saying why. root may be NULL: out of memory. */
 int cli_json_print(json_t *root);
+
+/*
+ * The same piece by piece, where there is too much for a tree:
+ *
+ *	cli_json_open('{');
+ *	cli_json_key("list"), cli_json_open('[');
+ *	cli_json_item(), cli_json_tree(json_integer(1));
+ *	return cli_json_end();
+ *
+ * -1 is out of memory. That stdout cannot be written is no failure before the
+ * end.
+ */
+void cli_json_open(char bracket);
+void cli_json_close(void); /* the innermost */
+int cli_json_key(const char *key); /* before a value in an object */
+void cli_json_item(void); /* before a value in an array */
+/* Values: a tree, whose reference is dropped; a string of hexadecimal digits
+ * with something plain in front. */
+int cli_json_tree(json_t *value);
+void cli_json_hex(const char *prefix, const uint8_t *bytes, size_t n);
+/* Items of `size` bytes each, one behind the other. */
+void cli_json_hex_items(const char *prefix, const uint8_t *bytes, size_t size,
+			uint64_t count);
+/* All members of an object, which they leave. */
+int cli_json_members(json_t *o);
+/* Closes what is open. CLI_OK, or CLI_TROUBLE if stdout cannot be written,
+ * which cli_finish tells. */
+int cli_json_end(void);
 
 #endif

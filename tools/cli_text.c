@@ -1,4 +1,4 @@
-/* cli_text.c - sizes, safe text and JSON for every tool. */
+/* cli_text.c - sizes and safe text for every tool. */
 #include "tools/cli.h"
 
 #include <errno.h>
@@ -112,65 +112,4 @@ const char *cli_escape(char *buf, size_t size, const char *text)
 	}
 	buf[at] = '\0';
 	return buf;
-}
-
-json_t *cli_json_text(const char *text)
-{
-	size_t size = strlen(text) * 4 + 1;
-	char *buf = malloc(size);
-	json_t *j = NULL;
-
-	if (buf)
-		j = json_string(cli_escape(buf, size, text));
-	free(buf);
-	return j;
-}
-
-json_t *cli_json_new(int schema)
-{
-	return json_pack("{s:i, s:s}", "schema", schema, "tool", cli.tool);
-}
-
-/* jansson hands out every comma by itself: fewer calls into stdio make it
- * half as long. */
-struct json_out {
-	char buf[16384];
-	size_t n;
-};
-
-static int json_flush(struct json_out *o)
-{
-	size_t n = o->n;
-
-	o->n = 0;
-	return fwrite(o->buf, 1, n, stdout) == n ? 0 : -1;
-}
-
-static int json_put(const char *text, size_t n, void *arg)
-{
-	struct json_out *o = arg;
-
-	if (n > sizeof(o->buf) - o->n && json_flush(o))
-		return -1;
-	if (n > sizeof(o->buf))
-		return fwrite(text, 1, n, stdout) == n ? 0 : -1;
-	memcpy(o->buf + o->n, text, n);
-	o->n += n;
-	return 0;
-}
-
-int cli_json_print(json_t *root)
-{
-	struct json_out out = { .n = 0 };
-	int rc = CLI_TROUBLE;
-
-	if (!root)
-		cli_say("out of memory");
-	else if (json_dump_callback(root, json_put, &out, JSON_INDENT(2)) ==
-			 0 &&
-		 json_put("\n", 1, &out) == 0 && json_flush(&out) == 0)
-		rc = CLI_OK;
-	/* else: stdout's error, which cli_finish tells */
-	json_decref(root);
-	return rc;
 }

@@ -10,7 +10,7 @@
 enum { SCHEMA = 1, MAX = 1000 };
 
 static struct show_request request = { .max = MAX };
-static int cpu, map, jobs, skip_memory, vmdesc;
+static int cpu, map, jobs, vmdesc;
 static int max = MAX;
 static char *direct = NULL, *find = NULL, *svg = NULL, *vmdesc_from = NULL;
 
@@ -34,8 +34,6 @@ static const struct poptOption options[] = {
 	  "places that --find shows at most", "N" },
 	{ "page", 'p', POPT_ARG_ARGV, &request.pages, 0,
 	  "show memory of a RAM block", "BLOCK:OFFSET[+LENGTH]" },
-	{ "skip-memory", 's', POPT_ARG_NONE, &skip_memory, 0,
-	  "pass over the memory of plain streams: device state only", NULL },
 	{ "svg", '\0', POPT_ARG_STRING, &svg, 0,
 	  "draw the memory into a file", "FILE" },
 	{ "vmdesc", '\0', POPT_ARG_NONE, &vmdesc, 0,
@@ -49,29 +47,38 @@ static const struct poptOption options[] = {
 };
 /* clang-format on */
 
-/* A file that can't be read; programs want to know which. */
-static int trouble(const char *path, const struct mr_error *err, json_t *files)
-{
-	int status = cli_fail(path, err);
-
-	if (files)
-		(void)json_array_append_new(
-			files,
-			json_pack("{s:o*, s:o*}", "path", cli_json_text(path),
-				  "error", cli_json_text(err->msg)));
-	return status;
-}
-
 static struct mr_image *open_image(const char *path, struct mr_error *err)
 {
-	if (skip_memory)
+	if (show_is_of_devices(&request))
 		return mr_image_open_devices(path, cli_watch(), err);
 	return mr_image_open(path,
 			     request.find_len ? request.direct : MR_DIRECT_OFF,
 			     cli_watch(), err);
 }
 
-static int inspect(const char *path, json_t *files)
+/* What is in the image: the overview, or what was asked for instead. */
+static int show_file(struct show *s, const struct mr_inspection *in)
+{
+	const struct mr_image_info *info = mr_image_info(s->img);
+	int status = in->verdict == MR_VERDICT_SOUND ? CLI_OK : CLI_NO;
+
+	if (cli.json) {
+		s->json = show_json(s->path, info, in);
+		if (!s->json) {
+			cli_say("out of memory");
+			return CLI_TROUBLE;
+		}
+	} else if (request.vmdesc) {
+		/* Nothing but that. */
+	} else if (show_is_asked(&request)) {
+		show_head(s->path, info, in);
+	} else {
+		show_text(s->path, info, in);
+	}
+	return cli_worse(status, show_asked(s));
+}
+
+static int inspect(const char *path)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_inspection in = { 0 };
@@ -80,47 +87,54 @@ static int inspect(const char *path, json_t *files)
 	int status;
 
 	cli_progress_end();
-	if (!img || mr_inspect(img, cli_watch(), &in, &err)) {
-		status = trouble(path, &err, files);
-		goto out;
+	if (cli.json) {
+		cli_json_item();
+		cli_json_open('{');
 	}
-	status = in.verdict == MR_VERDICT_SOUND ? CLI_OK : CLI_NO;
-	if (files) {
-		s.json = show_json(path, mr_image_info(img), &in);
-		if (json_array_append_new(files, s.json)) {
-			cli_say("out of memory");
-			status = CLI_TROUBLE;
-			goto out;
-		}
-	} else if (request.vmdesc) {
-		/* Nothing but that. */
-	} else if (show_is_asked(&request)) {
-		show_head(path, mr_image_info(img), &in);
+	if (img && !mr_inspect(img, cli_watch(), &in, &err)) {
+		status = show_file(&s, &in);
 	} else {
-		show_text(path, mr_image_info(img), &in);
+		status = cli_fail(path, &err);
+		/* Programs want to know which. */
+		if (cli.json)
+			s.json = json_pack("{s:o*, s:o*}", "path",
+					   cli_json_text(path), "error",
+					   cli_json_text(err.msg));
 	}
-	status = cli_worse(status, show_asked(&s));
-out:
+	if (cli.json) {
+		(void)cli_json_members(s.json);
+		cli_json_close();
+	}
+	json_decref(s.json);
 	mr_inspection_release(&in);
 	mr_image_free(img);
 	return status;
 }
 
 /* All FILEs; the worst status. */
-static int inspect_all(poptContext ctx, json_t *files)
+static int inspect_all(poptContext ctx)
 {
 	const char *path = poptGetArg(ctx);
 	int worst = CLI_OK;
 
 	if (!path)
 		return cli_usage("no FILE given");
+	if (cli.json) {
+		json_t *root = cli_json_new(SCHEMA);
+
+		cli_json_open('{');
+		(void)cli_json_members(root);
+		(void)cli_json_key("files");
+		cli_json_open('[');
+		json_decref(root);
+	}
 	for (bool first = true; path && !atomic_load(&cli_cancel);
 	     path = poptGetArg(ctx), first = false) {
-		if (!first && !files && !vmdesc)
+		if (!first && !cli.json && !vmdesc)
 			(void)putchar('\n');
-		worst = cli_worse(worst, inspect(path, files));
+		worst = cli_worse(worst, inspect(path));
 	}
-	return worst;
+	return cli.json ? cli_worse(worst, cli_json_end()) : worst;
 }
 
 static int check_options(uint8_t **pattern)
@@ -158,21 +172,12 @@ static int check_options(uint8_t **pattern)
 int main(int argc, char **argv)
 {
 	poptContext ctx = cli_parse(argc, argv, options, "FILE...");
-	json_t *files = cli.json ? json_array() : NULL;
 	uint8_t *pattern = NULL;
 	int status = check_options(&pattern);
 
 	request.find = pattern;
 	if (status == CLI_OK)
-		status = inspect_all(ctx, files);
-	if (json_array_size(files)) {
-		json_t *root = cli_json_new(SCHEMA);
-
-		(void)json_object_set(root, "files", files);
-		if (cli_json_print(root))
-			status = CLI_TROUBLE;
-	}
-	json_decref(files);
+		status = inspect_all(ctx);
 	free(pattern);
 	(void)poptFreeContext(ctx);
 	return cli_finish(status);

@@ -10,6 +10,12 @@ bool show_is_asked(const struct show_request *r)
 	       r->map || r->svg;
 }
 
+bool show_is_of_devices(const struct show_request *r)
+{
+	return (r->devices || r->cpu || r->vmdesc) && !r->pages && !r->gpas &&
+	       !r->find_len && !r->map && !r->svg;
+}
+
 /* Device state and registers. */
 static int show_state(const struct show *s)
 {
@@ -20,8 +26,7 @@ static int show_state(const struct show *s)
 	int status = CLI_OK;
 
 	if (r->vmdesc_from) {
-		from = mr_image_open(r->vmdesc_from, MR_DIRECT_OFF, cli_watch(),
-				     &err);
+		from = mr_image_open_devices(r->vmdesc_from, cli_watch(), &err);
 		cli_progress_end();
 		if (!from)
 			return cli_fail(r->vmdesc_from, &err);

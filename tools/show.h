@@ -30,11 +30,14 @@ struct show {
 	const char *path; /* how the user called it */
 	const struct mr_image *img;
 	const struct show_request *request;
-	json_t *json; /* members are added to it; NULL: text on stdout */
+	/* Members are added to it, and printed; NULL: text on stdout. */
+	json_t *json;
 };
 
 /* Whether the request is for some of it instead of the overview. */
 bool show_is_asked(const struct show_request *r);
+/* Whether it is for device state and nothing else: no memory need be read. */
+bool show_is_of_devices(const struct show_request *r);
 
 /* Each returns an exit status, and has told what went wrong. */
 /* All that was asked for. */

@@ -2,6 +2,7 @@
 #include <fnmatch.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/field.h"
@@ -88,82 +89,178 @@ static void show_text_of(const struct mr_device *dev)
 
 /* ---- JSON ---- */
 
-/* Sets a member; one that is there already, or is of an array, is an array. */
-static int put(json_t *o, const char *name, json_t *value, bool array)
-{
-	char safe[1024];
-	const char *key = cli_escape(safe, sizeof(safe), name);
-	json_t *old = json_object_get(o, key), *list;
+/*
+ * Fields of one name in the same struct are one member, an array. They mostly
+ * stand side by side, but need not.
+ */
+struct names {
+	const struct mr_device *dev;
+	size_t *next; /* of each field: the next one of its name, or 0 */
+	bool *later; /* of each field: not the first one of its name */
+	size_t *order; /* scratch */
+};
 
-	if (!old && !array)
-		return json_object_set_new(o, key, value);
-	if (old && json_is_array(old))
-		return json_array_append_new(old, value);
-	list = json_array();
-	if (old)
-		(void)json_array_append(list, old);
-	if (json_array_append_new(list, value)) {
-		json_decref(list);
-		return -1;
-	}
-	return json_object_set_new(o, key, list);
+static int by_name(const void *pa, const void *pb, void *arg)
+{
+	const struct mr_field *fields = arg;
+	size_t a = *(const size_t *)pa, b = *(const size_t *)pb;
+	int c = strcmp(fields[a].name, fields[b].name);
+
+	return c ? c : (a > b) - (a < b);
 }
 
-/* Fields [i, end) into o; the depth is bounded by mr_devices_read. */
-static int put_fields(json_t *o, const struct mr_device *dev, size_t i,
-		      size_t end)
+/* Fields [i, end), without what is in them. */
+static void link_names(const struct names *x, size_t i, size_t end)
 {
-	int bad = 0;
+	struct mr_field *fields = x->dev->fields;
+	size_t n = 0;
 
-	while (i < end && !bad) {
-		const struct mr_field *f = &dev->fields[i];
-		json_t *inner;
-		struct mr_value v;
+	for (; i < end; i += 1 + fields[i].parts)
+		x->order[n++] = i;
+	qsort_r(x->order, n, sizeof(*x->order), by_name, fields);
+	for (size_t k = 1; k < n; k++) {
+		size_t a = x->order[k - 1], b = x->order[k];
 
-		if (f->kind == MR_FIELD_STRUCT ||
-		    f->kind == MR_FIELD_SUBSECTION) {
-			inner = json_object();
-			bad |= put_fields(inner, dev, i + 1, i + 1 + f->parts);
-			bad |= put(o, f->name, inner, f->array);
-		} else {
-			for (uint64_t k = 0; k < f->count && !bad; k++) {
-				mr_field_value(dev, f, k, &v);
-				bad |= put(o, f->name, field_json(&v),
-					   f->array);
-			}
+		if (strcmp(fields[a].name, fields[b].name) != 0)
+			continue;
+		x->next[a] = b;
+		x->later[b] = true;
+	}
+}
+
+static int put_fields(const struct names *x, size_t i, size_t end);
+
+static int put_value(const struct mr_value *v)
+{
+	if (v->kind == MR_FIELD_UINT)
+		cli_json_hex("0x", v->bytes, (size_t)v->size);
+	else if (is_bytes(v))
+		cli_json_hex("", v->bytes, (size_t)v->size);
+	else
+		return cli_json_tree(field_json(v));
+	return 0;
+}
+
+/* The elements of field i, which are the items of an array or one value. */
+static int put_values(const struct names *x, size_t i, bool item)
+{
+	const struct mr_field *f = &x->dev->fields[i];
+	struct mr_value v;
+
+	if (f->kind == MR_FIELD_STRUCT || f->kind == MR_FIELD_SUBSECTION) {
+		if (item)
+			cli_json_item();
+		cli_json_open('{');
+		if (put_fields(x, i + 1, i + 1 + f->parts))
+			return -1;
+		cli_json_close();
+		return 0;
+	}
+	for (uint64_t k = 0; k < f->count; k++) {
+		mr_field_value(x->dev, f, k, &v);
+		if (item && v.kind == MR_FIELD_UINT) {
+			/* They come by the ten thousand, and all are alike. */
+			cli_json_hex_items("0x", v.bytes, (size_t)v.size,
+					   f->count - k);
+			return 0;
 		}
-		i += 1 + f->parts;
+		if (item)
+			cli_json_item();
+		if (put_value(&v))
+			return -1;
 	}
-	return bad;
+	return 0;
 }
 
-static json_t *json_of(const struct mr_device *dev)
+/* Field i and those of its name. */
+static int put_member(const struct names *x, size_t i)
+{
+	const struct mr_field *fields = x->dev->fields;
+	uint64_t n = 0;
+	bool array = false;
+
+	for (size_t k = i;; k = x->next[k]) {
+		n += fields[k].count;
+		array |= fields[k].array;
+		if (!x->next[k])
+			break;
+	}
+	if (!n)
+		return 0;
+	array |= n > 1;
+	if (cli_json_key(fields[i].name))
+		return -1;
+	if (array)
+		cli_json_open('[');
+	for (size_t k = i;; k = x->next[k]) {
+		if (put_values(x, k, array))
+			return -1;
+		if (!x->next[k])
+			break;
+	}
+	if (array)
+		cli_json_close();
+	return 0;
+}
+
+/* Fields [i, end); the depth is bounded by mr_devices_read. */
+static int put_fields(const struct names *x, size_t i, size_t end)
+{
+	link_names(x, i, end);
+	for (; i < end; i += 1 + x->dev->fields[i].parts)
+		if (!x->later[i] && put_member(x, i))
+			return -1;
+	return 0;
+}
+
+static int put_decoded(const struct mr_device *dev)
+{
+	size_t n = dev->n_fields + 1;
+	struct names x = { .dev = dev,
+			   .next = calloc(n, sizeof(*x.next)),
+			   .later = calloc(n, sizeof(*x.later)),
+			   .order = calloc(n, sizeof(*x.order)) };
+	int rc = -1;
+
+	if (x.next && x.later && x.order && !put_fields(&x, 0, dev->n_fields))
+		rc = 0;
+	free(x.next);
+	free(x.later);
+	free(x.order);
+	return rc;
+}
+
+static int show_json_of(const struct mr_device *dev)
 {
 	const struct mr_section *s = dev->section;
-	struct mr_value all = { .bytes = dev->bytes, .size = dev->size };
-	json_t *fields = json_object();
 	json_t *o = json_pack("{s:o*, s:I, s:I, s:I, s:I, s:I}", "name",
 			      cli_json_text(s->name), "instance",
 			      (json_int_t)s->instance, "id", (json_int_t)s->id,
 			      "version", (json_int_t)s->version, "offset",
 			      (json_int_t)dev->offset, "size",
 			      (json_int_t)dev->size);
-	int bad = 0;
+	int rc = -1;
 
+	cli_json_open('{');
+	if (json_object_set_new(
+		    o, dev->decoded ? "vmsd" : "why",
+		    cli_json_text(dev->decoded ? dev->vmsd : dev->why.msg)) ||
+	    cli_json_members(o) ||
+	    cli_json_key(dev->decoded ? "fields" : "bytes"))
+		goto out;
 	if (dev->decoded) {
-		bad |= json_object_set_new(o, "vmsd", cli_json_text(dev->vmsd));
-		bad |= put_fields(fields, dev, 0, dev->n_fields);
-		bad |= json_object_set(o, "fields", fields);
+		cli_json_open('{');
+		if (put_decoded(dev))
+			goto out;
+		cli_json_close();
 	} else {
-		bad |= json_object_set_new(o, "why",
-					   cli_json_text(dev->why.msg));
-		bad |= json_object_set_new(o, "bytes", field_json(&all));
+		cli_json_hex("", dev->bytes, (size_t)dev->size);
 	}
-	json_decref(fields);
-	if (!bad)
-		return o;
+	cli_json_close();
+	rc = 0;
+out:
 	json_decref(o);
-	return NULL;
+	return rc;
 }
 
 /* ---- which ---- */
@@ -180,20 +277,22 @@ static bool wanted(char *const *names, const char *name, bool *hit)
 	return any;
 }
 
-static int show_one(const struct mr_devices *d, size_t i, const char *path,
-		    json_t *list)
+static int show_one(const struct mr_devices *d, size_t i, const struct show *s)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_device *dev = mr_devices_read(d, i, &err);
 	int status = CLI_OK;
 
 	if (!dev)
-		return cli_fail(path, &err);
-	if (!list) {
+		return cli_fail(s->path, &err);
+	if (!s->json) {
 		show_text_of(dev);
-	} else if (json_array_append_new(list, json_of(dev))) {
-		cli_say("out of memory");
-		status = CLI_TROUBLE;
+	} else {
+		cli_json_item();
+		if (show_json_of(dev)) {
+			cli_say("out of memory");
+			status = CLI_TROUBLE;
+		}
 	}
 	mr_device_free(dev);
 	return status;
@@ -202,15 +301,21 @@ static int show_one(const struct mr_devices *d, size_t i, const char *path,
 int show_devices(const struct show *s, const struct mr_devices *d)
 {
 	char *const *names = s->request->devices;
-	json_t *list = s->json ? json_array() : NULL;
 	bool hit[SHOW_NAMES] = { false };
 	int status = CLI_OK;
 
+	if (s->json) {
+		if (cli_json_members(s->json) || cli_json_key("devices")) {
+			cli_say("out of memory");
+			return CLI_TROUBLE;
+		}
+		cli_json_open('[');
+	}
 	for (size_t i = 0; i < mr_devices_count(d) && status == CLI_OK; i++)
 		if (wanted(names, mr_devices_section(d, i)->name, hit))
-			status = show_one(d, i, s->path, list);
+			status = show_one(d, i, s);
 	if (s->json)
-		(void)json_object_set_new(s->json, "devices", list);
+		cli_json_close();
 	for (size_t i = 0; names[i] && status == CLI_OK; i++)
 		if (!hit[i]) {
 			cli_say("%s: no device section is called %s", s->path,

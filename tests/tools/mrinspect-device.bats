@@ -26,7 +26,7 @@ DESC='{"page_size": 4096, "devices": [
 DESC=$(tr -d '\n\t' <<<"$DESC")
 
 image() {
-	mkimage --device dev=14 --device raw=20 --vmdesc "$DESC" "$@" image
+	mkimage --device dev=14 --device raw=20 --vmdesc "$DESC" image
 }
 
 @test "fields in words" {
@@ -52,6 +52,36 @@ image() {
 	[ "$(jq length out)" = 1 ]
 	[ "$(jq -c '.[0].fields' out)" = '{"a":"0x5555","b":21845,"c":["0x55","0x55","0x55"],"d":[{"x":85,"y":"55"},{"x":85,"y":"55"}],"e":"555555"}' ]
 	[ "$(jq -r '.[0]|.name,.vmsd,.instance,.size' out | tr '\n' ' ')" = "dev device 0 14 " ]
+}
+
+@test "fields of one name are one member, wherever they stand" {
+	local field='"type": "uint8", "size": 1'
+	mkimage --device dev=8 --vmdesc '{"devices": [{"name": "dev", "fields":
+		[{"name": "a", '"$field"'}, {"name": "b", '"$field"'},
+		{"name": "a", '"$field"'}, {"name": "q\"\u00e9\u0001", '"$field"'},
+		{"name": "s", "type": "struct", "size": 2, "struct": {"fields":
+		[{"name": "a", '"$field"'}, {"name": "a", '"$field"'}]}},
+		{"name": "e", "type": "struct", "size": 0, "struct": {}},
+		{"name": "a", "array_len": 2, '"$field"'}]}]}' image
+	[ "$(mrinspect --json -d dev image |
+		jq -c '.files[0].devices[0].fields')" = \
+		'{"a":["0x55","0x55","0x55","0x55"],"b":"0x55","q\"é\\x01":"0x55","s":{"a":["0x55","0x55"]},"e":{}}' ]
+}
+
+@test "JSON of all sizes is JSON, laid out as any other" {
+	mkimage --device dev=400003 --vmdesc '{"devices": [{"name": "dev",
+		"fields": [{"name": "n", "array_len": 50000, "type": "uint32",
+		"size": 4}, {"name": "m", "array_len": 2, "type": "buffer",
+		"size": 100001}, {"name": "o", "type": "uint8", "size": 1}]}]}' image
+	run -2 --separate-stderr mrinspect --json -d dev image none image
+	jq . <<<"$output" | diff <(cat <<<"$output") -
+	jq -c '.files[] | [.path, .error, (.devices[0].fields? |
+		(.n | length), (.m // [] | map(length)), .o)]' <<<"$output" >out
+	diff out - <<-'END'
+	["image",null,50000,[200002,200002],"0x55"]
+	["none","cannot open: No such file or directory",0,[],null]
+	["image",null,50000,[200002,200002],"0x55"]
+	END
 }
 
 @test "what is not described is bytes, and says so" {

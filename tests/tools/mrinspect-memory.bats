@@ -164,20 +164,32 @@ put() {
 	[[ $stderr == *"none/picture.svg"* ]]
 }
 
-@test "past the memory of a plain stream" {
+@test "device state alone: past the memory of a plain stream" {
 	mkimage --plain --block pc.ram=1024:0+160,300+8 --device vga=99 image
-	run -0 mrinspect --skip-memory --device vga image
+	run -0 mrinspect --device vga image
 	[[ ${lines[1]} == "  skipped       "*" KiB of memory, not looked at" ]]
 	[[ $output == *"vga, instance 0, section 4, version 1, 99 bytes"* ]]
+	# Not when something of memory is asked for too.
 	devices() { mrinspect --json -d all "$@" image | jq .files[0].devices; }
-	diff <(devices) <(devices -s)
-	[ "$(mrinspect --json -s image | jq -c '.files[0] |
-		[.memory_skipped > 600000, .blocks[0].data_words, .flushes]')" \
-		= '[true,null,null]' ]
-	run -0 mrinspect -s image
-	[[ $output == *" 1024 "*" ? "* ]]
+	diff <(devices) <(devices --svg picture.svg)
+	skipped() { mrinspect --json "$@" image | jq -c '.files[0] |
+		[.memory_skipped > 600000, .blocks[0].data_words, .flushes]'; }
+	[ "$(skipped -d all)" = '[true,null,null]' ]
+	[ "$(skipped -d all --svg picture.svg)" = '[false,168,0]' ]
+	[ "$(skipped)" = '[false,168,0]' ]
+	run -0 mrinspect --vmdesc image
+	# Damage in memory is not in the way: the first word of the second section.
+	cp image broken
+	at=$(mrinspect --json image |
+		jq '.files[0].sections[0] | .offset + .length + 5')
+	printf '\377\377\377\377\377\377\377\377' |
+		dd of=broken bs=1 conv=notrunc seek="$at" status=none
+	run -1 mrinspect broken
+	run -0 mrinspect -d vga broken
+	[[ $output == *"99 bytes"* ]]
+	# Without a description there is no way around it.
 	mkimage --plain --vmdesc none --device vga=99 image
-	run -0 mrinspect -s -d vga image
+	run -0 mrinspect -d vga image
 	[[ $output != *skipped* ]]
 	[[ $output == *"99 bytes"* ]]
 }
