@@ -50,7 +50,7 @@ static void put(const char *text, size_t n)
 
 static void put_line(void)
 {
-	size_t n = INDENT * out.depth;
+	size_t n = INDENT * (size_t)out.depth;
 	char *to = room(n + 1);
 
 	*to = '\n';
