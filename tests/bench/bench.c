@@ -89,6 +89,11 @@ static const contenders live = {
 	MRSAVE_WITH("mrsave", 0, "--engine=qemu", "--live"), QEMU_SAVE(2),
 	QEMU_SAVE(8)
 };
+static const contenders huge = {
+	MRSAVE_WITH("in place", 0, NULL),
+	MRSAVE_WITH("by a copy", 0, "--zero-copy=off"), QEMU_SAVE(2),
+	QEMU_SAVE(8), BARE(write, 0)
+};
 static const contenders load = { MRLOAD(, check_load), QEMU_LOAD(2),
 				 QEMU_LOAD(8), BARE(read, 0) };
 static const contenders load_tmpfs = { MRLOAD(_tmpfs, check_tmpfs),
@@ -122,6 +127,7 @@ struct set {
 static const struct set sets[] = {
 	{ "save-anon", save, FILL(MEM_ANON, 5632), FILL(MEM_ANON, 768), 0 },
 	{ "save-memfd", save, FILL(MEM_MEMFD, 5632), FILL(MEM_MEMFD, 768), 0 },
+	{ "save-huge", huge, FILL(MEM_HUGE, 2048), NO_QUICK, IF_ROOM },
 	{ "zero-anon", scan, ZERO(MEM_ANON, 4096), ZERO(MEM_ANON, 1024), 0 },
 	{ "zero-memfd", scan, ZERO(MEM_MEMFD, 4096), NO_QUICK, 0 },
 	{ "half-zero", save, EVERY(2, 512), EVERY(2, 64), 0 },
@@ -226,6 +232,21 @@ static const char *misfit(const struct set *set)
 			       disk, free_disk(), config.images);
 	else
 		return NULL;
+	return text;
+}
+
+/* NULL, or why this row's guest cannot have its huge pages. */
+static const char *no_pages(const struct set *set)
+{
+	static char text[80];
+	uint64_t mib = vm_mib(spec_of(set));
+
+	if (spec_of(set)->memory != MEM_HUGE || pool_take(mib))
+		return NULL;
+	pool_restore();
+	(void)snprintf(text, sizeof(text),
+		       "skipped: no %" PRIu64 " MiB of huge pages to be had",
+		       mib);
 	return text;
 }
 
@@ -396,10 +417,14 @@ static int run_all(char *const *names)
 		why = missing(&sets[i]);
 		if (!why)
 			why = misfit(&sets[i]);
-		if (why)
+		if (!why)
+			why = no_pages(&sets[i]);
+		if (why) {
 			report_note(sets[i].name, why);
-		else
-			status |= run_set(&sets[i]);
+			continue;
+		}
+		status |= run_set(&sets[i]);
+		pool_restore();
 	}
 	report_end();
 	return status;
@@ -475,6 +500,7 @@ int main(int argc, char **argv)
 		die("rounds are 1 to %d", MAX_ROUNDS);
 	check_names(argv + optind);
 	make_folders(where ? where : config.build);
+	pool_note();
 	janitor_start();
 	return run_all(argv + optind);
 }

@@ -74,9 +74,16 @@ void child_warm_memory(uint64_t mib);
  * output is JSON, returned for json_decref. */
 json_t *child_run(const char *const *argv, struct sample *s);
 
+/* ---- pool.c: huge pages of 2 MiB ---- */
+
+void pool_note(void); /* how large the pool is; before the others */
+/* Whether so much of the pool is free now. pool_restore is due either way. */
+bool pool_take(uint64_t mib);
+void pool_restore(void); /* to the size that was noted */
+
 /* ---- vm.c: the guest ---- */
 
-enum memory { MEM_ANON, MEM_MEMFD };
+enum memory { MEM_ANON, MEM_MEMFD, MEM_HUGE };
 
 struct vm_spec {
 	enum memory memory;

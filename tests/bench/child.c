@@ -81,6 +81,7 @@ void janitor_start(void)
 	while (waitpid(worker, &status, 0) < 0 && errno == EINTR)
 		continue;
 	end_children();
+	pool_restore();
 	remove_folder(config.images);
 	remove_folder(config.run);
 	remove_folder(config.tmpfs);

@@ -32,6 +32,11 @@ uint64_t vm_mib(const struct vm_spec *spec)
 static const char **arguments(const struct vm *vm, const struct vm_spec *spec,
 			      int fd, bool incoming)
 {
+	static const char *const kinds[] = {
+		[MEM_ANON] = "ram",
+		[MEM_MEMFD] = "memfd",
+		[MEM_HUGE] = "memfd,hugetlb=on,hugetlbsize=2M",
+	};
 	static char ram[128], size[32], append[128], serial[160], qmp[192],
 		ctl[64], kernel[PATH_LEN];
 	static const char *argv[40];
@@ -40,7 +45,7 @@ static const char **arguments(const struct vm *vm, const struct vm_spec *spec,
 	(void)snprintf(size, sizeof(size), "%" PRIu64 "M", vm_mib(spec));
 	(void)snprintf(ram, sizeof(ram),
 		       "memory-backend-%s,id=ram,size=%s,reserve=off",
-		       spec->memory == MEM_MEMFD ? "memfd" : "ram", size);
+		       kinds[spec->memory], size);
 	(void)snprintf(append, sizeof(append),
 		       "fill=%" PRIu64 "M zero=%" PRIu64 "M every=%u",
 		       spec->fill, spec->zero, spec->every ? spec->every : 1);
