@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "formats/stream.h"
@@ -27,6 +28,10 @@
 /* For progress; and for events that never come. */
 #define TICK_MS 100
 #define CANCEL_MS 60000
+/* Between "completed" and the end of finish-migrate, in which QEMU refuses to
+ * let the VM run: how often to look, and for how long. */
+#define FINAL_MS 2
+#define FINAL_TRIES 30000
 
 static void show_progress(const struct save *s, const json_t *ret)
 {
@@ -101,6 +106,37 @@ static int wait_tick(struct save *s, const atomic_bool *cancel,
 	return -1;
 }
 
+/* Whether QEMU is still putting away a migration that has completed. */
+static int is_finishing(struct save *s, bool *finishing, struct mr_error *err)
+{
+	const char *status;
+	json_t *ret;
+
+	if (qmp_call(s->q, "query-status", NULL, &ret, err))
+		return -1;
+	status = json_string_value(json_object_get(ret, "status"));
+	*finishing = status && !strcmp(status, "finish-migrate");
+	json_decref(ret);
+	return 0;
+}
+
+/* No event tells of it. */
+static int wait_final(struct save *s, struct mr_error *err)
+{
+	const struct timespec pause = { .tv_nsec = FINAL_MS * 1000000L };
+	bool finishing = true;
+
+	for (unsigned i = 0; i < FINAL_TRIES; i++) {
+		if (is_finishing(s, &finishing, err))
+			return -1;
+		if (!finishing)
+			return 0;
+		(void)nanosleep(&pause, NULL);
+	}
+	return mr_fail(err, MR_QMP, MR_NO_OFFSET,
+		       "QEMU's save has completed, but does not end");
+}
+
 /* Until QEMU says that it is over, whatever the end. */
 static int follow(struct save *s, struct mr_error *err)
 {
@@ -127,6 +163,8 @@ static int follow(struct save *s, struct mr_error *err)
 		if (rc)
 			break;
 	}
+	if (rc > 0 && wait_final(s, err))
+		rc = -1;
 	if (cancelled) {
 		if (err)
 			*err = (struct mr_error)MR_ERROR_INIT;
