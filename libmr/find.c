@@ -266,6 +266,9 @@ static int add_blocks(struct job *j, const struct mr_find_options *o,
 	for (size_t i = 0; i < info->n_blocks; i++) {
 		const struct mr_block *b = &info->blocks[i];
 
+		if (b->in_file && b->length > MR_MEMORY_MAX - r->ram)
+			return mr_fail(err, MR_UNSUPPORTED, b->entry,
+				       MR_MEMORY_MAX_TEXT);
 		if (!b->in_file)
 			r->left_out++;
 		else if (add_block(j, b, r->ram, &present, err))

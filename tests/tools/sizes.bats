@@ -26,6 +26,8 @@ quick() {
 	quick 0 mrinspect a
 	quick 0 mrinspect --map a
 	quick 0 mrinspect --page pc.ram:0x5000 a
+	quick 2 mrinspect --find x a
+	[[ $output == *"more than 64 TiB"* ]]
 	quick 2 mrverify a
 	[[ $output == *"more than 64 TiB"* ]]
 	quick 2 mrdiff a a
