@@ -87,16 +87,22 @@ static bool read_side(struct mr_diff *d, enum mr_side side, void *to,
 	       fail_side(d, side, err);
 }
 
+/* The side that OP reads; a VM's has no file and no transfers. */
+static enum mr_side side_of(const struct mr_diff *d, const struct queue_op *op)
+{
+	const struct mr_image *a = d->side[MR_A].img;
+
+	return a && op->file == &a->file ? MR_A : MR_B;
+}
+
 /* Transfers that failed, once more: to know where, and whose fault it is. */
 static int read_again(struct extent *x)
 {
 	for (size_t i = 0; i < x->s->finished; i++) {
 		const struct queue_op *op = &x->s->ops[i];
-		enum mr_side side =
-			op->file == &x->d->side[MR_A].img->file ? MR_A : MR_B;
 
-		if (op->error && read_side(x->d, side, op->buf, op->length,
-					   op->offset, x->err))
+		if (op->error && read_side(x->d, side_of(x->d, op), op->buf,
+					   op->length, op->offset, x->err))
 			return -1;
 	}
 	return 0;
