@@ -69,6 +69,16 @@ int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  * what is wrong with it.
  */
 int cli_size(const char *option, const char *text, uint64_t *size);
+/* One of three words, the first where text is NULL: its place, or -1 after
+ * telling what they are. */
+int cli_choice(const char *option, const char *text,
+	       const char *const words[3]);
+/* "auto", "on", "off": in the order of enum mr_direct and mr_zero_copy. */
+extern const char *const cli_when[3];
+/* What --direct (NULL: not given) and --jobs (0) say. Returns CLI_OK, or
+ * CLI_TROUBLE after telling what is wrong with it. */
+int cli_io(const char *direct, int jobs, enum mr_direct *how,
+	   unsigned *threads);
 
 /* "TOOL: PATH: message at byte N"; path may be NULL. */
 void cli_warn(const char *path, const struct mr_error *err);
@@ -99,6 +109,8 @@ int cli_finish(int status);
 /* A number of bytes as people read it: "4 KiB", "1.5 GiB", rounded down. */
 #define CLI_HUMAN 32
 const char *cli_human(char buf[CLI_HUMAN], uint64_t bytes);
+/* MiB in each second; 0 where no time has passed. */
+double cli_rate(uint64_t bytes, double seconds);
 
 /*
  * Text from a file or from QEMU, safe for a terminal and for JSON: control
@@ -122,11 +134,18 @@ void cli_table_print(struct cli_table *t);
 
 /* json_string of cli_escape. */
 json_t *cli_json_text(const char *text);
+/* Members of an object, items of an array: *bad becomes true where one could
+ * not be made (out of memory). A number
+ * that JSON's readers cannot hold, of 2^63 and more, is null. */
+void cli_json_set(json_t *o, const char *key, json_t *value, bool *bad);
+void cli_json_number(json_t *o, const char *key, uint64_t n, bool *bad);
+void cli_json_add(json_t *list, json_t *value, bool *bad);
+
 /* A new object with "schema" and "tool". NULL: out of memory. */
 json_t *cli_json_new(int schema);
 /* Prints to stdout, indented, and drops the reference. Returns CLI_OK, or
- * CLI_TROUBLE after saying why. root may be NULL: out of memory. */
-int cli_json_print(json_t *root);
+ * CLI_TROUBLE after saying why. root is NULL, or `bad`: out of memory. */
+int cli_json_print(json_t *root, bool bad);
 
 /*
  * The same piece by piece, where there is too much for a tree:

@@ -235,13 +235,36 @@ json_t *cli_json_text(const char *text)
 	return j;
 }
 
+void cli_json_set(json_t *o, const char *key, json_t *value, bool *bad)
+{
+	if (json_object_set_new(o, key, value))
+		*bad = true;
+}
+
+void cli_json_number(json_t *o, const char *key, uint64_t n, bool *bad)
+{
+	cli_json_set(o, key,
+		     n <= INT64_MAX ? json_integer((json_int_t)n) : json_null(),
+		     bad);
+}
+
+void cli_json_add(json_t *list, json_t *value, bool *bad)
+{
+	if (json_array_append_new(list, value))
+		*bad = true;
+}
+
 json_t *cli_json_new(int schema)
 {
 	return json_pack("{s:i, s:s}", "schema", schema, "tool", cli.tool);
 }
 
-int cli_json_print(json_t *root)
+int cli_json_print(json_t *root, bool bad)
 {
+	if (bad) {
+		json_decref(root);
+		root = NULL;
+	}
 	if (!cli_json_tree(root))
 		return cli_json_end();
 	cli_say("out of memory");

@@ -1,4 +1,4 @@
-/* cli_text.c - sizes and safe text for every tool. */
+/* cli_text.c - sizes, choices and safe text for every tool. */
 #include "tools/cli.h"
 
 #include <errno.h>
@@ -42,6 +42,38 @@ int cli_size(const char *option, const char *text, uint64_t *size)
 	}
 	*size = (uint64_t)n << (10 * power);
 	return 0;
+}
+
+const char *const cli_when[3] = { "auto", "on", "off" };
+
+int cli_choice(const char *option, const char *text, const char *const words[3])
+{
+	if (!text)
+		return 0;
+	for (int i = 0; i < 3; i++)
+		if (!strcmp(text, words[i]))
+			return i;
+	(void)cli_usage("%s is %s, %s or %s, not %s", option, words[0],
+			words[1], words[2], text);
+	return -1;
+}
+
+int cli_io(const char *direct, int jobs, enum mr_direct *how, unsigned *threads)
+{
+	int d = cli_choice("--direct", direct, cli_when);
+
+	if (d < 0)
+		return CLI_TROUBLE;
+	if (jobs < 0 || jobs > (int)MR_JOBS_MAX)
+		return cli_usage("--jobs is 1 to %u", MR_JOBS_MAX);
+	*how = (enum mr_direct)d;
+	*threads = (unsigned)jobs;
+	return CLI_OK;
+}
+
+double cli_rate(uint64_t bytes, double seconds)
+{
+	return seconds > 0 ? (double)bytes / (1024.0 * 1024.0) / seconds : 0;
 }
 
 const char *cli_human(char buf[CLI_HUMAN], uint64_t bytes)

@@ -76,23 +76,14 @@ static int report(struct mr_diff *d, const struct diff_show *show)
 
 static int check_options(void)
 {
-	static const char *const directs[] = { "auto", "on", "off" };
-	int d = 0;
-
-	while (direct && d < 3 && strcmp(direct, directs[d]) != 0)
-		d++;
-	if (d == 3)
-		return cli_usage("--direct is auto, on or off, not %s", direct);
-	if (jobs < 0 || jobs > (int)MR_JOBS_MAX)
-		return cli_usage("--jobs is 1 to %u", MR_JOBS_MAX);
+	if (cli_io(direct, jobs, &diff.direct, &diff.jobs))
+		return CLI_TROUBLE;
 	if (cli.json && (map || hex))
 		return cli_usage("--json goes with neither --map nor --hex");
 	if (vmdesc && !device)
 		return cli_usage("--vmdesc-from goes with --device");
 	if (device && (memory || only))
 		return cli_usage("--device contradicts --memory and --only");
-	diff.direct = (enum mr_direct)d;
-	diff.jobs = (unsigned)jobs;
 	diff.only = only;
 	diff.memory_only = memory;
 	diff.brief = cli.quiet && !cli.json && !svg && !map && !pages && !hex &&

@@ -139,15 +139,8 @@ static int inspect_all(poptContext ctx)
 
 static int check_options(uint8_t **pattern)
 {
-	static const char *const directs[] = { "auto", "on", "off" };
-	int d = 0;
-
-	while (direct && d < 3 && strcmp(direct, directs[d]) != 0)
-		d++;
-	if (d == 3)
-		return cli_usage("--direct is auto, on or off, not %s", direct);
-	if (jobs < 0 || jobs > (int)MR_JOBS_MAX)
-		return cli_usage("--jobs is 1 to %u", MR_JOBS_MAX);
+	if (cli_io(direct, jobs, &request.direct, &request.jobs))
+		return CLI_TROUBLE;
 	if (max < 1)
 		return cli_usage("--max is at least 1");
 	for (size_t i = 0; request.devices && request.devices[i]; i++)
@@ -158,8 +151,6 @@ static int check_options(uint8_t **pattern)
 				 "--vmdesc");
 	if (vmdesc_from && !cpu && !request.devices)
 		return cli_usage("--vmdesc-from is for --device and --cpu");
-	request.direct = (enum mr_direct)d;
-	request.jobs = (unsigned)jobs;
 	request.max = (size_t)max;
 	request.cpu = cpu;
 	request.vmdesc = vmdesc;

@@ -6,6 +6,8 @@
 #include "libmr/mr.h"
 #include "tools/cli.h"
 
+enum { SCHEMA = 1 };
+
 static int jobs, check, run_it, pause_it;
 static char *direct = NULL;
 static char **memory = NULL;
@@ -31,20 +33,13 @@ static struct poptOption options[] = {
 /* clang-format on */
 
 static enum mr_direct direct_io;
+static unsigned threads;
 
-static double mib(uint64_t bytes)
-{
-	return (double)bytes / (1024.0 * 1024.0);
-}
-
-static void print_rate(uint64_t bytes, double seconds)
+static void print_time(uint64_t bytes, double seconds)
 {
 	printf("time       %.3f s (%.0f MiB/s)\n", seconds,
-	       seconds > 0 ? mib(bytes) / seconds : 0);
+	       cli_rate(bytes, seconds));
 }
-
-#define PUT(key, value) (void)json_object_set_new(root, key, value)
-#define PUT_BYTES(field) PUT(#field, json_integer((json_int_t)r->field))
 
 /* ---- into a VM ---- */
 
@@ -68,27 +63,29 @@ static void print_load(const struct mr_load_report *r)
 	if (r->jobs)
 		printf("engine     qemu, %u channels, %s I/O\n", r->jobs,
 		       r->direct ? "direct" : "buffered");
-	print_rate(r->jobs ? r->data : r->ram, r->seconds);
+	print_time(r->jobs ? r->data : r->ram, r->seconds);
 }
 
 static int json_load(const char *image, const struct mr_load_report *r)
 {
-	json_t *root = cli_json_new(1);
+	json_t *root = cli_json_new(SCHEMA);
+	bool bad = false;
 
-	if (!root)
-		return cli_json_print(NULL);
-	PUT("image", cli_json_text(image));
-	PUT("vm", json_string(mr_vm_fate_name(r->vm)));
-	PUT("machine", cli_json_text(r->machine));
-	PUT("saved", r->saved[0] ? cli_json_text(r->saved) : json_null());
-	PUT("run_state", cli_json_text(r->run_state));
-	PUT("blocks", json_integer((json_int_t)r->blocks));
-	PUT_BYTES(ram);
-	PUT("data", r->jobs ? json_integer((json_int_t)r->data) : json_null());
-	PUT("jobs", json_integer(r->jobs));
-	PUT("direct_io", json_boolean(r->direct));
-	PUT("seconds", json_real(r->seconds));
-	return cli_json_print(root);
+	cli_json_set(root, "image", cli_json_text(image), &bad);
+	cli_json_set(root, "vm", json_string(mr_vm_fate_name(r->vm)), &bad);
+	cli_json_set(root, "machine", cli_json_text(r->machine), &bad);
+	cli_json_set(root, "saved",
+		     r->saved[0] ? cli_json_text(r->saved) : json_null(), &bad);
+	cli_json_set(root, "run_state", cli_json_text(r->run_state), &bad);
+	cli_json_number(root, "blocks", r->blocks, &bad);
+	cli_json_number(root, "ram", r->ram, &bad);
+	cli_json_set(root, "data",
+		     r->jobs ? json_integer((json_int_t)r->data) : json_null(),
+		     &bad);
+	cli_json_number(root, "jobs", r->jobs, &bad);
+	cli_json_set(root, "direct_io", json_boolean(r->direct), &bad);
+	cli_json_set(root, "seconds", json_real(r->seconds), &bad);
+	return cli_json_print(root, bad);
 }
 
 static void on_mismatch(void *arg, const char *line)
@@ -106,7 +103,7 @@ static int load_vm(const char *image, const char *vm)
 	struct mr_load_report report;
 	int rc;
 
-	o.jobs = (unsigned)jobs;
+	o.jobs = threads;
 	o.direct = direct_io;
 	o.then = run_it	    ? MR_THEN_RUN
 		 : pause_it ? MR_THEN_PAUSE
@@ -134,21 +131,20 @@ static int load_vm(const char *image, const char *vm)
 
 static int json_memory(const char *image, const struct mr_memory_report *r)
 {
-	json_t *root = cli_json_new(1);
+	json_t *root = cli_json_new(SCHEMA);
+	bool bad = false;
 
-	if (!root)
-		return cli_json_print(NULL);
-	PUT("image", cli_json_text(image));
-	PUT_BYTES(ram);
-	PUT_BYTES(data);
-	PUT_BYTES(read);
-	PUT_BYTES(written);
-	PUT("huge_pages", json_integer((json_int_t)r->huge));
-	PUT("jobs", json_integer(r->jobs));
-	PUT("direct_read", json_boolean(r->direct_read));
-	PUT("direct_write", json_boolean(r->direct_write));
-	PUT("seconds", json_real(r->seconds));
-	return cli_json_print(root);
+	cli_json_set(root, "image", cli_json_text(image), &bad);
+	cli_json_number(root, "ram", r->ram, &bad);
+	cli_json_number(root, "data", r->data, &bad);
+	cli_json_number(root, "read", r->read, &bad);
+	cli_json_number(root, "written", r->written, &bad);
+	cli_json_number(root, "huge_pages", r->huge, &bad);
+	cli_json_number(root, "jobs", r->jobs, &bad);
+	cli_json_set(root, "direct_read", json_boolean(r->direct_read), &bad);
+	cli_json_set(root, "direct_write", json_boolean(r->direct_write), &bad);
+	cli_json_set(root, "seconds", json_real(r->seconds), &bad);
+	return cli_json_print(root, bad);
 }
 
 static void print_memory(const struct mr_memory_report *r)
@@ -164,7 +160,7 @@ static void print_memory(const struct mr_memory_report *r)
 	printf("engine     %u jobs, %s reads, %s writes\n", r->jobs,
 	       r->direct_read ? "direct" : "buffered",
 	       r->direct_write ? "direct" : "buffered");
-	print_rate(r->data, r->seconds);
+	print_time(r->data, r->seconds);
 }
 
 /* A failure on the way may be the image's or a file's: name both. */
@@ -189,7 +185,7 @@ static int run_memory(const char *image, const struct mr_memory *m, size_t n)
 	size_t which;
 	int rc;
 
-	o.jobs = (unsigned)jobs;
+	o.jobs = threads;
 	o.direct = direct_io;
 	o.watch = *cli_watch();
 	rc = mr_load_memory(image, m, n, &o, &report, &which, &err);
@@ -237,16 +233,8 @@ static int load_memory(const char *image)
 
 static int check_options(void)
 {
-	static const char *const directs[] = { "auto", "on", "off" };
-	size_t d = 0;
-
-	while (direct && d < 3 && strcmp(direct, directs[d]) != 0)
-		d++;
-	if (d == 3)
-		return cli_usage("--direct is auto, on or off, not %s", direct);
-	direct_io = (enum mr_direct)d;
-	if (jobs < 0 || jobs > (int)MR_JOBS_MAX)
-		return cli_usage("--jobs is 1 to %u", MR_JOBS_MAX);
+	if (cli_io(direct, jobs, &direct_io, &threads))
+		return CLI_TROUBLE;
 	if (run_it && pause_it)
 		return cli_usage("--run and --paused contradict");
 	if (memory && (run_it || pause_it || check))

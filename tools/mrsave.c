@@ -6,6 +6,8 @@
 #include "libmr/mr.h"
 #include "tools/cli.h"
 
+enum { SCHEMA = 1 };
+
 static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
 static int jobs, check, leave_paused, live, any_room, no_seal;
 static char *direct = NULL, *engine = NULL, *zero_copy = NULL;
@@ -38,15 +40,9 @@ static struct poptOption options[] = {
 };
 /* clang-format on */
 
-static double mib(uint64_t bytes)
-{
-	return (double)bytes / (1024.0 * 1024.0);
-}
-
 static void print_text(const struct mr_save_report *r)
 {
 	char a[CLI_HUMAN], b[CLI_HUMAN], c[CLI_HUMAN], d[CLI_HUMAN];
-	double rate = r->seconds > 0 ? mib(r->scanned) / r->seconds : 0;
 
 	printf("machine    %s, found %s, left %s\n", r->machine, r->run_state,
 	       mr_vm_fate_name(r->vm));
@@ -61,9 +57,8 @@ static void print_text(const struct mr_save_report *r)
 	       cli_human(a, r->scanned), cli_human(b, r->written),
 	       cli_human(c, r->device));
 	printf("time       %.3f s (%.0f MiB/s scanned), the guest stood still "
-	       "for "
-	       "%.3f s\n",
-	       r->seconds, rate, r->paused);
+	       "for %.3f s\n",
+	       r->seconds, cli_rate(r->scanned, r->seconds), r->paused);
 }
 
 static void print_check(const struct mr_save_report *r)
@@ -81,73 +76,54 @@ static void print_check(const struct mr_save_report *r)
 
 static int print_json(const char *image, const struct mr_save_report *r)
 {
-	json_t *root = cli_json_new(1);
+	json_t *root = cli_json_new(SCHEMA);
+	bool bad = false;
 
-	if (!root)
-		return cli_json_print(NULL);
-#define PUT(key, value) (void)json_object_set_new(root, key, value)
-#define PUT_BYTES(field) PUT(#field, json_integer((json_int_t)r->field))
-	PUT("image", cli_json_text(image));
-	PUT("machine", cli_json_text(r->machine));
-	PUT("run_state", cli_json_text(r->run_state));
-	PUT("vm", json_string(mr_vm_fate_name(r->vm)));
-	PUT("engine", json_string(mr_engine_name(r->engine)));
-	PUT("why", r->why[0] ? cli_json_text(r->why) : json_null());
-	PUT("blocks", json_integer((json_int_t)r->blocks));
-	PUT_BYTES(ram);
-	PUT_BYTES(room);
-	PUT_BYTES(estimate);
+	cli_json_set(root, "image", cli_json_text(image), &bad);
+	cli_json_set(root, "machine", cli_json_text(r->machine), &bad);
+	cli_json_set(root, "run_state", cli_json_text(r->run_state), &bad);
+	cli_json_set(root, "vm", json_string(mr_vm_fate_name(r->vm)), &bad);
+	cli_json_set(root, "engine", json_string(mr_engine_name(r->engine)),
+		     &bad);
+	cli_json_set(root, "why",
+		     r->why[0] ? cli_json_text(r->why) : json_null(), &bad);
+	cli_json_number(root, "blocks", r->blocks, &bad);
+	cli_json_number(root, "ram", r->ram, &bad);
+	cli_json_number(root, "room", r->room, &bad);
+	cli_json_number(root, "estimate", r->estimate, &bad);
 	if (!check) {
-		PUT_BYTES(untouched);
-		PUT_BYTES(scanned);
-		PUT_BYTES(zero);
-		PUT_BYTES(data);
-		PUT_BYTES(written);
-		PUT_BYTES(device);
-		PUT_BYTES(size);
-		PUT("jobs", json_integer(r->jobs));
-		PUT("direct_io", json_boolean(r->direct));
-		PUT("sealed", json_boolean(r->sealed));
-		PUT("paused_seconds", json_real(r->paused));
+		cli_json_number(root, "untouched", r->untouched, &bad);
+		cli_json_number(root, "scanned", r->scanned, &bad);
+		cli_json_number(root, "zero", r->zero, &bad);
+		cli_json_number(root, "data", r->data, &bad);
+		cli_json_number(root, "written", r->written, &bad);
+		cli_json_number(root, "device", r->device, &bad);
+		cli_json_number(root, "size", r->size, &bad);
+		cli_json_number(root, "jobs", r->jobs, &bad);
+		cli_json_set(root, "direct_io", json_boolean(r->direct), &bad);
+		cli_json_set(root, "sealed", json_boolean(r->sealed), &bad);
+		cli_json_set(root, "paused_seconds", json_real(r->paused),
+			     &bad);
 	}
-	PUT("seconds", json_real(r->seconds));
-	return cli_json_print(root);
-}
-
-/* One of three words, or -1. */
-static int choice(const char *text, const char *const words[3])
-{
-	for (int i = 0; i < 3; i++)
-		if (!text || !strcmp(text, words[i]))
-			return i;
-	return -1;
+	cli_json_set(root, "seconds", json_real(r->seconds), &bad);
+	return cli_json_print(root, bad);
 }
 
 static int check_options(void)
 {
-	static const char *const directs[] = { "auto", "on", "off" };
 	static const char *const engines[] = { "auto", "direct", "qemu" };
-	int d = choice(direct, directs), e = choice(engine, engines);
-	int z = choice(zero_copy, directs);
+	int z, e;
 
-	if (d < 0)
-		return cli_usage("--direct is auto, on or off, not %s", direct);
-	if (z < 0)
-		return cli_usage("--zero-copy is auto, on or off, not %s",
-				 zero_copy);
-	if (e < 0)
-		return cli_usage("--engine is auto, direct or qemu, not %s",
-				 engine);
-	if (jobs < 0 || jobs > (int)MR_JOBS_MAX)
-		return cli_usage("--jobs is 1 to %u", MR_JOBS_MAX);
+	if (cli_io(direct, jobs, &save.direct, &save.jobs) ||
+	    (z = cli_choice("--zero-copy", zero_copy, cli_when)) < 0 ||
+	    (e = cli_choice("--engine", engine, engines)) < 0)
+		return CLI_TROUBLE;
 	if (live && e != MR_ENGINE_QEMU)
 		return cli_usage("--live needs --engine=qemu");
 	if (live && leave_paused)
 		return cli_usage("--live and --leave-paused contradict");
-	save.direct = (enum mr_direct)d;
 	save.engine = (enum mr_engine)e;
 	save.zero_copy = (enum mr_zero_copy)z;
-	save.jobs = (unsigned)jobs;
 	save.check_only = check;
 	save.leave_paused = leave_paused;
 	save.live = live;

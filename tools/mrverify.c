@@ -9,6 +9,8 @@
 #include "libmr/mr.h"
 #include "tools/cli.h"
 
+enum { SCHEMA = 1 };
+
 static struct mr_verify_options verify;
 static int jobs, need_seal, repair, seal;
 static char *direct = NULL, *subset = NULL, *output = NULL;
@@ -63,59 +65,61 @@ static void describe(char buf[LINE], const struct mr_finding *f)
 		(void)snprintf(buf, LINE, "%s", text);
 }
 
-static json_t *number(uint64_t n)
-{
-	return n <= INT64_MAX ? json_integer((json_int_t)n) : json_null();
-}
-
 /* [[first page, pages], ...] */
-static json_t *ranges_json(const struct mr_finding *f)
+static json_t *ranges_json(const struct mr_finding *f, bool *bad)
 {
 	json_t *list = json_array();
 
 	for (uint64_t i = 0; i < f->n_ranges && i < MR_FINDING_RANGES; i++)
-		(void)json_array_append_new(
-			list, json_pack("[o, o]", number(f->ranges[i].first),
-					number(f->ranges[i].pages)));
+		cli_json_add(list,
+			     json_pack("[I, I]", (json_int_t)f->ranges[i].first,
+				       (json_int_t)f->ranges[i].pages),
+			     bad);
 	return list;
+}
+
+static json_t *finding_json(const struct mr_finding *f, const char *line,
+			    bool *bad)
+{
+	json_t *j = json_pack("{s:s, s:b, s:o}", "kind",
+			      mr_finding_kind_name(f->kind), "damage",
+			      f->damage, "block",
+			      f->block ? cli_json_text(f->block) : json_null());
+
+	cli_json_number(j, "offset", f->offset, bad);
+	cli_json_number(j, "length", f->length, bad);
+	cli_json_set(j, "text", json_string(line), bad);
+	if (f->pages) {
+		cli_json_number(j, "first_page", f->first, bad);
+		cli_json_number(j, "pages", f->pages, bad);
+		cli_json_number(j, "count", f->count, bad);
+	}
+	if (f->ranges) {
+		cli_json_set(j, "ranges", ranges_json(f, bad), bad);
+		cli_json_number(j, "range_count", f->n_ranges, bad);
+	}
+	return j;
 }
 
 static void on_finding(void *arg, const struct mr_finding *f)
 {
 	struct file *file = arg;
 	char line[LINE];
-	json_t *j;
 
 	describe(line, f);
 	if (f->damage && !file->first[0])
 		memcpy(file->first, line, LINE);
 	if (json_array_size(file->findings) >= MAX_FINDINGS)
 		return;
-	j = json_pack("{s:s, s:b, s:o, s:o, s:o, s:s}", "kind",
-		      mr_finding_kind_name(f->kind), "damage", f->damage,
-		      "block", f->block ? cli_json_text(f->block) : json_null(),
-		      "offset", number(f->offset), "length", number(f->length),
-		      "text", line);
-	if (f->pages)
-		(void)json_object_update_new(
-			j,
-			json_pack("{s:o, s:o, s:o}", "first_page",
-				  number(f->first), "pages", number(f->pages),
-				  "count", number(f->count)));
-	if (f->ranges)
-		(void)json_object_update_new(
-			j, json_pack("{s:o, s:o}", "ranges", ranges_json(f),
-				     "range_count", number(f->n_ranges)));
-	if (!j || json_array_append_new(file->findings, j))
-		file->no_memory = true;
+	cli_json_add(file->findings, finding_json(f, line, &file->no_memory),
+		     &file->no_memory);
 }
 
 static void on_change(void *arg, const char *line)
 {
 	struct file *file = arg;
 
-	if (json_array_append_new(file->did, cli_json_text(line)))
-		file->no_memory = true;
+	cli_json_add(file->did, cli_json_text(line), &file->no_memory);
 }
 
 static void print_list(const char *prefix, const json_t *list, const char *key)
@@ -178,23 +182,23 @@ static json_t *to_json(struct file *file, const struct mr_verify_report *r)
 			      "sealed", r->sealed, "changed", r->changed,
 			      "kind", mr_image_kind_name(r->kind), "damages",
 			      (int)r->damages, "notes", (int)r->notes);
+	bool *bad = &file->no_memory;
 
-#define PUT(key) (void)json_object_set_new(j, #key, number(r->key))
-	PUT(ram);
-	PUT(data);
-	PUT(read);
-	PUT(unreadable);
-	PUT(stale);
-	PUT(waste);
-	PUT(missing);
+	cli_json_number(j, "ram", r->ram, bad);
+	cli_json_number(j, "data", r->data, bad);
+	cli_json_number(j, "read", r->read, bad);
+	cli_json_number(j, "unreadable", r->unreadable, bad);
+	cli_json_number(j, "stale", r->stale, bad);
+	cli_json_number(j, "waste", r->waste, bad);
+	cli_json_number(j, "missing", r->missing, bad);
 	if (r->subsets) {
-		PUT(subset);
-		PUT(subsets);
+		cli_json_number(j, "subset", r->subset, bad);
+		cli_json_number(j, "subsets", r->subsets, bad);
 	}
-	(void)json_object_set_new(j, "direct_io", json_boolean(r->direct));
-	(void)json_object_set_new(j, "seconds", json_real(r->seconds));
-	(void)json_object_set(j, "findings", file->findings);
-	(void)json_object_set(j, "did", file->did);
+	cli_json_set(j, "direct_io", json_boolean(r->direct), bad);
+	cli_json_set(j, "seconds", json_real(r->seconds), bad);
+	cli_json_set(j, "findings", json_incref(file->findings), bad);
+	cli_json_set(j, "did", json_incref(file->did), bad);
 	return j;
 }
 
@@ -232,8 +236,10 @@ static int check(const char *path, json_t *list, bool *stop)
 			print_text(&file, &report);
 	}
 	if (cli.json)
-		(void)json_array_append_new(list, rc ? trouble_json(path, &err)
-						     : to_json(&file, &report));
+		cli_json_add(list,
+			     rc ? trouble_json(path, &err)
+				: to_json(&file, &report),
+			     &file.no_memory);
 	if (file.no_memory) {
 		cli_say("out of memory");
 		status = CLI_TROUBLE;
@@ -274,22 +280,13 @@ static int read_subset(void)
 
 static int check_options(void)
 {
-	if (!direct || !strcmp(direct, "auto"))
-		verify.direct = MR_DIRECT_AUTO;
-	else if (!strcmp(direct, "on"))
-		verify.direct = MR_DIRECT_ON;
-	else if (!strcmp(direct, "off"))
-		verify.direct = MR_DIRECT_OFF;
-	else
-		return cli_usage("--direct is auto, on or off, not %s", direct);
-	if (jobs < 0 || jobs > (int)MR_JOBS_MAX)
-		return cli_usage("--jobs is 1 to %u", MR_JOBS_MAX);
+	if (cli_io(direct, jobs, &verify.direct, &verify.jobs))
+		return CLI_TROUBLE;
 	if (subset && (repair || seal))
 		return cli_usage("--repair and --seal look at everything, "
 				 "--subset does not");
 	if (output && !repair && !seal)
 		return cli_usage("--output needs --repair or --seal");
-	verify.jobs = (unsigned)jobs;
 	verify.need_seal = need_seal;
 	verify.repair = repair;
 	verify.seal = seal;
@@ -301,23 +298,19 @@ static int check_options(void)
 static int check_all(const char **paths)
 {
 	json_t *list = json_array();
-	int status = CLI_OK, one;
+	int status = CLI_OK;
 	bool stop = false;
 
-	for (; paths && *paths && !stop; paths++) {
-		one = check(*paths, list, &stop);
-		if (one > status)
-			status = one;
-	}
+	for (; paths && *paths && !stop; paths++)
+		status = cli_worse(status, check(*paths, list, &stop));
 	if (cli.json) {
-		json_t *root = cli_json_new(1);
+		json_t *root = cli_json_new(SCHEMA);
+		bool bad = false;
 
-		(void)json_object_set_new(root, "sound",
-					  json_boolean(status == CLI_OK));
-		(void)json_object_set(root, "files", list);
-		one = cli_json_print(root);
-		if (one > status)
-			status = one;
+		cli_json_set(root, "sound", json_boolean(status == CLI_OK),
+			     &bad);
+		cli_json_set(root, "files", json_incref(list), &bad);
+		status = cli_worse(status, cli_json_print(root, bad));
 	}
 	json_decref(list);
 	return status;
