@@ -90,7 +90,7 @@ static size_t best(const struct result *r, enum role role)
 
 /* ---- the table ---- */
 
-#define COLUMNS "%-16s %5s  %-17s  %-17s %7s  %-17s  %-17s  %-15s %6s %6s  %s\n"
+#define COLUMNS "%-16s %5s  %-17s  %-17s %7s  %-17s  %-17s  %-21s %6s %6s  %s\n"
 
 static const char *ratio_text(const struct result *r, size_t a, size_t b)
 {
@@ -151,10 +151,10 @@ static void print_row(const struct result *r, size_t ours, const char *name)
 	double most = limit < r->n ? stats(r, limit, SECONDS).median : -1;
 
 	(void)snprintf(gib, sizeof(gib), "%.2f", r->gib);
-	(void)snprintf(cpu, sizeof(cpu), "%s%s%s",
+	(void)snprintf(cpu, sizeof(cpu), "%s / %s%s",
 		       number_text(a, cpu_cost(r, ours), 3),
-		       is_empty(r) ? " in all" : " / ",
-		       is_empty(r) ? "" : number_text(b, cpu_cost(r, peer), 3));
+		       number_text(b, cpu_cost(r, peer), 3),
+		       is_empty(r) ? " in all" : "");
 	(void)snprintf(grew, sizeof(grew), "%.0f",
 		       stats(r, ours, GREW).max / (double)MIB);
 	printf(COLUMNS, name, gib, seconds_text(r, ours), seconds_text(r, peer),
@@ -356,7 +356,7 @@ void report_start(void)
 	printf(COLUMNS, "row", "GiB", "ours, s", "peer, s", "limit s",
 	       "peer / ours", "ours / limit", "CPU s/GiB", "peak", "VM",
 	       "peer");
-	printf(COLUMNS, "", "data", "", "", "", "(more is better)",
+	printf(COLUMNS, "", "used", "", "", "", "(more is better)",
 	       "(less is better)", "ours / peer", "MiB", "grew", "");
 	(void)fflush(stdout);
 	rows = json_array();
