@@ -313,25 +313,42 @@ static double bandwidth(const char *what, const char *cores)
 	return most;
 }
 
-void report_start(void)
+/* On one core and on two. */
+static json_t *bandwidths(const char *what)
+{
+	return json_pack("[f,f]", bandwidth(what, "1"), bandwidth(what, "2"));
+}
+
+static json_t *machine(void)
 {
 	struct utsname u;
 	json_t *m;
 
 	(void)uname(&u);
-	m = json_pack("{s:s,s:s,s:i,s:s,s:s,s:b,s:s}", "kernel", u.release,
-		      "cpu", line_of("/proc/cpuinfo", "model name"), "cpus",
-		      (int)sysconf(_SC_NPROCESSORS_ONLN), "memory",
+	m = json_pack("{s:s,s:s,s:i,s:s,s:s,s:b,s:s,s:o,s:o}", "kernel",
+		      u.release, "cpu", line_of("/proc/cpuinfo", "model name"),
+		      "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN), "memory",
 		      line_of("/proc/meminfo", "MemTotal"), "file_system",
 		      file_system(), "direct_io", direct_works(), "qemu",
-		      qemu_version());
-	for (const char *const *w =
-		     (const char *const[]){ "memory", "process", NULL };
-	     *w; w++)
-		(void)json_object_set_new(
-			m, *w[0] == 'm' ? "read_gb_per_s" : "copy_gb_per_s",
-			json_pack("[f,f]", bandwidth(*w, "1"),
-				  bandwidth(*w, "2")));
+		      qemu_version(), "read_gb_per_s", bandwidths("memory"),
+		      "copy_gb_per_s", bandwidths("process"));
+	if (!m)
+		die("no memory");
+	return m;
+}
+
+static void print_machine(json_t *m)
+{
+	const char *cpu, *memory, *kernel, *fs, *qemu;
+	double read[2], copy[2];
+	int cpus, direct;
+
+	if (json_unpack(m, "{s:s,s:i,s:s,s:s,s:s,s:b,s:s,s:[F,F],s:[F,F]}",
+			"cpu", &cpu, "cpus", &cpus, "memory", &memory, "kernel",
+			&kernel, "file_system", &fs, "direct_io", &direct,
+			"qemu", &qemu, "read_gb_per_s", &read[0], &read[1],
+			"copy_gb_per_s", &copy[0], &copy[1]))
+		die("cannot say what machine this is");
 	printf("machine    %s, %d CPUs, %s\n"
 	       "kernel     %s, %s, direct I/O %s\n"
 	       "peer       %s\n"
@@ -339,20 +356,15 @@ void report_start(void)
 	       "process_vm_readv %.1f and %.1f\n"
 	       "rounds     %u, interleaved; three numbers are min, median and "
 	       "max\n\n",
-	       json_string_value(json_object_get(m, "cpu")),
-	       (int)sysconf(_SC_NPROCESSORS_ONLN),
-	       json_string_value(json_object_get(m, "memory")), u.release,
-	       file_system(), direct_works() ? "works" : "is refused",
-	       qemu_version(),
-	       json_number_value(
-		       json_array_get(json_object_get(m, "read_gb_per_s"), 0)),
-	       json_number_value(
-		       json_array_get(json_object_get(m, "read_gb_per_s"), 1)),
-	       json_number_value(
-		       json_array_get(json_object_get(m, "copy_gb_per_s"), 0)),
-	       json_number_value(
-		       json_array_get(json_object_get(m, "copy_gb_per_s"), 1)),
-	       config.rounds);
+	       cpu, cpus, memory, kernel, fs, direct ? "works" : "is refused",
+	       qemu, read[0], read[1], copy[0], copy[1], config.rounds);
+}
+
+void report_start(void)
+{
+	json_t *m = machine();
+
+	print_machine(m);
 	printf(COLUMNS, "row", "GiB", "ours, s", "peer, s", "limit s",
 	       "peer / ours", "ours / limit", "CPU s/GiB", "peak", "VM",
 	       "peer");
