@@ -39,7 +39,12 @@ setup() {
 		  </devices>
 		</domain>
 	END
-	driver <<<uri >driver.log 2>&1 || skip "no QEMU driver in virsh"
+	# It wants more of a machine than we do: a chroot is not enough.
+	: >serial
+	printf '%s\n' 'create vm.xml' 'destroy t' | driver >driver.log 2>&1 ||
+		skip "no QEMU driver in virsh"
+	! grep -i '^error: failed to create' driver.log ||
+		skip "libvirt starts no guest here"
 }
 
 # A QEMU may outlive a virsh that failed.
