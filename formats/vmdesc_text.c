@@ -6,20 +6,20 @@
 #include "formats/name.h"
 
 struct parser {
-	const char *s;
+	char *s;
 	size_t len, at;
 	struct vmdesc_token *tokens;
-	size_t n, room;
+	uint32_t n;
 	uint32_t open; /* the innermost open container, or NONE */
 	unsigned int depth;
 	struct fault *f;
 };
 
-/* While a container is open its `next` is the one around it. */
-#define NONE UINT32_MAX
+/* While a container is open its `n` is the one around it. */
+#define NONE VMDESC_TEXT_MAX
 
 /* What may come next. */
-enum expect { VALUE, VALUE_OR_END, KEY, KEY_OR_END, MORE };
+enum expect { VALUE, VALUE_OR_END, KEY, KEY_OR_END, COLON, MORE };
 
 static int bad(struct parser *p, const char *what)
 {
@@ -31,14 +31,20 @@ static int ends(struct parser *p)
 	return fault_set(p->f, FAULT_SHORT, p->len, "ends inside a value");
 }
 
-/* A token that begins here; the caller has looked for room. */
-static struct vmdesc_token *add(struct parser *p, enum vmdesc_token_kind kind)
+/* n is below VMDESC_TEXT_MAX, or is it: the mask is for the compiler. */
+static void set_n(struct vmdesc_token *t, size_t n)
+{
+	t->n = (uint32_t)n & (2 * VMDESC_TEXT_MAX - 1);
+}
+
+/* A token that begins at this byte. */
+static struct vmdesc_token *add(struct parser *p, enum vmdesc_token_kind kind,
+				size_t at)
 {
 	struct vmdesc_token *t = &p->tokens[p->n++];
 
-	*t = (struct vmdesc_token){ .at = (uint32_t)p->at,
-				    .next = (uint32_t)p->n,
-				    .kind = (uint16_t)kind };
+	t->at = (uint32_t)at;
+	t->kind = (uint32_t)kind & 7;
 	return t;
 }
 
@@ -90,34 +96,71 @@ static size_t escape(const char *s, size_t left, uint32_t *code)
 	return 12;
 }
 
-static int string(struct parser *p)
+static size_t put_utf8(char *to, uint32_t c)
 {
-	struct vmdesc_token *t;
+	size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+	static const unsigned char lead[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+
+	for (size_t i = n; i-- > 1; c >>= 6)
+		to[i] = (char)(0x80 | (c & 0x3f));
+	to[0] = (char)(lead[n] | c);
+	return n;
+}
+
+/* The rest of a string that has more than plain characters, up to its quote;
+ * *end is where it ends without escapes. */
+static int odd_string(struct parser *p, char **end)
+{
+	char *to = p->s + p->at;
 	uint32_t code;
 
-	p->at++;
-	t = add(p, VMDESC_STRING);
 	while (p->at < p->len && p->s[p->at] != '"') {
 		const char *s = p->s + p->at;
-		unsigned char c = (unsigned char)*s;
-		size_t n = 1;
+		size_t n;
 
-		if (c < ' ')
+		if ((unsigned char)*s < ' ')
 			return bad(p, "a control character in a string");
-		if (c == '\\') {
+		if (*s == '\\') {
 			n = escape(s, p->len - p->at, &code);
-			t->escaped = 1;
-		} else if (c >= 0x80) {
+			if (!n)
+				return bad(p, "an escape that is none");
+			/* Never longer than the escape, so never ahead. */
+			to += put_utf8(to, code);
+		} else {
 			n = name_utf8((const uint8_t *)s, p->len - p->at);
+			if (!n)
+				return bad(p, "a string that is not UTF-8");
+			memmove(to, s, n);
+			to += n;
 		}
-		if (!n)
-			return bad(p, c == '\\' ? "an escape that is none"
-						: "a string that is not UTF-8");
 		p->at += n;
 	}
+	*end = to;
+	return 0;
+}
+
+static bool is_plain(char c)
+{
+	return c >= ' ' && (unsigned char)c < 0x80 && c != '"' && c != '\\';
+}
+
+static int string(struct parser *p)
+{
+	size_t at = p->at + 1;
+	struct vmdesc_token *t = add(p, VMDESC_STRING, at);
+	char *end;
+
+	while (at < p->len && is_plain(p->s[at]))
+		at++;
+	p->at = at;
+	end = p->s + at;
+	if (at < p->len && *end != '"' && odd_string(p, &end))
+		return -1;
 	if (p->at == p->len)
 		return ends(p);
-	t->len = (uint32_t)(p->at++ - t->at);
+	set_n(t, (size_t)(end - p->s) - t->at);
+	*end = '\0';
+	p->at++;
 	return 0;
 }
 
@@ -137,7 +180,7 @@ static int digits(struct parser *p)
 
 static int number(struct parser *p)
 {
-	struct vmdesc_token *t = add(p, VMDESC_INTEGER);
+	struct vmdesc_token *t = add(p, VMDESC_INTEGER, p->at);
 
 	if (p->s[p->at] == '-')
 		p->at++;
@@ -160,7 +203,7 @@ static int number(struct parser *p)
 		if (digits(p))
 			return -1;
 	}
-	t->len = (uint32_t)(p->at - t->at);
+	set_n(t, p->at - t->at);
 	return 0;
 }
 
@@ -174,7 +217,7 @@ static int word(struct parser *p)
 		if (n > p->len - p->at ||
 		    memcmp(p->s + p->at, words[i], n) != 0)
 			continue;
-		add(p, VMDESC_OTHER)->len = (uint32_t)n;
+		set_n(add(p, VMDESC_OTHER, p->at), n);
 		p->at += n;
 		return 0;
 	}
@@ -183,40 +226,78 @@ static int word(struct parser *p)
 
 static int container(struct parser *p, enum vmdesc_token_kind kind)
 {
-	struct vmdesc_token *t = add(p, kind);
+	struct vmdesc_token *t = add(p, kind, p->at);
 
 	if (++p->depth > VMDESC_TEXT_DEPTH)
 		return bad(p, "nested too deeply");
-	t->next = p->open;
-	p->open = (uint32_t)(p->n - 1);
+	set_n(t, p->open);
+	p->open = p->n - 1;
 	p->at++;
 	return 0;
 }
 
-static enum expect close_container(struct parser *p)
+static void close_container(struct parser *p)
 {
 	struct vmdesc_token *t = &p->tokens[p->open];
+	uint32_t inside = p->n - p->open - 1;
 
 	p->at++;
 	p->depth--;
-	p->open = t->next;
-	t->len = (uint32_t)(p->at - t->at);
-	t->next = (uint32_t)p->n;
-	return MORE;
+	p->open = t->n;
+	set_n(t, inside);
 }
 
 static int value(struct parser *p, char c, enum expect *next)
 {
 	*next = MORE;
+	if (c == '"')
+		return string(p);
 	if (c == '{' || c == '[') {
 		*next = c == '{' ? KEY_OR_END : VALUE_OR_END;
 		return container(p, c == '{' ? VMDESC_OBJECT : VMDESC_ARRAY);
 	}
-	if (c == '"')
-		return string(p);
 	if (c == '-' || (c >= '0' && c <= '9'))
 		return number(p);
 	return word(p);
+}
+
+/* One step; *next is what was expected, and then what is. */
+static int step(struct parser *p, char c, enum expect *next)
+{
+	bool object =
+		p->open != NONE && p->tokens[p->open].kind == VMDESC_OBJECT;
+
+	if (*next != VALUE && *next != KEY && *next != COLON &&
+	    c == (object ? '}' : ']')) {
+		close_container(p);
+		*next = MORE;
+		return 0;
+	}
+	switch (*next) {
+	case MORE:
+		if (c != ',')
+			return bad(p, object ? ", or } expected"
+					     : ", or ] expected");
+		p->at++;
+		*next = object ? KEY : VALUE;
+		return 0;
+	case KEY:
+	case KEY_OR_END:
+		if (c != '"')
+			return bad(p, "a key expected");
+		*next = COLON;
+		return string(p);
+	case COLON:
+		if (c != ':')
+			return bad(p, ": expected");
+		p->at++;
+		*next = VALUE;
+		return 0;
+	case VALUE:
+	case VALUE_OR_END:
+		break;
+	}
+	return value(p, c, next);
 }
 
 static void blanks(struct parser *p)
@@ -226,138 +307,55 @@ static void blanks(struct parser *p)
 		p->at++;
 }
 
-static int key(struct parser *p, char c)
-{
-	if (c != '"')
-		return bad(p, "a key expected");
-	if (string(p))
-		return -1;
-	blanks(p);
-	if (p->at == p->len)
-		return ends(p);
-	if (p->s[p->at] != ':')
-		return bad(p, ": expected");
-	p->at++;
-	return 0;
-}
-
-/* One step; *next is what was expected, and then what is. 0, -1 with a fault,
- * or 1: no room for another token. */
-static int step(struct parser *p, enum expect *next)
-{
-	bool object =
-		p->open != NONE && p->tokens[p->open].kind == VMDESC_OBJECT;
-	char c = p->s[p->at];
-
-	if (*next != VALUE && *next != KEY && c == (object ? '}' : ']')) {
-		*next = close_container(p);
-		return 0;
-	}
-	if (*next == MORE) {
-		if (c != ',')
-			return bad(p, object ? ", or } expected"
-					     : ", or ] expected");
-		p->at++;
-		*next = object ? KEY : VALUE;
-		return 0;
-	}
-	if (p->n == p->room)
-		return 1;
-	if (*next == KEY || *next == KEY_OR_END) {
-		*next = VALUE;
-		return key(p, c);
-	}
-	return value(p, c, next);
-}
-
-ssize_t vmdesc_text_parse(const char *s, size_t len,
-			  struct vmdesc_token *tokens, size_t room, size_t *n,
+ssize_t vmdesc_text_parse(char *s, size_t len, struct vmdesc_token *tokens,
 			  struct fault *f)
 {
-	struct parser p = { .s = s,
-			    .len = len,
-			    .tokens = tokens,
-			    .room = room,
-			    .open = NONE,
-			    .f = f };
+	struct parser p = {
+		.s = s, .len = len, .tokens = tokens, .open = NONE, .f = f
+	};
 	enum expect next = VALUE;
-	int rc;
 
+	if (len > VMDESC_TEXT_MAX)
+		return fault_value(f, FAULT_UNSUPPORTED, 0, "is too long", len);
 	do {
 		blanks(&p);
 		if (p.at == p.len)
 			return ends(&p);
-		rc = step(&p, &next);
-		if (rc)
-			return rc < 0 ? -1 : 0;
+		if (step(&p, s[p.at], &next))
+			return -1;
 	} while (p.open != NONE || next != MORE);
-	*n = p.n;
 	return (ssize_t)p.at;
 }
 
-static size_t put_utf8(char *to, uint32_t c)
-{
-	size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-	static const unsigned char lead[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
-
-	for (size_t i = n; i-- > 1; c >>= 6)
-		to[i] = (char)(0x80 | (c & 0x3f));
-	to[0] = (char)(lead[n] | c);
-	return n;
-}
-
-size_t vmdesc_text_string(const char *s, const struct vmdesc_token *token,
-			  char *to)
-{
-	const char *from = s + token->at, *end = from + token->len;
-	size_t n = 0, skip;
-	uint32_t code;
-
-	if (!token->escaped) {
-		memmove(to, from, token->len);
-		n = token->len;
-		from = end;
-	}
-	while (from < end) {
-		if (*from == '\\' &&
-		    (skip = escape(from, (size_t)(end - from), &code)) > 0) {
-			/* Never longer than the escape, so never ahead. */
-			from += skip;
-			n += put_utf8(to + n, code);
-		} else {
-			to[n++] = *from++;
-		}
-	}
-	to[n] = '\0';
-	return n;
-}
-
-const struct vmdesc_token *vmdesc_text_get(const struct vmdesc_text *t,
-					   const struct vmdesc_token *o,
-					   const char *name)
+const struct vmdesc_token *
+vmdesc_text_get(const char *s, const struct vmdesc_token *o, const char *name)
 {
 	const struct vmdesc_token *k, *end;
 	size_t n = strlen(name);
 
 	if (!o || o->kind != VMDESC_OBJECT)
 		return NULL;
-	end = t->tokens + o->next;
-	for (k = o + 1; k < end; k = t->tokens + k[1].next)
-		if (k->len == n && !memcmp(t->s + k->at, name, n))
+	end = vmdesc_text_next(o);
+	for (k = o + 1; k < end; k = vmdesc_text_next(k + 1))
+		if (k->n == n && !memcmp(s + k->at, name, n))
 			return k + 1;
 	return NULL;
 }
 
-int vmdesc_text_uint(const struct vmdesc_text *t,
-		     const struct vmdesc_token *token, uint64_t max,
-		     uint64_t *n)
+const char *vmdesc_text_string(const char *s, const struct vmdesc_token *token)
+{
+	return token && token->kind == VMDESC_STRING ? s + token->at : NULL;
+}
+
+int vmdesc_text_uint(const char *s, const struct vmdesc_token *token,
+		     uint64_t max, uint64_t *n)
 {
 	uint64_t v = 0;
 
 	if (!token || token->kind != VMDESC_INTEGER)
 		return -1;
-	for (uint32_t i = 0; i < token->len; i++) {
-		char c = t->s[token->at + i];
+	for (uint32_t i = 0; i < token->n; i++) {
+		char c = s[token->at + i];
 
 		/* A minus is no digit; -0 is 0, but nobody writes it. */
 		if (c < '0' || v > (max - (uint64_t)(c - '0')) / 10)

@@ -2,10 +2,11 @@
  * vmdesc_text.h - the vmdescription's JSON, cut into tokens (vmdesc.md).
  *
  * The text is untrusted, has some hundred kilobytes, and is read whenever an
- * image is opened. So it becomes no tree of small allocations: one token of
- * 16 bytes for each value and key, in the order of the text, in one array.
- * An object's token is followed by its keys and values in turn, an array's by
- * its elements; `next` leads past all that is in a value.
+ * image is opened; memory that is touched for the first time costs more than
+ * all the rest. So it becomes no tree of small allocations: one token of 8
+ * bytes for each value and key, in the order of the text, in one array, and
+ * strings stay where they are. An object's token is followed by its keys and
+ * values in turn, an array's by its elements.
  */
 #ifndef FORMATS_VMDESC_TEXT_H
 #define FORMATS_VMDESC_TEXT_H
@@ -30,51 +31,44 @@ enum vmdesc_token_kind {
 
 struct vmdesc_token {
 	uint32_t at; /* byte of the text; of a string: behind its quote */
-	uint32_t len; /* bytes; of a string: up to its quote */
-	uint32_t next; /* index of the token behind the value */
-	uint16_t kind; /* enum vmdesc_token_kind */
-	uint16_t escaped; /* a string with backslashes */
+	uint32_t kind : 3; /* enum vmdesc_token_kind */
+	uint32_t n : 29; /* tokens in an object or array; else bytes */
 };
 
-struct vmdesc_text {
-	const char *s;
-	const struct vmdesc_token *tokens;
-};
+/* Longer texts are refused: their tokens could not be counted. */
+#define VMDESC_TEXT_MAX (UINT32_C(1) << 28)
+/* Tokens that a text of len bytes can have: each takes two, with the comma,
+ * colon or bracket behind it, which only the last ones may lack. */
+#define VMDESC_TEXT_ROOM(len) ((len) / 2 + VMDESC_TEXT_DEPTH + 2)
 
 /*
  * The one value that s begins with, perhaps behind blanks; what follows it
- * does not matter. Returns the bytes it takes, with *n tokens; 0 if it has more
- * than `room`; -1 with *f filled. s has less than 4 GiB.
+ * does not matter. Its strings become C strings in place: without escapes,
+ * and with a NUL for the closing quote. Returns the bytes it takes, with the
+ * tokens, for which there must be VMDESC_TEXT_ROOM(len); or -1 with *f filled.
  */
-ssize_t vmdesc_text_parse(const char *s, size_t len,
-			  struct vmdesc_token *tokens, size_t room, size_t *n,
+ssize_t vmdesc_text_parse(char *s, size_t len, struct vmdesc_token *tokens,
 			  struct fault *f);
 
-/*
- * A string's characters without escapes and with a NUL behind, at most
- * token->len + 1 bytes; returns their length. `to` may be the place in the
- * text itself: the closing quote makes room for the NUL.
- */
-size_t vmdesc_text_string(const char *s, const struct vmdesc_token *token,
-			  char *to);
+/* The value of key in an object; NULL: there is none, or o is NULL or no
+ * object. Of several the first. s is the text. */
+const struct vmdesc_token *
+vmdesc_text_get(const char *s, const struct vmdesc_token *o, const char *key);
 
-/* The value of key (written without escapes) in an object; NULL: there is
- * none, or o is NULL or no object. Of several the first. */
-const struct vmdesc_token *vmdesc_text_get(const struct vmdesc_text *t,
-					   const struct vmdesc_token *o,
-					   const char *key);
+/* A string; NULL: something else, or NULL. */
+const char *vmdesc_text_string(const char *s, const struct vmdesc_token *token);
 
 /* An integer 0 .. max; max is at least 9. Returns 0; -1: something else, or
  * NULL. */
-int vmdesc_text_uint(const struct vmdesc_text *t,
-		     const struct vmdesc_token *token, uint64_t max,
-		     uint64_t *n);
+int vmdesc_text_uint(const char *s, const struct vmdesc_token *token,
+		     uint64_t max, uint64_t *n);
 
-/* For loops over an array: from `array + 1` while the element is not this. */
+/* The token behind a value; for loops over an array: from `array + 1` to
+ * that of the array. */
 static inline const struct vmdesc_token *
-vmdesc_text_next(const struct vmdesc_text *t, const struct vmdesc_token *value)
+vmdesc_text_next(const struct vmdesc_token *value)
 {
-	return t->tokens + value->next;
+	return value + 1 + (value->kind <= VMDESC_ARRAY ? value->n : 0);
 }
 
 #endif

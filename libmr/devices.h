@@ -22,14 +22,13 @@
 #define DEVICE_DEPTH_LIMIT 64u
 
 /*
- * Decodes dev->bytes by its description: a text, which must outlive dev, and
- * its n tokens. Strings of the text become C strings in place. lenient: the
- * description is of another save, so subsections that it has may be missing
- * here. Fills vmsd, version and fields; 0, or -1 with *err filled and
- * no fields. Offsets in errors are bytes of the file.
+ * Decodes dev->bytes by its description: an object of a text, which must
+ * outlive dev. lenient: the description is of another save, so subsections
+ * that it has may be missing here. Fills vmsd, version and fields; 0, or -1
+ * with *err filled and no fields. Offsets in errors are bytes of the file.
  */
-int devices_decode(struct mr_device *dev, char *text,
-		   struct vmdesc_token *tokens, size_t n, bool lenient,
+int devices_decode(struct mr_device *dev, const char *text,
+		   const struct vmdesc_token *desc, bool lenient,
 		   struct mr_error *err);
 
 #endif

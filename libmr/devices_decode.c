@@ -25,11 +25,11 @@ struct decoder {
 	size_t n, room;
 	unsigned depth;
 	bool lenient;
-	struct vmdesc_text desc; /* with strings that end in NUL */
+	const char *text; /* of the description */
 	struct mr_error *err;
 };
 
-typedef const struct vmdesc_token *token; /* a value of desc, or NULL */
+typedef const struct vmdesc_token *token; /* a value of text, or NULL */
 
 static int bad(struct decoder *x, const char *what)
 {
@@ -66,12 +66,16 @@ static size_t add(struct decoder *x, enum mr_field_kind kind, const char *name,
 	return x->n++;
 }
 
-/* A member of an object, if it is a string. */
+/* A member of an object. */
+static token get(const struct decoder *x, token o, const char *key)
+{
+	return vmdesc_text_get(x->text, o, key);
+}
+
+/* The same, if it is a string. */
 static const char *text_of(const struct decoder *x, token o, const char *key)
 {
-	token v = vmdesc_text_get(&x->desc, o, key);
-
-	return v && v->kind == VMDESC_STRING ? x->desc.s + v->at : NULL;
+	return vmdesc_text_string(x->text, get(x, o, key));
 }
 
 static int decode_parts(struct decoder *x, token desc);
@@ -84,7 +88,7 @@ static int decode_inside(struct decoder *x, size_t i, token desc)
 
 	if (x->depth == DEVICE_DEPTH_LIMIT)
 		return bad(x, "nested too deeply");
-	if (vmdesc_number(&x->desc, desc, "version", 0, &version) ||
+	if (vmdesc_number(x->text, desc, "version", 0, &version) ||
 	    version > UINT32_MAX)
 		return bad(x, "impossible version");
 	if (x->fields[i].kind == MR_FIELD_STRUCT)
@@ -100,7 +104,7 @@ static int decode_inside(struct decoder *x, size_t i, token desc)
 static int decode_struct(struct decoder *x, const char *name, const char *type,
 			 token f, uint64_t size)
 {
-	token inner = vmdesc_text_get(&x->desc, f, "struct");
+	token inner = get(x, f, "struct");
 	uint64_t end = x->at + size;
 	size_t i = add(x, MR_FIELD_STRUCT, name, type);
 
@@ -186,13 +190,12 @@ static int decode_field(struct decoder *x, token f, size_t *prev)
 {
 	const char *name = text_of(x, f, "name");
 	const char *type = text_of(x, f, "type");
-	bool array = vmdesc_text_get(&x->desc, f, "array_len") ||
-		     vmdesc_text_get(&x->desc, f, "index");
+	bool array = get(x, f, "array_len") || get(x, f, "index");
 	bool is_struct = type && !strcmp(type, "struct");
 	uint64_t size, count, times;
 
-	if (!name || !type || vmdesc_number(&x->desc, f, "size", -1, &size) ||
-	    vmdesc_number(&x->desc, f, "array_len", 1, &count))
+	if (!name || !type || vmdesc_number(x->text, f, "size", -1, &size) ||
+	    vmdesc_number(x->text, f, "array_len", 1, &count))
 		return bad(x, "a field without a proper name, type and size");
 	if (!is_struct && size == 0)
 		count = 1;
@@ -253,8 +256,8 @@ static int decode_list(struct decoder *x, token list, bool subsections)
 
 	if (!list || list->kind != VMDESC_ARRAY)
 		return 0;
-	end = vmdesc_text_next(&x->desc, list);
-	for (o = list + 1; o != end; o = vmdesc_text_next(&x->desc, o))
+	end = vmdesc_text_next(list);
+	for (o = list + 1; o != end; o = vmdesc_text_next(o))
 		if (subsections ? decode_subsection(x, o)
 				: decode_field(x, o, &prev))
 			return -1;
@@ -263,38 +266,24 @@ static int decode_list(struct decoder *x, token list, bool subsections)
 
 static int decode_parts(struct decoder *x, token desc)
 {
-	if (decode_list(x, vmdesc_text_get(&x->desc, desc, "fields"), false))
+	if (decode_list(x, get(x, desc, "fields"), false))
 		return -1;
-	return decode_list(x, vmdesc_text_get(&x->desc, desc, "subsections"),
-			   true);
+	return decode_list(x, get(x, desc, "subsections"), true);
 }
 
-static void end_strings(char *text, struct vmdesc_token *tokens, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct vmdesc_token *t = &tokens[i];
-
-		if (t->kind == VMDESC_STRING)
-			t->len = (uint32_t)vmdesc_text_string(text, t,
-							      text + t->at);
-	}
-}
-
-int devices_decode(struct mr_device *dev, char *text,
-		   struct vmdesc_token *tokens, size_t n, bool lenient,
+int devices_decode(struct mr_device *dev, const char *text,
+		   const struct vmdesc_token *desc, bool lenient,
 		   struct mr_error *err)
 {
 	struct decoder x = { .buf = dev->bytes,
 			     .len = dev->size,
 			     .base = dev->offset,
 			     .lenient = lenient,
-			     .desc = { text, tokens },
+			     .text = text,
 			     .err = err };
-	const char *vmsd;
+	const char *vmsd = text_of(&x, desc, "vmsd_name");
 
-	end_strings(text, tokens, n);
-	vmsd = text_of(&x, tokens, "vmsd_name");
-	if (decode_parts(&x, tokens)) {
+	if (decode_parts(&x, desc)) {
 		free(x.fields);
 		return -1;
 	}

@@ -11,7 +11,6 @@
 #include "formats/mapped_ram.h"
 #include "formats/stream.h"
 #include "libmr/error.h"
-#include "libmr/vmdesc.h"
 
 /* The decoders' window: a plain stream is read in pieces of this size. */
 #define WINDOW ((size_t)1 << 20)
@@ -132,12 +131,13 @@ static int check_blocks(struct parse *p)
  * others, without a word. */
 static int check_page_size(struct parse *p)
 {
-	if (!p->desc.page_size || p->desc.page_size == p->info->page_size)
+	if (!p->img->desc.page_size ||
+	    p->img->desc.page_size == p->info->page_size)
 		return 0;
 	return mr_fail(p->err, MR_FORMAT, p->img->blocks[0].header + 4,
 		       "page size %" PRIu32 ", but %" PRIu32
 		       " in the vmdescription",
-		       p->info->page_size, p->desc.page_size);
+		       p->info->page_size, p->img->desc.page_size);
 }
 
 static int parse_file(struct parse *p)
@@ -188,6 +188,7 @@ int image_parse(struct mr_image *img, const struct mr_watch *watch,
 	img->info.file_size = img->io->size;
 	img->info.page_size = 4096;
 	img->info.damage = why;
+	img->desc_why = why;
 	if (mr_reader_init(&p.r, img->io, WINDOW, 0, err))
 		return -1;
 	if (parse_file(&p)) {
@@ -198,11 +199,13 @@ int image_parse(struct mr_image *img, const struct mr_watch *watch,
 			rc = image_blame(img, err);
 		}
 	}
+	/* What looked like it need not be it. */
+	if (img->desc.offset != img->info.vmdesc_offset)
+		vmdesc_release(&img->desc);
 	img->info.stream_end = mr_reader_tell(&p.r);
 	if (!rc && watch && watch->progress)
 		watch->progress(watch->arg, img->io->size, img->io->size);
 	mr_reader_release(&p.r);
-	vmdesc_release(&p.desc);
 	free(p.by_name);
 	return rc;
 }
@@ -365,6 +368,7 @@ void mr_image_free(struct mr_image *img)
 		free(img->names[i]);
 	free(img->names);
 	image_maps_free(img);
+	vmdesc_release(&img->desc);
 	free(img->sections);
 	free(img->blocks);
 	free(img);

@@ -21,6 +21,7 @@
 #include "libmr/io.h"
 #include "libmr/mr.h"
 #include "libmr/reader.h"
+#include "libmr/vmdesc.h"
 
 /* Bit p % 64 of word p / 64 is page p's. */
 struct page_map {
@@ -45,6 +46,8 @@ struct mr_image {
 	uint32_t maps_page_size; /* bytes: what a bit stands for */
 	char **names; /* every string that sections and blocks point to */
 	size_t n_names, names_room;
+	struct vmdesc desc; /* { 0 }: there is none */
+	struct mr_error desc_why; /* there is one that can't be used: why */
 };
 
 /* As mr_image_open, over a back end of the caller's, which must outlive the
@@ -89,18 +92,6 @@ struct open_section {
 	bool is_ram;
 };
 
-/* Sizes of device sections, in stream order (vmdesc.h). */
-struct vmdesc {
-	struct vmdesc_device {
-		char name[NAME_SIZE];
-		uint32_t instance;
-		uint64_t size; /* payload bytes */
-		size_t text, text_len; /* its JSON, in the description's */
-	} * devices;
-	size_t n, room;
-	uint32_t page_size; /* 0: not said */
-};
-
 struct parse {
 	struct mr_image *img;
 	struct mr_image_info *info; /* img's */
@@ -116,7 +107,6 @@ struct parse {
 	uint32_t ticks;
 
 	bool looked_for_vmdesc;
-	struct vmdesc desc;
 	size_t desc_next; /* the device that the next FULL should be */
 };
 
@@ -140,7 +130,9 @@ int parse_device_end(struct parse *p, const struct stream_element *e,
 		     uint64_t *length, bool *described);
 /* The same by footers alone. */
 int parse_find_footer(struct parse *p, uint32_t id, uint64_t *length);
-/* p->desc was looked for, or found. */
+/* Reads what should be a description: img->desc, or img->desc_why. */
+int parse_read_desc(struct parse *p, uint64_t offset, size_t len);
+/* img->desc was looked for, or found. */
 void parse_use_desc(struct parse *p);
 /* Goes on behind the memory of a plain stream, if it is sure where that is;
  * else the reader stays. */

@@ -15,7 +15,6 @@
 #include "formats/mapped_ram.h"
 #include "libmr/error.h"
 #include "libmr/image.h"
-#include "libmr/vmdesc.h"
 
 /* Read at once when searching. */
 #define STRIDE ((size_t)64 << 10)
@@ -138,27 +137,29 @@ int parse_find_footer(struct parse *p, uint32_t id, uint64_t *length)
 	return 0;
 }
 
-/* Reads the description whose text of len bytes comes next, if it is one. A
- * text that is not JSON is no failure, only no description. */
-static int try_vmdesc(struct parse *p, size_t len)
+int parse_read_desc(struct parse *p, uint64_t offset, size_t len)
 {
-	struct mr_error err = MR_ERROR_INIT;
-	uint64_t offset = mr_reader_tell(&p->r);
-	char *text = malloc(len);
-	int rc = 0;
+	struct mr_image *img = p->img;
+	char *text = malloc(len + 1);
 
 	if (!text)
 		return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	if (mr_io_read_full(p->img->io, text, len, offset, p->err))
-		rc = -1;
-	else if (vmdesc_read(&p->desc, text, len, offset, &err)) {
-		vmdesc_release(&p->desc);
-		if (err.code == MR_NOMEM)
-			rc = mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "%s",
-				     err.msg);
+	if (mr_io_read_full(img->io, text, len, offset, p->err)) {
+		free(text);
+		return -1;
 	}
+	vmdesc_release(&img->desc);
+	img->desc_why = (struct mr_error)MR_ERROR_INIT;
+	if (!vmdesc_read(&img->desc, text, len, offset, &img->desc_why)) {
+		img->desc.memory = text;
+		return 0;
+	}
+	vmdesc_release(&img->desc);
 	free(text);
-	return rc;
+	if (img->desc_why.code != MR_NOMEM)
+		return 0;
+	*p->err = img->desc_why;
+	return -1;
 }
 
 /*
@@ -183,15 +184,16 @@ static int find_vmdesc(struct parse *p)
 		if (n <= EOF_AND_VMDESC)
 			break;
 		len = get_be32(buf + sizeof(mark));
-		if (buf[EOF_AND_VMDESC] != '{' || len > VMDESC_TEXT_LIMIT ||
+		if (buf[EOF_AND_VMDESC] != '{' || len <= VMDESC_TEXT_NONE ||
+		    len > VMDESC_TEXT_LIMIT ||
 		    len > bytes_left(p) - EOF_AND_VMDESC) {
 			mr_reader_skip(&p->r, 1);
 			continue;
 		}
 		mr_reader_skip(&p->r, EOF_AND_VMDESC);
-		if (try_vmdesc(p, len))
+		if (parse_read_desc(p, mr_reader_tell(&p->r), len))
 			return -1;
-		if (p->desc.n || ++tries == VMDESC_TRIES)
+		if (p->img->desc.n || ++tries == VMDESC_TRIES)
 			break;
 	}
 	mr_reader_seek(&p->r, start);
@@ -200,21 +202,23 @@ static int find_vmdesc(struct parse *p)
 
 void parse_use_desc(struct parse *p)
 {
+	const struct vmdesc *desc = &p->img->desc;
+
 	p->looked_for_vmdesc = true;
 	/* It begins with devices that came before memory. */
 	for (size_t i = 0; i < p->info->n_sections; i++) {
 		const struct mr_section *s = &p->img->sections[i];
 		const struct vmdesc_device *d;
 
-		if (s->type != MR_SECTION_FULL || p->desc_next == p->desc.n)
+		if (s->type != MR_SECTION_FULL || p->desc_next == desc->n)
 			continue;
-		d = &p->desc.devices[p->desc_next];
+		d = &desc->devices[p->desc_next];
 		if (d->instance == s->instance && !strcmp(d->name, s->name))
 			p->desc_next++;
 	}
 	if (!p->info->page_size_known &&
-	    mapped_ram_page_size_ok(p->desc.page_size))
-		parse_page_size(p, p->desc.page_size);
+	    mapped_ram_page_size_ok(desc->page_size))
+		parse_page_size(p, desc->page_size);
 }
 
 /* Whether the footer of section id is length bytes from here. */
@@ -241,6 +245,7 @@ static int footer_there(struct parse *p, uint32_t id, uint64_t length,
 int parse_device_end(struct parse *p, const struct stream_element *e,
 		     uint64_t *length, bool *described)
 {
+	const struct vmdesc *desc = &p->img->desc;
 	const struct vmdesc_device *d;
 
 	*described = false;
@@ -251,8 +256,8 @@ int parse_device_end(struct parse *p, const struct stream_element *e,
 			return -1;
 		parse_use_desc(p);
 	}
-	if (p->desc_next < p->desc.n) {
-		d = &p->desc.devices[p->desc_next];
+	if (p->desc_next < desc->n) {
+		d = &desc->devices[p->desc_next];
 		if (!strcmp(d->name, e->idstr) &&
 		    d->instance == e->instance_id) {
 			p->desc_next++;

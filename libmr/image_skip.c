@@ -15,13 +15,11 @@
 #include "formats/ram.h"
 #include "libmr/error.h"
 #include "libmr/image.h"
-#include "libmr/vmdesc.h"
 
-/* Of the file's end: each is read if the description is not within the one
- * before. */
-static const size_t tails[] = { (size_t)256 << 10, (size_t)2 << 20,
-				VMDESC_TEXT_LIMIT + ((size_t)1 << 20) };
-#define TAILS (sizeof(tails) / sizeof(tails[0]))
+/* The file's end is read from back to front, in pieces of this size, until the
+ * description is there; it is not looked for farther than this. */
+#define PIECE ((size_t)64 << 10)
+#define REACH (VMDESC_TEXT_LIMIT + ((size_t)1 << 20))
 
 enum {
 	MARK = 1 + STREAM_VMDESC_HEADER_SIZE, /* EOF, 06, length */
@@ -29,51 +27,63 @@ enum {
 	MEMORY_END = 8 + STREAM_FOOTER_SIZE, /* EOS and a footer */
 };
 
-/* The description that begins behind tail[at], if one does. */
-static int try_desc(struct parse *p, const uint8_t *tail, size_t len, size_t at,
-		    uint64_t base)
+/* The description behind the n bytes at tail, where the file ends, if there
+ * is one: img->desc. 1, 0 or -1. */
+static int try_desc(struct parse *p, uint8_t *tail, size_t n)
 {
+	uint64_t offset = p->img->io->size - n + MARK;
 	struct mr_error err = MR_ERROR_INIT;
-	uint32_t n;
+	struct vmdesc *desc = &p->img->desc;
+	uint32_t len;
 
-	if (len - at <= MARK || tail[at] != STREAM_EOF ||
-	    tail[at + 1] != STREAM_VMDESC || tail[at + MARK] != '{')
+	if (n <= MARK || tail[0] != STREAM_EOF || tail[1] != STREAM_VMDESC ||
+	    tail[MARK] != '{')
 		return 0;
-	n = get_be32(tail + at + 2);
-	if (n > len - at - MARK || n > VMDESC_TEXT_LIMIT)
+	len = get_be32(tail + 2);
+	if (len > n - MARK || len > VMDESC_TEXT_LIMIT)
 		return 0;
-	if (!vmdesc_read(&p->desc, (const char *)tail + at + MARK, n,
-			 base + at + MARK, &err) &&
-	    p->desc.n)
+	if (!vmdesc_read(desc, (char *)tail + MARK, len, offset, &err) &&
+	    desc->n)
 		return 1;
-	vmdesc_release(&p->desc);
+	vmdesc_release(desc);
 	if (err.code != MR_NOMEM)
 		return 0;
 	*p->err = err;
 	return -1;
 }
 
-/* The last description of the file: p->desc, and where the EOF before it is.
- * 1; 0: there is none; -1. */
-static int find_desc(struct parse *p, size_t len, uint64_t *eof)
+/* The last description of the file's last n bytes: img->desc, and where the
+ * EOF before it is. 1; 0: there is none; -1. */
+static int find_desc(struct parse *p, size_t n, uint64_t *eof)
 {
-	uint64_t base = p->img->io->size - len;
-	uint8_t *tail = malloc(len + 1), *mark;
-	size_t left = len;
+	uint64_t size = p->img->io->size;
+	uint8_t *buf = malloc(n + 1), *end, *from, *to, *mark;
 	int rc = 0;
 
-	if (!tail)
+	if (!buf)
 		return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	if (mr_io_read_full(p->img->io, tail, len, base, p->err))
-		rc = -1;
-	/* A description has no such byte. */
-	while (!rc && (mark = memrchr(tail, STREAM_VMDESC, left)) &&
-	       mark > tail) {
-		left = (size_t)(mark - tail);
-		rc = try_desc(p, tail, len, left - 1, base);
-		*eof = base + left - 1;
+	from = to = end = buf + n;
+	while (from > buf && !rc) {
+		size_t left = (size_t)(from - buf);
+
+		from -= left < PIECE ? left : PIECE;
+		rc = mr_io_read_full(p->img->io, from,
+				     left < PIECE ? left : PIECE,
+				     size - (size_t)(end - from), p->err);
+		/* A description has no such byte, and this one has another
+		 * before it. */
+		while (!rc && (mark = memrchr(from + 1, STREAM_VMDESC,
+					      (size_t)(to - from) - 1))) {
+			to = mark;
+			*eof = size - (size_t)(end - mark) - 1;
+			rc = try_desc(p, mark - 1, (size_t)(end - mark) + 1);
+		}
+		to = from + 1;
 	}
-	free(tail);
+	if (rc > 0)
+		p->img->desc.memory = buf;
+	else
+		free(buf);
 	return rc;
 }
 
@@ -88,15 +98,18 @@ static uint64_t sections_size(const struct vmdesc *desc, size_t d)
 	return sum;
 }
 
-/* Whether memory ends at this byte, and the device begins. 1, 0 or -1. */
+/* Whether memory ends at this byte, where the reader will be, and the device
+ * begins. 1, 0 or -1. */
 static int fits(struct parse *p, uint64_t at, const struct vmdesc_device *d)
 {
-	uint8_t buf[MEMORY_END + STREAM_ELEMENT_MAX];
+	const uint8_t *buf;
 	struct stream_element e;
 	struct fault f;
-	ssize_t n = mr_io_read_upto(p->img->io, buf, sizeof(buf),
-				    at - MEMORY_END, p->err);
+	ssize_t n;
 
+	mr_reader_seek(&p->r, at - MEMORY_END);
+	n = mr_reader_peek(&p->r, MEMORY_END + STREAM_ELEMENT_MAX, &buf,
+			   p->err);
 	if (n < 0)
 		return -1;
 	if (n < MEMORY_END || get_be64(buf) != RAM_EOS ||
@@ -105,30 +118,30 @@ static int fits(struct parse *p, uint64_t at, const struct vmdesc_device *d)
 	if (stream_element_decode(buf + MEMORY_END, (size_t)n - MEMORY_END, &e,
 				  &f) < 0)
 		return 0;
+	mr_reader_skip(&p->r, MEMORY_END);
 	return e.type == STREAM_FULL && !strcmp(e.idstr, d->name) &&
 	       e.instance_id == d->instance;
 }
 
 int parse_skip_memory(struct parse *p)
 {
+	const struct vmdesc *desc = &p->img->desc;
 	uint64_t here = mr_reader_tell(&p->r), left, eof = 0, sum;
-	int rc = 0;
+	int rc;
 
 	left = p->img->io->size > here ? p->img->io->size - here : 0;
-	for (size_t i = 0; i < TAILS && !rc && (!i || left > tails[i - 1]); i++)
-		rc = find_desc(p, left < tails[i] ? (size_t)left : tails[i],
-			       &eof);
+	rc = find_desc(p, left < REACH ? (size_t)left : REACH, &eof);
 	if (rc <= 0)
 		return rc;
 	parse_use_desc(p);
-	sum = sections_size(&p->desc, p->desc_next);
-	if (p->desc_next == p->desc.n || eof < here || sum > eof - here ||
+	sum = sections_size(desc, p->desc_next);
+	if (p->desc_next == desc->n || eof < here || sum > eof - here ||
 	    eof - sum - here < MEMORY_END)
 		return 0;
-	rc = fits(p, eof - sum, &p->desc.devices[p->desc_next]);
-	if (rc <= 0)
-		return rc;
-	p->info->skipped = eof - sum - here;
-	mr_reader_seek(&p->r, eof - sum);
-	return 0;
+	rc = fits(p, eof - sum, &desc->devices[p->desc_next]);
+	if (rc > 0)
+		p->info->skipped = eof - sum - here;
+	else
+		mr_reader_seek(&p->r, here);
+	return rc < 0 ? -1 : 0;
 }

@@ -309,6 +309,19 @@ static int element(struct parse *p, bool *end)
 	}
 }
 
+/* The description, unless that was it which had to be found before. */
+static int read_desc(struct parse *p)
+{
+	const struct mr_image_info *info = p->info;
+
+	if (p->img->desc.offset == info->vmdesc_offset ||
+	    info->vmdesc_length <= VMDESC_TEXT_NONE ||
+	    info->vmdesc_length > VMDESC_TEXT_LIMIT)
+		return 0;
+	return parse_read_desc(p, info->vmdesc_offset,
+			       (size_t)info->vmdesc_length);
+}
+
 /* What is behind EOF. */
 static int tail(struct parse *p)
 {
@@ -332,6 +345,8 @@ static int tail(struct parse *p)
 		info->vmdesc_offset = mr_reader_tell(&p->r);
 		info->vmdesc_length = length < left ? length : left;
 		mr_reader_skip(&p->r, info->vmdesc_length);
+		if (read_desc(p))
+			return -1;
 		if (length > left)
 			return mr_fail(p->err, MR_SHORT, size,
 				       "file ends, %" PRIu64

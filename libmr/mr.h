@@ -464,8 +464,8 @@ void mr_devices_free(struct mr_devices *d); /* d may be NULL */
 size_t mr_devices_count(const struct mr_devices *d);
 const struct mr_section *mr_devices_section(const struct mr_devices *d,
 					    size_t i);
-/* Reads and decodes section i; the caller frees it, while d is open or
- * later. NULL: no memory, or it can't be read. */
+/* Reads and decodes section i; the caller frees it, before the images of d.
+ * NULL: no memory, or it can't be read. */
 struct mr_device *mr_devices_read(const struct mr_devices *d, size_t i,
 				  struct mr_error *err);
 void mr_device_free(struct mr_device *dev); /* dev may be NULL */

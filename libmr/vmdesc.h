@@ -3,39 +3,48 @@
 #define LIBMR_VMDESC_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "formats/vmdesc_text.h"
-#include "libmr/image.h"
+#include "libmr/mr.h"
 
+/* No longer than "{}": it only stands where a description should. */
+#define VMDESC_TEXT_NONE 2u
 /* Longer than any description; one of a q35 with 56 devices has 200 KB. */
 #define VMDESC_TEXT_LIMIT ((size_t)32 << 20)
 /* No payload is longer, in bytes: keeps every sum far from overflow. */
 #define VMDESC_PAYLOAD_LIMIT (UINT64_C(1) << 40)
 
+struct vmdesc {
+	void *memory; /* what is freed with it */
+	const char *text; /* its strings are C strings */
+	uint64_t offset; /* byte of the file where the text begins */
+	struct vmdesc_token *tokens; /* of all of it; NULL: there is none */
+	/* In stream order. */
+	struct vmdesc_device {
+		const char *name; /* in the text, at most NAME_MAX_LEN bytes */
+		uint32_t instance;
+		uint64_t size; /* payload bytes */
+		const struct vmdesc_token *token;
+	} * devices;
+	size_t n, room;
+	uint32_t page_size; /* 0: not said */
+};
+
 /*
  * The devices of a description, with the bytes that each takes in the
  * stream. Returns 0 (out->n is 0 if it describes none), or -1 with *err
- * filled: not JSON, or sizes that cannot be. offset is where the text is in
- * the file. *out starts as { 0 }; the caller releases it, on failure too.
+ * filled: not JSON, or sizes that cannot be. The text is written to, and must
+ * outlive *out, as it does if it is in out->memory, malloc's, which the caller
+ * may set. The caller releases *out, after a failure too.
  */
-int vmdesc_read(struct vmdesc *out, const char *text, size_t len,
-		uint64_t offset, struct mr_error *err);
+int vmdesc_read(struct vmdesc *out, char *text, size_t len, uint64_t offset,
+		struct mr_error *err);
 void vmdesc_release(struct vmdesc *d);
-
-/* Tokens of one value; { 0 } at first. */
-struct vmdesc_tokens {
-	struct vmdesc_token *list;
-	size_t n, room;
-};
-/* Cuts the value that text begins with, byte `offset` of the file; *used is
- * how long it is. Returns 0, or -1 with *err filled. */
-int vmdesc_cut(struct vmdesc_tokens *t, const char *text, size_t len,
-	       uint64_t offset, size_t *used, struct mr_error *err);
-void vmdesc_tokens_release(struct vmdesc_tokens *t);
 
 /* The whole number 0 .. VMDESC_PAYLOAD_LIMIT under key; dflt if there is no
  * such key and dflt is not negative. Returns 0 or -1. */
-int vmdesc_number(const struct vmdesc_text *t, const struct vmdesc_token *o,
+int vmdesc_number(const char *text, const struct vmdesc_token *o,
 		  const char *key, int dflt, uint64_t *n);
 
 #endif

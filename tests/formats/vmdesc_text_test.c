@@ -1,31 +1,29 @@
 /* vmdesc_text_test.c - JSON into tokens: what is one, and what is none. */
 #include "tests/formats/unit.h"
 
-#include <stdio.h>
-
 #include "formats/vmdesc_text.h"
 
-/* Parses a heap copy of exactly len bytes; the tokens are static. */
-static struct vmdesc_token tokens[4096];
-static size_t n_tokens;
+/* Parses a heap copy of exactly len bytes, into as many tokens as it may have:
+ * both are there until the next call. */
+static struct vmdesc_token *tokens;
+static char *text;
 
-static ssize_t parse_room(const char *s, size_t len, size_t room,
-			  struct fault *f)
+static ssize_t parse_n(const char *s, size_t len, struct fault *f)
 {
-	char *copy = malloc(len ? len : 1);
-	ssize_t n;
-
-	assert_non_null(copy);
-	memcpy(copy, s, len);
+	free(tokens);
+	free(text);
+	tokens = malloc(VMDESC_TEXT_ROOM(len) * sizeof(*tokens));
+	text = malloc(len ? len : 1);
+	assert_non_null(tokens);
+	assert_non_null(text);
+	memcpy(text, s, len);
 	*f = (struct fault){ .kind = FAULT_NONE };
-	n = vmdesc_text_parse(copy, len, tokens, room, &n_tokens, f);
-	free(copy);
-	return n;
+	return vmdesc_text_parse(text, len, tokens, f);
 }
 
 static ssize_t parse(const char *s, struct fault *f)
 {
-	return parse_room(s, strlen(s), ARRAY_LEN(tokens), f);
+	return parse_n(s, strlen(s), f);
 }
 
 static const char sample[] =
@@ -40,41 +38,62 @@ static void whole(void **state)
 
 	(void)state;
 	assert_int_equal(parse(sample, &f), len);
-	assert_int_equal(n_tokens, 22);
 	assert_int_equal(tokens[0].kind, VMDESC_OBJECT);
-	assert_int_equal(tokens[0].next, n_tokens);
-	assert_int_equal(tokens[0].len, len);
+	assert_int_equal(tokens[0].n, 21);
 	assert_int_equal(tokens[2].kind, VMDESC_INTEGER);
 	assert_int_equal(tokens[4].kind, VMDESC_ARRAY);
-	assert_int_equal(tokens[4].next, 20);
+	assert_ptr_equal(vmdesc_text_next(&tokens[4]), &tokens[20]);
 	assert_int_equal(tokens[7].kind, VMDESC_STRING);
-	assert_true(tokens[7].escaped);
-	assert_int_equal(tokens[7].len, 4);
+	assert_int_equal(tokens[7].n, 3);
+	assert_ptr_equal(vmdesc_text_next(&tokens[7]), &tokens[8]);
+	assert_string_equal(vmdesc_text_string(text, &tokens[7]), "a\"b");
+	assert_string_equal(vmdesc_text_string(text, &tokens[20]), "end");
+	assert_null(vmdesc_text_string(text, &tokens[4]));
+	assert_null(vmdesc_text_string(text, NULL));
 	assert_int_equal(tokens[9].kind, VMDESC_OTHER);
 	/* What stands behind it does not matter, nor blanks before it. */
 	assert_int_equal(parse(" \t\r\n[1] ]x", &f), 7);
 	assert_int_equal(parse("\"a\"b", &f), 3);
 }
 
-/* Every shorter text is a fault, with its place in it; room for fewer tokens
- * is not enough. */
+/* Every shorter text is a fault, with its place in it. */
 static void cut(void **state)
 {
 	struct fault f;
 
 	(void)state;
 	for (size_t n = 0; n < strlen(sample); n++) {
-		assert_int_equal(parse_room(sample, n, ARRAY_LEN(tokens), &f),
-				 -1);
+		assert_int_equal(parse_n(sample, n, &f), -1);
 		assert_true(f.kind == FAULT_SHORT || f.kind == FAULT_BAD);
 		assert_true(f.at <= n);
 		assert_non_null(f.what);
 	}
-	for (size_t room = 0; room < 22; room++)
-		assert_int_equal(parse_room(sample, strlen(sample), room, &f),
-				 0);
-	assert_int_equal(parse_room(sample, strlen(sample), 22, &f),
-			 strlen(sample));
+}
+
+/* The texts with most tokens for their length, whole and broken off. */
+static void crowded(void **state)
+{
+	static const char *const dense[] = { "[1,1,1,1,1]",
+					     "[[],[],[]]",
+					     "[[1],[1],[1]]",
+					     "{\"\":1}",
+					     "[[[[[1,1",
+					     "[[[[[[[[[[",
+					     "1" };
+	struct fault f;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(dense); i++)
+		for (size_t n = 0; n <= strlen(dense[i]); n++)
+			(void)parse_n(dense[i], n, &f);
+	assert_int_equal(parse("[[1],[1],[1]]", &f), 13);
+	assert_int_equal(tokens->n, 6);
+	if (sizeof(size_t) > 4) {
+		assert_int_equal(vmdesc_text_parse(text, VMDESC_TEXT_MAX + 1,
+						   tokens, &f),
+				 -1);
+		assert_int_equal(f.kind, FAULT_UNSUPPORTED);
+	}
 }
 
 static void refused(void **state)
@@ -120,21 +139,21 @@ static void refused(void **state)
 		assert_int_equal(f.at, bad[i].at);
 	}
 	/* A NUL is no blank, and ends no string. */
-	assert_int_equal(parse_room("\0[]", 3, ARRAY_LEN(tokens), &f), -1);
-	assert_int_equal(parse_room("\"a\0\"", 4, ARRAY_LEN(tokens), &f), -1);
+	assert_int_equal(parse_n("\0[]", 3, &f), -1);
+	assert_int_equal(parse_n("\"a\0\"", 4, &f), -1);
 }
 
 static void depth(void **state)
 {
-	static char text[2 * VMDESC_TEXT_DEPTH + 2];
+	static char deep[2 * VMDESC_TEXT_DEPTH + 2];
 	struct fault f;
 
 	(void)state;
-	memset(text, '[', VMDESC_TEXT_DEPTH);
-	memset(text + VMDESC_TEXT_DEPTH, ']', VMDESC_TEXT_DEPTH);
-	assert_int_equal(parse(text, &f), 2 * VMDESC_TEXT_DEPTH);
-	memset(text, '[', VMDESC_TEXT_DEPTH + 1);
-	assert_int_equal(parse(text, &f), -1);
+	memset(deep, '[', VMDESC_TEXT_DEPTH);
+	memset(deep + VMDESC_TEXT_DEPTH, ']', VMDESC_TEXT_DEPTH);
+	assert_int_equal(parse(deep, &f), 2 * VMDESC_TEXT_DEPTH);
+	memset(deep, '[', VMDESC_TEXT_DEPTH + 1);
+	assert_int_equal(parse(deep, &f), -1);
 	assert_string_equal(f.what, "nested too deeply");
 }
 
@@ -155,54 +174,52 @@ static void strings(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
-		char text[64], other[64];
-		size_t n = strlen(pairs[i].want);
-
-		(void)snprintf(text, sizeof(text), "%s", pairs[i].json);
-		assert_int_equal(parse(text, &f), strlen(text));
-		assert_int_equal(vmdesc_text_string(text, tokens, other), n);
-		assert_string_equal(other, pairs[i].want);
-		/* In place. */
-		assert_int_equal(
-			vmdesc_text_string(text, tokens, text + tokens->at), n);
-		assert_string_equal(text + tokens->at, pairs[i].want);
+		assert_int_equal(parse(pairs[i].json, &f),
+				 strlen(pairs[i].json));
+		assert_int_equal(tokens->n, strlen(pairs[i].want));
+		assert_string_equal(vmdesc_text_string(text, tokens),
+				    pairs[i].want);
 	}
 }
 
 static void members(void **state)
 {
-	static const char text[] =
-		"{\"a\":{\"b\":7},\"b\":8,\"c\":-1,\"d\":1.0,\"e\":\"9\","
+	static const char object[] =
+		"{\"a\":{\"b\":7},\"\\u0062\":8,\"c\":-1,\"d\":1.0,\"e\":\"9\","
 		"\"f\":18446744073709551615,\"g\":18446744073709551616,"
 		"\"b\":9}";
-	struct vmdesc_text t = { text, tokens };
 	struct fault f;
 	uint64_t n;
 
 	(void)state;
-	assert_int_equal(parse(text, &f), strlen(text));
-	assert_int_equal(
-		vmdesc_text_uint(&t, vmdesc_text_get(&t, tokens, "b"), 8, &n),
-		0);
+	assert_int_equal(parse(object, &f), strlen(object));
+	assert_int_equal(vmdesc_text_uint(text,
+					  vmdesc_text_get(text, tokens, "b"), 8,
+					  &n),
+			 0);
 	assert_int_equal(n, 8);
-	assert_int_equal(vmdesc_text_uint(&t, vmdesc_text_get(&t, tokens, "f"),
+	assert_int_equal(vmdesc_text_uint(text,
+					  vmdesc_text_get(text, tokens, "f"),
 					  UINT64_MAX, &n),
 			 0);
 	assert_true(n == UINT64_MAX);
-	assert_int_equal(vmdesc_text_uint(&t, vmdesc_text_get(&t, tokens, "f"),
+	assert_int_equal(vmdesc_text_uint(text,
+					  vmdesc_text_get(text, tokens, "f"),
 					  UINT64_MAX - 1, &n),
 			 -1);
 	for (const char *k = "acdegz"; *k; k++) {
 		const char key[] = { *k, '\0' };
 
 		assert_int_equal(
-			vmdesc_text_uint(&t, vmdesc_text_get(&t, tokens, key),
+			vmdesc_text_uint(text,
+					 vmdesc_text_get(text, tokens, key),
 					 UINT64_MAX, &n),
 			-1);
 	}
-	assert_null(vmdesc_text_get(&t, tokens, "z"));
-	assert_null(vmdesc_text_get(&t, NULL, "a"));
-	assert_null(vmdesc_text_get(&t, vmdesc_text_get(&t, tokens, "c"), "a"));
+	assert_null(vmdesc_text_get(text, tokens, "z"));
+	assert_null(vmdesc_text_get(text, NULL, "a"));
+	assert_null(
+		vmdesc_text_get(text, vmdesc_text_get(text, tokens, "c"), "a"));
 }
 
 int main(void)
@@ -211,6 +228,7 @@ int main(void)
 		cmocka_unit_test(whole),   cmocka_unit_test(cut),
 		cmocka_unit_test(refused), cmocka_unit_test(depth),
 		cmocka_unit_test(strings), cmocka_unit_test(members),
+		cmocka_unit_test(crowded),
 	};
 
 	return cmocka_run_group_tests_name("vmdesc_text", tests, NULL, NULL);

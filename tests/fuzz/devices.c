@@ -3,7 +3,6 @@
  * description's JSON, a NUL, the payload.
  */
 #include "libmr/devices.h"
-#include "libmr/vmdesc.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Fields lie in the payload in order, and parts in what they are parts of. */
@@ -34,10 +33,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mr_device dev = { .section = &section, .offset = 1000 };
 	struct mr_error err = MR_ERROR_INIT;
 	const uint8_t *nul = size ? memchr(data + 1, 0, size - 1) : NULL;
-	struct vmdesc_tokens t = { 0 };
+	struct vmdesc_token *tokens;
+	struct fault f;
 	uint8_t *payload;
-	size_t used;
 	char *text;
+	size_t len;
 
 	if (!nul)
 		return 0;
@@ -45,11 +45,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	dev.size = (uint64_t)(data + size - nul) - 1;
 	payload = malloc((size_t)dev.size + 1);
 	must(text && payload);
+	len = strlen(text);
+	tokens = malloc(VMDESC_TEXT_ROOM(len) * sizeof(*tokens));
+	must(tokens);
 	memcpy(payload, nul + 1, (size_t)dev.size);
 	dev.bytes = payload;
-	if (vmdesc_cut(&t, text, strlen(text), 0, &used, &err))
+	if (vmdesc_text_parse(text, len, tokens, &f) < 0)
 		; /* vmdesc_text's */
-	else if (!devices_decode(&dev, text, t.list, t.n, *data & 1, &err))
+	else if (!devices_decode(&dev, text, tokens, *data & 1, &err))
 		check_fields(&dev);
 	else
 		must(err.code == MR_FORMAT && *err.msg && err.offset >= 1000 &&
@@ -57,6 +60,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free(dev.fields);
 	free(payload);
 	free(text);
-	vmdesc_tokens_release(&t);
+	free(tokens);
 	return 0;
 }

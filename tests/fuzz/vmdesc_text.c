@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (size_t i = 0; i < d.n; i++)
 			must(d.devices[i].size < UINT64_C(1) << 62);
 	}
+	d.memory = text;
 	vmdesc_release(&d);
-	free(text);
 	return 0;
 }

@@ -897,6 +897,29 @@ static void test_skip(void **state)
 	expect_skip(&b, false);
 }
 
+/* The file's end is read in pieces: the description begins at their borders. */
+static void test_skip_borders(void **state)
+{
+	static const char text[] =
+		"{\"devices\": [{\"name\": \"globalstate\", "
+		"\"fields\": [{\"size\": 104}]}]}";
+	static const uint8_t zeros[3 << 16];
+
+	(void)state;
+	for (size_t n = 1 << 16; n <= sizeof(zeros); n += 1 << 16)
+		for (size_t k = 0; k < 12; k++) {
+			struct build_block blocks[2];
+			struct build b = plain_head(blocks);
+
+			build_globalstate(&b, "running");
+			build_eof(&b);
+			build_vmdesc_text(&b, text);
+			/* The border is 6 bytes before the text to 5 in it. */
+			build_put(&b, zeros, n - sizeof(text) - 5 + k);
+			expect_skip(&b, true);
+		}
+}
+
 /* Devices before memory are in the description, but not behind memory. */
 static void test_skip_early(void **state)
 {
@@ -1310,6 +1333,7 @@ int main(void)
 		cmocka_unit_test(test_classes_mapped),
 		cmocka_unit_test(test_classes_plain),
 		cmocka_unit_test(test_skip),
+		cmocka_unit_test(test_skip_borders),
 		cmocka_unit_test(test_skip_early),
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_truncation),
