@@ -68,14 +68,6 @@ static int keep_capabilities(struct qmp *q, const struct migrate_form *form,
 	return 0;
 }
 
-static int set_capabilities(struct qmp *q, json_t *list, struct mr_error *err)
-{
-	if (!json_array_size(list))
-		return 0;
-	return qmp_call(q, "migrate-set-capabilities",
-			json_pack("{s:O}", "capabilities", list), NULL, err);
-}
-
 /* What to set, as far as this QEMU knows it; was gets what it is now. */
 static json_t *wanted_parameters(const struct guest *g,
 				 const struct migrate_form *form,
@@ -115,7 +107,12 @@ int migrate_configure(struct qmp *q, const struct guest *g,
 	    !qmp_call(q, "migrate-set-parameters",
 		      wanted_parameters(g, form, now, was->parameters), NULL,
 		      err))
-		rc = set_capabilities(q, change, err);
+		rc = json_array_size(change)
+			     ? qmp_call(q, "migrate-set-capabilities",
+					json_pack("{s:O}", "capabilities",
+						  change),
+					NULL, err)
+			     : 0;
 	json_decref(now);
 	json_decref(change);
 	return rc;
@@ -123,8 +120,12 @@ int migrate_configure(struct qmp *q, const struct guest *g,
 
 void migrate_restore(struct qmp *q, struct migrate_settings *was)
 {
-	if (was->capabilities)
-		(void)set_capabilities(q, was->capabilities, NULL);
+	if (was->capabilities && json_array_size(was->capabilities))
+		(void)qmp_post(
+			q, "migrate-set-capabilities",
+			json_pack("{s:O}", "capabilities", was->capabilities),
+			NULL);
+	/* Without these nothing has been changed. */
 	if (was->parameters && json_object_size(was->parameters))
 		(void)qmp_call(q, "migrate-set-parameters",
 			       json_incref(was->parameters), NULL, NULL);

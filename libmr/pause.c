@@ -118,6 +118,7 @@ static pid_t fork_guardian(int ours, int line, int qmp)
 	return pid;
 }
 
+/* Lets the guardian go, but does not wait until it has gone. */
 static void dismiss_guardian(struct pause *p)
 {
 	/* It may have been killed: no reason for a SIGPIPE. */
@@ -126,17 +127,20 @@ static void dismiss_guardian(struct pause *p)
 		(void)close(p->line);
 	}
 	p->line = -1;
+}
+
+void pause_release(struct pause *p)
+{
+	dismiss_guardian(p);
 	while (p->guardian > 0 && waitpid(p->guardian, NULL, 0) < 0 &&
 	       errno == EINTR)
 		;
-	p->guardian = 0;
+	*p = (struct pause)PAUSE_NONE;
 }
 
 static int start_guardian(struct pause *p, struct mr_error *err)
 {
 	int fds[2];
-	ssize_t n;
-	char byte;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
 		return mr_fail_sys(err, MR_NO_OFFSET,
@@ -151,15 +155,26 @@ static int start_guardian(struct pause *p, struct mr_error *err)
 		return -1;
 	}
 	p->line = fds[0];
+	return 0;
+}
+
+int pause_guarded(struct pause *p, struct mr_error *err)
+{
+	ssize_t n;
+	char byte;
+
+	if (p->line < 0 || p->guarded)
+		return 0;
 	do
 		n = recv(p->line, &byte, 1, 0);
 	while (n < 0 && errno == EINTR);
-	if (n == 1)
+	p->guarded = n == 1;
+	if (p->guarded)
 		return 0;
 	if (n == 0)
 		errno = ECHILD;
 	(void)mr_fail_sys(err, MR_NO_OFFSET, "the guardian process is gone");
-	dismiss_guardian(p);
+	pause_release(p);
 	return -1;
 }
 
@@ -174,7 +189,7 @@ int pause_watch(struct pause *p, struct qmp *q, bool running,
 int pause_begin(struct pause *p, struct qmp *q, bool running,
 		struct mr_error *err)
 {
-	if (pause_watch(p, q, running, err))
+	if (pause_watch(p, q, running, err) || pause_guarded(p, err))
 		return -1;
 	if (!running)
 		return 0;
@@ -207,6 +222,7 @@ int pause_end(struct pause *p, bool resume, double *seconds,
 			      why.msg);
 	}
 	dismiss_guardian(p);
-	*p = (struct pause)PAUSE_NONE;
+	p->q = NULL;
+	p->stopped = false;
 	return rc;
 }

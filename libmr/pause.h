@@ -19,6 +19,7 @@ struct pause {
 	bool stopped; /* by us: the VM had been running */
 	double since; /* monotonic seconds, of the stop */
 	pid_t guardian; /* 0: none */
+	bool guarded; /* it has said that it is there */
 	int line; /* our end of the socket pair with it, or -1 */
 };
 
@@ -34,9 +35,11 @@ int pause_begin(struct pause *p, struct qmp *q, bool running,
 
 /* As pause_begin, but the VM is left running for now: only a process that
  * vanishes makes the guardian send `cont`. For a QEMU that stops the VM
- * itself at the end of its migration. */
+ * itself at the end of its migration. The guardian is still on its way: before
+ * anything that may stop the VM, pause_guarded waits for it. */
 int pause_watch(struct pause *p, struct qmp *q, bool running,
 		struct mr_error *err);
+int pause_guarded(struct pause *p, struct mr_error *err);
 
 /* Lets the VM run again if it was running (resume true), or leaves it as it
  * is; lets the guardian go. Returns -1 if it could not be resumed: *err says
@@ -44,5 +47,9 @@ int pause_watch(struct pause *p, struct qmp *q, bool running,
  * the second time. */
 int pause_end(struct pause *p, bool resume, double *seconds,
 	      struct mr_error *err);
+
+/* Waits until the guardian, which pause_end has let go, is no more; that takes
+ * a moment in which there are other things to do. Due in any case. */
+void pause_release(struct pause *p);
 
 #endif

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -314,11 +315,11 @@ static int send_all(struct qmp *q, const char *text, size_t len, int pass,
 
 /* ---- commands ---- */
 
-/* The command as a line of JSON, to be freed; args is stolen. */
+/* The command as a line of JSON, with its end; to be freed. args is stolen. */
 static char *command_text(const char *command, json_t *args, json_int_t id)
 {
 	json_t *o = json_object();
-	char *text = NULL;
+	char *text = NULL, *line = NULL;
 
 	if (args && json_object_set_new(o, "arguments", args))
 		goto out;
@@ -326,9 +327,13 @@ static char *command_text(const char *command, json_t *args, json_int_t id)
 	    json_object_set_new(o, "id", json_integer(id)))
 		goto out;
 	text = json_dumps(o, JSON_COMPACT);
+	/* In one piece: each one wakes QEMU up. */
+	if (text && asprintf(&line, "%s\n", text) < 0)
+		line = NULL;
+	free(text);
 out:
 	json_decref(o);
-	return text;
+	return line;
 }
 
 /* Whether msg answers command id. A parse error carries no id: it is about
@@ -361,13 +366,11 @@ static int take_reply(const char *command, const json_t *msg, json_t **ret,
 	return 0;
 }
 
-static int call(struct qmp *q, const char *command, json_t *args, int pass,
-		json_t **ret, struct mr_error *err)
+/* Sends it as number q->last_id; args is stolen. */
+static int send_command(struct qmp *q, const char *command, json_t *args,
+			int pass, int64_t deadline, struct mr_error *err)
 {
-	int64_t deadline = deadline_in(q->timeout_ms);
-	json_int_t id = ++q->last_id;
-	char *text = command_text(command, args, id);
-	json_t *msg = NULL;
+	char *text = command_text(command, args, ++q->last_id);
 	int rc = -1;
 
 	if (is_broken(q, err))
@@ -379,9 +382,23 @@ static int call(struct qmp *q, const char *command, json_t *args, int pass,
 	}
 	if (q->resync && send_all(q, RESYNC, strlen(RESYNC), -1, deadline, err))
 		goto out;
-	if (send_all(q, text, strlen(text), pass, deadline, err) ||
-	    send_all(q, "\n", 1, -1, deadline, err))
-		goto out;
+	rc = send_all(q, text, strlen(text), pass, deadline, err);
+out:
+	free(text);
+	return rc;
+}
+
+static int call(struct qmp *q, const char *command, json_t *args, int pass,
+		json_t **ret, struct mr_error *err)
+{
+	int64_t deadline = deadline_in(q->timeout_ms);
+	json_t *msg = NULL;
+	json_int_t id;
+	int rc;
+
+	if (send_command(q, command, args, pass, deadline, err))
+		return -1;
+	id = q->last_id;
 	while ((rc = next_message(q, deadline, q->cancel, &msg, err)) == 0 &&
 	       !answers(q, msg, id))
 		put_by(q, msg);
@@ -394,8 +411,6 @@ static int call(struct qmp *q, const char *command, json_t *args, int pass,
 		rc = take_reply(command, msg, ret, err);
 		json_decref(msg);
 	}
-out:
-	free(text);
 	return rc;
 }
 
@@ -405,6 +420,13 @@ int qmp_call(struct qmp *q, const char *command, json_t *args, json_t **ret,
 	if (ret)
 		*ret = NULL;
 	return call(q, command, args, -1, ret, err);
+}
+
+int qmp_post(struct qmp *q, const char *command, json_t *args,
+	     struct mr_error *err)
+{
+	return send_command(q, command, args, -1, deadline_in(q->timeout_ms),
+			    err);
 }
 
 int64_t qmp_add_fd(struct qmp *q, int64_t fdset_id, int fd,

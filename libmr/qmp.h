@@ -64,6 +64,11 @@ const json_t *qmp_greeting(const struct qmp *q);
 int qmp_call(struct qmp *q, const char *command, json_t *args, json_t **ret,
 	     struct mr_error *err);
 
+/* Sends a command whose answer nobody waits for. A call has to follow on this
+ * connection: when it is answered, so was this one. */
+int qmp_post(struct qmp *q, const char *command, json_t *args,
+	     struct mr_error *err);
+
 /*
  * Hand a duplicate of fd to QEMU with add-fd, into the set fdset_id, or a new
  * set when that is -1. Returns the set's id (QEMU opens /dev/fdset/ID), or -1.

@@ -134,6 +134,7 @@ int mr_save(const char *vm, const char *image,
 		else
 			rc = save_qemu(&s, err);
 	}
+	pause_release(&s.pause);
 	guest_free(s.guest);
 	qmp_free(s.q);
 	report->seconds = watch_clock() - begin;

@@ -191,7 +191,8 @@ static int migrate(struct save *s, struct output *o, struct mr_error *err)
 	if (set < 0)
 		goto out;
 	(void)snprintf(uri, sizeof(uri), "file:/dev/fdset/%" PRId64, set);
-	if (qmp_call(s->q, "migrate", json_pack("{s:s}", "uri", uri), NULL,
+	if (pause_guarded(&s->pause, err) ||
+	    qmp_call(s->q, "migrate", json_pack("{s:s}", "uri", uri), NULL,
 		     err))
 		goto out;
 	rc = follow(s, err);
@@ -201,9 +202,11 @@ static int migrate(struct save *s, struct output *o, struct mr_error *err)
 		s->pause.since = watch_clock();
 	}
 out:
-	migrate_restore(s->q, &was);
 	if (set >= 0)
-		(void)qmp_remove_fdset(s->q, set, NULL);
+		(void)qmp_post(s->q, "remove-fd",
+			       json_pack("{s:I}", "fdset-id", (json_int_t)set),
+			       NULL);
+	migrate_restore(s->q, &was);
 	return rc;
 }
 
@@ -229,6 +232,8 @@ static int set_run_state(struct save *s, struct output *o,
 		return -1;
 	if (stream_globalstate_decode(buf, sizeof(buf), &state, &f) < 0)
 		return mr_fail_fault(err, &f, g->offset + g->header);
+	if (!strcmp(state.runstate, s->report->run_state))
+		return 0; /* as it is after a live save */
 	memset(state.runstate, 0, sizeof(state.runstate));
 	(void)snprintf(state.runstate, sizeof(state.runstate), "%s",
 		       s->report->run_state);

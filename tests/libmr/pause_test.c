@@ -237,9 +237,11 @@ static void runs_again(void **state)
 	assert_true(p.stopped);
 	assert_int_equal(pause_end(&p, true, &seconds, &err), 0);
 	assert_true(seconds >= 100);
+	assert_int_equal(pause_end(&p, true, &seconds, &err), 0);
+	pause_release(&p);
 	assert_int_equal(p.guardian, 0);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), 0); /* only the VM */
-	assert_int_equal(pause_end(&p, true, &seconds, &err), 0);
+	pause_release(&p);
 	qmp_free(q);
 	close_scene(&s, "qmp_capabilities stop cont end");
 	assert_string_equal(err.msg, "");
@@ -257,6 +259,7 @@ static void stays_paused(void **state)
 	q = attach(&s);
 	assert_int_equal(pause_begin(&p, q, true, NULL), 0);
 	assert_int_equal(pause_end(&p, false, &seconds, NULL), 0);
+	pause_release(&p);
 	qmp_free(q);
 	close_scene(&s, "qmp_capabilities stop end");
 }
@@ -275,6 +278,7 @@ static void was_not_running(void **state)
 	assert_int_equal(p.guardian, 0);
 	assert_int_equal(pause_end(&p, true, &seconds, NULL), 0);
 	assert_true(seconds == 0);
+	pause_release(&p);
 	qmp_free(q);
 	close_scene(&s, "qmp_capabilities end");
 }
@@ -290,8 +294,11 @@ static void only_watched(void **state)
 	open_scene(&s, NULL, 0);
 	q = attach(&s);
 	assert_int_equal(pause_watch(&p, q, true, NULL), 0);
+	assert_int_equal(pause_guarded(&p, NULL), 0);
+	assert_int_equal(pause_guarded(&p, NULL), 0); /* and once more */
 	assert_true(p.guardian > 0);
 	assert_int_equal(pause_end(&p, true, &seconds, NULL), 0);
+	pause_release(&p);
 	qmp_free(q);
 	close_scene(&s, "qmp_capabilities end");
 }
@@ -333,6 +340,7 @@ static void stop_refused(void **state)
 	assert_int_equal(err.code, MR_QMP);
 	assert_int_equal(pause_end(&p, true, &seconds, &err), 0);
 	assert_string_equal(err.msg, "stop: not now");
+	pause_release(&p);
 	qmp_free(q);
 	close_scene(&s, "qmp_capabilities stop cont end");
 }
@@ -355,6 +363,7 @@ static void no_guardian(void **state)
 		assert_non_null(fail_plan.name);
 		assert_int_equal(err.sys, EAGAIN);
 		assert_int_equal(pause_end(&p, true, &seconds, &err), 0);
+		pause_release(&p);
 		qmp_free(q);
 		close_scene(&s, "qmp_capabilities end");
 	}
@@ -372,7 +381,7 @@ static void begin(struct pause *p, struct qmp *q)
 
 static void watch(struct pause *p, struct qmp *q)
 {
-	if (pause_watch(p, q, true, NULL))
+	if (pause_watch(p, q, true, NULL) || pause_guarded(p, NULL))
 		_exit(1);
 }
 
@@ -601,6 +610,7 @@ static void guardian_killed(void **state)
 		waitid(P_PID, (id_t)p.guardian, &info, WEXITED | WNOWAIT), 0);
 	assert_int_equal(pause_end(&p, true, &seconds, &err), 0);
 	assert_string_equal(err.msg, "");
+	pause_release(&p);
 	qmp_free(q);
 	close_scene(&s, "qmp_capabilities stop cont end");
 }
