@@ -900,9 +900,8 @@ static void test_skip(void **state)
 /* The file's end is read in pieces: the description begins at their borders. */
 static void test_skip_borders(void **state)
 {
-	static const char text[] =
-		"{\"devices\": [{\"name\": \"globalstate\", "
-		"\"fields\": [{\"size\": 104}]}]}";
+	static const char text[] = "{\"devices\": [{\"name\": \"globalstate\", "
+				   "\"fields\": [{\"size\": 104}]}]}";
 	static const uint8_t zeros[3 << 16];
 
 	(void)state;
