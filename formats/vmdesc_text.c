@@ -43,8 +43,10 @@ static struct vmdesc_token *add(struct parser *p, enum vmdesc_token_kind kind,
 {
 	struct vmdesc_token *t = &p->tokens[p->n++];
 
-	t->at = (uint32_t)at;
-	t->kind = (uint32_t)kind & 7;
+	/* Whole: half of it would first be read, from memory that is not yet
+	 * there. */
+	*t = (struct vmdesc_token){ .at = (uint32_t)at,
+				    .kind = (uint32_t)kind & 7 };
 	return t;
 }
 

@@ -151,28 +151,36 @@ int cli_json_print(json_t *root, bool bad);
  * The same piece by piece, where there is too much for a tree:
  *
  *	cli_json_open('{');
- *	cli_json_key("list"), cli_json_open('[');
- *	cli_json_item(), cli_json_tree(json_integer(1));
+ *	cli_json_put_number("count", 1);
+ *	cli_json_put_open("list", '[');
+ *	cli_json_item(), cli_json_string("a");
  *	return cli_json_end();
  *
- * -1 is out of memory. That stdout cannot be written is no failure before the
- * end.
+ * What goes wrong on the way is told at the end.
  */
 void cli_json_open(char bracket);
 void cli_json_close(void); /* the innermost */
-int cli_json_key(const char *key); /* before a value in an object */
+void cli_json_key(const char *key); /* before a value in an object */
 void cli_json_item(void); /* before a value in an array */
-/* Values: a tree, whose reference is dropped; a string of hexadecimal digits
- * with something plain in front. */
-int cli_json_tree(json_t *value);
+/* Values: cli_escape's text; a tree, whose reference is dropped; a string of
+ * hexadecimal digits with something plain in front. */
+void cli_json_string(const char *text);
+void cli_json_tree(json_t *value);
 void cli_json_hex(const char *prefix, const uint8_t *bytes, size_t n);
 /* Items of `size` bytes each, one behind the other. */
 void cli_json_hex_items(const char *prefix, const uint8_t *bytes, size_t size,
 			uint64_t count);
+/* Members: a key and its value. */
+void cli_json_put_open(const char *key, char bracket);
+void cli_json_put_text(const char *key, const char *text);
+void cli_json_put_number(const char *key, uint64_t n); /* as cli_json_number */
+void cli_json_put_bool(const char *key, bool v);
 /* All members of an object, which they leave. */
-int cli_json_members(json_t *o);
-/* Closes what is open. CLI_OK, or CLI_TROUBLE if stdout cannot be written,
- * which cli_finish tells. */
+void cli_json_members(json_t *o);
+/* Something was to be printed for which there was no memory. */
+void cli_json_no_memory(void);
+/* Closes what is open. CLI_OK; or CLI_TROUBLE if memory ran out, which it
+ * tells, or stdout cannot be written, which cli_finish tells. */
 int cli_json_end(void);
 
 #endif

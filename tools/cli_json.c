@@ -17,6 +17,7 @@ static struct {
 	unsigned depth; /* of open brackets */
 	bool more; /* there is something before, in the same brackets */
 	bool failed;
+	bool no_memory;
 	char closing[256]; /* of the open brackets */
 	char buf[65536];
 } out;
@@ -77,22 +78,23 @@ static int put_tree(const char *text, size_t n, void *arg)
 	return out.failed ? -1 : 0;
 }
 
-static int dump(const json_t *v)
+void cli_json_no_memory(void)
 {
-	if (!v)
-		return -1;
-	if (!json_dump_callback(v, put_tree, NULL,
-				JSON_INDENT(INDENT) | JSON_ENCODE_ANY))
-		return 0;
-	return out.failed ? 0 : -1;
+	out.no_memory = true;
 }
 
-int cli_json_tree(json_t *value)
+static void dump(const json_t *v)
 {
-	int rc = dump(value);
+	if ((!v || json_dump_callback(v, put_tree, NULL,
+				      JSON_INDENT(INDENT) | JSON_ENCODE_ANY)) &&
+	    !out.failed)
+		cli_json_no_memory();
+}
 
+void cli_json_tree(json_t *value)
+{
+	dump(value);
 	json_decref(value);
-	return rc;
 }
 
 /* Characters that stand for themselves in a JSON string, and on a terminal. */
@@ -104,14 +106,15 @@ static bool is_plain(const char *text)
 	return true;
 }
 
-static int put_text(const char *text)
+void cli_json_string(const char *text)
 {
-	if (!is_plain(text))
-		return cli_json_tree(cli_json_text(text));
+	if (!is_plain(text)) {
+		cli_json_tree(cli_json_text(text));
+		return;
+	}
 	put("\"", 1);
 	put(text, strlen(text));
 	put("\"", 1);
-	return 0;
 }
 
 void cli_json_item(void)
@@ -122,13 +125,11 @@ void cli_json_item(void)
 	out.more = true;
 }
 
-int cli_json_key(const char *key)
+void cli_json_key(const char *key)
 {
 	cli_json_item();
-	if (put_text(key))
-		return -1;
+	cli_json_string(key);
 	put(": ", 2);
-	return 0;
 }
 
 void cli_json_open(char bracket)
@@ -150,17 +151,50 @@ void cli_json_close(void)
 	out.more = true;
 }
 
-int cli_json_members(json_t *o)
+void cli_json_put_open(const char *key, char bracket)
+{
+	cli_json_key(key);
+	cli_json_open(bracket);
+}
+
+void cli_json_put_text(const char *key, const char *text)
+{
+	cli_json_key(key);
+	cli_json_string(text);
+}
+
+void cli_json_put_number(const char *key, uint64_t n)
+{
+	char text[20], *end = text + sizeof(text), *at = end;
+
+	cli_json_key(key);
+	if (n > INT64_MAX) {
+		put("null", 4);
+		return;
+	}
+	do
+		*--at = (char)('0' + n % 10);
+	while (n /= 10);
+	put(at, (size_t)(end - at));
+}
+
+void cli_json_put_bool(const char *key, bool v)
+{
+	cli_json_key(key);
+	put(v ? "true" : "false", v ? 4 : 5);
+}
+
+void cli_json_members(json_t *o)
 {
 	const char *key;
 	json_t *value;
 
 	json_object_foreach(o, key, value)
 	{
-		if (cli_json_key(key) || dump(value))
-			return -1;
+		cli_json_key(key);
+		dump(value);
 	}
-	return json_object_clear(o);
+	(void)json_object_clear(o);
 }
 
 static char *put_digits(char *to, const uint8_t *bytes, size_t n)
@@ -220,7 +254,9 @@ int cli_json_end(void)
 		cli_json_close();
 	put("\n", 1);
 	flush();
-	return out.failed ? CLI_TROUBLE : CLI_OK;
+	if (out.no_memory)
+		cli_say("out of memory");
+	return out.failed || out.no_memory ? CLI_TROUBLE : CLI_OK;
 }
 
 json_t *cli_json_text(const char *text)
@@ -265,8 +301,10 @@ int cli_json_print(json_t *root, bool bad)
 		json_decref(root);
 		root = NULL;
 	}
-	if (!cli_json_tree(root))
-		return cli_json_end();
-	cli_say("out of memory");
-	return CLI_TROUBLE;
+	if (!root) {
+		cli_say("out of memory");
+		return CLI_TROUBLE;
+	}
+	cli_json_tree(root);
+	return cli_json_end();
 }

@@ -63,9 +63,10 @@ static int show_file(struct show *s, const struct mr_inspection *in)
 	int status = in->verdict == MR_VERDICT_SOUND ? CLI_OK : CLI_NO;
 
 	if (cli.json) {
-		s->json = show_json(s->path, info, in);
+		show_json(s->path, info, in);
+		s->json = json_object();
 		if (!s->json) {
-			cli_say("out of memory");
+			cli_json_no_memory();
 			return CLI_TROUBLE;
 		}
 	} else if (request.vmdesc) {
@@ -102,7 +103,7 @@ static int inspect(const char *path)
 					   cli_json_text(err.msg));
 	}
 	if (cli.json) {
-		(void)cli_json_members(s.json);
+		cli_json_members(s.json);
 		cli_json_close();
 	}
 	json_decref(s.json);
@@ -123,9 +124,8 @@ static int inspect_all(poptContext ctx)
 		json_t *root = cli_json_new(SCHEMA);
 
 		cli_json_open('{');
-		(void)cli_json_members(root);
-		(void)cli_json_key("files");
-		cli_json_open('[');
+		cli_json_members(root);
+		cli_json_put_open("files", '[');
 		json_decref(root);
 	}
 	for (bool first = true; path && !atomic_load(&cli_cancel);

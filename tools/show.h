@@ -30,7 +30,8 @@ struct show {
 	const char *path; /* how the user called it */
 	const struct mr_image *img;
 	const struct show_request *request;
-	/* Members are added to it, and printed; NULL: text on stdout. */
+	/* Members that come next in the object that is being printed; NULL:
+	 * text on stdout. */
 	json_t *json;
 };
 
@@ -73,9 +74,9 @@ const char *show_verdict(const struct mr_image_info *info,
 const char *show_advice(const struct mr_image_info *info,
 			enum mr_verdict verdict);
 
-/* A new reference; NULL: out of memory. */
-json_t *show_json(const char *path, const struct mr_image_info *info,
-		  const struct mr_inspection *in);
+/* All of it, as members of the object that is being printed. */
+void show_json(const char *path, const struct mr_image_info *info,
+	       const struct mr_inspection *in);
 
 /* "xxxxxxxx-xxxx-...". */
 #define SHOW_UUID 37

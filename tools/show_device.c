@@ -128,21 +128,20 @@ static void link_names(const struct names *x, size_t i, size_t end)
 	}
 }
 
-static int put_fields(const struct names *x, size_t i, size_t end);
+static void put_fields(const struct names *x, size_t i, size_t end);
 
-static int put_value(const struct mr_value *v)
+static void put_value(const struct mr_value *v)
 {
 	if (v->kind == MR_FIELD_UINT)
 		cli_json_hex("0x", v->bytes, (size_t)v->size);
 	else if (is_bytes(v))
 		cli_json_hex("", v->bytes, (size_t)v->size);
 	else
-		return cli_json_tree(field_json(v));
-	return 0;
+		cli_json_tree(field_json(v));
 }
 
 /* The elements of field i, which are the items of an array or one value. */
-static int put_values(const struct names *x, size_t i, bool item)
+static void put_values(const struct names *x, size_t i, bool item)
 {
 	const struct mr_field *f = &x->dev->fields[i];
 	struct mr_value v;
@@ -151,10 +150,9 @@ static int put_values(const struct names *x, size_t i, bool item)
 		if (item)
 			cli_json_item();
 		cli_json_open('{');
-		if (put_fields(x, i + 1, i + 1 + f->parts))
-			return -1;
+		put_fields(x, i + 1, i + 1 + f->parts);
 		cli_json_close();
-		return 0;
+		return;
 	}
 	for (uint64_t k = 0; k < f->count; k++) {
 		mr_field_value(x->dev, f, k, &v);
@@ -162,18 +160,16 @@ static int put_values(const struct names *x, size_t i, bool item)
 			/* They come by the ten thousand, and all are alike. */
 			cli_json_hex_items("0x", v.bytes, (size_t)v.size,
 					   f->count - k);
-			return 0;
+			return;
 		}
 		if (item)
 			cli_json_item();
-		if (put_value(&v))
-			return -1;
+		put_value(&v);
 	}
-	return 0;
 }
 
 /* Field i and those of its name. */
-static int put_member(const struct names *x, size_t i)
+static void put_member(const struct names *x, size_t i)
 {
 	const struct mr_field *fields = x->dev->fields;
 	uint64_t n = 0;
@@ -186,81 +182,68 @@ static int put_member(const struct names *x, size_t i)
 			break;
 	}
 	if (!n)
-		return 0;
+		return;
 	array |= n > 1;
-	if (cli_json_key(fields[i].name))
-		return -1;
+	cli_json_key(fields[i].name);
 	if (array)
 		cli_json_open('[');
 	for (size_t k = i;; k = x->next[k]) {
-		if (put_values(x, k, array))
-			return -1;
+		put_values(x, k, array);
 		if (!x->next[k])
 			break;
 	}
 	if (array)
 		cli_json_close();
-	return 0;
 }
 
 /* Fields [i, end); the depth is bounded by mr_devices_read. */
-static int put_fields(const struct names *x, size_t i, size_t end)
+static void put_fields(const struct names *x, size_t i, size_t end)
 {
 	link_names(x, i, end);
 	for (; i < end; i += 1 + x->dev->fields[i].parts)
-		if (!x->later[i] && put_member(x, i))
-			return -1;
-	return 0;
+		if (!x->later[i])
+			put_member(x, i);
 }
 
-static int put_decoded(const struct mr_device *dev)
+static void put_decoded(const struct mr_device *dev)
 {
 	size_t n = dev->n_fields + 1;
 	struct names x = { .dev = dev,
 			   .next = calloc(n, sizeof(*x.next)),
 			   .later = calloc(n, sizeof(*x.later)),
 			   .order = calloc(n, sizeof(*x.order)) };
-	int rc = -1;
 
-	if (x.next && x.later && x.order && !put_fields(&x, 0, dev->n_fields))
-		rc = 0;
+	if (x.next && x.later && x.order)
+		put_fields(&x, 0, dev->n_fields);
+	else
+		cli_json_no_memory();
 	free(x.next);
 	free(x.later);
 	free(x.order);
-	return rc;
 }
 
-static int show_json_of(const struct mr_device *dev)
+static void show_json_of(const struct mr_device *dev)
 {
 	const struct mr_section *s = dev->section;
-	json_t *o = json_pack("{s:o*, s:I, s:I, s:I, s:I, s:I}", "name",
-			      cli_json_text(s->name), "instance",
-			      (json_int_t)s->instance, "id", (json_int_t)s->id,
-			      "version", (json_int_t)s->version, "offset",
-			      (json_int_t)dev->offset, "size",
-			      (json_int_t)dev->size);
-	int rc = -1;
 
 	cli_json_open('{');
-	if (json_object_set_new(
-		    o, dev->decoded ? "vmsd" : "why",
-		    cli_json_text(dev->decoded ? dev->vmsd : dev->why.msg)) ||
-	    cli_json_members(o) ||
-	    cli_json_key(dev->decoded ? "fields" : "bytes"))
-		goto out;
+	cli_json_put_text("name", s->name);
+	cli_json_put_number("instance", s->instance);
+	cli_json_put_number("id", s->id);
+	cli_json_put_number("version", s->version);
+	cli_json_put_number("offset", dev->offset);
+	cli_json_put_number("size", dev->size);
 	if (dev->decoded) {
-		cli_json_open('{');
-		if (put_decoded(dev))
-			goto out;
+		cli_json_put_text("vmsd", dev->vmsd);
+		cli_json_put_open("fields", '{');
+		put_decoded(dev);
 		cli_json_close();
 	} else {
+		cli_json_put_text("why", dev->why.msg);
+		cli_json_key("bytes");
 		cli_json_hex("", dev->bytes, (size_t)dev->size);
 	}
 	cli_json_close();
-	rc = 0;
-out:
-	json_decref(o);
-	return rc;
 }
 
 /* ---- which ---- */
@@ -281,7 +264,6 @@ static int show_one(const struct mr_devices *d, size_t i, const struct show *s)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_device *dev = mr_devices_read(d, i, &err);
-	int status = CLI_OK;
 
 	if (!dev)
 		return cli_fail(s->path, &err);
@@ -289,13 +271,10 @@ static int show_one(const struct mr_devices *d, size_t i, const struct show *s)
 		show_text_of(dev);
 	} else {
 		cli_json_item();
-		if (show_json_of(dev)) {
-			cli_say("out of memory");
-			status = CLI_TROUBLE;
-		}
+		show_json_of(dev);
 	}
 	mr_device_free(dev);
-	return status;
+	return CLI_OK;
 }
 
 int show_devices(const struct show *s, const struct mr_devices *d)
@@ -305,11 +284,8 @@ int show_devices(const struct show *s, const struct mr_devices *d)
 	int status = CLI_OK;
 
 	if (s->json) {
-		if (cli_json_members(s->json) || cli_json_key("devices")) {
-			cli_say("out of memory");
-			return CLI_TROUBLE;
-		}
-		cli_json_open('[');
+		cli_json_members(s->json);
+		cli_json_put_open("devices", '[');
 	}
 	for (size_t i = 0; i < mr_devices_count(d) && status == CLI_OK; i++)
 		if (wanted(names, mr_devices_section(d, i)->name, hit))

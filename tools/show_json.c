@@ -1,183 +1,161 @@
 /* show_json.c - what mrinspect found, for programs: schema 1. */
 #include "tools/show.h"
 
-#include <string.h>
-
-static void set_bool(json_t *o, const char *key, bool v, bool *bad)
+static void libvirt(const struct mr_libvirt *v)
 {
-	cli_json_set(o, key, json_boolean(v), bad);
+	cli_json_put_open("libvirt", '{');
+	cli_json_put_text("format", v->format);
+	cli_json_put_number("version", v->version);
+	cli_json_put_bool("complete", v->complete);
+	cli_json_put_bool("was_running", v->was_running);
+	cli_json_put_bool("big_endian", v->big_endian);
+	cli_json_put_number("data_length", v->data_length);
+	cli_json_put_number("cookie_offset", v->cookie_offset);
+	cli_json_close();
 }
 
-static void set_text(json_t *o, const char *key, const char *s, bool *bad)
-{
-	cli_json_set(o, key, cli_json_text(s), bad);
-}
-
-static json_t *libvirt(const struct mr_libvirt *v, bool *bad)
-{
-	json_t *o = json_object();
-
-	set_text(o, "format", v->format, bad);
-	cli_json_number(o, "version", v->version, bad);
-	set_bool(o, "complete", v->complete, bad);
-	set_bool(o, "was_running", v->was_running, bad);
-	set_bool(o, "big_endian", v->big_endian, bad);
-	cli_json_number(o, "data_length", v->data_length, bad);
-	cli_json_number(o, "cookie_offset", v->cookie_offset, bad);
-	return o;
-}
-
-static json_t *block(const struct mr_image_info *info,
-		     const struct mr_inspection *in, size_t i, bool *bad)
+static void block(const struct mr_image_info *info,
+		  const struct mr_inspection *in, size_t i)
 {
 	const struct mr_block *b = &info->blocks[i];
-	json_t *o = json_object();
 
-	set_text(o, "name", b->name, bad);
-	cli_json_number(o, "length", b->length, bad);
-	cli_json_number(o, "pages", b->pages, bad);
-	cli_json_number(o, "page_size", info->page_size, bad);
-	cli_json_number(o, "entry_offset", b->entry, bad);
+	cli_json_put_text("name", b->name);
+	cli_json_put_number("length", b->length);
+	cli_json_put_number("pages", b->pages);
+	cli_json_put_number("page_size", info->page_size);
+	cli_json_put_number("entry_offset", b->entry);
 	if (b->host_page_size)
-		cli_json_number(o, "host_page_size", b->host_page_size, bad);
+		cli_json_put_number("host_page_size", b->host_page_size);
 	if (info->ignore_shared)
-		cli_json_number(o, "addr", b->addr, bad);
+		cli_json_put_number("addr", b->addr);
 	if (info->skipped)
-		return o;
+		return;
 	if (!in->use) {
-		cli_json_number(o, "data_words", b->normal_words, bad);
-		cli_json_number(o, "zero_words", b->zero_words, bad);
-		cli_json_number(o, "xbzrle_words", b->xbzrle_words, bad);
-		cli_json_number(o, "wire_bytes", b->wire_bytes, bad);
+		cli_json_put_number("data_words", b->normal_words);
+		cli_json_put_number("zero_words", b->zero_words);
+		cli_json_put_number("xbzrle_words", b->xbzrle_words);
+		cli_json_put_number("wire_bytes", b->wire_bytes);
 		if (!in->classes)
-			return o;
-		cli_json_number(o, "data_pages",
-				in->classes[i][MR_PAGE_PRESENT], bad);
-		cli_json_number(o, "zero_pages", in->classes[i][MR_PAGE_ZERO],
-				bad);
-		cli_json_number(o, "absent_pages",
-				in->classes[i][MR_PAGE_ABSENT], bad);
-		return o;
+			return;
+		cli_json_put_number("data_pages",
+				    in->classes[i][MR_PAGE_PRESENT]);
+		cli_json_put_number("zero_pages", in->classes[i][MR_PAGE_ZERO]);
+		cli_json_put_number("absent_pages",
+				    in->classes[i][MR_PAGE_ABSENT]);
+		return;
 	}
-	cli_json_number(o, "header_offset", b->header, bad);
-	set_bool(o, "in_file", b->in_file, bad);
-	cli_json_number(o, "bitmap_offset", b->bitmap_offset, bad);
-	cli_json_number(o, "bitmap_size", b->bitmap_size, bad);
-	cli_json_number(o, "pages_offset", b->pages_offset, bad);
-	cli_json_number(o, "pages_present", in->use[i].present, bad);
-	cli_json_number(o, "data_bytes", in->use[i].present * info->page_size,
-			bad);
-	cli_json_number(o, "disk_bytes", in->use[i].allocated, bad);
-	return o;
+	cli_json_put_number("header_offset", b->header);
+	cli_json_put_bool("in_file", b->in_file);
+	cli_json_put_number("bitmap_offset", b->bitmap_offset);
+	cli_json_put_number("bitmap_size", b->bitmap_size);
+	cli_json_put_number("pages_offset", b->pages_offset);
+	cli_json_put_number("pages_present", in->use[i].present);
+	cli_json_put_number("data_bytes", in->use[i].present * info->page_size);
+	cli_json_put_number("disk_bytes", in->use[i].allocated);
 }
 
-static json_t *section(const struct mr_section *s, bool *bad)
+static void section(const struct mr_section *s)
 {
-	json_t *o = json_object();
-
-	set_text(o, "type", mr_section_type_name(s->type), bad);
-	cli_json_number(o, "id", s->id, bad);
-	set_text(o, "name", s->name, bad);
+	cli_json_put_text("type", mr_section_type_name(s->type));
+	cli_json_put_number("id", s->id);
+	cli_json_put_text("name", s->name);
 	if (s->type == MR_SECTION_START || s->type == MR_SECTION_FULL) {
-		cli_json_number(o, "instance", s->instance, bad);
-		cli_json_number(o, "version", s->version, bad);
+		cli_json_put_number("instance", s->instance);
+		cli_json_put_number("version", s->version);
 	}
-	cli_json_number(o, "count", s->count, bad);
-	cli_json_number(o, "offset", s->offset, bad);
-	cli_json_number(o, "header", s->header, bad);
-	cli_json_number(o, "payload", s->payload, bad);
-	cli_json_number(o, "length", s->length, bad);
+	cli_json_put_number("count", s->count);
+	cli_json_put_number("offset", s->offset);
+	cli_json_put_number("header", s->header);
+	cli_json_put_number("payload", s->payload);
+	cli_json_put_number("length", s->length);
 	if (s->type == MR_SECTION_FULL)
-		set_bool(o, "described", s->described, bad);
-	return o;
+		cli_json_put_bool("described", s->described);
 }
 
-static void configuration(json_t *o, const struct mr_image_info *info,
-			  bool *bad)
+static void configuration(const struct mr_image_info *info)
 {
-	json_t *caps = json_array();
 	char uuid[SHOW_UUID];
 
+	cli_json_put_text("machine", info->machine);
+	cli_json_put_open("capabilities", '[');
 	if (info->ignore_shared)
-		cli_json_add(caps, json_string("x-ignore-shared"), bad);
+		cli_json_item(), cli_json_string("x-ignore-shared");
 	if (info->mapped_ram)
-		cli_json_add(caps, json_string("mapped-ram"), bad);
-	set_text(o, "machine", info->machine, bad);
-	cli_json_set(o, "capabilities", caps, bad);
+		cli_json_item(), cli_json_string("mapped-ram");
+	cli_json_close();
 	if (info->has_uuid)
-		set_text(o, "uuid", show_uuid(uuid, info->uuid), bad);
+		cli_json_put_text("uuid", show_uuid(uuid, info->uuid));
 }
 
-static void memory(json_t *o, const struct mr_image_info *info,
-		   const struct mr_inspection *in, bool *bad)
+static void memory(const struct mr_image_info *info,
+		   const struct mr_inspection *in)
 {
-	json_t *blocks = json_array(), *sections = json_array();
-
-	cli_json_number(o, "page_size", info->page_size, bad);
-	set_bool(o, "page_size_known", info->page_size_known, bad);
-	cli_json_number(o, "ram", info->ram, bad);
-	set_bool(o, "ram_ended", info->ram_ended, bad);
+	cli_json_put_number("page_size", info->page_size);
+	cli_json_put_bool("page_size_known", info->page_size_known);
+	cli_json_put_number("ram", info->ram);
+	cli_json_put_bool("ram_ended", info->ram_ended);
 	if (info->skipped)
-		cli_json_number(o, "memory_skipped", info->skipped, bad);
+		cli_json_put_number("memory_skipped", info->skipped);
 	else
-		cli_json_number(o, "flushes", info->flushes, bad);
+		cli_json_put_number("flushes", info->flushes);
 	if (in->use)
-		cli_json_number(o, "pages_present", in->present, bad);
-	for (size_t i = 0; i < info->n_blocks; i++)
-		cli_json_add(blocks, block(info, in, i, bad), bad);
-	for (size_t i = 0; i < info->n_sections; i++)
-		cli_json_add(sections, section(&info->sections[i], bad), bad);
-	cli_json_set(o, "blocks", blocks, bad);
-	cli_json_set(o, "sections", sections, bad);
+		cli_json_put_number("pages_present", in->present);
+	cli_json_put_open("blocks", '[');
+	for (size_t i = 0; i < info->n_blocks; i++) {
+		cli_json_item();
+		cli_json_open('{');
+		block(info, in, i);
+		cli_json_close();
+	}
+	cli_json_close();
+	cli_json_put_open("sections", '[');
+	for (size_t i = 0; i < info->n_sections; i++) {
+		cli_json_item();
+		cli_json_open('{');
+		section(&info->sections[i]);
+		cli_json_close();
+	}
+	cli_json_close();
 }
 
-static json_t *damage(const struct mr_error *e, bool *bad)
+static void damage(const struct mr_error *e)
 {
-	json_t *o = json_object();
-
-	set_text(o, "message", e->msg, bad);
+	cli_json_put_open("damage", '{');
+	cli_json_put_text("message", e->msg);
 	if (e->offset != MR_NO_OFFSET)
-		cli_json_number(o, "offset", e->offset, bad);
-	return o;
+		cli_json_put_number("offset", e->offset);
+	cli_json_close();
 }
 
-json_t *show_json(const char *path, const struct mr_image_info *info,
-		  const struct mr_inspection *in)
+void show_json(const char *path, const struct mr_image_info *info,
+	       const struct mr_inspection *in)
 {
-	json_t *o = json_object();
-	bool bad = false;
-
-	set_text(o, "path", path, &bad);
-	set_text(o, "kind", mr_image_kind_name(info->kind), &bad);
-	set_text(o, "verdict", mr_verdict_name(in->verdict), &bad);
-	cli_json_number(o, "file_size", info->file_size, &bad);
-	cli_json_number(o, "file_allocated", info->file_allocated, &bad);
+	cli_json_put_text("path", path);
+	cli_json_put_text("kind", mr_image_kind_name(info->kind));
+	cli_json_put_text("verdict", mr_verdict_name(in->verdict));
+	cli_json_put_number("file_size", info->file_size);
+	cli_json_put_number("file_allocated", info->file_allocated);
 	if (info->damage.code != MR_OK)
-		cli_json_set(o, "damage", damage(&info->damage, &bad), &bad);
+		damage(&info->damage);
 	if (info->has_libvirt && info->libvirt.format)
-		cli_json_set(o, "libvirt", libvirt(&info->libvirt, &bad), &bad);
+		libvirt(&info->libvirt);
 	if (info->kind != MR_IMAGE_FOREIGN &&
 	    info->kind != MR_IMAGE_COMPRESSED) {
-		cli_json_number(o, "stream_offset", info->stream_offset, &bad);
+		cli_json_put_number("stream_offset", info->stream_offset);
 		if (info->has_configuration)
-			configuration(o, info, &bad);
+			configuration(info);
 		if (info->run_state[0])
-			set_text(o, "run_state", info->run_state, &bad);
-		memory(o, info, in, &bad);
-		set_bool(o, "ended", info->ended, &bad);
-		if (info->has_vmdesc)
-			cli_json_set(o, "vmdesc",
-				     json_pack("{s:I, s:I}", "offset",
-					       (json_int_t)info->vmdesc_offset,
-					       "length",
-					       (json_int_t)info->vmdesc_length),
-				     &bad);
-		cli_json_number(o, "stream_end", info->stream_end, &bad);
-		cli_json_number(o, "trailing", info->trailing, &bad);
-		set_bool(o, "sealed", info->sealed, &bad);
+			cli_json_put_text("run_state", info->run_state);
+		memory(info, in);
+		cli_json_put_bool("ended", info->ended);
+		if (info->has_vmdesc) {
+			cli_json_put_open("vmdesc", '{');
+			cli_json_put_number("offset", info->vmdesc_offset);
+			cli_json_put_number("length", info->vmdesc_length);
+			cli_json_close();
+		}
+		cli_json_put_number("stream_end", info->stream_end);
+		cli_json_put_number("trailing", info->trailing);
+		cli_json_put_bool("sealed", info->sealed);
 	}
-	if (!bad)
-		return o;
-	json_decref(o);
-	return NULL;
 }
