@@ -66,7 +66,7 @@ WRAP_crew_test = $(WRAP_queue_test) calloc mmap64 munmap \
 	pthread_create pthread_cond_signal
 WRAP_verify_test = io_setup io_getevents pread64 pwrite64 ftruncate64 fsync fallocate64
 WRAP_load_memory_test = fallocate64 calloc ftruncate64 fsync lseek64 fstat64 \
-	fstatfs64 madvise mmap64 pwrite64
+	fstatfs64 madvise mmap64 pwrite64 pread64 io_setup io_getevents
 $(UNITS): $O/%: $O/%.o $O/tools.a $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) $(WRAP_$(@F):%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS) \
 		-lcmocka

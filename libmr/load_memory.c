@@ -520,7 +520,7 @@ static int copy(struct job *j, const struct mr_memory_options *o,
 		lengths[i] = j->targets[i].block->length;
 	rc = crew_run(&plan, err);
 	free(lengths);
-	return rc;
+	return rc ? image_blame(j->img, err) : 0;
 }
 
 /* ---- the verb ---- */

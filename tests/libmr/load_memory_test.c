@@ -11,6 +11,7 @@
 #include "libmr/mr.h"
 #include "tests/lib/build.h"
 #include "tests/libmr/fail.h"
+#include "tests/libmr/unreadable.h"
 
 enum {
 	PAGE = 4096,
@@ -191,6 +192,8 @@ static int reset(void **state)
 	fail_arm(0, 0);
 	no_holes = false;
 	no_collapse = 0;
+	lose(0, 0, 0);
+	bad.with_aio = true;
 	(void)unlink(out);
 	if (shm_out)
 		(void)unlink(shm_out);
@@ -262,6 +265,33 @@ static void test_new_fails(void **state)
 {
 	(void)state;
 	each_fails(&some, out, EIO, false);
+}
+
+/* A bad sector: which page it is, whichever way it is read, and no file. */
+static void test_unreadable(void **state)
+{
+	struct mr_image *img;
+	struct mr_error err;
+	uint64_t page;
+
+	(void)state;
+	img = mr_image_open(some.image, MR_DIRECT_OFF, NULL, &err);
+	assert_non_null(img);
+	page = mr_image_info(img)->blocks[0].pages_offset + 515 * PAGE;
+	mr_image_free(img);
+	for (int i = 0; i < 4; i++) {
+		bad.with_aio = i & 1;
+		lose(page + 512, page + 513, EIO);
+		assert_int_equal(load(&some, out,
+				      i & 2 ? MR_DIRECT_OFF : MR_DIRECT_AUTO,
+				      &err),
+				 -1);
+		assert_int_equal(err.sys, EIO);
+		assert_int_equal(err.offset, page);
+		assert_non_null(
+			strstr(err.msg, "cannot read page 515 of block m"));
+		assert_int_equal(access(out, F_OK), -1);
+	}
 }
 
 /* ---- on tmpfs ---- */
@@ -363,6 +393,7 @@ int main(void)
 		cmocka_unit_test_setup(test_no_holes, reset),
 		cmocka_unit_test_setup(test_existing_fails, reset),
 		cmocka_unit_test_setup(test_new_fails, reset),
+		cmocka_unit_test_setup(test_unreadable, reset),
 		cmocka_unit_test_setup(test_tmpfs, reset),
 		cmocka_unit_test_setup(test_tmpfs_holes, reset),
 		cmocka_unit_test_setup(test_tmpfs_fails, reset),

@@ -8,13 +8,13 @@
 #include "tests/libmr/folder.h"
 
 #include <inttypes.h>
-#include <libaio.h>
 
 #include "formats/seal.h"
 #include "libmr/hash.h"
 #include "libmr/image.h"
 #include "tests/lib/build.h"
 #include "tests/libmr/fail.h"
+#include "tests/libmr/unreadable.h"
 
 FAIL_WRAP(ssize_t, pwrite64, (int fd, const void *buf, size_t len, off_t at),
 	  (fd, buf, len, at), -1)
@@ -22,57 +22,6 @@ FAIL_WRAP(int, ftruncate64, (int fd, off_t size), (fd, size), -1)
 FAIL_WRAP(int, fsync, (int fd), (fd), -1)
 FAIL_WRAP(int, fallocate64, (int fd, int mode, off_t at, off_t len),
 	  (fd, mode, at, len), -1)
-
-/* Bytes of the image that cannot be read, and what is said then. */
-static struct {
-	uint64_t from, to;
-	int error;
-	bool once; /* it goes well the next time */
-	unsigned hits;
-} bad;
-static bool with_aio;
-
-static bool is_bad(uint64_t at, uint64_t len)
-{
-	if (!bad.error || at >= bad.to || at + len <= bad.from)
-		return false;
-	bad.hits++;
-	return !bad.once || bad.hits == 1;
-}
-
-ssize_t __real_pread64(int fd, void *buf, size_t len, off_t at);
-ssize_t __wrap_pread64(int fd, void *buf, size_t len, off_t at);
-ssize_t __wrap_pread64(int fd, void *buf, size_t len, off_t at)
-{
-	if (is_bad((uint64_t)at, len)) {
-		errno = bad.error;
-		return -1;
-	}
-	return __real_pread64(fd, buf, len, at);
-}
-
-int __real_io_setup(int n, io_context_t *ctx);
-int __wrap_io_setup(int n, io_context_t *ctx);
-int __wrap_io_setup(int n, io_context_t *ctx)
-{
-	return with_aio ? __real_io_setup(n, ctx) : -EAGAIN;
-}
-
-int __real_io_getevents(io_context_t ctx, long min, long n, struct io_event *ev,
-			struct timespec *timeout);
-int __wrap_io_getevents(io_context_t ctx, long min, long n, struct io_event *ev,
-			struct timespec *timeout);
-int __wrap_io_getevents(io_context_t ctx, long min, long n, struct io_event *ev,
-			struct timespec *timeout)
-{
-	int rc = __real_io_getevents(ctx, min, n, ev, timeout);
-
-	for (int i = 0; i < rc; i++)
-		if (is_bad((uint64_t)ev[i].obj->u.c.offset,
-			   ev[i].obj->u.c.nbytes))
-			ev[i].res = (unsigned long)-(long)bad.error;
-	return rc;
-}
 
 static char path[4096];
 
@@ -969,15 +918,6 @@ static void doubtful_bitmaps(void **state)
 
 /* ---- what cannot be read ---- */
 
-static void lose(uint64_t from, uint64_t to, int error)
-{
-	bad.from = from;
-	bad.to = to;
-	bad.error = error;
-	bad.once = false;
-	bad.hits = 0;
-}
-
 /* One sector, whichever way it is read, and whatever else is wrong. */
 static void unreadable_page(void **state)
 {
@@ -987,7 +927,7 @@ static void unreadable_page(void **state)
 	for (int i = 0; i < 8; i++) {
 		struct bytes before, after;
 
-		with_aio = i & 1;
+		bad.with_aio = i & 1;
 		make_image(NULL);
 		if (i & 2)
 			seal();
@@ -1025,7 +965,7 @@ static void unreadable_page(void **state)
 		free(before.data);
 		free(after.data);
 	}
-	with_aio = false;
+	bad.with_aio = false;
 }
 
 /* What is read a second time is no damage. */
@@ -1033,7 +973,7 @@ static void unreadable_once(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 2; i++) {
-		with_aio = i;
+		bad.with_aio = i;
 		make_image(NULL);
 		seal();
 		lose(page_at(0, 303), page_at(0, 304), i ? EAGAIN : EIO);
@@ -1042,7 +982,7 @@ static void unreadable_once(void **state)
 		assert_int_not_equal(bad.hits, 0);
 		assert_int_equal(got.n, 0);
 	}
-	with_aio = false;
+	bad.with_aio = false;
 	lose(0, 0, 0);
 }
 
@@ -1053,7 +993,7 @@ static void unreadable_for_other_reasons(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 2 * ARRAY_LEN(errors); i++) {
-		with_aio = i & 1;
+		bad.with_aio = i & 1;
 		make_image(NULL);
 		lose(i & 4 ? page_at(0, 303) : bit_at(0, 0), page_at(0, 304),
 		     errors[i / 2]);
@@ -1063,7 +1003,7 @@ static void unreadable_for_other_reasons(void **state)
 		assert_int_equal(got.err.sys, errors[i / 2]);
 		lose(0, 0, 0);
 	}
-	with_aio = false;
+	bad.with_aio = false;
 }
 
 /* Each piece of the file in turn: never sound, never trouble, and told. */
