@@ -63,23 +63,6 @@ static inline int cli_worse(int a, int b)
 /* Tells a usage error, with a pointer to --help. Returns CLI_TROUBLE. */
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/*
- * A size: digits, then nothing or one of K M G T (or KiB MiB GiB TiB), powers
- * of 1024. "option" is named in the message. Returns 0, or -1 after telling
- * what is wrong with it.
- */
-int cli_size(const char *option, const char *text, uint64_t *size);
-/* One of three words, the first where text is NULL: its place, or -1 after
- * telling what they are. */
-int cli_choice(const char *option, const char *text,
-	       const char *const words[3]);
-/* "auto", "on", "off": in the order of enum mr_direct and mr_zero_copy. */
-extern const char *const cli_when[3];
-/* What --direct (NULL: not given) and --jobs (0) say. Returns CLI_OK, or
- * CLI_TROUBLE after telling what is wrong with it. */
-int cli_io(const char *direct, int jobs, enum mr_direct *how,
-	   unsigned *threads);
-
 /* "TOOL: PATH: message at byte N"; path may be NULL. */
 void cli_warn(const char *path, const struct mr_error *err);
 /* The same; returns the exit status that the error calls for. */
@@ -103,6 +86,25 @@ void cli_progress_end(void);
  * could not be written (told). Call it last, once.
  */
 int cli_finish(int status);
+
+/* ---- values of options (tools/cli_option.c) ---- */
+
+/*
+ * A size: digits, then nothing or one of K M G T (or KiB MiB GiB TiB), powers
+ * of 1024. "option" is named in the message. Returns 0, or -1 after telling
+ * what is wrong with it.
+ */
+int cli_size(const char *option, const char *text, uint64_t *size);
+/* One of three words, the first where text is NULL: its place, or -1 after
+ * telling what they are. */
+int cli_choice(const char *option, const char *text,
+	       const char *const words[3]);
+/* "auto", "on", "off": in the order of enum mr_direct and mr_zero_copy. */
+extern const char *const cli_when[3];
+/* What --direct (NULL: not given) and --jobs (0) say. Returns CLI_OK, or
+ * CLI_TROUBLE after telling what is wrong with it. */
+int cli_io(const char *direct, int jobs, enum mr_direct *how,
+	   unsigned *threads);
 
 /* ---- text (tools/cli_text.c, cli_table.c) ---- */
 
@@ -135,8 +137,8 @@ void cli_table_print(struct cli_table *t);
 /* json_string of cli_escape. */
 json_t *cli_json_text(const char *text);
 /* Members of an object, items of an array: *bad becomes true where one could
- * not be made (out of memory). A number
- * that JSON's readers cannot hold, of 2^63 and more, is null. */
+ * not be made (out of memory). A number that JSON's readers cannot hold, of
+ * 2^63 and more, is null. */
 void cli_json_set(json_t *o, const char *key, json_t *value, bool *bad);
 void cli_json_number(json_t *o, const char *key, uint64_t n, bool *bad);
 void cli_json_add(json_t *list, json_t *value, bool *bad);

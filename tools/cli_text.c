@@ -1,75 +1,9 @@
-/* cli_text.c - sizes, choices and safe text for every tool. */
+/* cli_text.c - sizes and safe text for every tool. */
 #include "tools/cli.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* The power of 1024 that a suffix stands for; -1: none that we know. */
-static int suffix_power(const char *s)
-{
-	static const char letters[] = "KMGT";
-	const char *p;
-
-	if (!*s)
-		return 0;
-	p = strchr(letters, *s == 'k' ? 'K' : *s);
-	if (!p || (s[1] && strcmp(s + 1, "iB") != 0))
-		return -1;
-	return (int)(p - letters) + 1;
-}
-
-int cli_size(const char *option, const char *text, uint64_t *size)
-{
-	unsigned long long n;
-	char *end;
-	int power;
-
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	power = suffix_power(end);
-	/* strtoull takes blanks and a sign; a size has neither. */
-	if (*text < '0' || *text > '9' || power < 0) {
-		(void)cli_usage("%s: '%s' is not a size (like 4K 1M 2G)",
-				option, text);
-		return -1;
-	}
-	if (errno || n > UINT64_MAX >> (10 * power)) {
-		(void)cli_usage("%s: %s is too large", option, text);
-		return -1;
-	}
-	*size = (uint64_t)n << (10 * power);
-	return 0;
-}
-
-const char *const cli_when[3] = { "auto", "on", "off" };
-
-int cli_choice(const char *option, const char *text, const char *const words[3])
-{
-	if (!text)
-		return 0;
-	for (int i = 0; i < 3; i++)
-		if (!strcmp(text, words[i]))
-			return i;
-	(void)cli_usage("%s is %s, %s or %s, not %s", option, words[0],
-			words[1], words[2], text);
-	return -1;
-}
-
-int cli_io(const char *direct, int jobs, enum mr_direct *how, unsigned *threads)
-{
-	int d = cli_choice("--direct", direct, cli_when);
-
-	if (d < 0)
-		return CLI_TROUBLE;
-	if (jobs < 0 || jobs > (int)MR_JOBS_MAX)
-		return cli_usage("--jobs is 1 to %u", MR_JOBS_MAX);
-	*how = (enum mr_direct)d;
-	*threads = (unsigned)jobs;
-	return CLI_OK;
-}
 
 double cli_rate(uint64_t bytes, double seconds)
 {
