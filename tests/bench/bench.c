@@ -133,7 +133,7 @@ static const struct set sets[] = {
 	{ "save-huge", huge, FILL(MEM_HUGE, 2048), NO_QUICK, 0 },
 	{ "zero-anon", scan, ZERO(MEM_ANON, 4096), ZERO(MEM_ANON, 1024), 0 },
 	{ "zero-memfd", scan, ZERO(MEM_MEMFD, 4096), NO_QUICK, 0 },
-	{ "half-zero", save, EVERY(2, 512), EVERY(2, 64), 0 },
+	{ "half-zero", save, EVERY(2, 512), EVERY(2, 32), 0 },
 	{ "7-of-8-zero", save, EVERY(8, 2048), NO_QUICK, 0 },
 	{ "mixed", save, { MEM_ANON, .fill = 1536, .zero = 512, .hole = 2048 },
 	  NO_QUICK, 0 },
