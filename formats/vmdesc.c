@@ -42,7 +42,7 @@ struct vmdesc_type vmdesc_type_of(const char *name)
 	size_t i;
 
 	for (i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-		if (strcmp(types[i].name, name) == 0)
+		if (*types[i].name == *name && strcmp(types[i].name, name) == 0)
 			return types[i].type;
 	return (struct vmdesc_type){ VMDESC_OPAQUE, 0 };
 }

@@ -31,23 +31,16 @@ static int ends(struct parser *p)
 	return fault_set(p->f, FAULT_SHORT, p->len, "ends inside a value");
 }
 
-/* n is below VMDESC_TEXT_MAX, or is it: the mask is for the compiler. */
-static void set_n(struct vmdesc_token *t, size_t n)
+/* A token, written whole: to set half of it would first read memory that is
+ * not yet there. */
+static void add(struct parser *p, enum vmdesc_token_kind kind, size_t at,
+		size_t n)
 {
-	t->n = (uint32_t)n & (2 * VMDESC_TEXT_MAX - 1);
-}
-
-/* A token that begins at this byte. */
-static struct vmdesc_token *add(struct parser *p, enum vmdesc_token_kind kind,
-				size_t at)
-{
-	struct vmdesc_token *t = &p->tokens[p->n++];
-
-	/* Whole: half of it would first be read, from memory that is not yet
-	 * there. */
-	*t = (struct vmdesc_token){ .at = (uint32_t)at,
-				    .kind = (uint32_t)kind & 7 };
-	return t;
+	p->tokens[p->n++] = (struct vmdesc_token){
+		.at = (uint32_t)at,
+		.kind = (uint32_t)kind & 7,
+		.n = (uint32_t)n & (2 * VMDESC_TEXT_MAX - 1),
+	};
 }
 
 /* Value of four hexadecimal digits, or -1. */
@@ -141,26 +134,28 @@ static int odd_string(struct parser *p, char **end)
 	return 0;
 }
 
-static bool is_plain(char c)
+/* Where a string's plain characters end that begin here. */
+static char *skip_plain(char *s, const char *end)
 {
-	return c >= ' ' && (unsigned char)c < 0x80 && c != '"' && c != '\\';
+	while (s < end && (unsigned char)(*s - ' ') < 0x80 - ' ') {
+		if (*s == '"' || *s == '\\')
+			break;
+		s++;
+	}
+	return s;
 }
 
 static int string(struct parser *p)
 {
 	size_t at = p->at + 1;
-	struct vmdesc_token *t = add(p, VMDESC_STRING, at);
-	char *end;
+	char *end = skip_plain(p->s + at, p->s + p->len);
 
-	while (at < p->len && is_plain(p->s[at]))
-		at++;
-	p->at = at;
-	end = p->s + at;
-	if (at < p->len && *end != '"' && odd_string(p, &end))
+	p->at = (size_t)(end - p->s);
+	if (p->at < p->len && *end != '"' && odd_string(p, &end))
 		return -1;
 	if (p->at == p->len)
 		return ends(p);
-	set_n(t, (size_t)(end - p->s) - t->at);
+	add(p, VMDESC_STRING, at, (size_t)(end - p->s) - at);
 	*end = '\0';
 	p->at++;
 	return 0;
@@ -182,7 +177,8 @@ static int digits(struct parser *p)
 
 static int number(struct parser *p)
 {
-	struct vmdesc_token *t = add(p, VMDESC_INTEGER, p->at);
+	enum vmdesc_token_kind kind = VMDESC_INTEGER;
+	size_t at = p->at;
 
 	if (p->s[p->at] == '-')
 		p->at++;
@@ -191,13 +187,13 @@ static int number(struct parser *p)
 	else if (digits(p))
 		return -1;
 	if (p->at < p->len && p->s[p->at] == '.') {
-		t->kind = VMDESC_OTHER;
+		kind = VMDESC_OTHER;
 		p->at++;
 		if (digits(p))
 			return -1;
 	}
 	if (p->at < p->len && (p->s[p->at] | 0x20) == 'e') {
-		t->kind = VMDESC_OTHER;
+		kind = VMDESC_OTHER;
 		p->at++;
 		if (p->at < p->len &&
 		    (p->s[p->at] == '-' || p->s[p->at] == '+'))
@@ -205,7 +201,7 @@ static int number(struct parser *p)
 		if (digits(p))
 			return -1;
 	}
-	set_n(t, p->at - t->at);
+	add(p, kind, at, p->at - at);
 	return 0;
 }
 
@@ -219,7 +215,7 @@ static int word(struct parser *p)
 		if (n > p->len - p->at ||
 		    memcmp(p->s + p->at, words[i], n) != 0)
 			continue;
-		set_n(add(p, VMDESC_OTHER, p->at), n);
+		add(p, VMDESC_OTHER, p->at, n);
 		p->at += n;
 		return 0;
 	}
@@ -228,11 +224,9 @@ static int word(struct parser *p)
 
 static int container(struct parser *p, enum vmdesc_token_kind kind)
 {
-	struct vmdesc_token *t = add(p, kind, p->at);
-
 	if (++p->depth > VMDESC_TEXT_DEPTH)
 		return bad(p, "nested too deeply");
-	set_n(t, p->open);
+	add(p, kind, p->at, p->open);
 	p->open = p->n - 1;
 	p->at++;
 	return 0;
@@ -246,7 +240,7 @@ static void close_container(struct parser *p)
 	p->at++;
 	p->depth--;
 	p->open = t->n;
-	set_n(t, inside);
+	t->n = inside & (2 * VMDESC_TEXT_MAX - 1);
 }
 
 static int value(struct parser *p, char c, enum expect *next)
@@ -329,17 +323,18 @@ ssize_t vmdesc_text_parse(char *s, size_t len, struct vmdesc_token *tokens,
 	return (ssize_t)p.at;
 }
 
-const struct vmdesc_token *
-vmdesc_text_get(const char *s, const struct vmdesc_token *o, const char *name)
+const struct vmdesc_token *vmdesc_text_find(const char *s,
+					    const struct vmdesc_token *o,
+					    const char *key, size_t n)
 {
 	const struct vmdesc_token *k, *end;
-	size_t n = strlen(name);
 
 	if (!o || o->kind != VMDESC_OBJECT)
 		return NULL;
 	end = vmdesc_text_next(o);
 	for (k = o + 1; k < end; k = vmdesc_text_next(k + 1))
-		if (k->n == n && !memcmp(s + k->at, name, n))
+		/* "name", "type" and "size" are what is asked for most. */
+		if (k->n == n && s[k->at] == *key && !memcmp(s + k->at, key, n))
 			return k + 1;
 	return NULL;
 }

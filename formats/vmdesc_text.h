@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 #include "formats/fault.h"
@@ -50,10 +51,18 @@ struct vmdesc_token {
 ssize_t vmdesc_text_parse(char *s, size_t len, struct vmdesc_token *tokens,
 			  struct fault *f);
 
-/* The value of key in an object; NULL: there is none, or o is NULL or no
- * object. Of several the first. s is the text. */
-const struct vmdesc_token *
-vmdesc_text_get(const char *s, const struct vmdesc_token *o, const char *key);
+/* The value of a key of n bytes in an object; NULL: there is none, or o is
+ * NULL or no object. Of several the first. s is the text. */
+const struct vmdesc_token *vmdesc_text_find(const char *s,
+					    const struct vmdesc_token *o,
+					    const char *key, size_t n);
+
+/* The same; inline, for literals, whose length is known. */
+static inline const struct vmdesc_token *
+vmdesc_text_get(const char *s, const struct vmdesc_token *o, const char *key)
+{
+	return vmdesc_text_find(s, o, key, strlen(key));
+}
 
 /* A string; NULL: something else, or NULL. */
 const char *vmdesc_text_string(const char *s, const struct vmdesc_token *token);

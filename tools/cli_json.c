@@ -19,7 +19,7 @@ static struct {
 	bool failed;
 	bool no_memory;
 	char closing[256]; /* of the open brackets */
-	char buf[65536];
+	char buf[32768];
 } out;
 
 static void flush(void)
@@ -37,7 +37,7 @@ static char *room(size_t n)
 	return out.buf + out.n;
 }
 
-static void put(const char *text, size_t n)
+static void put_long(const char *text, size_t n)
 {
 	while (n) {
 		size_t some = n < sizeof(out.buf) ? n : sizeof(out.buf);
@@ -47,6 +47,16 @@ static void put(const char *text, size_t n)
 		text += some;
 		n -= some;
 	}
+}
+
+static inline void put(const char *text, size_t n)
+{
+	if (n > sizeof(out.buf) - out.n) {
+		put_long(text, n);
+		return;
+	}
+	memcpy(out.buf + out.n, text, n);
+	out.n += n;
 }
 
 static void put_line(void)

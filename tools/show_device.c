@@ -109,23 +109,39 @@ static int by_name(const void *pa, const void *pb, void *arg)
 	return c ? c : (a > b) - (a < b);
 }
 
-/* Fields [i, end), without what is in them. */
+/* Field b, and those that it goes on with, is a's. */
+static void link_field(const struct names *x, size_t a, size_t b)
+{
+	while (x->next[a])
+		a = x->next[a];
+	x->next[a] = b;
+	x->later[b] = true;
+}
+
+static bool same_name(const struct names *x, size_t a, size_t b)
+{
+	return !strcmp(x->dev->fields[a].name, x->dev->fields[b].name);
+}
+
+/* Fields [i, end), without what is in them: those side by side first. */
 static void link_names(const struct names *x, size_t i, size_t end)
 {
 	struct mr_field *fields = x->dev->fields;
-	size_t n = 0;
+	size_t n = 0, prev = i;
 
-	for (; i < end; i += 1 + fields[i].parts)
-		x->order[n++] = i;
-	qsort_r(x->order, n, sizeof(*x->order), by_name, fields);
-	for (size_t k = 1; k < n; k++) {
-		size_t a = x->order[k - 1], b = x->order[k];
-
-		if (strcmp(fields[a].name, fields[b].name) != 0)
-			continue;
-		x->next[a] = b;
-		x->later[b] = true;
+	for (; i < end; i += 1 + fields[i].parts) {
+		if (i > prev && same_name(x, prev, i)) {
+			x->next[prev] = i;
+			x->later[i] = true;
+		} else {
+			x->order[n++] = i;
+		}
+		prev = i;
 	}
+	qsort_r(x->order, n, sizeof(*x->order), by_name, fields);
+	for (size_t k = 1; k < n; k++)
+		if (same_name(x, x->order[k - 1], x->order[k]))
+			link_field(x, x->order[k - 1], x->order[k]);
 }
 
 static void put_fields(const struct names *x, size_t i, size_t end);
