@@ -14,13 +14,15 @@ static void check_fields(const struct mr_device *dev)
 		const struct mr_field *f = &dev->fields[i];
 		struct mr_value v;
 
-		must(f->name && f->type && f->count);
+		must(f->name && f->type);
 		must(f->offset >= at && f->offset <= dev->size);
 		must(f->size == 0 ||
 		     f->count <= (dev->size - f->offset) / f->size);
 		must(f->parts < dev->n_fields - i);
 		must(!f->parts || f[1].depth == f->depth + 1);
 		at = f->offset;
+		if (!f->count)
+			continue; /* an array without elements */
 		mr_field_value(dev, f, f->count - 1, &v);
 		must(v.bytes >= dev->bytes &&
 		     v.bytes + v.size <= dev->bytes + dev->size);

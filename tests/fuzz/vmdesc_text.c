@@ -1,4 +1,5 @@
 /* The vmdescription's JSON: sizes that can be added up, or a reason. */
+#include "formats/name.h"
 #include "libmr/vmdesc.h"
 #include "tests/fuzz/fuzz.h"
 
