@@ -82,11 +82,15 @@ int mr_reader_need(struct mr_reader *r, size_t n, const uint8_t **p,
 
 void mr_reader_seek(struct mr_reader *r, uint64_t offset)
 {
-	if (offset >= r->base && offset - r->base <= r->have) {
+	uint64_t end = r->base + r->have;
+
+	if (offset >= r->base && offset <= end) {
 		r->at = (size_t)(offset - r->base);
 		return;
 	}
+	/* The rest of a page that the window ends in is no jump. */
+	if (offset < end || offset - end > FIRST_READ)
+		r->ahead = FIRST_READ;
 	r->base = offset;
 	r->have = r->at = 0;
-	r->ahead = FIRST_READ;
 }

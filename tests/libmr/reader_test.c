@@ -93,6 +93,37 @@ static void test_walk(void **state)
 	walk((size_t)2 * SIZE, SIZE, 20000);
 }
 
+/* Headers of pages that are passed over: still read in larger and larger
+ * pieces, while those far apart are not. */
+static void test_pieces(void **state)
+{
+	struct odd_io o = { .io = { .ops = &odd_ops, .size = SIZE },
+			    .step = SIZE };
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_reader r;
+	const uint8_t *p;
+
+	(void)state;
+	assert_int_equal(mr_reader_init(&r, &o.io, SIZE, 0, &err), 0);
+	while (mr_reader_tell(&r) < SIZE) {
+		uint64_t at = mr_reader_tell(&r);
+		ssize_t n = mr_reader_peek(&r, 8, &p, &err);
+
+		assert_true(n > 0);
+		assert_memory_equal(p, bytes + at, (size_t)n);
+		mr_reader_skip(&r, 8 + 4096);
+	}
+	/* 16, 32, and 64 KiB, which are not all there. */
+	assert_in_range(o.calls, 3, 4);
+	mr_reader_seek(&r, 0);
+	assert_int_equal(mr_reader_need(&r, 8, &p, &err), 0);
+	assert_in_range(r.have, 8, 16384);
+	mr_reader_seek(&r, 50000);
+	assert_int_equal(mr_reader_need(&r, 8, &p, &err), 0);
+	assert_in_range(r.have, 8, 16384);
+	mr_reader_release(&r);
+}
+
 static void test_skip_and_seek(void **state)
 {
 	struct mr_error err = MR_ERROR_INIT;
@@ -174,6 +205,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_walk),
+		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_skip_and_seek),
 		cmocka_unit_test(test_short_end),
 		cmocka_unit_test(test_read_error),
