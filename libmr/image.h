@@ -35,7 +35,7 @@ struct page_map {
 struct mr_image {
 	struct mr_file file;
 	struct mr_io *io; /* &file.io, or a test's */
-	bool skip_memory; /* do not read that of a plain stream */
+	bool skip_memory; /* only the devices are wanted */
 	struct mr_image_info info; /* its arrays are the two below */
 	struct mr_section *sections;
 	struct mr_block *blocks;
@@ -78,6 +78,10 @@ int image_blame(const struct mr_image *img, struct mr_error *err);
  */
 uint64_t image_next_data(const struct mr_image *img, uint64_t *from,
 			 uint64_t to);
+
+/* Whether a page of the block is in the file, by its bitmap. 1, 0 or -1. */
+int image_any_page(const struct mr_image *img, const struct mr_block *b,
+		   struct mr_error *err);
 
 /* img->maps with all that is in it. */
 void image_maps_free(struct mr_image *img);

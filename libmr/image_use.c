@@ -78,17 +78,15 @@ static uint64_t skip_hole(const struct mr_image *img, const struct mr_block *b,
 	return (from - b->bitmap_offset) / 8;
 }
 
-int mr_image_use(const struct mr_image *img, const struct mr_block *b,
-		 struct mr_block_use *out, struct mr_error *err)
+/* Counts the bits of a block that is in the file; any: up to the first. */
+static int tally(const struct mr_image *img, const struct mr_block *b, bool any,
+		 struct mapped_ram_tally *t, struct mr_error *err)
 {
-	struct mapped_ram_tally t = { 0 };
 	uint64_t words[2048]; /* 16 KiB: 64 MiB of 4 KiB pages at a time */
 	uint64_t total = mr_block_words(b);
 
-	*out = (struct mr_block_use){ 0 };
-	if (!b->in_file)
-		return 0;
-	for (uint64_t at = skip_hole(img, b, 0, total); at < total;
+	for (uint64_t at = skip_hole(img, b, 0, total);
+	     at < total && !(any && t->pages);
 	     at = skip_hole(img, b, at, total)) {
 		size_t n = sizeof(words) / sizeof(words[0]);
 
@@ -96,9 +94,32 @@ int mr_image_use(const struct mr_image *img, const struct mr_block *b,
 			n = (size_t)(total - at);
 		if (read_words(img, b, at, words, n, err))
 			return -1;
-		mapped_ram_tally_add(&t, b->pages, at * 64, words, n);
+		mapped_ram_tally_add(t, b->pages, at * 64, words, n);
 		at += n;
 	}
+	return 0;
+}
+
+int image_any_page(const struct mr_image *img, const struct mr_block *b,
+		   struct mr_error *err)
+{
+	struct mapped_ram_tally t = { 0 };
+
+	if (b->in_file && tally(img, b, true, &t, err))
+		return -1;
+	return t.pages > 0;
+}
+
+int mr_image_use(const struct mr_image *img, const struct mr_block *b,
+		 struct mr_block_use *out, struct mr_error *err)
+{
+	struct mapped_ram_tally t = { 0 };
+
+	*out = (struct mr_block_use){ 0 };
+	if (!b->in_file)
+		return 0;
+	if (tally(img, b, false, &t, err))
+		return -1;
 	out->present = t.pages;
 	out->present_end = t.present_end;
 	out->stray = t.stray;

@@ -7,6 +7,12 @@
 
 #define PIECE ((size_t)1 << 20)
 
+/* A file that ends early is known as damaged. */
+static bool is_known(const struct mr_image *img, const struct mr_error *e)
+{
+	return e->code == MR_SHORT && mr_image_info(img)->damage.code != MR_OK;
+}
+
 static int count(const struct mr_image *img, struct mr_inspection *out,
 		 struct mr_error *err)
 {
@@ -19,16 +25,41 @@ static int count(const struct mr_image *img, struct mr_inspection *out,
 	for (size_t i = 0; i < info->n_blocks; i++) {
 		struct mr_error e = MR_ERROR_INIT;
 
-		if (mr_image_use(img, &info->blocks[i], &out->use[i], &e)) {
-			/* A file that ends early is known as damaged. */
-			if (e.code == MR_SHORT && info->damage.code != MR_OK)
-				continue;
+		if (!mr_image_use(img, &info->blocks[i], &out->use[i], &e)) {
+			out->present += out->use[i].present;
+		} else if (!is_known(img, &e)) {
 			*err = e;
 			return -1;
 		}
-		out->present += out->use[i].present;
 	}
 	return 0;
+}
+
+static int any_page(const struct mr_image *img, struct mr_error *err)
+{
+	const struct mr_image_info *info = mr_image_info(img);
+	int rc = 0;
+
+	for (size_t i = 0; i < info->n_blocks && rc <= 0; i++) {
+		struct mr_error e = MR_ERROR_INIT;
+
+		rc = image_any_page(img, &info->blocks[i], &e);
+		if (rc < 0 && !is_known(img, &e)) {
+			*err = e;
+			return -1;
+		}
+	}
+	return rc > 0;
+}
+
+/* Whether there are pages in a mapped-ram image; counts them, if anybody will
+ * want to know. 1, 0 or -1. */
+static int pages(const struct mr_image *img, struct mr_inspection *out,
+		 struct mr_error *err)
+{
+	if (img->skip_memory)
+		return any_page(img, err);
+	return count(img, out, err) ? -1 : out->present > 0;
 }
 
 /* What the pages of a plain stream are in the end. */
@@ -85,7 +116,7 @@ static int holds_data(const struct mr_image *img, const struct mr_block *b,
 }
 
 static int any_data(const struct mr_image *img, const struct mr_watch *watch,
-		    const struct mr_inspection *in, struct mr_error *err)
+		    struct mr_error *err)
 {
 	const struct mr_image_info *info = mr_image_info(img);
 	void *buf = aligned_alloc(4096, PIECE);
@@ -94,7 +125,7 @@ static int any_data(const struct mr_image *img, const struct mr_watch *watch,
 	if (!buf)
 		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; i < info->n_blocks && !rc; i++)
-		if (info->blocks[i].in_file && in->use[i].allocated)
+		if (info->blocks[i].in_file)
 			rc = holds_data(img, &info->blocks[i], watch, buf, err);
 	free(buf);
 	return rc;
@@ -116,18 +147,17 @@ int mr_inspect(const struct mr_image *img, const struct mr_watch *watch,
 	       struct mr_inspection *out, struct mr_error *err)
 {
 	const struct mr_image_info *info = mr_image_info(img);
-	int data;
+	int data, present;
 
 	*out = (struct mr_inspection){ .verdict = plain_verdict(info) };
 	if (info->kind == MR_IMAGE_STREAM && !info->skipped)
 		return classify(img, out, err);
 	if (info->kind != MR_IMAGE_MAPPED)
 		return 0;
-	if (count(img, out, err))
-		return -1;
-	if (out->present)
-		return 0;
-	data = any_data(img, watch, out, err);
+	present = pages(img, out, err);
+	if (present)
+		return present < 0 ? -1 : 0;
+	data = any_data(img, watch, err);
 	if (data < 0)
 		return -1;
 	/* What was broken off ends too early; nothing in it is wrong. */

@@ -276,8 +276,9 @@ struct mr_image *mr_image_open(const char *path, enum mr_direct direct,
 			       struct mr_error *err);
 /*
  * The same, but the pages of a plain stream are passed over where it is sure
- * how far they reach (info->skipped): all that there is to know of memory
- * then is the list of its blocks.
+ * how far they reach (info->skipped), and those of a mapped-ram image are not
+ * counted (mr_inspect): all that there is to know of memory then is the list
+ * of its blocks.
  */
 struct mr_image *mr_image_open_devices(const char *path,
 				       const struct mr_watch *watch,
@@ -551,14 +552,15 @@ enum mr_verdict {
 
 struct mr_inspection {
 	enum mr_verdict verdict;
-	struct mr_block_use *use; /* one per block; NULL if not mapped-ram */
-	uint64_t present; /* pages, all blocks */
+	/* One per block; NULL if not mapped-ram, or opened for its devices. */
+	struct mr_block_use *use;
+	uint64_t present; /* pages, all blocks, if there is use */
 	/* Plain streams: pages of each class, one per block; NULL if not a
 	 * plain stream, or if that was not kept track of. */
 	uint64_t (*classes)[MR_PAGE_CLASSES];
 };
 
-/* Counts bitmaps and holes, and says what the file is. The caller releases
+/* Says what the file is, and counts bitmaps and holes. The caller releases
  * *out, on failure too. watch may be NULL. */
 int mr_inspect(const struct mr_image *img, const struct mr_watch *watch,
 	       struct mr_inspection *out, struct mr_error *err);

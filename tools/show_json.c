@@ -30,7 +30,7 @@ static void block(const struct mr_image_info *info,
 		cli_json_put_number("addr", b->addr);
 	if (info->skipped)
 		return;
-	if (!in->use) {
+	if (info->kind != MR_IMAGE_MAPPED) {
 		cli_json_put_number("data_words", b->normal_words);
 		cli_json_put_number("zero_words", b->zero_words);
 		cli_json_put_number("xbzrle_words", b->xbzrle_words);
@@ -49,6 +49,8 @@ static void block(const struct mr_image_info *info,
 	cli_json_put_number("bitmap_offset", b->bitmap_offset);
 	cli_json_put_number("bitmap_size", b->bitmap_size);
 	cli_json_put_number("pages_offset", b->pages_offset);
+	if (!in->use)
+		return;
 	cli_json_put_number("pages_present", in->use[i].present);
 	cli_json_put_number("data_bytes", in->use[i].present * info->page_size);
 	cli_json_put_number("disk_bytes", in->use[i].allocated);

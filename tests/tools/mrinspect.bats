@@ -16,6 +16,10 @@ called() {
 	run -"$status_" --separate-stderr mrinspect --json image
 	[[ $output == *"\"verdict\": \"$verdict\""* ]]
 	[ -z "$stderr" ]
+	# The same of one that is opened for its devices, uncounted.
+	run --separate-stderr mrinspect --json --device all image
+	[[ $output == *"\"verdict\": \"$verdict\""* ]]
+	[[ $output != *'"pages_present"'* ]]
 	run -"$status_" --separate-stderr mrinspect image
 	[ -z "$stderr" ]
 }
