@@ -124,9 +124,13 @@ static int any_data(const struct mr_image *img, const struct mr_watch *watch,
 
 	if (!buf)
 		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	for (size_t i = 0; i < info->n_blocks && !rc; i++)
-		if (info->blocks[i].in_file)
-			rc = holds_data(img, &info->blocks[i], watch, buf, err);
+	for (size_t i = 0; i < info->n_blocks && !rc; i++) {
+		const struct mr_block *b = &info->blocks[i];
+
+		/* Where no bitmap can be read, it does not say "no page". */
+		if (b->in_file && !image_any_page(img, b, NULL))
+			rc = holds_data(img, b, watch, buf, err);
+	}
 	free(buf);
 	return rc;
 }
