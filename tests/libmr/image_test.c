@@ -1287,6 +1287,90 @@ static void test_read_errors(void **state)
 	drop(&m);
 }
 
+/* A file that somebody cuts short after `whole` reads of it. */
+struct shrinking_io {
+	struct mr_io io; /* as long as it was */
+	struct mr_io *under;
+	uint64_t cut;
+	unsigned int calls, whole;
+};
+
+static ssize_t shrinking_read(struct mr_io *io, void *buf, size_t len,
+			      uint64_t offset)
+{
+	struct shrinking_io *s = (struct shrinking_io *)io;
+
+	if (++s->calls > s->whole) {
+		if (offset >= s->cut)
+			return 0;
+		if (len > s->cut - offset)
+			len = (size_t)(s->cut - offset);
+	}
+	return s->under->ops->read(s->under, buf, len, offset);
+}
+
+static const struct mr_io_ops shrinking_ops = { .name = "shrinking",
+						.read = shrinking_read };
+
+/* The file ends, wherever that is met, and nothing else is said of it. */
+static void expect_end(const struct mr_error *e)
+{
+	assert_int_equal(e->code, MR_SHORT);
+	assert_true(e->msg[0] && !strchr(e->msg, '\n'));
+}
+
+/* Opens and reads all of it; whether it was cut before that was over. */
+static bool read_shrinking(struct shrinking_io *s, bool devices_only)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_image *img =
+		image_open_file("/proc/self/exe", MR_DIRECT_OFF, &err);
+	struct mr_devices *d;
+
+	assert_non_null(img);
+	img->io = &s->io;
+	img->skip_memory = devices_only;
+	assert_int_equal(image_parse(img, NULL, &err), 0);
+	if (mr_image_info(img)->damage.code != MR_OK)
+		expect_end(&mr_image_info(img)->damage);
+	d = mr_devices_open(img, NULL, &err);
+	assert_non_null(d);
+	for (size_t i = 0; i < mr_devices_count(d) && !err.code; i++)
+		mr_device_free(mr_devices_read(d, i, &err));
+	if (err.code != MR_OK)
+		expect_end(&err);
+	mr_devices_free(d);
+	mr_image_free(img);
+	return s->calls > s->whole;
+}
+
+static void test_shrinking(void **state)
+{
+	struct build_block k[2];
+	struct build b = plain_head(k);
+	struct made m;
+
+	(void)state;
+	devices(&b);
+	m = make(&b);
+	mr_mem_io_init(&m.io, m.data, m.len);
+	for (uint64_t i = 0; i < 16; i++) {
+		unsigned int whole = 0;
+		struct shrinking_io s;
+
+		do
+			s = (struct shrinking_io){
+				.io = { .ops = &shrinking_ops, .size = m.len },
+				.under = &m.io.io,
+				.cut = m.len - 1 - m.len * (i / 2) / 8,
+				.whole = whole++,
+			};
+		while (read_shrinking(&s, i % 2));
+		assert_true(whole > 3);
+	}
+	drop(&m);
+}
+
 static void test_cancel(void **state)
 {
 	struct build_block k[2];
@@ -1343,6 +1427,7 @@ int main(void)
 		cmocka_unit_test(test_too_many_devices),
 		cmocka_unit_test(test_too_many_sections),
 		cmocka_unit_test(test_read_errors),
+		cmocka_unit_test(test_shrinking),
 		cmocka_unit_test(test_cancel),
 	};
 
