@@ -239,18 +239,22 @@ static int add_block(struct job *j, const struct mr_block *b, uint64_t base,
 	k->b = b;
 	k->base = base;
 	k->length = b->length;
-	/* One more: what lies behind an extent is asked for at its end. */
+	/* One more: what lies behind an extent is asked for at its end. Words
+	 * that are not written to take no memory. */
 	k->bits = calloc(words + 1, sizeof(*k->bits));
 	if (!k->bits)
 		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	for (uint64_t at = 0; at < words; at += 4096) {
+	for (uint64_t at = image_skip_hole(j->img, b, 0); at < words;
+	     at = image_skip_hole(j->img, b, at)) {
 		size_t n = words - at < 4096 ? (size_t)(words - at) : 4096;
 
 		if (mr_image_bitmap(j->img, b, at, k->bits + at, n, err))
 			return -1;
+		for (size_t i = 0; i < n; i++)
+			*present +=
+				(unsigned)__builtin_popcountll(k->bits[at + i]);
+		at += n;
 	}
-	for (uint64_t i = 0; i < words; i++)
-		*present += (unsigned)__builtin_popcountll(k->bits[i]);
 	return 0;
 }
 

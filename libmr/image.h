@@ -79,6 +79,14 @@ int image_blame(const struct mr_image *img, struct mr_error *err);
 uint64_t image_next_data(const struct mr_image *img, uint64_t *from,
 			 uint64_t to);
 
+/*
+ * The first word of a block's bitmap at or after `at` that may have bits;
+ * mr_block_words: none. A hole has none, and a hostile file can have one for
+ * hours of reading.
+ */
+uint64_t image_skip_hole(const struct mr_image *img, const struct mr_block *b,
+			 uint64_t at);
+
 /* Whether a page of the block is in the file, by its bitmap. 1, 0 or -1. */
 int image_any_page(const struct mr_image *img, const struct mr_block *b,
 		   struct mr_error *err);

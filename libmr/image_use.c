@@ -62,13 +62,10 @@ uint64_t image_next_data(const struct mr_image *img, uint64_t *from,
 	return (uint64_t)(hole - data);
 }
 
-/*
- * The first word at or after `at` that may have bits; total: none. A hole has
- * none, and a hostile file can have one for hours of reading.
- */
-static uint64_t skip_hole(const struct mr_image *img, const struct mr_block *b,
-			  uint64_t at, uint64_t total)
+uint64_t image_skip_hole(const struct mr_image *img, const struct mr_block *b,
+			 uint64_t at)
 {
+	uint64_t total = mr_block_words(b);
 	uint64_t from = b->bitmap_offset + at * 8;
 	uint64_t end = b->bitmap_offset + total * 8;
 
@@ -85,9 +82,9 @@ static int tally(const struct mr_image *img, const struct mr_block *b, bool any,
 	uint64_t words[2048]; /* 16 KiB: 64 MiB of 4 KiB pages at a time */
 	uint64_t total = mr_block_words(b);
 
-	for (uint64_t at = skip_hole(img, b, 0, total);
+	for (uint64_t at = image_skip_hole(img, b, 0);
 	     at < total && !(any && t->pages);
-	     at = skip_hole(img, b, at, total)) {
+	     at = image_skip_hole(img, b, at)) {
 		size_t n = sizeof(words) / sizeof(words[0]);
 
 		if (n > total - at)
@@ -198,7 +195,7 @@ int mr_image_classes(const struct mr_image *img, const struct mr_block *b,
 		uint64_t some = UINT64_C(64) * 2048 - first % 64, next;
 
 		/* In a hole of the bitmap there is no page. */
-		next = skip_hole(img, b, first / 64, mr_block_words(b));
+		next = image_skip_hole(img, b, first / 64);
 		if (next > first / 64) {
 			some = next * 64 - first < n ? next * 64 - first : n;
 			pages[MR_PAGE_ABSENT] += some;

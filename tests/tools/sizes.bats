@@ -51,3 +51,13 @@ quick() {
 	[ "$(stat -c %s memory)" = $((1 << 40)) ]
 	(($(stat -c %b memory) <= 64))
 }
+
+@test "64 TiB of memory are searched in little" {
+	! grep -q fsanitize "$O/flags" || skip "sanitizers keep shadow memory"
+	mkimage --block pc.ram=$((1 << 34)):5+1,16000000000+3 a 2>/dev/null ||
+		skip "no file of that size on this file system"
+	run -0 timeout -k 1 60 peak-memory mrinspect --find x a
+	[[ $output =~ peak\ ([0-9]+)\ KiB ]]
+	# Its bitmap would be 2 GiB.
+	((BASH_REMATCH[1] < 128 * 1024))
+}
