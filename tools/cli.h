@@ -177,8 +177,6 @@ void cli_json_put_open(const char *key, char bracket);
 void cli_json_put_text(const char *key, const char *text);
 void cli_json_put_number(const char *key, uint64_t n); /* as cli_json_number */
 void cli_json_put_bool(const char *key, bool v);
-/* All members of an object, which they leave. */
-void cli_json_members(json_t *o);
 /* Something was to be printed for which there was no memory. */
 void cli_json_no_memory(void);
 /* Closes what is open. CLI_OK; or CLI_TROUBLE if memory ran out, which it

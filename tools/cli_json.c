@@ -93,17 +93,13 @@ void cli_json_no_memory(void)
 	out.no_memory = true;
 }
 
-static void dump(const json_t *v)
-{
-	if ((!v || json_dump_callback(v, put_tree, NULL,
-				      JSON_INDENT(INDENT) | JSON_ENCODE_ANY)) &&
-	    !out.failed)
-		cli_json_no_memory();
-}
-
 void cli_json_tree(json_t *value)
 {
-	dump(value);
+	if ((!value ||
+	     json_dump_callback(value, put_tree, NULL,
+				JSON_INDENT(INDENT) | JSON_ENCODE_ANY)) &&
+	    !out.failed)
+		cli_json_no_memory();
 	json_decref(value);
 }
 
@@ -192,19 +188,6 @@ void cli_json_put_bool(const char *key, bool v)
 {
 	cli_json_key(key);
 	put(v ? "true" : "false", v ? 4 : 5);
-}
-
-void cli_json_members(json_t *o)
-{
-	const char *key;
-	json_t *value;
-
-	json_object_foreach(o, key, value)
-	{
-		cli_json_key(key);
-		dump(value);
-	}
-	(void)json_object_clear(o);
 }
 
 static char *put_digits(char *to, const uint8_t *bytes, size_t n)

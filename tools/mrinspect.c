@@ -57,18 +57,13 @@ static struct mr_image *open_image(const char *path, struct mr_error *err)
 }
 
 /* What is in the image: the overview, or what was asked for instead. */
-static int show_file(struct show *s, const struct mr_inspection *in)
+static int show_file(const struct show *s, const struct mr_inspection *in)
 {
 	const struct mr_image_info *info = mr_image_info(s->img);
 	int status = in->verdict == MR_VERDICT_SOUND ? CLI_OK : CLI_NO;
 
 	if (cli.json) {
 		show_json(s->path, info, in);
-		s->json = json_object();
-		if (!s->json) {
-			cli_json_no_memory();
-			return CLI_TROUBLE;
-		}
 	} else if (request.vmdesc) {
 		/* Nothing but that. */
 	} else if (show_is_asked(&request)) {
@@ -97,16 +92,13 @@ static int inspect(const char *path)
 	} else {
 		status = cli_fail(path, &err);
 		/* Programs want to know which. */
-		if (cli.json)
-			s.json = json_pack("{s:o*, s:o*}", "path",
-					   cli_json_text(path), "error",
-					   cli_json_text(err.msg));
+		if (cli.json) {
+			cli_json_put_text("path", path);
+			cli_json_put_text("error", err.msg);
+		}
 	}
-	if (cli.json) {
-		cli_json_members(s.json);
+	if (cli.json)
 		cli_json_close();
-	}
-	json_decref(s.json);
 	mr_inspection_release(&in);
 	mr_image_free(img);
 	return status;
@@ -121,12 +113,10 @@ static int inspect_all(poptContext ctx)
 	if (!path)
 		return cli_usage("no FILE given");
 	if (cli.json) {
-		json_t *root = cli_json_new(SCHEMA);
-
 		cli_json_open('{');
-		cli_json_members(root);
+		cli_json_put_number("schema", SCHEMA);
+		cli_json_put_text("tool", cli.tool);
 		cli_json_put_open("files", '[');
-		json_decref(root);
 	}
 	for (bool first = true; path && !atomic_load(&cli_cancel);
 	     path = poptGetArg(ctx), first = false) {

@@ -68,7 +68,7 @@ int show_asked(const struct show *s)
 		status = cli_worse(status, show_dumps(s));
 	if (r->find_len)
 		status = cli_worse(status, show_find(s));
-	if (r->map && !s->json)
+	if (r->map && !cli.json)
 		status = cli_worse(status, show_map(s, NULL));
 	if (r->svg)
 		status = cli_worse(status, show_map(s, r->svg));

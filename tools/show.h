@@ -25,14 +25,12 @@ struct show_request {
 	const char *svg;
 };
 
-/* A file, and where what is found goes. */
+/* A file. What is found goes to stdout: text, or with cli.json members of the
+ * object that is being printed. */
 struct show {
 	const char *path; /* how the user called it */
 	const struct mr_image *img;
 	const struct show_request *request;
-	/* Members that come next in the object that is being printed; NULL:
-	 * text on stdout. */
-	json_t *json;
 };
 
 /* Whether the request is for some of it instead of the overview. */

@@ -127,24 +127,23 @@ static json_t *json_of(const struct mr_cpu *c)
 int show_cpus(const struct show *s, const struct mr_devices *d)
 {
 	struct mr_error err = MR_ERROR_INIT;
-	json_t *list = NULL;
 	struct mr_cpu *cpus;
-	int status = CLI_OK;
 	size_t n;
 
 	if (mr_cpus(d, &cpus, &n, &err))
 		return cli_fail(s->path, &err);
-	if (s->json)
-		list = json_array();
-	for (size_t i = 0; i < n; i++)
-		if (!s->json)
+	if (cli.json)
+		cli_json_put_open("cpus", '[');
+	for (size_t i = 0; i < n; i++) {
+		if (!cli.json) {
 			show_text_of(&cpus[i]);
-		else if (json_array_append_new(list, json_of(&cpus[i])))
-			status = CLI_TROUBLE;
-	if (s->json && json_object_set_new(s->json, "cpus", list))
-		status = CLI_TROUBLE;
-	if (status)
-		cli_say("out of memory");
+			continue;
+		}
+		cli_json_item();
+		cli_json_tree(json_of(&cpus[i]));
+	}
+	if (cli.json)
+		cli_json_close();
 	free(cpus);
-	return status;
+	return CLI_OK;
 }

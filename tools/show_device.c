@@ -283,7 +283,7 @@ static int show_one(const struct mr_devices *d, size_t i, const struct show *s)
 
 	if (!dev)
 		return cli_fail(s->path, &err);
-	if (!s->json) {
+	if (!cli.json) {
 		show_text_of(dev);
 	} else {
 		cli_json_item();
@@ -299,14 +299,12 @@ int show_devices(const struct show *s, const struct mr_devices *d)
 	bool hit[SHOW_NAMES] = { false };
 	int status = CLI_OK;
 
-	if (s->json) {
-		cli_json_members(s->json);
+	if (cli.json)
 		cli_json_put_open("devices", '[');
-	}
 	for (size_t i = 0; i < mr_devices_count(d) && status == CLI_OK; i++)
 		if (wanted(names, mr_devices_section(d, i)->name, hit))
 			status = show_one(d, i, s);
-	if (s->json)
+	if (cli.json)
 		cli_json_close();
 	for (size_t i = 0; names[i] && status == CLI_OK; i++)
 		if (!hit[i]) {

@@ -65,23 +65,18 @@ static void put_text(const struct mr_find_report *r)
 		(void)puts("(not found)");
 }
 
-static int put_json(json_t *o, const struct mr_find_report *r)
+static void put_json(const struct mr_find_report *r)
 {
-	json_t *list = json_array();
-	int bad = 0;
-
-	for (size_t i = 0; i < r->n_found && !bad; i++)
-		bad = json_array_append_new(
-			list,
-			json_pack("{s:o*, s:I}", "block",
-				  cli_json_text(r->found[i].block->name),
-				  "offset", (json_int_t)r->found[i].offset));
-	bad |= json_object_set_new(o, "found", list);
-	bad |= json_object_set_new(o, "found_more", json_boolean(r->more));
-	if (!bad)
-		return CLI_OK;
-	cli_say("out of memory");
-	return CLI_TROUBLE;
+	cli_json_put_open("found", '[');
+	for (size_t i = 0; i < r->n_found; i++) {
+		cli_json_item();
+		cli_json_open('{');
+		cli_json_put_text("block", r->found[i].block->name);
+		cli_json_put_number("offset", r->found[i].offset);
+		cli_json_close();
+	}
+	cli_json_close();
+	cli_json_put_bool("found_more", r->more);
 }
 
 int show_find(const struct show *s)
@@ -93,7 +88,7 @@ int show_find(const struct show *s)
 				     .watch = *cli_watch() };
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_find_report r;
-	int status = CLI_OK;
+	int status;
 
 	if (mr_find(s->img, q->find, q->find_len, &o, &r, &err)) {
 		mr_find_release(&r);
@@ -106,12 +101,11 @@ int show_find(const struct show *s)
 	if (r.left_out)
 		cli_say("%s: the memory of %zu block%s is not in the image",
 			s->path, r.left_out, r.left_out == 1 ? "" : "s");
-	if (s->json)
-		status = put_json(s->json, &r);
+	if (cli.json)
+		put_json(&r);
 	else
 		put_text(&r);
-	if (status == CLI_OK && !r.n_found)
-		status = CLI_NO;
+	status = r.n_found ? CLI_OK : CLI_NO;
 	mr_find_release(&r);
 	return status;
 }

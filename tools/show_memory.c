@@ -87,42 +87,39 @@ static int put_text(const struct show *s, const struct dump *d)
 	return CLI_OK;
 }
 
-static int put_json(const struct show *s, const struct dump *d, json_t *list)
+static int put_json(const struct show *s, const struct dump *d)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	uint8_t *buf = malloc((size_t)d->length);
 	size_t present;
-	char *hex;
-	json_t *o;
 
-	if (buf && mr_image_memory(s->img, d->block, d->offset, buf,
-				   (size_t)d->length, &present, &err)) {
+	if (!buf) {
+		cli_json_no_memory();
+		return CLI_TROUBLE;
+	}
+	if (mr_image_memory(s->img, d->block, d->offset, buf, (size_t)d->length,
+			    &present, &err)) {
 		free(buf);
 		return cli_fail(s->path, &err);
 	}
-	hex = buf ? hex_text(buf, (size_t)d->length) : NULL;
-	free(buf);
-	o = hex ? json_pack("{s:o*, s:I, s:I, s:I, s:s}", "block",
-			    cli_json_text(d->block->name), "offset",
-			    (json_int_t)d->offset, "length",
-			    (json_int_t)d->length, "present",
-			    (json_int_t)present, "bytes", hex)
-		: NULL;
-	free(hex);
-	if (o && d->is_gpa &&
-	    (json_object_set_new(o, "gpa",
-				 json_integer((json_int_t)d->shown)) ||
-	     json_object_set_new(o, "how", json_string(d->how)))) {
-		json_decref(o);
-		o = NULL;
+	cli_json_item();
+	cli_json_open('{');
+	cli_json_put_text("block", d->block->name);
+	cli_json_put_number("offset", d->offset);
+	cli_json_put_number("length", d->length);
+	cli_json_put_number("present", present);
+	cli_json_key("bytes");
+	cli_json_hex("", buf, (size_t)d->length);
+	if (d->is_gpa) {
+		cli_json_put_number("gpa", d->shown);
+		cli_json_put_text("how", d->how);
 	}
-	if (!json_array_append_new(list, o))
-		return CLI_OK;
-	cli_say("out of memory");
-	return CLI_TROUBLE;
+	cli_json_close();
+	free(buf);
+	return CLI_OK;
 }
 
-static int put_dump(const struct show *s, struct dump *d, json_t *list)
+static int put_dump(const struct show *s, struct dump *d)
 {
 	if (d->offset >= d->block->length ||
 	    d->length > d->block->length - d->offset) {
@@ -130,11 +127,11 @@ static int put_dump(const struct show *s, struct dump *d, json_t *list)
 			d->block->name, d->block->length);
 		return CLI_TROUBLE;
 	}
-	return list ? put_json(s, d, list) : put_text(s, d);
+	return cli.json ? put_json(s, d) : put_text(s, d);
 }
 
 /* "BLOCK:OFFSET+LENGTH"; block names have colons too. */
-static int dump_page(const struct show *s, const char *text, json_t *list)
+static int dump_page(const struct show *s, const char *text)
 {
 	const char *colon = strrchr(text, ':');
 	char *name = colon ? strndup(text, (size_t)(colon - text)) : NULL;
@@ -154,11 +151,11 @@ static int dump_page(const struct show *s, const char *text, json_t *list)
 	d.shown = d.offset;
 	if (!d.length)
 		whole_page(s, &d);
-	return put_dump(s, &d, list);
+	return put_dump(s, &d);
 }
 
 /* "ADDRESS+LENGTH"; that may be in pieces. */
-static int dump_gpa(const struct show *s, const char *text, json_t *list)
+static int dump_gpa(const struct show *s, const char *text)
 {
 	uint64_t gpa = 0, left = 0;
 	int status = range(text, &gpa, &left);
@@ -178,7 +175,7 @@ static int dump_gpa(const struct show *s, const char *text, json_t *list)
 		d.offset = p.offset;
 		d.length = p.length < left ? p.length : left;
 		memcpy(d.how, p.how, sizeof(d.how));
-		status = put_dump(s, &d, list);
+		status = put_dump(s, &d);
 		gpa += d.length;
 		left -= d.length;
 	}
@@ -188,14 +185,15 @@ static int dump_gpa(const struct show *s, const char *text, json_t *list)
 int show_dumps(const struct show *s)
 {
 	const struct show_request *r = s->request;
-	json_t *list = s->json ? json_array() : NULL;
 	int status = CLI_OK;
 
+	if (cli.json)
+		cli_json_put_open("memory", '[');
 	for (size_t i = 0; r->pages && r->pages[i] && !status; i++)
-		status = dump_page(s, r->pages[i], list);
+		status = dump_page(s, r->pages[i]);
 	for (size_t i = 0; r->gpas && r->gpas[i] && !status; i++)
-		status = dump_gpa(s, r->gpas[i], list);
-	if (s->json)
-		(void)json_object_set_new(s->json, "memory", list);
+		status = dump_gpa(s, r->gpas[i]);
+	if (cli.json)
+		cli_json_close();
 	return status;
 }
