@@ -5,9 +5,9 @@
  * Atomics: next, bytes, stop. Under lock: error, running, plan->leavers.
  *
  * A worker claims while it has a free slot, polls for what has finished
- * meanwhile, and only waits when every slot is in flight. On a failure it
- * stores the first error, and the others stop claiming; it leaves when the
- * kernel has none of its transfers left: nothing is freed under one.
+ * meanwhile, and only waits when every slot (or buffer) is in flight. On a
+ * failure it stores the first error, and the others stop claiming; it leaves
+ * when the kernel has none of its transfers left: nothing is freed under one.
  */
 #include "libmr/crew.h"
 
@@ -23,8 +23,10 @@
 
 #define MAX_JOBS 8u
 #define HUGE_PAGE ((size_t)2 << 20)
-/* Extents in flight in all: 8-16 MiB keep a disk busy, more gains nothing. */
+/* Extents in flight in all, and bytes of buffers: 8-16 MiB keep a disk busy,
+ * more gains nothing. */
 #define IN_FLIGHT 16u
+#define BUFFERED ((size_t)16 << 20)
 #define DEPTH 256u
 
 struct crew {
@@ -49,6 +51,10 @@ struct hand {
 	unsigned nslots;
 	unsigned *idle; /* stack of free slots */
 	unsigned nidle;
+	/* Stack of free buffers: those that were used last go first, the last
+	 * ones perhaps never, and then there is no memory behind them. */
+	unsigned char **spare;
+	unsigned nspare;
 	unsigned char *arena;
 	size_t arena_len;
 	size_t block; /* where the last claim fell: claims only go up */
@@ -71,6 +77,27 @@ size_t crew_extent_size(uint64_t page_size)
 	return bits > (1u << 20) ? bits : 1u << 20;
 }
 
+/* Transfers that a slot can have at a time. */
+static size_t ops_of(const struct crew_plan *p)
+{
+	size_t mib = p->extent_size >> 20;
+
+	return CREW_OPS * (mib ? mib : 1);
+}
+
+/* A worker's sets of buffers: one for each slot, or as many as there is use
+ * for. Without one a slot has to wait. */
+static unsigned sets_of(const struct crew_plan *p, unsigned nslots)
+{
+	size_t all = BUFFERED / p->extent_size;
+	unsigned n;
+
+	if (!p->buffers || all >= IN_FLIGHT)
+		return p->buffers ? nslots : 0;
+	n = nslots * (unsigned)all / IN_FLIGHT;
+	return n ? n : 1;
+}
+
 void *crew_arg(const struct crew_worker *w)
 {
 	return w->crew->plan->arg;
@@ -87,7 +114,7 @@ void crew_transfer(struct crew_worker *w, struct crew_slot *s,
 {
 	struct queue_op *op;
 
-	assert(s->nops < CREW_OPS);
+	assert(s->nops < ops_of(w->crew->plan));
 	op = &s->ops[s->nops++];
 	*op = (struct queue_op){ .file = file,
 				 .buf = buf,
@@ -139,6 +166,33 @@ static void stop_with(struct crew *c, const struct mr_error *err)
 	atomic_store(&c->stop, true);
 }
 
+void crew_spare(struct crew_worker *w, struct crew_slot *s)
+{
+	/* w is the hand's first member */
+	struct hand *h = (struct hand *)(void *)w;
+
+	if (s->buf)
+		h->spare[h->nspare++] = s->buf;
+	s->buf = NULL;
+}
+
+static struct crew_slot *take_slot(struct hand *h)
+{
+	struct crew_slot *s = &h->slots[h->idle[--h->nidle]];
+
+	s->nops = 0;
+	s->stage = 0;
+	if (h->w.crew->plan->buffers)
+		s->buf = h->spare[--h->nspare];
+	return s;
+}
+
+static void put_slot(struct hand *h, struct crew_slot *s)
+{
+	crew_spare(&h->w, s);
+	h->idle[h->nidle++] = s->index;
+}
+
 static bool claim(struct hand *h, struct crew_extent *e)
 {
 	struct crew *c = h->w.crew;
@@ -170,11 +224,17 @@ static int advance(struct hand *h, struct crew_slot *s, struct mr_error *err)
 		if (s->stage == CREW_FAILED)
 			return -1;
 		if (s->stage == CREW_DONE && !s->pending) {
-			h->idle[h->nidle++] = s->index;
+			put_slot(h, s);
 			return 0;
 		}
 	}
 	return queue_flush(&h->w.queue, err);
+}
+
+/* Whether there is a slot, and what it needs, for another extent. */
+static bool is_free(const struct hand *h)
+{
+	return h->nidle && (h->nspare || !h->w.crew->plan->buffers);
 }
 
 static int work(struct hand *h, struct mr_error *err)
@@ -183,25 +243,22 @@ static int work(struct hand *h, struct mr_error *err)
 
 	for (;;) {
 		struct queue_op *op;
+		struct crew_extent e;
 		struct crew_slot *s;
 
-		if (more && h->nidle) {
-			s = &h->slots[h->idle[h->nidle - 1]];
-			more = claim(h, &s->extent);
-			if (more) {
-				h->nidle--;
-				s->nops = 0;
-				s->stage = 0;
-				if (advance(h, s, err))
-					return -1;
-			}
+		more = more && (!is_free(h) || claim(h, &e));
+		if (more && is_free(h)) {
+			s = take_slot(h);
+			s->extent = e;
+			if (advance(h, s, err))
+				return -1;
 		}
 		if (!h->w.queue.added) {
 			if (!more)
 				return 0;
 			continue;
 		}
-		op = queue_reap(&h->w.queue, !more || !h->nidle, err);
+		op = queue_reap(&h->w.queue, !more || !is_free(h), err);
 		if (err->code != MR_OK)
 			return -1;
 		if (!op)
@@ -210,7 +267,7 @@ static int work(struct hand *h, struct mr_error *err)
 		if (--s->pending)
 			continue;
 		if (s->stage == CREW_DONE)
-			h->idle[h->nidle++] = s->index;
+			put_slot(h, s);
 		else if (advance(h, s, err))
 			return -1;
 	}
@@ -271,7 +328,8 @@ static int make_arena(struct hand *h, const struct crew_plan *p,
 		      struct mr_error *err)
 {
 	size_t each = p->buffers * p->extent_size;
-	size_t len = (h->nslots * each + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	unsigned sets = sets_of(p, h->nslots);
+	size_t len = (sets * each + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
 	unsigned char *base;
 
 	if (!len)
@@ -285,8 +343,10 @@ static int make_arena(struct hand *h, const struct crew_plan *p,
 	h->arena_len = len + HUGE_PAGE;
 	base += (HUGE_PAGE - (uintptr_t)base % HUGE_PAGE) % HUGE_PAGE;
 	(void)madvise(base, len, MADV_HUGEPAGE);
-	for (unsigned i = 0; i < h->nslots; i++)
-		h->slots[i].buf = base + i * each;
+	while (h->nspare < sets) {
+		h->spare[h->nspare] = base + h->nspare * each;
+		h->nspare++;
+	}
 	return 0;
 }
 
@@ -300,14 +360,15 @@ static int hand_init(struct hand *h, struct crew *c, unsigned index,
 	h->nslots = nslots;
 	h->slots = calloc(nslots, sizeof(*h->slots));
 	h->idle = calloc(nslots, sizeof(*h->idle));
+	h->spare = calloc(nslots, sizeof(*h->spare));
 	h->w.priv = calloc(1, p->worker_size + 1);
-	if (!h->slots || !h->idle || !h->w.priv)
+	if (!h->slots || !h->idle || !h->spare || !h->w.priv)
 		goto nomem;
 	for (unsigned i = 0; i < nslots; i++) {
 		struct crew_slot *s = &h->slots[i];
 
 		s->index = i;
-		s->ops = calloc(CREW_OPS, sizeof(*s->ops));
+		s->ops = calloc(ops_of(p), sizeof(*s->ops));
 		s->priv = calloc(1, p->slot_size + 1);
 		if (!s->ops || !s->priv)
 			goto nomem;
@@ -332,6 +393,7 @@ static void hand_release(struct hand *h)
 		(void)munmap(h->arena, h->arena_len);
 	free(h->slots);
 	free(h->idle);
+	free(h->spare);
 	free(h->w.priv);
 }
 

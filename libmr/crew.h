@@ -33,14 +33,15 @@ struct crew_extent {
 
 struct crew_slot {
 	struct crew_extent extent;
-	unsigned char *buf; /* plan->buffers x extent size, page-aligned */
+	unsigned char *buf; /* plan->buffers x extent size, page-aligned; or,
+			     * after crew_spare, NULL */
 	int stage;
 	unsigned index; /* among the worker's slots, 0.. */
 
 	size_t pending; /* transfers added and not finished */
 	size_t nops; /* added by this call of step() */
 	size_t finished; /* ... by the one before: ops[0 .. finished) */
-	struct queue_op *ops; /* CREW_OPS of them */
+	struct queue_op *ops; /* CREW_OPS of them for each MiB */
 	void *priv; /* plan->slot_size bytes, zeroed at start */
 };
 
@@ -98,10 +99,14 @@ struct crew_plan {
  * plan->leavers. */
 int crew_run(const struct crew_plan *plan, struct mr_error *err);
 
-/* From step(): a transfer on the slot's behalf. At most CREW_OPS per stage. */
+/* From step(): a transfer on the slot's behalf. At most CREW_OPS per stage,
+ * for each MiB of the extent size. */
 void crew_transfer(struct crew_worker *w, struct crew_slot *s,
 		   struct mr_file *file, void *buf, size_t length,
 		   uint64_t offset, bool write);
+
+/* From step(): this extent needs its buffers no more. */
+void crew_spare(struct crew_worker *w, struct crew_slot *s);
 
 /* From step(): counts bytes towards plan->total. */
 void crew_progress(struct crew_worker *w, uint64_t bytes);

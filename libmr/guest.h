@@ -6,7 +6,7 @@
  *   backing                known untouched by             read through
  *   private anonymous      neither present nor swapped    process_vm_readv
  *   shmem, shared          neither mapped nor SEEK_DATA   pread
- *   hugetlb, shared        -                              pread
+ *   hugetlb, shared        not mapped, if that is all     pread
  *   other file, shared     -                              pread
  *   file, private          -                              present pages:
  *   hugetlb, private       -                              process, rest: file
@@ -153,16 +153,17 @@ int guest_read(const struct guest *g, const struct guest_block *b,
 /*
  * Map shared memory to be written from in place, without a copy: that on huge
  * pages, or with all true every shared block. What cannot be mapped is left
- * out: guest_view_at says NULL there.
+ * out: guest_view_at says NULL there. Returns whether any is on huge pages.
  */
-void guest_view(struct guest *g, bool all);
+bool guest_view(struct guest *g, bool all);
 
 /*
  * [offset, offset + len) of b in place, or NULL: read it instead. Pages that
- * guest_touched left clear must not be looked at: that would allocate them.
+ * guest_touched left clear, whose bits from offset on are touched, must not
+ * be looked at: that would allocate them.
  */
 const void *guest_view_at(const struct guest *g, const struct guest_block *b,
-			  uint64_t offset, size_t len);
+			  uint64_t offset, size_t len, const uint64_t *touched);
 
 /* That range is not needed any more: it no longer counts as our memory. */
 void guest_view_done(const struct guest_block *b, uint64_t offset, size_t len);

@@ -189,6 +189,34 @@ static int touched_shared(const struct guest *g, const struct guest_segment *s,
 	return touched_file(s, bitmap, err);
 }
 
+/* Whether no other part of the VM's memory is in the same file. */
+static bool is_only_user(const struct guest *g, const struct guest_segment *s)
+{
+	size_t users = 0;
+
+	for (size_t i = 0; i < g->n_blocks; i++)
+		for (size_t k = 0; k < g->blocks[i].n_segments; k++)
+			users += g->blocks[i].segments[k].fd == s->fd;
+	return users == 1;
+}
+
+/* Of huge pages that the process has not mapped hugetlbfs does not tell which
+ * are there, only how many there are in all. If the process has mapped so
+ * many, that are these. */
+static void touched_huge(const struct guest *g, const struct guest_segment *s,
+			 uint64_t *bitmap)
+{
+	uint64_t first = s->offset / GUEST_PAGE, n = s->length / GUEST_PAGE;
+	struct stat st;
+
+	if (!g->no_scan && s->fd >= 0 && is_only_user(g, s) &&
+	    touched_scan(g, s, bitmap) && !fstat(s->fd, &st) &&
+	    mapped_ram_bits_count(bitmap, first, n) * GUEST_PAGE ==
+		    (uint64_t)st.st_blocks * 512)
+		return;
+	set_bits(bitmap, s->offset, s->offset + s->length);
+}
+
 static bool is_memory_file(const struct guest_segment *s)
 {
 	return s->kind == GUEST_SHMEM_SHARED && s->fd >= 0;
@@ -199,6 +227,10 @@ static int touched_segment(const struct guest *g, const struct guest_segment *s,
 {
 	if (is_memory_file(s))
 		return touched_shared(g, s, bitmap, err);
+	if (s->kind == GUEST_HUGETLB_SHARED) {
+		touched_huge(g, s, bitmap);
+		return 0;
+	}
 	if (s->kind != GUEST_ANON_PRIVATE) {
 		set_bits(bitmap, s->offset, s->offset + s->length);
 		return 0;

@@ -12,6 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "formats/mapped_ram.h"
+
 static bool wanted(const struct guest_segment *s, bool all)
 {
 	if (s->fd < 0)
@@ -21,8 +23,10 @@ static bool wanted(const struct guest_segment *s, bool all)
 			s->kind == GUEST_FILE_SHARED));
 }
 
-void guest_view(struct guest *g, bool all)
+bool guest_view(struct guest *g, bool all)
 {
+	bool huge = false;
+
 	for (size_t i = 0; i < g->n_blocks; i++) {
 		struct guest_block *b = &g->blocks[i];
 
@@ -35,8 +39,11 @@ void guest_view(struct guest *g, bool all)
 			view = mmap(NULL, s->length, PROT_READ, MAP_SHARED,
 				    s->fd, (off_t)s->file_offset);
 			s->view = view == MAP_FAILED ? NULL : view;
+			if (s->view && s->kind == GUEST_HUGETLB_SHARED)
+				huge = true;
 		}
 	}
+	return huge;
 }
 
 /* Whether the process has the page at hva: it need not be made then. */
@@ -52,20 +59,25 @@ static bool has_page(const struct guest *g, uint64_t hva)
 	return n == (ssize_t)sizeof(word) && word >> 63;
 }
 
-static bool has_range(const struct guest *g, const struct guest_block *b,
-		      uint64_t hva, size_t len)
+/* Those of the pages from hva on that touched has. */
+static bool has_touched(const struct guest *g, const struct guest_block *b,
+			uint64_t hva, size_t len, const uint64_t *touched)
 {
-	uint64_t end = hva + len;
+	uint64_t pages = len / GUEST_PAGE, page = 0;
 
-	for (uint64_t at = hva; at < end;
-	     at += b->page_size - at % b->page_size)
+	while ((page = mapped_ram_bits_next_set(touched, page, pages)) <
+	       pages) {
+		uint64_t at = hva + page * GUEST_PAGE;
+
 		if (!has_page(g, at))
 			return false;
+		page += (b->page_size - at % b->page_size) / GUEST_PAGE;
+	}
 	return true;
 }
 
 const void *guest_view_at(const struct guest *g, const struct guest_block *b,
-			  uint64_t offset, size_t len)
+			  uint64_t offset, size_t len, const uint64_t *touched)
 {
 	for (size_t i = 0; i < b->n_segments; i++) {
 		const struct guest_segment *s = &b->segments[i];
@@ -76,7 +88,8 @@ const void *guest_view_at(const struct guest *g, const struct guest_block *b,
 		if (!s->view || len > s->length - at)
 			return NULL;
 		if (s->kind == GUEST_HUGETLB_SHARED &&
-		    (!b->page_size || !has_range(g, b, s->hva + at, len)))
+		    (!b->page_size ||
+		     !has_touched(g, b, s->hva + at, len, touched)))
 			return NULL;
 		return s->view + at;
 	}

@@ -22,7 +22,14 @@
 #include "libmr/pages.h"
 #include "libmr/watch.h"
 
-#define EXTENT_PAGES (IMAGE_EXTENT / IMAGE_PAGE)
+/* In place on huge pages: to write those costs by the request, hardly by the
+ * byte. CPU seconds for a GiB, of which the digest takes 0.033 (no more than
+ * to read memory once): 1 MiB 0.067, 2 MiB 0.058, 4 MiB 0.055, 8 MiB 0.051. */
+#define LARGE_EXTENT ((size_t)4 << 20)
+#define EXTENT_PAGES (LARGE_EXTENT / IMAGE_PAGE)
+
+/* Pages of one digest. */
+#define SEAL_PAGES (IMAGE_EXTENT / IMAGE_PAGE)
 
 /* The stage after an extent's transfers, where there is one. */
 #define COPY_WRITTEN_IN_PLACE 1
@@ -39,6 +46,7 @@ struct copy {
 	struct image_writer w;
 	struct tally tally;
 	bool in_place; /* the guest has been asked for views */
+	size_t extent; /* IMAGE_EXTENT or LARGE_EXTENT */
 	struct crew_leavers leavers;
 };
 
@@ -112,7 +120,7 @@ static void add_write(void *arg, size_t offset, size_t length)
 	write_piece(x, x->s->buf, offset, length);
 }
 
-/* The digest of the pages that the scan has left; none if it left none. */
+/* The digests of the pages that the scan has left; none where it left none. */
 static int seal_extent(struct crew_worker *w, const struct crew_slot *s,
 		       const unsigned char *base, const uint64_t *bits,
 		       size_t pages, struct mr_error *err)
@@ -121,15 +129,23 @@ static int seal_extent(struct crew_worker *w, const struct crew_slot *s,
 	struct tally *t = w->priv;
 	struct seal_digest *d = c->w.blocks[s->extent.block].digests;
 
-	if (!d || mapped_ram_bits_next_set(bits, 0, pages) == pages)
+	if (!d)
 		return 0;
 	if (!t->hash)
 		t->hash = hash_new();
 	if (!t->hash)
 		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
 			       "no memory for a digest");
-	d[s->extent.offset / IMAGE_EXTENT] =
-		sealer_extent(t->hash, base, bits, pages, IMAGE_PAGE);
+	d += s->extent.offset / IMAGE_EXTENT;
+	for (size_t p = 0; p < pages; p += SEAL_PAGES) {
+		size_t n = pages - p < SEAL_PAGES ? pages - p : SEAL_PAGES;
+		const uint64_t *of = bits + p / 64;
+
+		if (mapped_ram_bits_next_set(of, 0, n) < n)
+			d[p / SEAL_PAGES] =
+				sealer_extent(t->hash, base + p * IMAGE_PAGE,
+					      of, n, IMAGE_PAGE);
+	}
 	return 0;
 }
 
@@ -141,9 +157,13 @@ static int get_extent(struct extent_run *x, const unsigned char **base,
 	const struct guest_block *b = x->c->sources[e->block];
 
 	if (x->c->in_place)
-		x->view = guest_view_at(x->c->guest, b, e->offset, e->length);
+		x->view = guest_view_at(x->c->guest, b, e->offset, e->length,
+					x->touched);
 	*base = x->view ? x->view : x->s->buf;
-	return x->view ? 0 : guest_read(x->c->guest, b, x->runs, x->n, err);
+	if (!x->view)
+		return guest_read(x->c->guest, b, x->runs, x->n, err);
+	crew_spare(x->w, x->s);
+	return 0;
 }
 
 static int copy_extent(struct crew_worker *w, struct crew_slot *s,
@@ -229,7 +249,7 @@ static int copy_memory(struct copy *c, const struct mr_save_options *o,
 {
 	uint64_t *lengths = calloc(c->w.n + 1, sizeof(*lengths));
 	struct crew_plan plan = {
-		.extent_size = IMAGE_EXTENT,
+		.extent_size = c->extent,
 		.lengths = lengths,
 		.blocks = c->w.n,
 		.buffers = 1,
@@ -264,8 +284,10 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	if (guest_refresh(s->guest, s->q, err) || guest_map(s->guest, err))
 		goto out;
 	c->in_place = s->options->zero_copy != MR_ZERO_COPY_OFF;
-	if (c->in_place)
-		guest_view(s->guest, s->options->zero_copy == MR_ZERO_COPY_ON);
+	c->extent = IMAGE_EXTENT;
+	if (c->in_place &&
+	    guest_view(s->guest, s->options->zero_copy == MR_ZERO_COPY_ON))
+		c->extent = LARGE_EXTENT;
 	if (lay_out(c, s->guest, err) || copy_memory(c, s->options, err) ||
 	    device_state_fetch(&state, s->q, s->report->run_state, err))
 		goto out;

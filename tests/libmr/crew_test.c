@@ -458,6 +458,77 @@ static void stages(void **state)
 	copy_check(2);
 }
 
+/* ---- extents that need no buffer ---- */
+
+enum { LARGE = 2 << 20, LARGES = 20 };
+
+struct lender {
+	struct mr_file to;
+	unsigned char *from;
+	const unsigned char *only; /* the buffer that the first one had */
+	unsigned others, wrong;
+};
+
+/* Gives its buffer back and writes in as many pieces as a slot can have. */
+static int lend_step(struct crew_worker *w, struct crew_slot *s,
+		     struct mr_error *err)
+{
+	struct lender *l = crew_arg(w);
+	size_t piece = LARGE / (2 * CREW_OPS);
+
+	(void)err;
+	if (s->stage) {
+		l->wrong += s->buf != NULL;
+		return CREW_DONE;
+	}
+	if (!l->only)
+		l->only = s->buf;
+	l->others += s->buf != l->only;
+	memset(s->buf, 1, LARGE);
+	crew_spare(w, s);
+	crew_spare(w, s);
+	l->wrong += s->buf != NULL;
+	for (size_t i = 0; i < LARGE; i += piece)
+		crew_transfer(w, s, &l->to, l->from + i, piece,
+			      s->extent.offset + i, true);
+	return 1;
+}
+
+static void spare_buffers_go_first(void **state)
+{
+	uint64_t length = (uint64_t)LARGES * LARGE;
+	struct mr_error err = MR_ERROR_INIT;
+	struct lender l = { .from = malloc(LARGE) };
+	struct crew_plan plan = { .extent_size = LARGE,
+				  .lengths = &length,
+				  .blocks = 1,
+				  .buffers = 1,
+				  .jobs = 1,
+				  .step = lend_step,
+				  .arg = &l };
+	unsigned char *back = malloc(LARGE);
+	int to = memfd_create("lent", MFD_CLOEXEC);
+
+	(void)state;
+	assert_true(l.from && back && to >= 0);
+	for (size_t i = 0; i < LARGE; i++)
+		l.from[i] = (unsigned char)(i * 31 >> 8);
+	assert_int_equal(mr_file_adopt(&l.to, to, O_RDWR, MR_DIRECT_OFF, NULL),
+			 0);
+	assert_int_equal(crew_run(&plan, &err), 0);
+	assert_string_equal(err.msg, "");
+	assert_int_equal(l.others, 0);
+	assert_int_equal(l.wrong, 0);
+	for (size_t i = 0; i < LARGES; i++) {
+		assert_int_equal(pread(to, back, LARGE, (off_t)(i * LARGE)),
+				 LARGE);
+		assert_memory_equal(back, l.from, LARGE);
+	}
+	assert_int_equal(mr_file_close(&l.to), 0);
+	free(back);
+	free(l.from);
+}
+
 /* Each context is given back once, by a thread for it where there is one. */
 static void leavers(void **state)
 {
@@ -745,6 +816,7 @@ int main(void)
 		cmocka_unit_test_setup(every_extent_once, reset),
 		cmocka_unit_test_setup(threads_that_do_not_start, reset),
 		cmocka_unit_test_setup(stages, reset),
+		cmocka_unit_test_setup(spare_buffers_go_first, reset),
 		cmocka_unit_test_setup(leavers, reset),
 		cmocka_unit_test_setup(first_error_wins, reset),
 		cmocka_unit_test_setup(one_failure_stops_all, reset),

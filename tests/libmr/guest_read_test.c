@@ -757,25 +757,33 @@ static long number_in(const char *path)
 static void huge_child(struct child *c)
 {
 	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+	int other = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
 	char order_byte;
-	char *p, *q;
+	char *p, *q, *r;
 
 	need(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
 	need(fd >= 0 && ftruncate(fd, 4 * (off_t)HUGE_PAGE) == 0);
+	need(other >= 0 && ftruncate(other, 4 * (off_t)HUGE_PAGE) == 0);
 	p = map(NULL, 4 * HUGE_PAGE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	q = map(NULL, 4 * HUGE_PAGE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
 	fill(p, 11);
 	fill(p + 2 * HUGE_PAGE, 12);
 	fill(q + 2 * HUGE_PAGE, 13); /* copies the rest of the page */
 	fill(q + 3 * HUGE_PAGE, 14);
+	r = map(NULL, 4 * HUGE_PAGE, MAP_SHARED | MAP_NORESERVE, other, 0);
+	fill(r, 15);
+	fill(r + HUGE_PAGE, 16); /* stays in the file */
+	need(madvise(r + HUGE_PAGE, HUGE_PAGE, MADV_DONTNEED) == 0);
 	c->at[0] = p;
 	c->at[1] = q;
+	c->at[2] = r;
 	need(write(c->sock, c, sizeof(*c)) == sizeof(*c));
 	_exit(read(c->sock, &order_byte, 1) == 0 ? 0 : 1);
 }
 
+/* touched: which of the pages guest_touched must find, and no others. */
 static void expect_huge(const struct guest *g, size_t which,
-			const uint64_t want[4])
+			const uint64_t want[4], const char touched[4])
 {
 	struct mr_error err = MR_ERROR_INIT;
 	char *buf = malloc(4 * HUGE_PAGE);
@@ -790,8 +798,22 @@ static void expect_huge(const struct guest *g, size_t which,
 	}
 	assert_int_equal(guest_touched(g, &g->blocks[which], bitmap, &err), 0);
 	for (size_t i = 0; i < sizeof(bitmap) / sizeof(*bitmap); i++)
-		assert_true(bitmap[i] == UINT64_MAX);
+		assert_true(bitmap[i] ==
+			    (touched[i / (HUGE_PAGE / GUEST_PAGE / 64)] == 'x'
+				     ? UINT64_MAX
+				     : 0));
 	free(buf);
+}
+
+/* PAGEMAP_SCAN came with Linux 6.7. */
+static bool kernel_scans(void)
+{
+	unsigned major = 0, minor = 0;
+	struct utsname u;
+
+	assert_int_equal(uname(&u), 0);
+	(void)sscanf(u.release, "%u.%u", &major, &minor);
+	return major > 6 || (major == 6 && minor >= 7);
 }
 
 static void check_huge(const struct child *c)
@@ -799,24 +821,35 @@ static void check_huge(const struct child *c)
 	static const char free_pages[] =
 		"/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
 	static const uint64_t shared[] = { 11, 0, 12, 0 },
-			      private[] = { 11, 0, 13, 14 };
+			      private[] = { 11, 0, 13, 14 },
+			      parted[] = { 15, 16, 0, 0 };
 	struct mr_error err = MR_ERROR_INIT;
-	struct guest_block b[2];
+	struct guest_block b[3];
 	struct guest *g;
 	long before = number_in(free_pages);
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		b[i] = block_at((enum region)i, c->at[i]);
 		b[i].page_size = HUGE_PAGE;
 		b[i].used = b[i].total = 4 * HUGE_PAGE;
 	}
-	g = guest_new(c->pid, b, 2, &err);
+	g = guest_new(c->pid, b, 3, &err);
 	assert_non_null(g);
 	assert_int_equal(guest_map(g, &err), 0);
 	assert_int_equal(g->blocks[0].segments->kind, GUEST_HUGETLB_SHARED);
 	assert_int_equal(g->blocks[1].segments->kind, GUEST_HUGETLB_PRIVATE);
-	expect_huge(g, 0, shared);
-	expect_huge(g, 1, private);
+	/* two users of one file; and a page of the file that is not mapped */
+	expect_huge(g, 0, shared, "xxxx");
+	expect_huge(g, 1, private, "xxxx");
+	expect_huge(g, 2, parted, "xxxx");
+	guest_free(g);
+	g = guest_new(c->pid, b, 1, &err);
+	assert_non_null(g);
+	assert_int_equal(guest_map(g, &err), 0);
+	if (kernel_scans())
+		expect_huge(g, 0, shared, "x-x-");
+	g->no_scan = true;
+	expect_huge(g, 0, shared, "xxxx");
 	assert_int_equal(number_in(free_pages), before);
 	guest_free(g);
 }
@@ -851,7 +884,7 @@ static int huge_teardown(void **state)
 
 static void huge_pages(void **state)
 {
-	long want = huge_count_was + 6;
+	long want = huge_count_was + 8;
 	struct child c = { .pid = -1 }, told;
 	int fds[2];
 
@@ -859,7 +892,7 @@ static void huge_pages(void **state)
 	if (huge_count_was < 0 || !set_number(huge_count, want) ||
 	    number_in(huge_count) < want) {
 		print_message("no huge pages to be had here: needs root and "
-			      "12 MiB of unfragmented memory\n");
+			      "16 MiB of unfragmented memory\n");
 		skip();
 	}
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
