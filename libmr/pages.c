@@ -13,6 +13,9 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#if defined(__has_include) && __has_include(<sys/platform/x86.h>)
+#include <sys/platform/x86.h>
+#endif
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
@@ -50,6 +53,22 @@ static size_t first_data_portable(const void *buf, size_t len)
 
 #if defined(__x86_64__)
 
+/*
+ * The C library asked the CPU when the program began. The compiler's builtins
+ * ask once more, at every start of every tool, and each of a dozen questions
+ * is an exit from the VM where there is one.
+ */
+#if defined(CPU_FEATURE_ACTIVE)
+static bool have_avx2(void)
+{
+	return CPU_FEATURE_ACTIVE(AVX2);
+}
+
+static bool have_avx512(void)
+{
+	return CPU_FEATURE_ACTIVE(AVX512F);
+}
+#else
 static bool have_avx2(void)
 {
 	return __builtin_cpu_supports("avx2");
@@ -59,6 +78,7 @@ static bool have_avx512(void)
 {
 	return __builtin_cpu_supports("avx512f");
 }
+#endif
 
 static size_t first_data_sse2(const void *buf, size_t len)
 {
