@@ -19,7 +19,7 @@ struct parser {
 #define NONE VMDESC_TEXT_MAX
 
 /* What may come next. */
-enum expect { VALUE, VALUE_OR_END, KEY, KEY_OR_END, COLON, MORE };
+enum expect { VALUE, VALUE_OR_END, KEY, KEY_OR_END, MORE };
 
 static int bad(struct parser *p, const char *what)
 {
@@ -257,50 +257,52 @@ static int value(struct parser *p, char c, enum expect *next)
 	return word(p);
 }
 
+static void blanks(struct parser *p)
+{
+	while (p->at < p->len && (p->s[p->at] == ' ' || p->s[p->at] == '\n' ||
+				  p->s[p->at] == '\t' || p->s[p->at] == '\r'))
+		p->at++;
+}
+
+static int key(struct parser *p)
+{
+	if (p->s[p->at] != '"')
+		return bad(p, "a key expected");
+	if (string(p))
+		return -1;
+	blanks(p);
+	if (p->at == p->len)
+		return ends(p);
+	if (p->s[p->at] != ':')
+		return bad(p, ": expected");
+	p->at++;
+	return 0;
+}
+
 /* One step; *next is what was expected, and then what is. */
 static int step(struct parser *p, char c, enum expect *next)
 {
 	bool object =
 		p->open != NONE && p->tokens[p->open].kind == VMDESC_OBJECT;
 
-	if (*next != VALUE && *next != KEY && *next != COLON &&
-	    c == (object ? '}' : ']')) {
+	if (*next != VALUE && *next != KEY && c == (object ? '}' : ']')) {
 		close_container(p);
 		*next = MORE;
 		return 0;
 	}
-	switch (*next) {
-	case MORE:
+	if (*next == MORE) {
 		if (c != ',')
 			return bad(p, object ? ", or } expected"
 					     : ", or ] expected");
 		p->at++;
 		*next = object ? KEY : VALUE;
 		return 0;
-	case KEY:
-	case KEY_OR_END:
-		if (c != '"')
-			return bad(p, "a key expected");
-		*next = COLON;
-		return string(p);
-	case COLON:
-		if (c != ':')
-			return bad(p, ": expected");
-		p->at++;
+	}
+	if (*next == KEY || *next == KEY_OR_END) {
 		*next = VALUE;
-		return 0;
-	case VALUE:
-	case VALUE_OR_END:
-		break;
+		return key(p);
 	}
 	return value(p, c, next);
-}
-
-static void blanks(struct parser *p)
-{
-	while (p->at < p->len && (p->s[p->at] == ' ' || p->s[p->at] == '\n' ||
-				  p->s[p->at] == '\t' || p->s[p->at] == '\r'))
-		p->at++;
 }
 
 ssize_t vmdesc_text_parse(char *s, size_t len, struct vmdesc_token *tokens,
