@@ -18,8 +18,9 @@
 
 /* What a stop and a cont may take; a host that swaps can be slow. */
 #define PATIENCE_MS 60000
-/* How often, and how far apart, the guardian tries a `cont` that is refused. */
-#define RETRIES 200
+/* How often, and how far apart, the guardian tries a `cont` that is refused:
+ * for as long as the saver would wait for the end of finish-migrate. */
+#define RETRIES 1200
 #define RETRY_MS 50
 /* Descriptors that a process may have where there is no close_range. */
 #define FDS_MOST 65536u
