@@ -7,7 +7,7 @@
 #include "formats/mapped_ram.h"
 #include "formats/ram.h"
 #include "libmr/error.h"
-#include "libmr/image.h"
+#include "libmr/image_parse.h"
 
 /*
  * With postcopy-ram an entry has its block's page size if that is not the
@@ -195,15 +195,6 @@ static int find_block(struct parse *p, const char *name, uint64_t at)
 		       "a page of RAM block \"%s\", which is not listed", name);
 }
 
-void parse_page_size(struct parse *p, uint32_t page_size)
-{
-	p->info->page_size = page_size;
-	p->info->page_size_known = true;
-	for (size_t i = 0; i < p->info->n_blocks; i++)
-		p->img->blocks[i].pages = mapped_ram_num_pages(
-			p->img->blocks[i].length, page_size);
-}
-
 /*
  * Most targets have 4 KiB pages, and a stream of one that has others need not
  * say so (format: "absent means the least that the target knows"). The first
@@ -375,6 +366,16 @@ static int ram_item(struct parse *p, bool start, bool *end)
 		return block_list(p, item.offset);
 	return mr_fail(p->err, MR_FORMAT, at, "%s where there cannot be one",
 		       ram_kind_name(item.kind));
+}
+
+void image_maps_free(struct mr_image *img)
+{
+	for (size_t i = 0; img->maps && i < img->info.n_blocks; i++) {
+		free(img->maps[i].sent);
+		free(img->maps[i].zero);
+	}
+	free(img->maps);
+	img->maps = NULL;
 }
 
 int parse_ram(struct parse *p, bool start)

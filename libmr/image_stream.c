@@ -8,56 +8,7 @@
 #include "formats/ram.h"
 #include "formats/seal.h"
 #include "libmr/error.h"
-#include "libmr/image.h"
-
-int parse_tick(struct parse *p)
-{
-	const struct mr_watch *w = p->watch;
-
-	if (!w || ++p->ticks & 0xfff)
-		return 0;
-	if (w->cancel && atomic_load(w->cancel))
-		return mr_fail(p->err, MR_CANCELLED, MR_NO_OFFSET,
-			       "interrupted");
-	if (w->progress)
-		w->progress(w->arg, mr_reader_tell(&p->r), p->img->io->size);
-	return 0;
-}
-
-int parse_fault(struct parse *p, const struct fault *f, uint64_t base)
-{
-	uint64_t size = p->img->io->size;
-
-	/* What is too short is so because the file ends; the reader may have
-	 * been sent far beyond that. */
-	if (f->kind == FAULT_SHORT && base + f->at >= size)
-		return mr_fail(p->err, MR_SHORT, size, "file %s", f->what);
-	return mr_fail_fault(p->err, f, base);
-}
-
-const char *parse_name(struct parse *p, const char *name)
-{
-	struct mr_image *img = p->img;
-	char *copy;
-
-	if (img->n_names == img->names_room) {
-		size_t room = img->names_room ? 2 * img->names_room : 64;
-		void *more = realloc(img->names, room * sizeof(*img->names));
-
-		if (!more)
-			goto nomem;
-		img->names = more;
-		img->names_room = room;
-	}
-	copy = strdup(name);
-	if (!copy)
-		goto nomem;
-	img->names[img->n_names++] = copy;
-	return copy;
-nomem:
-	(void)mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	return NULL;
-}
+#include "libmr/image_parse.h"
 
 /* PARTs come by the thousand: what goes on from the last entry joins it. */
 static bool join(struct mr_section *last, const struct mr_section *s)

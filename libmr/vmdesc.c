@@ -13,7 +13,6 @@
 
 #include "formats/name.h"
 #include "libmr/error.h"
-#include "libmr/image.h"
 
 typedef const struct vmdesc_token *token;
 

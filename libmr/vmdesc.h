@@ -14,6 +14,9 @@
 #define VMDESC_TEXT_LIMIT ((size_t)32 << 20)
 /* No payload is longer, in bytes: keeps every sum far from overflow. */
 #define VMDESC_PAYLOAD_LIMIT (UINT64_C(1) << 40)
+/* A stream with more sections, or a description of more, is none that QEMU
+ * made. */
+#define SECTIONS_LIMIT 65536u
 
 struct vmdesc {
 	void *memory; /* what is freed with it */
