@@ -20,14 +20,15 @@ ALL_CFLAGS = -std=c11 -pthread $(W) $(CFLAGS) \
 ALL_LDFLAGS = -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 LDLIBS = -laio $(shell pkg-config --libs $(PKGS))
 
+# Sources are found wherever they are: a folder more is no line here.
+find = $(sort $(shell find $1 -name '$2'))
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/mr*.c))
-LIBSRC := $(wildcard formats/*.c libmr/*.c)
-UNITS := $(patsubst %.c,$O/%,$(wildcard tests/formats/*_test.c \
-	tests/libmr/*_test.c tests/tools/*_test.c))
+LIBSRC := $(call find,formats libmr,*.c)
+UNITS := $(patsubst %.c,$O/%,$(call find,tests/formats tests/libmr \
+	tests/tools,*_test.c))
 HELPERS := $(patsubst %.c,$O/%,$(wildcard tests/helpers/*.c))
 FUZZERS := $(patsubst %.c,$O/%,$(wildcard tests/fuzz/*.c))
-SOURCES = $(wildcard formats/*.[ch] libmr/*.[ch] tools/*.[ch] \
-	tests/*/*.[ch])
+SOURCES = $(call find,formats libmr tools tests,*.[ch])
 
 all: $(TOOLS:%=$O/%)
 unit-tests: $(UNITS)
@@ -47,29 +48,30 @@ $O/libmr.a: $(LIBSRC:%.c=$O/%.o)
 	@rm -f $@
 	$(AR) rcs $@ $^
 # What tools share; each takes what it needs.
-$O/tools.a: $(patsubst %.c,$O/%.o,$(filter-out tools/mr%,$(wildcard tools/*.c)))
+$O/tools.a: $(patsubst %.c,$O/%.o,$(filter-out $(TOOLS:%=tools/%.c),\
+	$(call find,tools,*.c)))
 	@rm -f $@
 	$(AR) rcs $@ $^
 $(TOOLS:%=$O/%): $O/%: $O/tools/%.o $O/tools.a $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 # The calls that a unit test stands in for (tests/libmr/fail.h).
-WRAP_io_test = pread64
-WRAP_queue_test = io_setup io_submit io_getevents io_destroy
-WRAP_output_test = open64 __open64_2 openat64 close realpath fstat64 \
+WRAP_libmr/io = pread64
+WRAP_libmr/queue = io_setup io_submit io_getevents io_destroy
+WRAP_libmr/output = open64 __open64_2 openat64 close realpath fstat64 \
 	fstatat64 faccessat fstatvfs64 statx getrandom strdup fchmod \
 	ftruncate64 pwrite64 fsync dup linkat renameat
-WRAP_image_writer_test = calloc realloc mmap64 munmap ftruncate64 pwrite64
-WRAP_diff_test = calloc malloc realloc mmap64 pread64
-WRAP_diff_fields_test = calloc malloc realloc pread64
-WRAP_pause_test = socketpair fork
-WRAP_crew_test = $(WRAP_queue_test) calloc mmap64 munmap \
+WRAP_libmr/image_writer = calloc realloc mmap64 munmap ftruncate64 pwrite64
+WRAP_libmr/diff = calloc malloc realloc mmap64 pread64
+WRAP_libmr/diff_fields = calloc malloc realloc pread64
+WRAP_libmr/pause = socketpair fork
+WRAP_libmr/crew = $(WRAP_libmr/queue) calloc mmap64 munmap \
 	pthread_create pthread_cond_signal
-WRAP_verify_test = io_setup io_getevents pread64 pwrite64 ftruncate64 fsync fallocate64
-WRAP_load_memory_test = fallocate64 calloc ftruncate64 fsync lseek64 fstat64 \
+WRAP_libmr/verify = io_setup io_getevents pread64 pwrite64 ftruncate64 fsync fallocate64
+WRAP_libmr/load_memory = fallocate64 calloc ftruncate64 fsync lseek64 fstat64 \
 	fstatfs64 madvise mmap64 pwrite64 pread64 io_setup io_getevents
 $(UNITS): $O/%: $O/%.o $O/tools.a $O/libmr.a
-	$(CC) $(ALL_LDFLAGS) $(WRAP_$(@F):%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS) \
-		-lcmocka
+	$(CC) $(ALL_LDFLAGS) $(WRAP_$(@:$O/tests/%_test=%):%=-Wl,--wrap=%) \
+		-o $@ $^ $(LDLIBS) -lcmocka
 $(HELPERS): $O/%: $O/%.o $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
