@@ -19,7 +19,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 #define MAX_JOBS 8u
 #define HUGE_PAGE ((size_t)2 << 20)

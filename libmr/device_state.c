@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "formats/stream.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 /* More than any machine has; guards our memory against a confused QEMU. */
 #define STATE_MAX ((off_t)1 << 30)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/image.h"
 
 struct mr_devices {

@@ -14,7 +14,7 @@
 #include "formats/stream.h"
 #include "formats/vmdesc.h"
 #include "libmr/devices.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/vmdesc.h"
 
 struct decoder {

@@ -9,9 +9,9 @@
 #include <sys/mman.h>
 
 #include "formats/mapped_ram.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/pause.h"
-#include "libmr/watch.h"
+#include "libmr/base/watch.h"
 
 /* ---- blocks, matched by name ---- */
 

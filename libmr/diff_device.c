@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "libmr/diff.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 #define PIECE ((size_t)64 << 10)
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "libmr/diff.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 /* Fields told of one section. */
 #define FIELDS_MOST ((size_t)65536)

@@ -11,8 +11,8 @@
 #include "formats/mapped_ram.h"
 #include "libmr/crew.h"
 #include "libmr/diff.h"
-#include "libmr/error.h"
-#include "libmr/pages.h"
+#include "libmr/base/error.h"
+#include "libmr/base/pages.h"
 
 enum { FETCH, COMPARE };
 

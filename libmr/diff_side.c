@@ -7,7 +7,7 @@
 
 #include "formats/mapped_ram.h"
 #include "libmr/diff.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/preflight.h"
 
 #define CONNECT_MS 5000

@@ -15,12 +15,12 @@
 
 #include "libmr/cached.h"
 #include "libmr/crew.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/image.h"
-#include "libmr/pages.h"
+#include "libmr/base/pages.h"
 #include "libmr/pause.h"
-#include "libmr/search.h"
-#include "libmr/watch.h"
+#include "libmr/base/search.h"
+#include "libmr/base/watch.h"
 
 enum { FETCH, SEARCH };
 

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/image.h"
 
 #define KIB UINT64_C(1024)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/qmp.h"
 
 /* The first QEMU whose x-query-ramblock has the HVA column. */

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "formats/mapped_ram.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 /* ---- the kernel's page maps (linux/fs.h has the ioctl from 6.7 on) ---- */
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 static struct mr_image *image_new(struct mr_error *err)
 {

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/image.h"
 
 /* The block, and what of it is at this byte. */

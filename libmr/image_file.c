@@ -6,7 +6,7 @@
 #include "formats/libvirt.h"
 #include "formats/mapped_ram.h"
 #include "formats/stream.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/image_parse.h"
 
 /* The decoders' window: a plain stream is read in pieces of this size. */

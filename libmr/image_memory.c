@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/image.h"
 
 /* One page, or a piece of one. */

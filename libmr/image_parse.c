@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "formats/mapped_ram.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 int parse_tick(struct parse *p)
 {

@@ -6,7 +6,7 @@
 #include "formats/bytes.h"
 #include "formats/mapped_ram.h"
 #include "formats/ram.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/image_parse.h"
 
 /*

@@ -13,7 +13,7 @@
 
 #include "formats/bytes.h"
 #include "formats/ram.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/image_parse.h"
 
 /* The file's end is read from back to front, in pieces of this size, until the

@@ -7,7 +7,7 @@
 #include "formats/mapped_ram.h"
 #include "formats/ram.h"
 #include "formats/seal.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/image_parse.h"
 
 /* PARTs come by the thousand: what goes on from the last entry joins it. */

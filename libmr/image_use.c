@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "formats/mapped_ram.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/image.h"
 
 /* Reads words as they are in the file: stray bits and all. */

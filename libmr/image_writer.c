@@ -8,7 +8,7 @@
 
 #include "formats/ram.h"
 #include "formats/stream.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 /* Any id serves that no other START uses; 0 would match the wrong handler. */
 #define RAM_SECTION 1u

@@ -1,9 +1,9 @@
 /* inspect.c - the verb: what a file is, in one word, and how full it is. */
 #include <stdlib.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/image.h"
-#include "libmr/pages.h"
+#include "libmr/base/pages.h"
 
 #define PIECE ((size_t)1 << 20)
 

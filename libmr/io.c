@@ -12,7 +12,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 /* The largest alignment we serve: guest pages are 4 KiB and so are ours. */
 #define MAX_ALIGN 4096u

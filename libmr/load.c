@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/migrate.h"
 #include "libmr/pause.h"
 #include "libmr/qmp.h"
-#include "libmr/watch.h"
+#include "libmr/base/watch.h"
 
 #define CONNECT_MS 10000
 #define TICK_MS 100

@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/load.h"
 
 /* What a file is that cannot be loaded, and what to do instead. */

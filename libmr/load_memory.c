@@ -23,12 +23,12 @@
 #include <unistd.h>
 
 #include "libmr/crew.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/load.h"
 #include "libmr/output.h"
 #include "libmr/pause.h"
 #include "libmr/shm_window.h"
-#include "libmr/watch.h"
+#include "libmr/base/watch.h"
 
 /* Bitmap words that a worker reads at a time: 1 GiB of 4 KiB pages. */
 #define WINDOW 4096u

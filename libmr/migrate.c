@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 bool migrate_has_direct(const struct guest *g)
 {

@@ -13,7 +13,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 /* The path behind symlinks, so that a link is not replaced by a file. A path
  * that names nothing yet is taken as it is. malloc'ed; NULL: *err. */

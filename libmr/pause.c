@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "libmr/error.h"
-#include "libmr/watch.h"
+#include "libmr/base/error.h"
+#include "libmr/base/watch.h"
 
 /* What a stop and a cont may take; a host that swaps can be slow. */
 #define PATIENCE_MS 60000

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "formats/mapped_ram.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 /* Headers, bitmaps' last blocks and device state, generously. */
 #define OVERHEAD ((uint64_t)16 << 20)

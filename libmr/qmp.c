@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 #define READ_STEP ((size_t)64 << 10)
 /* How long a raised cancel flag can go unseen. */

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 #define BATCH 64
 /* Page cache pages are this large, or a multiple of it that is kept track of

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 /*
  * After a jump little is asked for, then more each time: headers that lie far

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/preflight.h"
-#include "libmr/watch.h"
+#include "libmr/base/watch.h"
 
 #define CONNECT_MS 5000
 

@@ -17,10 +17,10 @@
 
 #include "libmr/crew.h"
 #include "libmr/device_state.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/image_writer.h"
-#include "libmr/pages.h"
-#include "libmr/watch.h"
+#include "libmr/base/pages.h"
+#include "libmr/base/watch.h"
 
 /* In place on huge pages: to write those costs by the request, hardly by the
  * byte. CPU seconds for a GiB, of which the digest takes 0.033 (no more than

@@ -19,11 +19,11 @@
 
 #include "formats/stream.h"
 #include "libmr/crew.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/image.h"
 #include "libmr/migrate.h"
 #include "libmr/output.h"
-#include "libmr/watch.h"
+#include "libmr/base/watch.h"
 
 /* For progress; and for events that never come. */
 #define TICK_MS 100

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "formats/bytes.h"
-#include "libmr/error.h"
-#include "libmr/hash.h"
+#include "libmr/base/error.h"
+#include "libmr/base/hash.h"
 #include "libmr/reader.h"
 
 #define CHUNK ((size_t)64 << 10)

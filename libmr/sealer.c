@@ -6,7 +6,7 @@
 
 #include "formats/bytes.h"
 #include "formats/mapped_ram.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 #define CHUNK ((size_t)64 << 10)
 

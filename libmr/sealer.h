@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "formats/seal.h"
-#include "libmr/hash.h"
+#include "libmr/base/hash.h"
 #include "libmr/io.h"
 #include "libmr/mr.h"
 

@@ -9,8 +9,8 @@
 
 #include "formats/mapped_ram.h"
 #include "libmr/crew.h"
-#include "libmr/error.h"
-#include "libmr/watch.h"
+#include "libmr/base/error.h"
+#include "libmr/base/watch.h"
 
 /* Bounds what a hostile file makes us allocate. */
 #define EXTENTS_LIMIT (MR_MEMORY_MAX >> 20)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "formats/mapped_ram.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/verify.h"
 
 /* Ranges that a line names. */

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libmr/error.h"
-#include "libmr/hash.h"
+#include "libmr/base/error.h"
+#include "libmr/base/hash.h"
 #include "libmr/verify.h"
 
 /* Bytes that are read at once: whole pieces, whatever their size. */

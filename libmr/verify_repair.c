@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 #include "formats/mapped_ram.h"
-#include "libmr/error.h"
-#include "libmr/hash.h"
+#include "libmr/base/error.h"
+#include "libmr/base/hash.h"
 #include "libmr/sealer.h"
 #include "libmr/verify.h"
 

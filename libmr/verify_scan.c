@@ -12,9 +12,9 @@
 
 #include "formats/mapped_ram.h"
 #include "libmr/crew.h"
-#include "libmr/error.h"
-#include "libmr/hash.h"
-#include "libmr/pages.h"
+#include "libmr/base/error.h"
+#include "libmr/base/hash.h"
+#include "libmr/base/pages.h"
 #include "libmr/sealer.h"
 #include "libmr/verify.h"
 

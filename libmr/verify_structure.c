@@ -6,7 +6,7 @@
 
 #include "formats/mapped_ram.h"
 #include "formats/stream.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/verify.h"
 
 /* The rules of mapped-ram under check. */

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "formats/name.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 typedef const struct vmdesc_token *token;
 

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 
 #include "libmr/crew.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "tests/libmr/aio.h"
 #include "tests/libmr/fail.h"
 

@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "libmr/pause.h"
 #include "tests/libmr/fail.h"
 

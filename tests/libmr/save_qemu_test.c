@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 #include "tests/lib/build.h"
 #include "tests/libmr/folder.h"
 

@@ -10,7 +10,7 @@
 #include <inttypes.h>
 
 #include "formats/seal.h"
-#include "libmr/hash.h"
+#include "libmr/base/hash.h"
 #include "libmr/image.h"
 #include "tests/lib/build.h"
 #include "tests/libmr/fail.h"

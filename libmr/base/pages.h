@@ -2,7 +2,7 @@
  * pages.h - looking at page contents at memory speed.
  *
  * The instruction set is chosen once, at the first call; every path gives the
- * same answers (tests/libmr/pages_test.c compares them all).
+ * same answers (tests/libmr/base/pages_test.c compares them all).
  */
 #ifndef LIBMR_PAGES_H
 #define LIBMR_PAGES_H

@@ -1,7 +1,7 @@
 /* search_test.c - against a search that looks at every place. */
 #include "tests/libmr/unit.h"
 
-#include "libmr/search.h"
+#include "libmr/base/search.h"
 
 static size_t plain_next(const uint8_t *bytes, size_t n, const uint8_t *buf,
 			 size_t len, size_t from)

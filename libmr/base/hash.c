@@ -6,7 +6,7 @@
  * of four where there is AVX-512 (in cache: 20 GB/s with SSE2, 71 with AVX2,
  * 87 with AVX-512, on one core).
  */
-#include "libmr/hash.h"
+#include "libmr/base/hash.h"
 
 #include <string.h>
 #include <xxhash.h>

@@ -6,7 +6,7 @@
  * that is bound by memory, and AVX2 loads reach its limit sooner than
  * AVX-512 loads do (they cost clock on some cores), hence the order below.
  */
-#include "libmr/pages.h"
+#include "libmr/base/pages.h"
 
 #include <stdatomic.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* error.c - filling errors: in place, without memory, first failure wins. */
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 #include <errno.h>
 #include <inttypes.h>

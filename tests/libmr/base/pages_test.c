@@ -1,7 +1,7 @@
 /* pages_test.c - every way to scan gives the answer of a loop over bytes. */
 #include "tests/libmr/unit.h"
 
-#include "libmr/pages.h"
+#include "libmr/base/pages.h"
 
 enum { MOST = 64 << 10 };
 

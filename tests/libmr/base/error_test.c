@@ -2,7 +2,7 @@
 #include "tests/libmr/unit.h"
 
 #include "formats/name.h"
-#include "libmr/error.h"
+#include "libmr/base/error.h"
 
 static void first_failure_wins(void **state)
 {

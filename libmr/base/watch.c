@@ -1,5 +1,5 @@
 /* watch.c - lines for the caller, and the time. */
-#include "libmr/watch.h"
+#include "libmr/base/watch.h"
 
 #include <stdarg.h>
 #include <stdio.h>

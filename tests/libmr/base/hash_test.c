@@ -1,7 +1,7 @@
 /* hash_test.c - known digests, and piece by piece as in one go. */
 #include "tests/libmr/unit.h"
 
-#include "libmr/hash.h"
+#include "libmr/base/hash.h"
 
 static void assert_digest(struct seal_digest d, const char *hex)
 {

@@ -6,7 +6,7 @@
  * Vectors are those of the compiler, which has them on every machine; SSE2
  * is as fast as memory here.
  */
-#include "libmr/search.h"
+#include "libmr/base/search.h"
 
 #include <stdbool.h>
 #include <string.h>
