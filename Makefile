@@ -55,16 +55,16 @@ $O/tools.a: $(patsubst %.c,$O/%.o,$(filter-out $(TOOLS:%=tools/%.c),\
 $(TOOLS:%=$O/%): $O/%: $O/tools/%.o $O/tools.a $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 # The calls that a unit test stands in for (tests/libmr/fail.h).
-WRAP_libmr/io = pread64
-WRAP_libmr/queue = io_setup io_submit io_getevents io_destroy
-WRAP_libmr/output = open64 __open64_2 openat64 close realpath fstat64 \
+WRAP_libmr/file/io = pread64
+WRAP_libmr/file/queue = io_setup io_submit io_getevents io_destroy
+WRAP_libmr/file/output = open64 __open64_2 openat64 close realpath fstat64 \
 	fstatat64 faccessat fstatvfs64 statx getrandom strdup fchmod \
 	ftruncate64 pwrite64 fsync dup linkat renameat
 WRAP_libmr/image_writer = calloc realloc mmap64 munmap ftruncate64 pwrite64
 WRAP_libmr/diff = calloc malloc realloc mmap64 pread64
 WRAP_libmr/diff_fields = calloc malloc realloc pread64
 WRAP_libmr/pause = socketpair fork
-WRAP_libmr/crew = $(WRAP_libmr/queue) calloc mmap64 munmap \
+WRAP_libmr/crew = $(WRAP_libmr/file/queue) calloc mmap64 munmap \
 	pthread_create pthread_cond_signal
 WRAP_libmr/verify = io_setup io_getevents pread64 pwrite64 ftruncate64 fsync fallocate64
 WRAP_libmr/load_memory = fallocate64 calloc ftruncate64 fsync lseek64 fstat64 \

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #include "libmr/mr.h"
-#include "libmr/queue.h"
+#include "libmr/file/queue.h"
 
 #define CREW_DONE (-1)
 #define CREW_FAILED (-2) /* *err is filled */

@@ -14,7 +14,7 @@
 #ifndef LIBMR_DIFF_H
 #define LIBMR_DIFF_H
 
-#include "libmr/cached.h"
+#include "libmr/file/cached.h"
 #include "libmr/device_state.h"
 #include "libmr/guest.h"
 #include "libmr/image.h"

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libmr/cached.h"
+#include "libmr/file/cached.h"
 #include "libmr/crew.h"
 #include "libmr/base/error.h"
 #include "libmr/image.h"

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "libmr/io.h"
+#include "libmr/file/io.h"
 #include "libmr/mr.h"
 #include "libmr/vmdesc.h"
 

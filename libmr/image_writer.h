@@ -19,7 +19,7 @@
 #include "formats/mapped_ram.h"
 #include "formats/name.h"
 #include "libmr/mr.h"
-#include "libmr/output.h"
+#include "libmr/file/output.h"
 #include "libmr/sealer.h"
 
 /* The target page size of every image that we make. */

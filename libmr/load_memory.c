@@ -25,9 +25,9 @@
 #include "libmr/crew.h"
 #include "libmr/base/error.h"
 #include "libmr/load.h"
-#include "libmr/output.h"
+#include "libmr/file/output.h"
 #include "libmr/pause.h"
-#include "libmr/shm_window.h"
+#include "libmr/file/shm_window.h"
 #include "libmr/base/watch.h"
 
 /* Bitmap words that a worker reads at a time: 1 GiB of 4 KiB pages. */

@@ -12,7 +12,7 @@
 
 #include "libmr/guest.h"
 #include "libmr/mr.h"
-#include "libmr/output.h"
+#include "libmr/file/output.h"
 #include "libmr/qmp.h"
 
 /* The VM is in a run state in which it is all there. */

@@ -22,7 +22,7 @@
 #include "libmr/base/error.h"
 #include "libmr/image.h"
 #include "libmr/migrate.h"
-#include "libmr/output.h"
+#include "libmr/file/output.h"
 #include "libmr/base/watch.h"
 
 /* For progress; and for events that never come. */

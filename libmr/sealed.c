@@ -9,7 +9,7 @@
 #include "formats/bytes.h"
 #include "libmr/base/error.h"
 #include "libmr/base/hash.h"
-#include "libmr/reader.h"
+#include "libmr/file/reader.h"
 
 #define CHUNK ((size_t)64 << 10)
 /* 64 TiB of extents of 1 MiB: bounds what a hostile seal makes us allocate. */

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "formats/seal.h"
-#include "libmr/io.h"
+#include "libmr/file/io.h"
 #include "libmr/mr.h"
 
 struct sealed {

@@ -14,7 +14,7 @@
 
 #include "formats/seal.h"
 #include "libmr/base/hash.h"
-#include "libmr/io.h"
+#include "libmr/file/io.h"
 #include "libmr/mr.h"
 
 struct sealer {

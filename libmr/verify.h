@@ -14,8 +14,8 @@
 
 #include "libmr/image.h"
 #include "libmr/mr.h"
-#include "libmr/output.h"
-#include "libmr/salvage.h"
+#include "libmr/file/output.h"
+#include "libmr/file/salvage.h"
 #include "libmr/sealed.h"
 
 /* What can be odd about a page. */

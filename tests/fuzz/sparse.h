@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "libmr/io.h"
+#include "libmr/file/io.h"
 
 enum {
 	SPARSE_MARK = 0xff,

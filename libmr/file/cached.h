@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "libmr/io.h"
+#include "libmr/file/io.h"
 
 enum cached_how { CACHED_UNKNOWN, CACHED_CACHESTAT, CACHED_MINCORE };
 

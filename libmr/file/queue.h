@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "libmr/io.h"
+#include "libmr/file/io.h"
 #include "libmr/mr.h"
 
 /* One transfer between buf and [offset, offset + length) of file. The caller

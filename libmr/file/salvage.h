@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "libmr/io.h"
+#include "libmr/file/io.h"
 
 /* What is read again by itself, and so the unit of what is lost: the pages of
  * the page cache, sectors of most disks. */

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "libmr/io.h"
+#include "libmr/file/io.h"
 
 struct mr_reader {
 	struct mr_io *io; /* the caller's */

@@ -1,7 +1,7 @@
 /* salvage_test.c - a file with bad sectors. */
 #include "tests/libmr/unit.h"
 
-#include "libmr/salvage.h"
+#include "libmr/file/salvage.h"
 
 enum { SIZE = 40 * 4096 + 100 };
 

@@ -1,5 +1,5 @@
 /* io.c - whole reads and writes over back ends; files and direct I/O. */
-#include "libmr/io.h"
+#include "libmr/file/io.h"
 
 #include <errno.h>
 #include <fcntl.h>

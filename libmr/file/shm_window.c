@@ -1,5 +1,5 @@
 /* shm_window.c - one page by write, the rest by collapse. */
-#include "libmr/shm_window.h"
+#include "libmr/file/shm_window.h"
 
 #include <errno.h>
 #include <sys/mman.h>

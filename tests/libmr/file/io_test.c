@@ -3,7 +3,7 @@
 
 #include <sys/mman.h>
 
-#include "libmr/io.h"
+#include "libmr/file/io.h"
 #include "tests/libmr/fail.h"
 
 FAIL_WRAP(ssize_t, pread64, (int fd, void *buf, size_t len, off_t at),

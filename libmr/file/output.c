@@ -1,5 +1,5 @@
 /* output.c - nameless file, then fsync, link, rename, fsync the folder. */
-#include "libmr/output.h"
+#include "libmr/file/output.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "libmr/io.h"
+#include "libmr/file/io.h"
 #include "libmr/mr.h"
 
 struct output {

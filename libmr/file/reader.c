@@ -1,5 +1,5 @@
 /* reader.c - a window that moves over a file. */
-#include "libmr/reader.h"
+#include "libmr/file/reader.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 
-#include "libmr/output.h"
+#include "libmr/file/output.h"
 #include "tests/libmr/fail.h"
 
 static bool no_tmpfile; /* a file system that has no nameless files */

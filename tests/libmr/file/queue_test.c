@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "libmr/queue.h"
+#include "libmr/file/queue.h"
 #include "tests/libmr/aio.h"
 
 enum { FILE_SIZE = 320 << 10, MOST = 300 };

@@ -1,5 +1,5 @@
 /* cached.c - what the kernel says of a file's pages in memory. */
-#include "libmr/cached.h"
+#include "libmr/file/cached.h"
 
 #include <sys/mman.h>
 #include <sys/stat.h>

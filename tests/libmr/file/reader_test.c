@@ -1,7 +1,7 @@
 /* reader_test.c - the window, over memory and over back ends that misbehave. */
 #include "tests/libmr/unit.h"
 
-#include "libmr/reader.h"
+#include "libmr/file/reader.h"
 
 enum { SIZE = 100000 };
 

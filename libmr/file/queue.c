@@ -8,7 +8,7 @@
  * no room in one that is empty, transfers are made inline: slower, same
  * result.
  */
-#include "libmr/queue.h"
+#include "libmr/file/queue.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* salvage.c - read around what is lost, and remember where that is. */
-#include "libmr/salvage.h"
+#include "libmr/file/salvage.h"
 
 #include <errno.h>
 #include <fcntl.h>

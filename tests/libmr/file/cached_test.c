@@ -1,7 +1,7 @@
 /* cached_test.c - what is in memory, as both of the kernel's calls have it. */
 #include "tests/libmr/folder.h"
 
-#include "libmr/cached.h"
+#include "libmr/file/cached.h"
 
 enum { SIZE = 1 << 20 };
 
