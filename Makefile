@@ -64,7 +64,7 @@ WRAP_libmr/image_writer = calloc realloc mmap64 munmap ftruncate64 pwrite64
 WRAP_libmr/diff = calloc malloc realloc mmap64 pread64
 WRAP_libmr/diff_fields = calloc malloc realloc pread64
 WRAP_libmr/pause = socketpair fork
-WRAP_libmr/crew = $(WRAP_libmr/file/queue) calloc mmap64 munmap \
+WRAP_libmr/engine/crew = $(WRAP_libmr/file/queue) calloc mmap64 munmap \
 	pthread_create pthread_cond_signal
 WRAP_libmr/verify = io_setup io_getevents pread64 pwrite64 ftruncate64 fsync fallocate64
 WRAP_libmr/load_memory = fallocate64 calloc ftruncate64 fsync lseek64 fstat64 \

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "formats/mapped_ram.h"
-#include "libmr/crew.h"
+#include "libmr/engine/crew.h"
 #include "libmr/diff.h"
 #include "libmr/base/error.h"
 #include "libmr/base/pages.h"

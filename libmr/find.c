@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "libmr/file/cached.h"
-#include "libmr/crew.h"
+#include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
 #include "libmr/image.h"
 #include "libmr/base/pages.h"

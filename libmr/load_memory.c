@@ -22,7 +22,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "libmr/crew.h"
+#include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
 #include "libmr/load.h"
 #include "libmr/file/output.h"

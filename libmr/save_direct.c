@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libmr/crew.h"
+#include "libmr/engine/crew.h"
 #include "libmr/device_state.h"
 #include "libmr/base/error.h"
 #include "libmr/image_writer.h"

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "formats/stream.h"
-#include "libmr/crew.h"
+#include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
 #include "libmr/image.h"
 #include "libmr/migrate.h"

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 
 #include "formats/mapped_ram.h"
-#include "libmr/crew.h"
+#include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
 #include "libmr/base/watch.h"
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "formats/mapped_ram.h"
-#include "libmr/crew.h"
+#include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
 #include "libmr/base/hash.h"
 #include "libmr/base/pages.h"

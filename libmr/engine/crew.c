@@ -9,7 +9,7 @@
  * failure it stores the first error, and the others stop claiming; it leaves
  * when the kernel has none of its transfers left: nothing is freed under one.
  */
-#include "libmr/crew.h"
+#include "libmr/engine/crew.h"
 
 #include <assert.h>
 #include <errno.h>
