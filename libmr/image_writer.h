@@ -20,7 +20,7 @@
 #include "formats/name.h"
 #include "libmr/mr.h"
 #include "libmr/file/output.h"
-#include "libmr/sealer.h"
+#include "libmr/seal/sealer.h"
 
 /* The target page size of every image that we make. */
 #define IMAGE_PAGE 4096u

@@ -16,7 +16,7 @@
 #include "libmr/mr.h"
 #include "libmr/file/output.h"
 #include "libmr/file/salvage.h"
-#include "libmr/sealed.h"
+#include "libmr/seal/sealed.h"
 
 /* What can be odd about a page. */
 enum verify_odd {

@@ -26,7 +26,7 @@
 #include "formats/mapped_ram.h"
 #include "libmr/base/error.h"
 #include "libmr/base/hash.h"
-#include "libmr/sealer.h"
+#include "libmr/seal/sealer.h"
 #include "libmr/verify.h"
 
 #define CHUNK_WORDS 4096

@@ -15,7 +15,7 @@
 #include "libmr/base/error.h"
 #include "libmr/base/hash.h"
 #include "libmr/base/pages.h"
-#include "libmr/sealer.h"
+#include "libmr/seal/sealer.h"
 #include "libmr/verify.h"
 
 #define MAX_PAGES (SEAL_EXTENT_MAX / MAPPED_RAM_PAGE_MIN)

@@ -1,6 +1,6 @@
 /* Whole files (sparse.h): opened, and all that was found looked at. */
 #include "libmr/image.h"
-#include "libmr/sealed.h"
+#include "libmr/seal/sealed.h"
 #include "formats/name.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/sparse.h"

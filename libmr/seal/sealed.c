@@ -1,6 +1,6 @@
 /* sealed.c - find a seal from the end of a file, and believe nothing in it
  * before its own digest agrees. */
-#include "libmr/sealed.h"
+#include "libmr/seal/sealed.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* sealer.c - digests in, a seal out. */
-#include "libmr/sealer.h"
+#include "libmr/seal/sealer.h"
 
 #include <stdlib.h>
 #include <string.h>
