@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 
 struct mr_devices {
 	const struct mr_image *img;

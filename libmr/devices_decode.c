@@ -15,7 +15,7 @@
 #include "formats/vmdesc.h"
 #include "libmr/devices.h"
 #include "libmr/base/error.h"
-#include "libmr/vmdesc.h"
+#include "libmr/image/vmdesc.h"
 
 struct decoder {
 	const uint8_t *buf;

@@ -17,7 +17,7 @@
 #include "libmr/file/cached.h"
 #include "libmr/device_state.h"
 #include "libmr/guest.h"
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 #include "libmr/mr.h"
 #include "libmr/qmp.h"
 

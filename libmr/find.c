@@ -16,7 +16,7 @@
 #include "libmr/file/cached.h"
 #include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 #include "libmr/base/pages.h"
 #include "libmr/pause.h"
 #include "libmr/base/search.h"

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)

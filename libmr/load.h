@@ -5,7 +5,7 @@
 #define LIBMR_LOAD_H
 
 #include "libmr/guest.h"
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 #include "libmr/mr.h"
 
 /*

@@ -18,7 +18,7 @@
 #include "libmr/engine/crew.h"
 #include "libmr/device_state.h"
 #include "libmr/base/error.h"
-#include "libmr/image_writer.h"
+#include "libmr/image/writer.h"
 #include "libmr/base/pages.h"
 #include "libmr/base/watch.h"
 

@@ -20,7 +20,7 @@
 #include "formats/stream.h"
 #include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 #include "libmr/migrate.h"
 #include "libmr/file/output.h"
 #include "libmr/base/watch.h"

@@ -12,7 +12,7 @@
 #ifndef LIBMR_VERIFY_H
 #define LIBMR_VERIFY_H
 
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 #include "libmr/mr.h"
 #include "libmr/file/output.h"
 #include "libmr/file/salvage.h"

@@ -1,5 +1,5 @@
 /* Whole files (sparse.h): opened, and all that was found looked at. */
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 #include "libmr/seal/sealed.h"
 #include "formats/name.h"
 #include "tests/fuzz/fuzz.h"

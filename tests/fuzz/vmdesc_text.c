@@ -1,6 +1,6 @@
 /* The vmdescription's JSON: sizes that can be added up, or a reason. */
 #include "formats/name.h"
-#include "libmr/vmdesc.h"
+#include "libmr/image/vmdesc.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -6,7 +6,7 @@
 #include "tests/libmr/unit.h"
 
 #include "formats/vmdesc.h"
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 #include "tests/lib/build.h"
 
 /* ---- an image of device sections, in memory ---- */

@@ -4,7 +4,7 @@
 
 #include "tests/libmr/unit.h"
 
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 #include "tests/lib/build.h"
 
 #define PAGE ((size_t)4096)

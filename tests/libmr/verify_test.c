@@ -11,7 +11,7 @@
 
 #include "formats/seal.h"
 #include "libmr/base/hash.h"
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 #include "tests/lib/build.h"
 #include "tests/libmr/fail.h"
 #include "tests/libmr/unreadable.h"

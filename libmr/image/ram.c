@@ -7,7 +7,7 @@
 #include "formats/mapped_ram.h"
 #include "formats/ram.h"
 #include "libmr/base/error.h"
-#include "libmr/image_parse.h"
+#include "libmr/image/parse.h"
 
 /*
  * With postcopy-ram an entry has its block's page size if that is not the

@@ -9,7 +9,7 @@
 #include "formats/mapped_ram.h"
 #include "formats/ram.h"
 #include "formats/stream.h"
-#include "libmr/image_writer.h"
+#include "libmr/image/writer.h"
 #include "tests/libmr/fail.h"
 
 FAIL_WRAP(void *, calloc, (size_t n, size_t size), (n, size), NULL)

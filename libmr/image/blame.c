@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 
 /* The block, and what of it is at this byte. */
 static const struct mr_block *block_at(const struct mr_image *img, uint64_t at,

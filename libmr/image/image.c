@@ -1,5 +1,5 @@
 /* image.c - opening a file, whatever it is. */
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  * with its length, a version). Seen to hold, footer to footer, on every
  * device section of files that QEMU 10.0 made.
  */
-#include "libmr/vmdesc.h"
+#include "libmr/image/vmdesc.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -14,7 +14,7 @@
 #include "formats/bytes.h"
 #include "formats/mapped_ram.h"
 #include "libmr/base/error.h"
-#include "libmr/image_parse.h"
+#include "libmr/image/parse.h"
 
 /* Read at once when searching. */
 #define STRIDE ((size_t)64 << 10)

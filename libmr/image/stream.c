@@ -8,7 +8,7 @@
 #include "formats/ram.h"
 #include "formats/seal.h"
 #include "libmr/base/error.h"
-#include "libmr/image_parse.h"
+#include "libmr/image/parse.h"
 
 /* PARTs come by the thousand: what goes on from the last entry joins it. */
 static bool join(struct mr_section *last, const struct mr_section *s)

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 
 /* One page, or a piece of one. */
 static int read_piece(const struct mr_image *img, const struct mr_block *b,

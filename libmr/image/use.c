@@ -5,7 +5,7 @@
 
 #include "formats/mapped_ram.h"
 #include "libmr/base/error.h"
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 
 /* Reads words as they are in the file: stray bits and all. */
 static int read_words(const struct mr_image *img, const struct mr_block *b,

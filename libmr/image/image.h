@@ -21,7 +21,7 @@
 
 #include "libmr/file/io.h"
 #include "libmr/mr.h"
-#include "libmr/vmdesc.h"
+#include "libmr/image/vmdesc.h"
 
 /* Bit p % 64 of word p / 64 is page p's. */
 struct page_map {

@@ -1,5 +1,5 @@
 /* image_parse.c - what the parts of the parser share. */
-#include "libmr/image_parse.h"
+#include "libmr/image/parse.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "libmr/base/error.h"
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 #include "libmr/base/pages.h"
 
 #define PIECE ((size_t)1 << 20)

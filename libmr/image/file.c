@@ -7,7 +7,7 @@
 #include "formats/mapped_ram.h"
 #include "formats/stream.h"
 #include "libmr/base/error.h"
-#include "libmr/image_parse.h"
+#include "libmr/image/parse.h"
 
 /* The decoders' window: a plain stream is read in pieces of this size. */
 #define WINDOW ((size_t)1 << 20)

@@ -1,5 +1,5 @@
 /* image_writer.c - headers, bitmaps and device state around the pages. */
-#include "libmr/image_writer.h"
+#include "libmr/image/writer.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 
 #include "formats/fault.h"
 #include "formats/stream.h"
-#include "libmr/image.h"
+#include "libmr/image/image.h"
 #include "libmr/file/reader.h"
 
 /* A section that START opened and PART and END go on with. */

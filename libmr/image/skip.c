@@ -14,7 +14,7 @@
 #include "formats/bytes.h"
 #include "formats/ram.h"
 #include "libmr/base/error.h"
-#include "libmr/image_parse.h"
+#include "libmr/image/parse.h"
 
 /* The file's end is read from back to front, in pieces of this size, until the
  * description is there; it is not looked for farther than this. */
