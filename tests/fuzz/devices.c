@@ -2,7 +2,7 @@
  * A device section decoded by its description: a byte of flags, the
  * description's JSON, a NUL, the payload.
  */
-#include "libmr/devices.h"
+#include "libmr/devices/devices.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Fields lie in the payload in order, and parts in what they are parts of. */

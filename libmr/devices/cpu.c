@@ -11,7 +11,7 @@
 
 #include "formats/bytes.h"
 #include "formats/vmdesc.h"
-#include "libmr/devices.h"
+#include "libmr/devices/devices.h"
 #include "libmr/base/error.h"
 
 /* A field of no struct, with all elements of an array: they follow each

@@ -13,7 +13,7 @@
 #include "formats/name.h"
 #include "formats/stream.h"
 #include "formats/vmdesc.h"
-#include "libmr/devices.h"
+#include "libmr/devices/devices.h"
 #include "libmr/base/error.h"
 #include "libmr/image/vmdesc.h"
 

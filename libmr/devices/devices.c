@@ -1,5 +1,5 @@
 /* devices.c - which description belongs to which device section. */
-#include "libmr/devices.h"
+#include "libmr/devices/devices.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
