@@ -10,7 +10,7 @@
 
 #include "formats/mapped_ram.h"
 #include "libmr/base/error.h"
-#include "libmr/pause.h"
+#include "libmr/vm/pause.h"
 #include "libmr/base/watch.h"
 
 /* ---- blocks, matched by name ---- */

@@ -15,11 +15,11 @@
 #define LIBMR_DIFF_H
 
 #include "libmr/file/cached.h"
-#include "libmr/device_state.h"
-#include "libmr/guest.h"
+#include "libmr/vm/device_state.h"
+#include "libmr/vm/guest.h"
 #include "libmr/image/image.h"
 #include "libmr/mr.h"
-#include "libmr/qmp.h"
+#include "libmr/vm/qmp.h"
 
 struct diff_side {
 	const char *path;

@@ -8,7 +8,7 @@
 #include "formats/mapped_ram.h"
 #include "libmr/diff.h"
 #include "libmr/base/error.h"
-#include "libmr/preflight.h"
+#include "libmr/vm/preflight.h"
 
 #define CONNECT_MS 5000
 #define CHUNK_WORDS 2048u

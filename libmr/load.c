@@ -15,9 +15,9 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
-#include "libmr/migrate.h"
-#include "libmr/pause.h"
-#include "libmr/qmp.h"
+#include "libmr/vm/migrate.h"
+#include "libmr/vm/pause.h"
+#include "libmr/vm/qmp.h"
 #include "libmr/base/watch.h"
 
 #define CONNECT_MS 10000

@@ -4,7 +4,7 @@
 #ifndef LIBMR_LOAD_H
 #define LIBMR_LOAD_H
 
-#include "libmr/guest.h"
+#include "libmr/vm/guest.h"
 #include "libmr/image/image.h"
 #include "libmr/mr.h"
 

@@ -26,7 +26,7 @@
 #include "libmr/base/error.h"
 #include "libmr/load.h"
 #include "libmr/file/output.h"
-#include "libmr/pause.h"
+#include "libmr/vm/pause.h"
 #include "libmr/file/shm_window.h"
 #include "libmr/base/watch.h"
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
-#include "libmr/preflight.h"
+#include "libmr/vm/preflight.h"
 #include "libmr/base/watch.h"
 
 #define CONNECT_MS 5000

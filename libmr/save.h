@@ -4,10 +4,10 @@
 #ifndef LIBMR_SAVE_H
 #define LIBMR_SAVE_H
 
-#include "libmr/guest.h"
+#include "libmr/vm/guest.h"
 #include "libmr/mr.h"
-#include "libmr/pause.h"
-#include "libmr/qmp.h"
+#include "libmr/vm/pause.h"
+#include "libmr/vm/qmp.h"
 
 struct save {
 	const char *image;

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "libmr/engine/crew.h"
-#include "libmr/device_state.h"
+#include "libmr/vm/device_state.h"
 #include "libmr/base/error.h"
 #include "libmr/image/writer.h"
 #include "libmr/base/pages.h"

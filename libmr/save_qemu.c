@@ -21,7 +21,7 @@
 #include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
 #include "libmr/image/image.h"
-#include "libmr/migrate.h"
+#include "libmr/vm/migrate.h"
 #include "libmr/file/output.h"
 #include "libmr/base/watch.h"
 

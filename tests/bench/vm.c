@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "libmr/guest.h"
-#include "libmr/qmp.h"
+#include "libmr/vm/guest.h"
+#include "libmr/vm/qmp.h"
 
 /* The guest's program, its tables and what QEMU keeps at the top of memory. */
 #define SPARE 64

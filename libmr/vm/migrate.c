@@ -1,5 +1,5 @@
 /* migrate.c - capabilities, parameters, descriptors. */
-#include "libmr/migrate.h"
+#include "libmr/vm/migrate.h"
 
 #include <fcntl.h>
 #include <stdio.h>

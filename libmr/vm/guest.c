@@ -1,13 +1,13 @@
 /* guest.c - what QMP tells about a VM. Its memory: guest_map.c, guest_read.c.
  */
-#include "libmr/guest.h"
+#include "libmr/vm/guest.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libmr/base/error.h"
-#include "libmr/qmp.h"
+#include "libmr/vm/qmp.h"
 
 /* The first QEMU whose x-query-ramblock has the HVA column. */
 #define MIN_MAJOR 8

@@ -5,7 +5,7 @@
  * lines, so that pretty-printed monitors and proxies that reflow work too.
  * Whatever is not an object at the top level breaks the connection.
  */
-#include "libmr/qmp.h"
+#include "libmr/vm/qmp.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "libmr/guest.h"
-#include "libmr/qmp.h"
+#include "libmr/vm/guest.h"
+#include "libmr/vm/qmp.h"
 
 #define HEADER                                                                 \
 	"              Block Name    PSize              Offset               " \

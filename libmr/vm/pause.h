@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 #include "libmr/mr.h"
-#include "libmr/qmp.h"
+#include "libmr/vm/qmp.h"
 
 struct pause {
 	struct qmp *q;

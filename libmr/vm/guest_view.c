@@ -6,7 +6,7 @@
  * hugetlbfs nobody does (SEEK_DATA says that all is data), but a page that
  * the QEMU process has mapped is there: only such pages are given out.
  */
-#include "libmr/guest.h"
+#include "libmr/vm/guest.h"
 
 #include <errno.h>
 #include <sys/mman.h>

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#include "libmr/qmp.h"
+#include "libmr/vm/qmp.h"
 
 #define GREETING                                                           \
 	"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 2, \"minor\": 0, " \

@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "libmr/guest.h"
+#include "libmr/vm/guest.h"
 #include "libmr/mr.h"
 #include "libmr/file/output.h"
-#include "libmr/qmp.h"
+#include "libmr/vm/qmp.h"
 
 /* The VM is in a run state in which it is all there. */
 int preflight_run_state(const struct guest *g, struct mr_error *err);

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 
 #include "libmr/base/error.h"
-#include "libmr/pause.h"
+#include "libmr/vm/pause.h"
 #include "tests/libmr/fail.h"
 
 FAIL_WRAP(int, socketpair, (int domain, int type, int protocol, int *fds),

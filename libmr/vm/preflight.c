@@ -1,5 +1,5 @@
 /* preflight.c - the questions, one function each. */
-#include "libmr/preflight.h"
+#include "libmr/vm/preflight.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -7,7 +7,7 @@
  * fault anything in: a huge page of a pool may not be there to be had, and a
  * hole of a shmem file would be allocated.
  */
-#include "libmr/guest.h"
+#include "libmr/vm/guest.h"
 
 #include <errno.h>
 #include <inttypes.h>

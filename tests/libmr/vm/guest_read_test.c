@@ -28,7 +28,7 @@
 #include <cmocka.h>
 
 #include "formats/mapped_ram.h"
-#include "libmr/guest.h"
+#include "libmr/vm/guest.h"
 
 #define PAGES ((size_t)1024)
 #define SIZE (PAGES * GUEST_PAGE)

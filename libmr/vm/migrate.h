@@ -9,9 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "libmr/guest.h"
+#include "libmr/vm/guest.h"
 #include "libmr/mr.h"
-#include "libmr/qmp.h"
+#include "libmr/vm/qmp.h"
 
 struct migrate_form {
 	bool mapped_ram; /* false: a plain stream */

@@ -1,5 +1,5 @@
 /* guest_map.c - where a VM's memory is: the right to it, what backs it. */
-#include "libmr/guest.h"
+#include "libmr/vm/guest.h"
 
 #include <dirent.h>
 #include <errno.h>

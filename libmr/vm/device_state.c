@@ -1,5 +1,5 @@
 /* device_state.c - fetch, check and correct the device state. */
-#include "libmr/device_state.h"
+#include "libmr/vm/device_state.h"
 
 #include <errno.h>
 #include <fcntl.h>

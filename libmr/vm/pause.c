@@ -1,5 +1,5 @@
 /* pause.c - stop, guardian, cont. */
-#include "libmr/pause.h"
+#include "libmr/vm/pause.h"
 
 #include <errno.h>
 #include <fcntl.h>

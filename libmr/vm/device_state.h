@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "libmr/mr.h"
-#include "libmr/qmp.h"
+#include "libmr/vm/qmp.h"
 
 struct device_state {
 	uint8_t *data; /* stream header, FULL sections with footers, EOF */
