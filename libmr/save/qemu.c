@@ -6,7 +6,7 @@
  * its own rights do not matter and nothing has a name before it is complete.
  * Capabilities and parameters that are changed for it are put back.
  */
-#include "libmr/save.h"
+#include "libmr/save/state.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

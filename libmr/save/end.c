@@ -1,5 +1,5 @@
 /* save_end.c - how both engines of mr_save leave the VM. */
-#include "libmr/save.h"
+#include "libmr/save/state.h"
 
 int save_resume(struct save *s, bool failed, struct mr_error *err)
 {

@@ -3,7 +3,7 @@
  *
  * save_direct.c and save_qemu.c are the engines, save_end.c is what they share.
  */
-#include "libmr/save.h"
+#include "libmr/save/state.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -10,7 +10,7 @@
  * Shared memory on huge pages is not copied first: it is looked at and
  * written from where it is.
  */
-#include "libmr/save.h"
+#include "libmr/save/state.h"
 
 #include <stdlib.h>
 #include <string.h>
