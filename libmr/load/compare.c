@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "libmr/load.h"
+#include "libmr/load/state.h"
 
 struct teller {
 	void (*tell)(void *arg, const char *line);

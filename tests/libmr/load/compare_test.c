@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "libmr/load.h"
+#include "libmr/load/state.h"
 
 #define KIB(n) ((uint64_t)(n) << 10)
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
-#include "libmr/load.h"
+#include "libmr/load/state.h"
 
 /* What a file is that cannot be loaded, and what to do instead. */
 static int refuse_kind(const struct mr_image_info *info, bool for_vm,

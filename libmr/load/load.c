@@ -5,7 +5,7 @@
  * VM fit. From `migrate-incoming` on there is no way back: a QEMU takes one
  * attempt, so whatever fails then leaves it of no use (MR_VM_LOST).
  */
-#include "libmr/load.h"
+#include "libmr/load/state.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -24,7 +24,7 @@
 
 #include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
-#include "libmr/load.h"
+#include "libmr/load/state.h"
 #include "libmr/file/output.h"
 #include "libmr/vm/pause.h"
 #include "libmr/file/shm_window.h"
