@@ -1,5 +1,5 @@
 /* verify_tell.c - what the parts of mr_verify tell the caller. */
-#include "libmr/verify.h"
+#include "libmr/verify/state.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -6,7 +6,7 @@
 
 #include "formats/mapped_ram.h"
 #include "libmr/base/error.h"
-#include "libmr/verify.h"
+#include "libmr/verify/state.h"
 
 /* Ranges that a line names. */
 #define NAMED 5u

@@ -7,7 +7,7 @@
 #include "formats/mapped_ram.h"
 #include "formats/stream.h"
 #include "libmr/base/error.h"
-#include "libmr/verify.h"
+#include "libmr/verify/state.h"
 
 /* The rules of mapped-ram under check. */
 struct layout {

@@ -16,7 +16,7 @@
 #include "libmr/base/hash.h"
 #include "libmr/base/pages.h"
 #include "libmr/seal/sealer.h"
-#include "libmr/verify.h"
+#include "libmr/verify/state.h"
 
 #define MAX_PAGES (SEAL_EXTENT_MAX / MAPPED_RAM_PAGE_MIN)
 #define MAX_WORDS (MAX_PAGES / MAPPED_RAM_WORD_BITS)

@@ -6,7 +6,7 @@
 
 #include "libmr/base/error.h"
 #include "libmr/base/hash.h"
-#include "libmr/verify.h"
+#include "libmr/verify/state.h"
 
 /* Bytes that are read at once: whole pieces, whatever their size. */
 #define CHUNK ((size_t)SEAL_PIECE_MAX)

@@ -1,5 +1,5 @@
 /* verify.c - the verb mr_verify: open, look, judge, mend. */
-#include "libmr/verify.h"
+#include "libmr/verify/state.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -27,7 +27,7 @@
 #include "libmr/base/error.h"
 #include "libmr/base/hash.h"
 #include "libmr/seal/sealer.h"
-#include "libmr/verify.h"
+#include "libmr/verify/state.h"
 
 #define CHUNK_WORDS 4096
 
