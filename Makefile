@@ -61,8 +61,8 @@ WRAP_libmr/file/output = open64 __open64_2 openat64 close realpath fstat64 \
 	fstatat64 faccessat fstatvfs64 statx getrandom strdup fchmod \
 	ftruncate64 pwrite64 fsync dup linkat renameat
 WRAP_libmr/image/writer = calloc realloc mmap64 munmap ftruncate64 pwrite64
-WRAP_libmr/diff = calloc malloc realloc mmap64 pread64
-WRAP_libmr/diff_fields = calloc malloc realloc pread64
+WRAP_libmr/diff/diff = calloc malloc realloc mmap64 pread64
+WRAP_libmr/diff/fields = calloc malloc realloc pread64
 WRAP_libmr/vm/pause = socketpair fork
 WRAP_libmr/engine/crew = $(WRAP_libmr/file/queue) calloc mmap64 munmap \
 	pthread_create pthread_cond_signal

@@ -5,7 +5,7 @@
 #include "tests/libmr/folder.h"
 
 #include "formats/bytes.h"
-#include "libmr/diff.h"
+#include "libmr/diff/state.h"
 #include "tests/lib/build.h"
 #include "tests/libmr/fail.h"
 

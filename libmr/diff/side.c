@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "formats/mapped_ram.h"
-#include "libmr/diff.h"
+#include "libmr/diff/state.h"
 #include "libmr/base/error.h"
 #include "libmr/vm/preflight.h"
 

@@ -1,5 +1,5 @@
 /* diff.c - the verb mr_diff: what two memories have in common. */
-#include "libmr/diff.h"
+#include "libmr/diff/state.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "libmr/diff.h"
+#include "libmr/diff/state.h"
 #include "tests/lib/build.h"
 #include "tests/libmr/fail.h"
 

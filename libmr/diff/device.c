@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libmr/diff.h"
+#include "libmr/diff/state.h"
 #include "libmr/base/error.h"
 
 #define PIECE ((size_t)64 << 10)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libmr/diff.h"
+#include "libmr/diff/state.h"
 #include "libmr/base/error.h"
 
 /* Fields told of one section. */

@@ -10,7 +10,7 @@
 
 #include "formats/mapped_ram.h"
 #include "libmr/engine/crew.h"
-#include "libmr/diff.h"
+#include "libmr/diff/state.h"
 #include "libmr/base/error.h"
 #include "libmr/base/pages.h"
 
