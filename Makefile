@@ -146,5 +146,4 @@ clean:
 FORCE:
 .PHONY: all bench bench-quick check check-layers clean demo deps dist fuzz \
 	fuzzers helpers install lint unit-tests FORCE
-.SECONDARY:
 -include $(shell find $O -name '*.d' 2>/dev/null)
