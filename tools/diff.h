@@ -4,7 +4,7 @@
 #ifndef TOOLS_DIFF_H
 #define TOOLS_DIFF_H
 
-#include "tools/cli.h"
+#include "tools/common/cli.h"
 
 /* What is to be shown. */
 struct diff_show {

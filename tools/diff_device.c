@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "tools/diff.h"
-#include "tools/field.h"
+#include "tools/common/field.h"
 
 static void put_escaped(const char *text)
 {

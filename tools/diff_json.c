@@ -1,6 +1,6 @@
 /* diff_json.c - what mrdiff found, for programs: schema 1. */
 #include "tools/diff.h"
-#include "tools/field.h"
+#include "tools/common/field.h"
 
 #include <string.h>
 

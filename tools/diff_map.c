@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "tools/diff.h"
-#include "tools/map.h"
+#include "tools/common/map.h"
 
 static const struct map_class classes[MR_DIFF_CLASSES] = {
 	[MR_DIFF_ZERO] = { .name = "zero in both",

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "libmr/mr.h"
-#include "tools/cli.h"
+#include "tools/common/cli.h"
 #include "tools/diff.h"
 
 static struct mr_diff_options diff;

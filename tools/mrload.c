@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "libmr/mr.h"
-#include "tools/cli.h"
+#include "tools/common/cli.h"
 
 enum { SCHEMA = 1 };
 

@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "libmr/mr.h"
-#include "tools/cli.h"
+#include "tools/common/cli.h"
 
 enum { SCHEMA = 1 };
 

@@ -4,7 +4,7 @@
 #ifndef TOOLS_SHOW_H
 #define TOOLS_SHOW_H
 
-#include "tools/cli.h"
+#include "tools/common/cli.h"
 
 /* Names that --device may be given. */
 #define SHOW_NAMES 256

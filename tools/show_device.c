@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/field.h"
-#include "tools/hex.h"
+#include "tools/common/field.h"
+#include "tools/common/hex.h"
 #include "tools/show.h"
 
 /* ---- text ---- */

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tools/map.h"
+#include "tools/common/map.h"
 #include "tools/show.h"
 
 static const struct map_class classes[MR_PAGE_CLASSES] = {

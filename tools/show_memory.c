@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/hex.h"
+#include "tools/common/hex.h"
 #include "tools/show.h"
 
 #define PIECE ((size_t)64 << 10)

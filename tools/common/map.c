@@ -1,5 +1,5 @@
 /* map.c - cells: what of each class is in a region. */
-#include "tools/map.h"
+#include "tools/common/map.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* map_term.c - memory in the terminal. */
-#include "tools/map.h"
+#include "tools/common/map.h"
 
 #include <inttypes.h>
 #include <langinfo.h>
@@ -10,7 +10,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "tools/cli.h"
+#include "tools/common/cli.h"
 
 enum {
 	LEVELS = 4,

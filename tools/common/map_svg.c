@@ -1,5 +1,5 @@
 /* map_svg.c - memory as an SVG picture. */
-#include "tools/map.h"
+#include "tools/common/map.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/cli.h"
+#include "tools/common/cli.h"
 
 /* Pixels, but for the first three. */
 enum {

@@ -1,5 +1,5 @@
 /* cli.c - options, messages, signals and the end of every tool. */
-#include "tools/cli.h"
+#include "tools/common/cli.h"
 
 #include <errno.h>
 #include <fcntl.h>

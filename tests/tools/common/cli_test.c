@@ -1,7 +1,7 @@
 /* cli_test.c - sizes, human numbers, text that is safe to print. */
 #include "tests/libmr/unit.h"
 
-#include "tools/cli.h"
+#include "tools/common/cli.h"
 
 static void size_is(const char *text, uint64_t want)
 {

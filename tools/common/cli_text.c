@@ -1,5 +1,5 @@
 /* cli_text.c - sizes and safe text for every tool. */
-#include "tools/cli.h"
+#include "tools/common/cli.h"
 
 #include <inttypes.h>
 #include <stdio.h>

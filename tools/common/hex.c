@@ -1,5 +1,5 @@
 /* hex.c - bytes as people read them. */
-#include "tools/hex.h"
+#include "tools/common/hex.h"
 
 #include <inttypes.h>
 #include <stdio.h>

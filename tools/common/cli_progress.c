@@ -1,5 +1,5 @@
 /* cli_progress.c - how far a verb has come, for people and for programs. */
-#include "tools/cli.h"
+#include "tools/common/cli.h"
 
 #include <stdio.h>
 #include <time.h>

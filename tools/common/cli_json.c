@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/cli.h"
+#include "tools/common/cli.h"
 
 enum { INDENT = 2 };
 

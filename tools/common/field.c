@@ -1,12 +1,12 @@
 /* field.c - what a field of device state holds. */
-#include "tools/field.h"
+#include "tools/common/field.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tools/cli.h"
-#include "tools/hex.h"
+#include "tools/common/cli.h"
+#include "tools/common/hex.h"
 
 static void bytes_text(char buf[FIELD_TEXT], const struct mr_value *v,
 		       uint64_t from)

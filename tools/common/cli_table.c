@@ -1,5 +1,5 @@
 /* cli_table.c - columns that line up. */
-#include "tools/cli.h"
+#include "tools/common/cli.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* cli_option.c - what the values of options mean. */
-#include "tools/cli.h"
+#include "tools/common/cli.h"
 
 #include <errno.h>
 #include <stdlib.h>
