@@ -5,7 +5,7 @@
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
-#include "tools/show.h"
+#include "tools/inspect/show.h"
 
 enum { SCHEMA = 1, MAX = 1000 };
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "tools/common/hex.h"
-#include "tools/show.h"
+#include "tools/inspect/show.h"
 
 #define PIECE ((size_t)64 << 10)
 

@@ -1,5 +1,5 @@
 /* show_table.c - RAM blocks and sections, line by line. */
-#include "tools/show.h"
+#include "tools/inspect/show.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* show_text.c - what mrinspect found, for people. */
-#include "tools/show.h"
+#include "tools/inspect/show.h"
 
 #include <inttypes.h>
 #include <limits.h>

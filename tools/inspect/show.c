@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tools/show.h"
+#include "tools/inspect/show.h"
 
 bool show_is_asked(const struct show_request *r)
 {

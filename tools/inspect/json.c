@@ -1,5 +1,5 @@
 /* show_json.c - what mrinspect found, for programs: schema 1. */
-#include "tools/show.h"
+#include "tools/inspect/show.h"
 
 static void libvirt(const struct mr_libvirt *v)
 {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/show.h"
+#include "tools/inspect/show.h"
 
 static int digit(char c)
 {

@@ -1,5 +1,5 @@
 /* show_words.c - what a file is, in words. */
-#include "tools/show.h"
+#include "tools/inspect/show.h"
 
 const char *show_kind(const struct mr_image_info *info)
 {

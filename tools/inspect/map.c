@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "tools/common/map.h"
-#include "tools/show.h"
+#include "tools/inspect/show.h"
 
 static const struct map_class classes[MR_PAGE_CLASSES] = {
 	[MR_PAGE_ABSENT] = { .name = "not in the file",

@@ -7,7 +7,7 @@
 
 #include "tools/common/field.h"
 #include "tools/common/hex.h"
-#include "tools/show.h"
+#include "tools/inspect/show.h"
 
 /* ---- text ---- */
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/show.h"
+#include "tools/inspect/show.h"
 
 /* A line for each row; "|" is where the segments are. */
 static const char *const rows[][5] = {
