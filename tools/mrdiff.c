@@ -4,7 +4,7 @@
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
-#include "tools/diff.h"
+#include "tools/diff/diff.h"
 
 static struct mr_diff_options diff;
 static int pages, hex, device, memory, map, jobs;

@@ -1,5 +1,5 @@
 /* diff_json.c - what mrdiff found, for programs: schema 1. */
-#include "tools/diff.h"
+#include "tools/diff/diff.h"
 #include "tools/common/field.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* diff_text.c - what mrdiff found, for people. */
-#include "tools/diff.h"
+#include "tools/diff/diff.h"
 
 #include <inttypes.h>
 #include <stdio.h>

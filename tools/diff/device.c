@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tools/diff.h"
+#include "tools/diff/diff.h"
 #include "tools/common/field.h"
 
 static void put_escaped(const char *text)

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tools/diff.h"
+#include "tools/diff/diff.h"
 #include "tools/common/map.h"
 
 static const struct map_class classes[MR_DIFF_CLASSES] = {
