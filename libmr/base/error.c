@@ -52,8 +52,8 @@ static int vfail(struct mr_error *err, enum mr_code code, int sys,
 	return -1;
 }
 
-int mr_fail(struct mr_error *err, enum mr_code code, uint64_t offset,
-	    const char *fmt, ...)
+int error_set(struct mr_error *err, enum mr_code code, uint64_t offset,
+	      const char *fmt, ...)
 {
 	va_list ap;
 
@@ -63,7 +63,7 @@ int mr_fail(struct mr_error *err, enum mr_code code, uint64_t offset,
 	return -1;
 }
 
-int mr_fail_sys(struct mr_error *err, uint64_t offset, const char *fmt, ...)
+int error_sys(struct mr_error *err, uint64_t offset, const char *fmt, ...)
 {
 	int saved = errno;
 	va_list ap;
@@ -75,7 +75,7 @@ int mr_fail_sys(struct mr_error *err, uint64_t offset, const char *fmt, ...)
 	return -1;
 }
 
-int mr_fail_fault(struct mr_error *err, const struct fault *f, uint64_t base)
+int error_fault(struct mr_error *err, const struct fault *f, uint64_t base)
 {
 	enum mr_code code = MR_FORMAT;
 
@@ -84,7 +84,7 @@ int mr_fail_fault(struct mr_error *err, const struct fault *f, uint64_t base)
 	else if (f->kind == FAULT_UNSUPPORTED)
 		code = MR_UNSUPPORTED;
 	if (f->has_value)
-		return mr_fail(err, code, base + f->at, "%s (%" PRIu64 ")",
-			       f->what, f->value);
-	return mr_fail(err, code, base + f->at, "%s", f->what);
+		return error_set(err, code, base + f->at, "%s (%" PRIu64 ")",
+				 f->what, f->value);
+	return error_set(err, code, base + f->at, "%s", f->what);
 }

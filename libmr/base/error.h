@@ -13,14 +13,14 @@
 #include "formats/fault.h"
 #include "libmr/mr.h"
 
-int mr_fail(struct mr_error *err, enum mr_code code, uint64_t offset,
-	    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+int error_set(struct mr_error *err, enum mr_code code, uint64_t offset,
+	      const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* As mr_fail with code MR_SYS; errno is saved first and named in the text. */
-int mr_fail_sys(struct mr_error *err, uint64_t offset, const char *fmt, ...)
+/* As error_set with code MR_SYS; errno is saved first and named in the text. */
+int error_sys(struct mr_error *err, uint64_t offset, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* A decoder's fault, in a buffer that began at byte base of the file. */
-int mr_fail_fault(struct mr_error *err, const struct fault *f, uint64_t base);
+int error_fault(struct mr_error *err, const struct fault *f, uint64_t base);
 
 #endif

@@ -48,17 +48,17 @@ static int gather(const struct mr_device *dev, uint8_t *buf,
 		const uint8_t *bytes = field_bytes(dev, f->name, &size);
 
 		if (!bytes)
-			return mr_fail(err, MR_UNSUPPORTED, dev->offset,
-				       "CPU %" PRIu32 " has no field %s: not "
-				       "an x86 CPU",
-				       dev->section->instance, f->name);
+			return error_set(err, MR_UNSUPPORTED, dev->offset,
+					 "CPU %" PRIu32 " has no field %s: not "
+					 "an x86 CPU",
+					 dev->section->instance, f->name);
 		if (size != f->size)
-			return mr_fail(err, MR_UNSUPPORTED, dev->offset,
-				       "field %s of CPU %" PRIu32 " has "
-				       "%" PRIu64 " bytes, not %u: not a "
-				       "64-bit x86 machine",
-				       f->name, dev->section->instance, size,
-				       f->size);
+			return error_set(err, MR_UNSUPPORTED, dev->offset,
+					 "field %s of CPU %" PRIu32 " has "
+					 "%" PRIu64 " bytes, not %u: not a "
+					 "64-bit x86 machine",
+					 f->name, dev->section->instance, size,
+					 f->size);
 		memcpy(buf + f->offset, bytes, f->size);
 	}
 	return 0;
@@ -90,10 +90,10 @@ static int decode(const struct mr_device *dev, struct vmdesc_x86_cpu *c,
 	if (dev->section->version != VMDESC_X86_CPU_VERSION ||
 	    vmdesc_x86_cpu_decode(dev->bytes, (size_t)dev->size, c, &f) < 0 ||
 	    !plausible(c))
-		return mr_fail(err, MR_UNSUPPORTED, dev->offset,
-			       "CPU %" PRIu32 " does not look like one of a "
-			       "64-bit x86 machine, and it is not described",
-			       dev->section->instance);
+		return error_set(err, MR_UNSUPPORTED, dev->offset,
+				 "CPU %" PRIu32 " does not look like one of a "
+				 "64-bit x86 machine, and it is not described",
+				 dev->section->instance);
 	return 0;
 }
 
@@ -186,7 +186,7 @@ int mr_cpus(const struct mr_devices *d, struct mr_cpu **out, size_t *n,
 	*out = NULL;
 	*n = 0;
 	if (!cpus)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; i < all; i++) {
 		const struct mr_section *s = mr_devices_section(d, i);
 
@@ -201,8 +201,8 @@ int mr_cpus(const struct mr_devices *d, struct mr_cpu **out, size_t *n,
 		    read_halted(d, i, cpus, found, err))
 			goto fail;
 	if (!found) {
-		(void)mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			      "there is no section \"cpu\"");
+		(void)error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				"there is no section \"cpu\"");
 		goto fail;
 	}
 	*out = cpus;

@@ -33,7 +33,7 @@ typedef const struct vmdesc_token *token; /* a value of text, or NULL */
 
 static int bad(struct decoder *x, const char *what)
 {
-	return mr_fail(x->err, MR_FORMAT, x->base + x->at, "%s", what);
+	return error_set(x->err, MR_FORMAT, x->base + x->at, "%s", what);
 }
 
 /* Index of a new field, whose parts may follow; SIZE_MAX with x->err. */
@@ -50,8 +50,8 @@ static size_t add(struct decoder *x, enum mr_field_kind kind, const char *name,
 		}
 		more = realloc(x->fields, room * sizeof(*x->fields));
 		if (!more) {
-			(void)mr_fail(x->err, MR_NOMEM, MR_NO_OFFSET,
-				      "out of memory");
+			(void)error_set(x->err, MR_NOMEM, MR_NO_OFFSET,
+					"out of memory");
 			return SIZE_MAX;
 		}
 		x->fields = more;
@@ -200,9 +200,9 @@ static int decode_field(struct decoder *x, token f, size_t *prev)
 	if (!is_struct && size == 0)
 		count = 1;
 	if (size && count > (x->len - x->at) / size && !x->lenient)
-		return mr_fail(x->err, MR_FORMAT, x->base + x->at,
-			       "field \"%.80s\" goes beyond the section's end",
-			       name);
+		return error_set(
+			x->err, MR_FORMAT, x->base + x->at,
+			"field \"%.80s\" goes beyond the section's end", name);
 	if (!is_struct && size && count > (x->len - x->at) / size)
 		return bad(x, "fields go beyond the section's end");
 	times = is_struct ? count : 1;
@@ -237,8 +237,9 @@ static int decode_subsection(struct decoder *x, token s)
 	if (!subsection_here(x, name))
 		return x->lenient
 			       ? 0
-			       : mr_fail(x->err, MR_FORMAT, x->base + x->at,
-					 "no subsection \"%.120s\" here", name);
+			       : error_set(x->err, MR_FORMAT, x->base + x->at,
+					   "no subsection \"%.120s\" here",
+					   name);
 	i = add(x, MR_FIELD_SUBSECTION, name, "");
 	if (i == SIZE_MAX)
 		return -1;
@@ -289,10 +290,10 @@ int devices_decode(struct mr_device *dev, const char *text,
 	}
 	if (x.at != x.len) {
 		free(x.fields);
-		return mr_fail(err, MR_FORMAT, x.base + x.at,
-			       "the description covers %" PRIu64
-			       " bytes, the section has %" PRIu64,
-			       x.at, x.len);
+		return error_set(err, MR_FORMAT, x.base + x.at,
+				 "the description covers %" PRIu64
+				 " bytes, the section has %" PRIu64,
+				 x.at, x.len);
 	}
 	dev->vmsd = vmsd ? vmsd : "";
 	dev->fields = x.fields;

@@ -33,8 +33,8 @@ static struct mr_error why_not(const struct mr_image *img)
 	struct mr_error why = img->desc_why;
 
 	if (!img->desc.tokens)
-		(void)mr_fail(&why, MR_UNSUPPORTED, MR_NO_OFFSET,
-			      "the image has no description");
+		(void)error_set(&why, MR_UNSUPPORTED, MR_NO_OFFSET,
+				"the image has no description");
 	return why;
 }
 
@@ -90,7 +90,7 @@ static int match(struct mr_devices *d, struct mr_error *err)
 	d->given = calloc(n + 1, sizeof(*d->given));
 	d->sorted = calloc(n + 1, sizeof(const void *));
 	if (!d->list || !d->given || !d->sorted)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; i < n; i++)
 		d->sorted[i] = &d->desc->devices[i];
 	qsort(d->sorted, n, sizeof(const void *), by_key);
@@ -112,7 +112,7 @@ struct mr_devices *mr_devices_open(const struct mr_image *img,
 	struct mr_devices *d = calloc(1, sizeof(*d));
 
 	if (!d) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		return NULL;
 	}
 	d->img = img;
@@ -153,16 +153,16 @@ static int read_payload(struct device *x, const struct mr_devices *d,
 	x->dev.offset = s->offset + s->header;
 	x->dev.size = s->payload;
 	if (s->payload > DEVICE_PAYLOAD_LIMIT)
-		return mr_fail(err, MR_UNSUPPORTED, x->dev.offset,
-			       "section %.100s has %" PRIu64
-			       " bytes: too many to be decoded",
-			       s->name, s->payload);
+		return error_set(err, MR_UNSUPPORTED, x->dev.offset,
+				 "section %.100s has %" PRIu64
+				 " bytes: too many to be decoded",
+				 s->name, s->payload);
 	x->payload = malloc(s->payload ? (size_t)s->payload : 1);
 	if (!x->payload)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	x->dev.bytes = x->payload;
-	return mr_io_read_full(d->img->io, x->payload, (size_t)s->payload,
-			       x->dev.offset, err);
+	return io_read_full(d->img->io, x->payload, (size_t)s->payload,
+			    x->dev.offset, err);
 }
 
 /* What goes wrong here is about the description, not about the caller. */
@@ -177,8 +177,8 @@ static void decode(struct mr_device *dev, const struct mr_devices *d,
 	else
 		dev->why = d->why;
 	if (!dev->decoded)
-		(void)mr_fail(&dev->why, MR_UNSUPPORTED, MR_NO_OFFSET,
-			      "the description has no such device");
+		(void)error_set(&dev->why, MR_UNSUPPORTED, MR_NO_OFFSET,
+				"the description has no such device");
 }
 
 struct mr_device *mr_devices_read(const struct mr_devices *d, size_t i,
@@ -187,7 +187,7 @@ struct mr_device *mr_devices_read(const struct mr_devices *d, size_t i,
 	struct device *x = calloc(1, sizeof(*x));
 
 	if (!x) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		return NULL;
 	}
 	x->dev.section = d->list[i].section;
@@ -223,8 +223,9 @@ static int check_ascii(const char *text, size_t n, uint64_t offset,
 {
 	for (size_t i = 0; i < n; i++)
 		if (text[i] < ' ' || text[i] > '~')
-			return mr_fail(err, MR_FORMAT, offset + i,
-				       "vmdescription: not one line of ASCII");
+			return error_set(
+				err, MR_FORMAT, offset + i,
+				"vmdescription: not one line of ASCII");
 	return 0;
 }
 
@@ -241,10 +242,10 @@ char *mr_image_description(const struct mr_image *img, struct mr_error *err)
 	}
 	text = calloc(n + 1, 1);
 	if (!text) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		return NULL;
 	}
-	if (!mr_io_read_full(img->io, text, n, info->vmdesc_offset, err) &&
+	if (!io_read_full(img->io, text, n, info->vmdesc_offset, err) &&
 	    !check_ascii(text, n, info->vmdesc_offset, err))
 		return text;
 	free(text);

@@ -66,9 +66,8 @@ static int read_section(const struct mr_image *img, const char *name,
 
 	if (!s || s->payload < len)
 		return 0;
-	return mr_io_read_full(img->io, buf, len, s->offset + s->header, err)
-		       ? -1
-		       : 1;
+	return io_read_full(img->io, buf, len, s->offset + s->header, err) ? -1
+									   : 1;
 }
 
 /* ---- RAM ---- */
@@ -133,19 +132,20 @@ static int find_layout(struct layout *l, struct mr_error *err)
 		return -1;
 	l->q35 = strstr(info->machine, "q35") != NULL;
 	if (!l->q35 && !strstr(info->machine, "i440fx"))
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "the layout of machine type \"%.80s\" is not "
-			       "known, only that of pc and q35",
-			       info->machine);
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "the layout of machine type \"%.80s\" is not "
+				 "known, only that of pc and q35",
+				 info->machine);
 	l->ram = mr_image_find(l->img, "pc.ram");
 	if (!(n && split_by_cmos(l, cmos)) && !split_by_machine(l))
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "no block is called pc.ram, nor is one as long "
-			       "as the memory");
+		return error_set(
+			err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			"no block is called pc.ram, nor is one as long "
+			"as the memory");
 	if (l->above && 4 * GIB + l->above > HT_HOLE)
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "with so much memory it depends on the CPU "
-			       "where it is");
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "with so much memory it depends on the CPU "
+				 "where it is");
 	return 0;
 }
 
@@ -203,10 +203,10 @@ static int find_rom(const struct mr_image *img, uint64_t gpa,
 	} else {
 		b = mr_image_find(img, "pc.rom");
 		if (!b || gpa - 0xc0000 >= b->length)
-			return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-				       "no RAM is read at 0x%" PRIx64
-				       ", and no ROM is known there",
-				       gpa);
+			return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+					 "no RAM is read at 0x%" PRIx64
+					 ", and no ROM is known there",
+					 gpa);
 		place(out, b, gpa - 0xc0000, b->length);
 	}
 	if (out->length > step)
@@ -247,10 +247,10 @@ static int find_low(const struct layout *l, uint64_t gpa, struct mr_place *out,
 	int ram = 1;
 
 	if (gpa >= 0xa0000 && gpa < 0xc0000)
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "0x%" PRIx64 " is in the window to the video "
-			       "memory (0xa0000 to 0xbffff), not RAM",
-			       gpa);
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "0x%" PRIx64 " is in the window to the video "
+				 "memory (0xa0000 to 0xbffff), not RAM",
+				 gpa);
 	if (gpa >= 0xc0000 && gpa < MIB)
 		ram = ram_is_read(l, gpa, err);
 	if (ram < 0)
@@ -285,9 +285,9 @@ int mr_image_gpa(const struct mr_image *img, uint64_t gpa, struct mr_place *out,
 	}
 	if (gpa < 4 * GIB && find_top(img, gpa, out))
 		return 0;
-	return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-		       "no RAM is known at 0x%" PRIx64 " (hot-plugged memory "
-		       "and memory of devices are not): it is from 0 to "
-		       "0x%" PRIx64 " and 0x%" PRIx64 " bytes from 4 GiB on",
-		       gpa, l.below, l.above);
+	return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			 "no RAM is known at 0x%" PRIx64 " (hot-plugged memory "
+			 "and memory of devices are not): it is from 0 to "
+			 "0x%" PRIx64 " and 0x%" PRIx64 " bytes from 4 GiB on",
+			 gpa, l.below, l.above);
 }

@@ -53,7 +53,7 @@ static int list_devices(struct list *l, const struct mr_image *img,
 
 	l->e = calloc(info->n_sections + 1, sizeof(*l->e));
 	if (!l->e)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; i < info->n_sections; i++)
 		if (info->sections[i].type == MR_SECTION_FULL) {
 			l->e[l->n].s = &info->sections[i];
@@ -95,7 +95,7 @@ static int match(struct mr_diff *d, struct list l[MR_SIDES],
 	d->sections = calloc(a->n + b->n + 1, sizeof(*d->sections));
 	d->section_at = calloc(a->n + b->n + 1, sizeof(*d->section_at));
 	if (!d->sections || !d->section_at)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	while (i < a->n || j < b->n) {
 		int c = i == a->n   ? 1
 			: j == b->n ? -1
@@ -140,8 +140,8 @@ static int add_byte(struct finding *f, uint64_t offset, struct mr_error *err)
 		void *more = realloc(f->bytes, room * sizeof(*f->bytes));
 
 		if (!more)
-			return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-				       "out of memory");
+			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+					 "out of memory");
 		f->bytes = more;
 		f->room = room;
 		s->bytes = more;
@@ -166,8 +166,8 @@ static int compare_section(const struct mr_image *img[MR_SIDES],
 
 		for (int i = 0; i < MR_SIDES; i++) {
 			*side = (enum mr_side)i;
-			if (mr_io_read_full(img[i]->io, buf[i], n,
-					    s->of[i].offset + at, err))
+			if (io_read_full(img[i]->io, buf[i], n,
+					 s->of[i].offset + at, err))
 				return -1;
 		}
 		*side = MR_SIDES;
@@ -190,7 +190,7 @@ static int compare_all(struct mr_diff *d, const struct mr_image *img[MR_SIDES],
 	int rc = 0;
 
 	if (!buf[MR_A] || !buf[MR_B])
-		rc = mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		rc = error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; !rc && i < d->info.n_sections; i++) {
 		struct mr_diff_section *s = &d->sections[i];
 

@@ -38,7 +38,7 @@ static int index_side(struct index *x, const struct diff_side *s,
 	x->views = calloc(n + 1, sizeof(*x->views));
 	x->order = calloc(n + 1, sizeof(*x->order));
 	if (!x->views || !x->order)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; i < n; i++)
 		if (diff_side_block(s, i, &x->views[x->n])) {
 			x->order[x->n] = x->n;
@@ -106,7 +106,7 @@ static int match_blocks(struct mr_diff *d, struct mr_error *err)
 	d->blocks = calloc(x[MR_A].n + x[MR_B].n + 1, sizeof(*d->blocks));
 	d->work = calloc(x[MR_A].n + x[MR_B].n + 1, sizeof(*d->work));
 	if (!d->blocks || !d->work) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		goto out;
 	}
 	d->info.blocks = d->blocks;
@@ -162,23 +162,23 @@ static struct mr_diff_block *parse_only(struct mr_diff *d, uint64_t *offset,
 		return b;
 	b = colon ? find_block(d, text, (size_t)(colon - text)) : NULL;
 	if (!b) {
-		(void)mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-			      "there is no RAM block for \"%.100s\"", text);
+		(void)error_set(err, MR_USAGE, MR_NO_OFFSET,
+				"there is no RAM block for \"%.100s\"", text);
 		return NULL;
 	}
 	d->ranged = true;
 	if (mr_parse_range(colon + 1, offset, length)) {
-		(void)mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-			      "\"%.100s\" is not BLOCK:OFFSET+LENGTH", text);
+		(void)error_set(err, MR_USAGE, MR_NO_OFFSET,
+				"\"%.100s\" is not BLOCK:OFFSET+LENGTH", text);
 		return NULL;
 	}
 	if (!*length)
 		*length = 1; /* the page that it is in */
 	if (*offset >= b->compared) {
-		(void)mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-			      "\"%.100s\" lies outside of what the two have "
-			      "of this block",
-			      text);
+		(void)error_set(err, MR_USAGE, MR_NO_OFFSET,
+				"\"%.100s\" lies outside of what the two have "
+				"of this block",
+				text);
 		return NULL;
 	}
 	return b;
@@ -216,8 +216,8 @@ static uint64_t *new_map(uint64_t pages, struct mr_error *err)
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map != MAP_FAILED)
 		return map;
-	(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-		      "no memory for the map of %" PRIu64 " pages", pages);
+	(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+			"no memory for the map of %" PRIu64 " pages", pages);
 	return NULL;
 }
 
@@ -231,10 +231,10 @@ static int make_maps(struct mr_diff *d, size_t i, enum mr_side *side,
 	if (!b->compared)
 		return 0;
 	if (b->compared % unit)
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "block \"%.64s\" has %" PRIu64 " bytes, which "
-			       "are no whole pages",
-			       b->name, b->compared);
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "block \"%.64s\" has %" PRIu64 " bytes, which "
+				 "are no whole pages",
+				 b->name, b->compared);
 	w->pages = b->compared / unit;
 	w->first = b->offset / unit;
 	w->differ = new_map(w->pages, err);
@@ -316,7 +316,7 @@ static bool is_cancelled(const struct mr_diff *d, struct mr_error *err)
 
 	if (!cancel || !atomic_load(cancel))
 		return false;
-	(void)mr_fail(err, MR_CANCELLED, MR_NO_OFFSET, "interrupted");
+	(void)error_set(err, MR_CANCELLED, MR_NO_OFFSET, "interrupted");
 	return true;
 }
 
@@ -329,8 +329,8 @@ static int compare(struct mr_diff *d, enum mr_side *side, struct mr_error *err)
 	for (size_t i = 0; i < d->info.n_blocks; i++)
 		total += d->blocks[i].compared;
 	if (total > MR_MEMORY_MAX)
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       MR_MEMORY_MAX_TEXT);
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 MR_MEMORY_MAX_TEXT);
 	for (size_t i = 0; i < d->info.n_blocks; i++)
 		if (is_cancelled(d, err) || make_maps(d, i, side, err))
 			return -1;
@@ -356,7 +356,7 @@ struct mr_diff *mr_diff(const char *a, const char *b,
 
 	*side = MR_SIDES;
 	if (!d) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		return NULL;
 	}
 	d->options = *options;
@@ -471,16 +471,17 @@ int mr_diff_page(const struct mr_diff *d, size_t block, uint64_t page,
 				 .dest = buf };
 
 	if (page < w->first || page - w->first >= w->pages)
-		return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-			       "page %" PRIu64 " of \"%.64s\" was not compared",
-			       page, d->blocks[block].name);
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "page %" PRIu64
+				 " of \"%.64s\" was not compared",
+				 page, d->blocks[block].name);
 	memset(buf, 0, unit);
 	if (!mapped_ram_bit_test(w->bits[side], page - w->first))
 		return 0;
 	if (s->guest)
 		return guest_read(s->guest, w->of[side].guest, &run, 1, err);
-	if (mr_io_read_full(s->img->io, buf, unit,
-			    w->of[side].image->pages_offset + page * unit, err))
+	if (io_read_full(s->img->io, buf, unit,
+			 w->of[side].image->pages_offset + page * unit, err))
 		return image_blame(s->img, err);
 	return 0;
 }

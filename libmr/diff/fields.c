@@ -106,15 +106,15 @@ static int add(struct result *r, const char *prefix, const struct mr_field *a,
 		void *more = realloc(r->fields, room * sizeof(*r->fields));
 
 		if (!more)
-			return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-				       "out of memory");
+			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+					 "out of memory");
 		r->fields = more;
 		r->out.fields = more;
 		r->room = room;
 	}
 	path = path_of(prefix, a ? a : b, element, whole);
 	if (!path)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	r->fields[r->out.n++] = (struct mr_diff_field){
 		.path = path, .of = { a, b }, .element = element, .whole = whole
 	};
@@ -167,7 +167,7 @@ static int compare_structs(struct result *r, const char *prefix,
 		return 0;
 	path = path_of(prefix, fa, 0, true);
 	if (!path)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	rc = walk(r, path, inside(a), inside(b), err);
 	free(path);
 	return rc;
@@ -249,7 +249,7 @@ struct mr_diff_fields *mr_diff_fields_new(struct mr_diff *d, size_t section,
 	struct span span[MR_SIDES];
 
 	if (!r) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		return NULL;
 	}
 	if (open_devices(d, from, err))

@@ -83,7 +83,7 @@ static uint64_t *words_of(const struct extent *x, uint64_t *map)
 static bool read_side(struct mr_diff *d, enum mr_side side, void *to,
 		      size_t length, uint64_t at, struct mr_error *err)
 {
-	return mr_io_read_full(d->side[side].img->io, to, length, at, err) &&
+	return io_read_full(d->side[side].img->io, to, length, at, err) &&
 	       fail_side(d, side, err);
 }
 
@@ -307,7 +307,7 @@ int diff_pages(struct mr_diff *d, enum mr_side *side, struct mr_error *err)
 	int rc;
 
 	if (!lengths)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; i < d->info.n_blocks; i++) {
 		lengths[i] = d->work[i].pages * unit;
 		plan.total += lengths[i];

@@ -26,11 +26,12 @@ static int refuse_blank(const struct mr_image *img,
 	if (!rc && (in.verdict == MR_VERDICT_INTERRUPTED ||
 		    in.verdict == MR_VERDICT_BACKGROUND ||
 		    in.verdict == MR_VERDICT_BLANK))
-		rc = mr_fail(err, MR_FORMAT, MR_NO_OFFSET,
-			     "its bitmaps are all clear although it holds "
-			     "pages (%s): there is no telling what its memory "
-			     "was",
-			     mr_verdict_name(in.verdict));
+		rc = error_set(
+			err, MR_FORMAT, MR_NO_OFFSET,
+			"its bitmaps are all clear although it holds "
+			"pages (%s): there is no telling what its memory "
+			"was",
+			mr_verdict_name(in.verdict));
 	mr_inspection_release(&in);
 	return rc;
 }
@@ -51,9 +52,9 @@ static int open_image(struct diff_side *s, const struct mr_diff_options *o,
 		return -1;
 	}
 	if (info->kind != MR_IMAGE_MAPPED)
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "not a mapped-ram image but: %s",
-			       mr_image_kind_name(info->kind));
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "not a mapped-ram image but: %s",
+				 mr_image_kind_name(info->kind));
 	if (o->direct == MR_DIRECT_AUTO && s->img->file.direct_fd >= 0)
 		cached_init(&s->cached, &s->img->file, CACHED_CACHESTAT);
 	return refuse_blank(s->img, &watch, err);
@@ -70,10 +71,11 @@ static int open_vm(struct diff_side *s, const struct mr_diff_options *o,
 	if (!s->guest)
 		return -1;
 	if (s->guest->running)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "the VM is running, its memory changes while it "
-			       "is read: pause it first (QMP stop), or save it "
-			       "with mrsave and compare the images");
+		return error_set(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"the VM is running, its memory changes while it "
+			"is read: pause it first (QMP stop), or save it "
+			"with mrsave and compare the images");
 	if (preflight_run_state(s->guest, err) ||
 	    (!o->memory_only && preflight_migrate(s->q, err)))
 		return -1;
@@ -87,7 +89,7 @@ int diff_side_open(struct diff_side *s, const char *path,
 
 	s->path = path;
 	if (stat(path, &st))
-		return mr_fail_sys(err, MR_NO_OFFSET, "cannot open");
+		return error_sys(err, MR_NO_OFFSET, "cannot open");
 	return S_ISSOCK(st.st_mode) ? open_vm(s, o, err)
 				    : open_image(s, o, err);
 }
@@ -244,8 +246,8 @@ static int guest_bits(const struct diff_side *s, const struct guest_block *b,
 	int rc;
 
 	if (touched == MAP_FAILED)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			       "no memory for the map of %s", b->name);
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for the map of %s", b->name);
 	rc = guest_touched(s->guest, b, touched, err);
 	if (!rc)
 		take_words(t, touched, words, 0);
@@ -277,14 +279,14 @@ int diff_side_devices(struct diff_side *s, const struct mr_image **img,
 	if (!s->state_img) {
 		if (device_state_fetch(&s->state, s->q, s->guest->status, err))
 			return -1;
-		mr_mem_io_init(&s->state_io, s->state.data, s->state.len);
-		s->state_img = mr_image_open_io(&s->state_io.io, NULL, err);
+		mem_io_init(&s->state_io, s->state.data, s->state.len);
+		s->state_img = image_open_io(&s->state_io.io, NULL, err);
 	}
 	*img = s->state_img;
 	if (s->state_img && mr_image_info(s->state_img)->damage.code != MR_OK)
-		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			       "QEMU's device state: %s",
-			       mr_image_info(s->state_img)->damage.msg);
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "QEMU's device state: %s",
+				 mr_image_info(s->state_img)->damage.msg);
 	return s->state_img ? 0 : -1;
 }
 
@@ -304,7 +306,7 @@ int diff_side_stood_still(struct diff_side *s, struct mr_error *err)
 	json_decref(event);
 	if (!running && !event)
 		return 0;
-	return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-		       "the VM was resumed while it was compared: the result "
-		       "would mean nothing");
+	return error_set(err, MR_QMP, MR_NO_OFFSET,
+			 "the VM was resumed while it was compared: the result "
+			 "would mean nothing");
 }

@@ -30,7 +30,7 @@ struct diff_side {
 	struct qmp *q;
 	struct guest *guest;
 	struct device_state state;
-	struct mr_mem_io state_io;
+	struct mem_io state_io;
 	struct mr_image *state_img; /* over state_io */
 };
 

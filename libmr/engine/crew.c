@@ -109,8 +109,8 @@ void crew_progress(struct crew_worker *w, uint64_t bytes)
 }
 
 void crew_transfer(struct crew_worker *w, struct crew_slot *s,
-		   struct mr_file *file, void *buf, size_t length,
-		   uint64_t offset, bool write)
+		   struct file *file, void *buf, size_t length, uint64_t offset,
+		   bool write)
 {
 	struct queue_op *op;
 
@@ -310,7 +310,7 @@ static void *worker_main(void *arg)
 
 	if (work(h, &err)) {
 		/* A step that failed without a word must not pass for done. */
-		(void)mr_fail(&err, MR_SYS, MR_NO_OFFSET, "a worker failed");
+		(void)error_set(&err, MR_SYS, MR_NO_OFFSET, "a worker failed");
 		stop_with(c, &err);
 	}
 	give_back(c, &h->w.queue);
@@ -337,8 +337,8 @@ static int make_arena(struct hand *h, const struct crew_plan *p,
 	base = mmap(NULL, len + HUGE_PAGE, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (base == MAP_FAILED)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			       "no memory for buffers");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for buffers");
 	h->arena = base;
 	h->arena_len = len + HUGE_PAGE;
 	base += (HUGE_PAGE - (uintptr_t)base % HUGE_PAGE) % HUGE_PAGE;
@@ -377,7 +377,7 @@ static int hand_init(struct hand *h, struct crew *c, unsigned index,
 	queue_init(&h->w.queue, DEPTH, p->quick);
 	return make_arena(h, p, err);
 nomem:
-	return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "no memory for a worker");
+	return error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory for a worker");
 }
 
 static void hand_release(struct hand *h)
@@ -402,8 +402,8 @@ static uint64_t *count_extents(const struct crew_plan *p, struct mr_error *err)
 	uint64_t *first = calloc(p->blocks + 1, sizeof(*first));
 
 	if (!first) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			      "no memory for %zu blocks", p->blocks);
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				"no memory for %zu blocks", p->blocks);
 		return NULL;
 	}
 	for (size_t i = 0; i < p->blocks; i++)
@@ -429,7 +429,7 @@ static void heed_cancel(struct crew *c)
 	if (!w || !w->cancel || !atomic_load(w->cancel) ||
 	    atomic_load(&c->stop))
 		return;
-	(void)mr_fail(&cancelled, MR_CANCELLED, MR_NO_OFFSET, "interrupted");
+	(void)error_set(&cancelled, MR_CANCELLED, MR_NO_OFFSET, "interrupted");
 	stop_with(c, &cancelled);
 }
 
@@ -478,8 +478,8 @@ static void start(struct crew *c, struct hand *hands, unsigned jobs)
 		}
 		if (rc && !started && i + 1 == jobs) {
 			errno = rc;
-			(void)mr_fail_sys(&err, MR_NO_OFFSET,
-					  "cannot start a thread");
+			(void)error_sys(&err, MR_NO_OFFSET,
+					"cannot start a thread");
 			stop_with(c, &err);
 		}
 	}
@@ -518,8 +518,8 @@ int crew_run(const struct crew_plan *plan, struct mr_error *err)
 					     : 1;
 	hands = calloc(jobs, sizeof(*hands));
 	if (!hands) {
-		(void)mr_fail(&c.error, MR_NOMEM, MR_NO_OFFSET,
-			      "no memory for %u workers", jobs);
+		(void)error_set(&c.error, MR_NOMEM, MR_NO_OFFSET,
+				"no memory for %u workers", jobs);
 		goto out;
 	}
 	for (unsigned i = 0; i < jobs; i++)

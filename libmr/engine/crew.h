@@ -102,8 +102,8 @@ int crew_run(const struct crew_plan *plan, struct mr_error *err);
 /* From step(): a transfer on the slot's behalf. At most CREW_OPS per stage,
  * for each MiB of the extent size. */
 void crew_transfer(struct crew_worker *w, struct crew_slot *s,
-		   struct mr_file *file, void *buf, size_t length,
-		   uint64_t offset, bool write);
+		   struct file *file, void *buf, size_t length, uint64_t offset,
+		   bool write);
 
 /* From step(): this extent needs its buffers no more. */
 void crew_spare(struct crew_worker *w, struct crew_slot *s);

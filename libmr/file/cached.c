@@ -36,8 +36,7 @@ static bool may_ask(int fd)
 	return !geteuid() || (!fstat(fd, &st) && st.st_uid == geteuid());
 }
 
-void cached_init(struct cached *c, const struct mr_file *f,
-		 enum cached_how best)
+void cached_init(struct cached *c, const struct file *f, enum cached_how best)
 {
 	struct counts counts;
 	void *map;

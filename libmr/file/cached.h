@@ -31,8 +31,7 @@ struct cached {
 
 /* f must outlive *c. best: what to try first, CACHED_CACHESTAT but in tests.
  * Cannot fail: what does not work is not used. */
-void cached_init(struct cached *c, const struct mr_file *f,
-		 enum cached_how best);
+void cached_init(struct cached *c, const struct file *f, enum cached_how best);
 void cached_release(struct cached *c); /* c may be all zero */
 
 /* Whether at least three quarters of these bytes are in the page cache. */

@@ -17,8 +17,8 @@
 /* The largest alignment we serve: guest pages are 4 KiB and so are ours. */
 #define MAX_ALIGN 4096u
 
-ssize_t mr_io_read_upto(struct mr_io *io, void *buf, size_t len,
-			uint64_t offset, struct mr_error *err)
+ssize_t io_read_upto(struct io *io, void *buf, size_t len, uint64_t offset,
+		     struct mr_error *err)
 {
 	size_t done = 0;
 
@@ -29,7 +29,7 @@ ssize_t mr_io_read_upto(struct mr_io *io, void *buf, size_t len,
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return mr_fail_sys(err, offset + done, "cannot read");
+			return error_sys(err, offset + done, "cannot read");
 		if (n == 0)
 			break;
 		done += (size_t)n;
@@ -37,22 +37,22 @@ ssize_t mr_io_read_upto(struct mr_io *io, void *buf, size_t len,
 	return (ssize_t)done;
 }
 
-int mr_io_read_full(struct mr_io *io, void *buf, size_t len, uint64_t offset,
-		    struct mr_error *err)
+int io_read_full(struct io *io, void *buf, size_t len, uint64_t offset,
+		 struct mr_error *err)
 {
-	ssize_t n = mr_io_read_upto(io, buf, len, offset, err);
+	ssize_t n = io_read_upto(io, buf, len, offset, err);
 
 	if (n < 0)
 		return -1;
 	if ((size_t)n < len)
-		return mr_fail(err, MR_SHORT, offset + (uint64_t)n,
-			       "file ends, %zu bytes expected here",
-			       len - (size_t)n);
+		return error_set(err, MR_SHORT, offset + (uint64_t)n,
+				 "file ends, %zu bytes expected here",
+				 len - (size_t)n);
 	return 0;
 }
 
-int mr_io_write_full(struct mr_io *io, const void *buf, size_t len,
-		     uint64_t offset, struct mr_error *err)
+int io_write_full(struct io *io, const void *buf, size_t len, uint64_t offset,
+		  struct mr_error *err)
 {
 	size_t done = 0;
 
@@ -65,13 +65,13 @@ int mr_io_write_full(struct mr_io *io, const void *buf, size_t len,
 		if (n == 0)
 			errno = EIO; /* pwrite(2) of something never does */
 		if (n <= 0)
-			return mr_fail_sys(err, offset + done, "cannot write");
+			return error_sys(err, offset + done, "cannot write");
 		done += (size_t)n;
 	}
 	return 0;
 }
 
-bool mr_io_is_lost(int error)
+bool io_is_lost(int error)
 {
 	switch (error) {
 	case EIO:
@@ -85,10 +85,9 @@ bool mr_io_is_lost(int error)
 	}
 }
 
-static ssize_t mem_read(struct mr_io *io, void *buf, size_t len,
-			uint64_t offset)
+static ssize_t mem_read(struct io *io, void *buf, size_t len, uint64_t offset)
 {
-	struct mr_mem_io *m = (struct mr_mem_io *)io;
+	struct mem_io *m = (struct mem_io *)io;
 
 	if (offset >= io->size)
 		return 0;
@@ -98,18 +97,17 @@ static ssize_t mem_read(struct mr_io *io, void *buf, size_t len,
 	return (ssize_t)len;
 }
 
-static const struct mr_io_ops mem_ops = { .name = "memory", .read = mem_read };
+static const struct io_ops mem_ops = { .name = "memory", .read = mem_read };
 
-void mr_mem_io_init(struct mr_mem_io *m, const void *data, size_t len)
+void mem_io_init(struct mem_io *m, const void *data, size_t len)
 {
-	*m = (struct mr_mem_io){ .io = { .ops = &mem_ops, .size = len },
-				 .data = data };
+	*m = (struct mem_io){ .io = { .ops = &mem_ops, .size = len },
+			      .data = data };
 }
 
-static ssize_t file_read(struct mr_io *io, void *buf, size_t len,
-			 uint64_t offset)
+static ssize_t file_read(struct io *io, void *buf, size_t len, uint64_t offset)
 {
-	struct mr_file *f = (struct mr_file *)io;
+	struct file *f = (struct file *)io;
 
 	/* No file reaches this far: its end, as for a buffer, no error. */
 	if (offset >= INT64_MAX)
@@ -119,10 +117,10 @@ static ssize_t file_read(struct mr_io *io, void *buf, size_t len,
 	return pread(f->fd, buf, len, (off_t)offset);
 }
 
-static ssize_t file_write(struct mr_io *io, const void *buf, size_t len,
+static ssize_t file_write(struct io *io, const void *buf, size_t len,
 			  uint64_t offset)
 {
-	struct mr_file *f = (struct mr_file *)io;
+	struct file *f = (struct file *)io;
 
 	if (len > INT64_MAX || offset > INT64_MAX - len) {
 		errno = EFBIG;
@@ -131,9 +129,9 @@ static ssize_t file_write(struct mr_io *io, const void *buf, size_t len,
 	return pwrite(f->fd, buf, len, (off_t)offset);
 }
 
-static const struct mr_io_ops file_ops = { .name = "file",
-					   .read = file_read,
-					   .write = file_write };
+static const struct io_ops file_ops = { .name = "file",
+					.read = file_read,
+					.write = file_write };
 
 /* The alignment that fd's file wants for direct I/O; 0: it gives none, or
  * more than we serve; -1: the kernel does not say. */
@@ -208,16 +206,16 @@ static int open_direct(int fd, int access)
 	return direct;
 }
 
-int mr_file_adopt(struct mr_file *f, int fd, int access, enum mr_direct direct,
-		  struct mr_error *err)
+int file_adopt(struct file *f, int fd, int access, enum mr_direct direct,
+	       struct mr_error *err)
 {
 	struct stat st;
 	int align;
 
-	*f = (struct mr_file)MR_FILE_CLOSED;
+	*f = (struct file)FILE_CLOSED;
 	if (fstat(fd, &st))
-		return mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
-	*f = (struct mr_file){
+		return error_sys(err, MR_NO_OFFSET, "cannot stat");
+	*f = (struct file){
 		.io = { .ops = &file_ops, .size = (uint64_t)st.st_size },
 		.fd = fd,
 		.direct_fd = -1,
@@ -237,38 +235,38 @@ int mr_file_adopt(struct mr_file *f, int fd, int access, enum mr_direct direct,
 		f->align = 1;
 		if (direct == MR_DIRECT_ON) {
 			f->fd = -1;
-			return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-				       "no direct I/O on this file system");
+			return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+					 "no direct I/O on this file system");
 		}
 	}
 	return 0;
 }
 
-int mr_file_open(struct mr_file *f, const char *path, enum mr_direct direct,
-		 struct mr_error *err)
+int file_open(struct file *f, const char *path, enum mr_direct direct,
+	      struct mr_error *err)
 {
 	struct stat st;
 	int fd;
 
-	*f = (struct mr_file)MR_FILE_CLOSED;
+	*f = (struct file)FILE_CLOSED;
 	/* O_NONBLOCK: a pipe under this name must not hang us. */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return mr_fail_sys(err, MR_NO_OFFSET, "cannot open");
+		return error_sys(err, MR_NO_OFFSET, "cannot open");
 	if (fstat(fd, &st)) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
+		(void)error_sys(err, MR_NO_OFFSET, "cannot stat");
 	} else if (!S_ISREG(st.st_mode)) {
-		(void)mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			      "not a regular file");
-	} else if (!mr_file_adopt(f, fd, O_RDONLY, direct, err)) {
+		(void)error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				"not a regular file");
+	} else if (!file_adopt(f, fd, O_RDONLY, direct, err)) {
 		return 0;
 	}
 	(void)close(fd);
-	*f = (struct mr_file)MR_FILE_CLOSED;
+	*f = (struct file)FILE_CLOSED;
 	return -1;
 }
 
-int mr_file_close(struct mr_file *f)
+int file_close(struct file *f)
 {
 	int rc = 0;
 
@@ -276,6 +274,6 @@ int mr_file_close(struct mr_file *f)
 		rc |= close(f->direct_fd);
 	if (f->fd >= 0)
 		rc |= close(f->fd);
-	*f = (struct mr_file)MR_FILE_CLOSED;
+	*f = (struct file)FILE_CLOSED;
 	return rc;
 }

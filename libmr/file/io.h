@@ -2,7 +2,7 @@
  * io.h - bytes at a position: what decoders read from, and files with the
  * direct I/O capability that the crew's queues need.
  *
- * struct mr_io is a table of functions so that a test can put memory, or a
+ * struct io is a table of functions so that a test can put memory, or a
  * back end that fails on request, where a file would be.
  */
 #ifndef LIBMR_IO_H
@@ -15,43 +15,42 @@
 
 #include "libmr/mr.h"
 
-struct mr_io;
+struct io;
 
-struct mr_io_ops {
+struct io_ops {
 	const char *name;
 	/* As pread(2) and pwrite(2): may be short, -1 with errno. */
-	ssize_t (*read)(struct mr_io *io, void *buf, size_t len,
-			uint64_t offset);
-	ssize_t (*write)(struct mr_io *io, const void *buf, size_t len,
+	ssize_t (*read)(struct io *io, void *buf, size_t len, uint64_t offset);
+	ssize_t (*write)(struct io *io, const void *buf, size_t len,
 			 uint64_t offset);
 };
 
 /* First member of each back end. */
-struct mr_io {
-	const struct mr_io_ops *ops;
+struct io {
+	const struct io_ops *ops;
 	uint64_t size; /* bytes that can be read; UINT64_MAX: not known */
 };
 
 /* Reads exactly len bytes; an end of file before that is MR_SHORT. */
-int mr_io_read_full(struct mr_io *io, void *buf, size_t len, uint64_t offset,
-		    struct mr_error *err);
+int io_read_full(struct io *io, void *buf, size_t len, uint64_t offset,
+		 struct mr_error *err);
 /* Reads up to len bytes, fewer only at the end of the file. Returns how many,
  * or -1. */
-ssize_t mr_io_read_upto(struct mr_io *io, void *buf, size_t len,
-			uint64_t offset, struct mr_error *err);
+ssize_t io_read_upto(struct io *io, void *buf, size_t len, uint64_t offset,
+		     struct mr_error *err);
 /* Whether a read that failed with this errno says that what was asked for is
  * lost: a bad sector, or a checksum of the file system that differs. Anything
  * else may go well another time. */
-bool mr_io_is_lost(int error);
-int mr_io_write_full(struct mr_io *io, const void *buf, size_t len,
-		     uint64_t offset, struct mr_error *err);
+bool io_is_lost(int error);
+int io_write_full(struct io *io, const void *buf, size_t len, uint64_t offset,
+		  struct mr_error *err);
 
 /* A buffer as a file. Owns nothing. */
-struct mr_mem_io {
-	struct mr_io io;
+struct mem_io {
+	struct io io;
 	const unsigned char *data;
 };
-void mr_mem_io_init(struct mr_mem_io *m, const void *data, size_t len);
+void mem_io_init(struct mem_io *m, const void *data, size_t len);
 
 /*
  * A file: fd goes through the page cache, direct_fd (-1: none) does not.
@@ -59,8 +58,8 @@ void mr_mem_io_init(struct mr_mem_io *m, const void *data, size_t len);
  * buffers at multiples of it too; align is a power of two, at most 4096. A
  * 4096-byte page of the file must not be written through both at a time.
  */
-struct mr_file {
-	struct mr_io io;
+struct file {
+	struct io io;
 	int fd;
 	int direct_fd;
 	uint32_t align;
@@ -68,20 +67,20 @@ struct mr_file {
 	ino_t ino;
 };
 
-#define MR_FILE_CLOSED                    \
+#define FILE_CLOSED                       \
 	{                                 \
 		.fd = -1, .direct_fd = -1 \
 	}
 
 /* Opens for reading. A folder, a device or a pipe is refused. */
-int mr_file_open(struct mr_file *f, const char *path, enum mr_direct direct,
-		 struct mr_error *err);
-/* Takes over fd (closed by mr_file_close) and looks for direct I/O on it:
+int file_open(struct file *f, const char *path, enum mr_direct direct,
+	      struct mr_error *err);
+/* Takes over fd (closed by file_close) and looks for direct I/O on it:
  * STATX_DIOALIGN first, then a probe. MR_DIRECT_ON where there is none is
  * MR_UNSUPPORTED; the fd is the caller's again then. */
-int mr_file_adopt(struct mr_file *f, int fd, int access, enum mr_direct direct,
-		  struct mr_error *err);
+int file_adopt(struct file *f, int fd, int access, enum mr_direct direct,
+	       struct mr_error *err);
 /* f may be closed already. Returns -1 with errno if close(2) failed. */
-int mr_file_close(struct mr_file *f);
+int file_close(struct file *f);
 
 #endif

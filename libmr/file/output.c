@@ -23,8 +23,8 @@ static char *resolve(const char *path, struct mr_error *err)
 	char *real, link;
 
 	if (!len || path[len - 1] == '/') {
-		(void)mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			      "not the name of a file");
+		(void)error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				"not the name of a file");
 		return NULL;
 	}
 	real = realpath(path, NULL);
@@ -32,14 +32,14 @@ static char *resolve(const char *path, struct mr_error *err)
 		return real;
 	if (errno == ENOENT) {
 		if (readlink(path, &link, 1) >= 0) {
-			(void)mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-				      "a symlink that leads nowhere");
+			(void)error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+					"a symlink that leads nowhere");
 			return NULL;
 		}
 		real = strdup(path);
 	}
 	if (!real)
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot resolve");
+		(void)error_sys(err, MR_NO_OFFSET, "cannot resolve");
 	return real;
 }
 
@@ -57,12 +57,12 @@ static int open_folder(const char *path, int *dir, char **name,
 	copy = strdup(real);
 	*name = strdup(basename(real));
 	if (!copy || !*name) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
 		goto out;
 	}
 	*dir = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (*dir < 0)
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot open the folder");
+		(void)error_sys(err, MR_NO_OFFSET, "cannot open the folder");
 	else
 		rc = 0;
 out:
@@ -85,10 +85,10 @@ static int look_at(int dir, const char *name, struct output_target *t,
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
 		return errno == ENOENT
 			       ? 0
-			       : mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
+			       : error_sys(err, MR_NO_OFFSET, "cannot stat");
 	if (!S_ISREG(st.st_mode))
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "exists and is not a regular file");
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "exists and is not a regular file");
 	t->exists = true;
 	t->dev = st.st_dev;
 	t->ino = st.st_ino;
@@ -105,14 +105,14 @@ int output_look(const char *path, struct output_target *t, struct mr_error *err)
 	if (open_folder(path, &dir, &name, err))
 		return -1;
 	if (faccessat(dir, ".", W_OK | X_OK, AT_EACCESS)) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET,
-				  "cannot create files in this folder");
+		(void)error_sys(err, MR_NO_OFFSET,
+				"cannot create files in this folder");
 		goto out;
 	}
 	if (look_at(dir, name, t, err))
 		goto out;
 	if (fstatvfs(dir, &vfs)) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot ask for room");
+		(void)error_sys(err, MR_NO_OFFSET, "cannot ask for room");
 		goto out;
 	}
 	t->room = (uint64_t)vfs.f_bavail * vfs.f_frsize;
@@ -131,13 +131,13 @@ static char *temporary_name(const char *name, struct mr_error *err)
 	char *tmp;
 
 	if (getrandom(&salt, sizeof(salt), 0) != (ssize_t)sizeof(salt)) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "no random name");
+		(void)error_sys(err, MR_NO_OFFSET, "no random name");
 		return NULL;
 	}
 	/* Long target names are cut: the whole must stay a legal name, also
 	 * where names are shorter than 255 bytes. */
 	if (asprintf(&tmp, ".%.100s.%016" PRIx64 ".tmp", name, salt) < 0) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
 		return NULL;
 	}
 	return tmp;
@@ -165,19 +165,19 @@ int output_create(struct output *o, const char *path, enum mr_direct direct,
 			    0600);
 	}
 	if (fd < 0) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET,
-				  "cannot create a file in this folder");
+		(void)error_sys(err, MR_NO_OFFSET,
+				"cannot create a file in this folder");
 		free(o->tmp);
 		o->tmp = NULL;
 		goto fail;
 	}
 	/* O_TMPFILE and openat honour the umask: say what we mean. */
 	if (fchmod(fd, 0600)) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot set mode 0600");
+		(void)error_sys(err, MR_NO_OFFSET, "cannot set mode 0600");
 		(void)close(fd);
 		goto fail;
 	}
-	if (mr_file_adopt(&o->file, fd, O_RDWR, direct, err)) {
+	if (file_adopt(&o->file, fd, O_RDWR, direct, err)) {
 		(void)close(fd);
 		goto fail;
 	}
@@ -190,13 +190,13 @@ fail:
 int output_resize(struct output *o, uint64_t size, struct mr_error *err)
 {
 	if (size > INT64_MAX)
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "an image of %" PRIu64 " bytes is too large",
-			       size);
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "an image of %" PRIu64 " bytes is too large",
+				 size);
 	if (ftruncate(o->file.fd, (off_t)size))
-		return mr_fail_sys(err, MR_NO_OFFSET,
-				   "cannot size the file to %" PRIu64 " bytes",
-				   size);
+		return error_sys(err, MR_NO_OFFSET,
+				 "cannot size the file to %" PRIu64 " bytes",
+				 size);
 	o->file.io.size = size;
 	return 0;
 }
@@ -212,7 +212,7 @@ static int give_name(struct output *o, struct mr_error *err)
 		return -1;
 	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", o->file.fd);
 	if (linkat(AT_FDCWD, self, o->dir, o->tmp, AT_SYMLINK_FOLLOW)) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot name the file");
+		(void)error_sys(err, MR_NO_OFFSET, "cannot name the file");
 		free(o->tmp);
 		o->tmp = NULL;
 		return -1;
@@ -226,19 +226,18 @@ int output_publish(struct output *o, struct mr_error *err)
 	int fd = -1;
 
 	if (fsync(o->file.fd)) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot sync");
+		(void)error_sys(err, MR_NO_OFFSET, "cannot sync");
 		goto fail;
 	}
 	if (give_name(o, err))
 		goto fail;
 	fd = dup(o->file.fd);
 	if (fd < 0 || close(fd)) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot close");
+		(void)error_sys(err, MR_NO_OFFSET, "cannot close");
 		goto fail;
 	}
 	if (renameat(o->dir, o->tmp, o->dir, o->name)) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET,
-				  "cannot rename into place");
+		(void)error_sys(err, MR_NO_OFFSET, "cannot rename into place");
 		goto fail;
 	}
 	free(o->tmp);
@@ -246,7 +245,7 @@ int output_publish(struct output *o, struct mr_error *err)
 	/* The rename happened; not knowing whether it lasts is a failure to
 	 * report, but the file stays. */
 	if (fsync(o->dir)) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot sync the folder");
+		(void)error_sys(err, MR_NO_OFFSET, "cannot sync the folder");
 		goto fail;
 	}
 	output_discard(o);
@@ -260,7 +259,7 @@ void output_discard(struct output *o)
 {
 	if (o->tmp)
 		(void)unlinkat(o->dir, o->tmp, 0);
-	(void)mr_file_close(&o->file);
+	(void)file_close(&o->file);
 	if (o->dir >= 0)
 		(void)close(o->dir);
 	free(o->name);

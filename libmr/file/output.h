@@ -16,15 +16,15 @@
 #include "libmr/mr.h"
 
 struct output {
-	struct mr_file file; /* write through this */
+	struct file file; /* write through this */
 	int dir; /* the target's folder */
 	char *name; /* of the target in it; symlinks are followed */
 	char *tmp; /* temporary name, or NULL while nameless */
 };
 
-#define OUTPUT_NONE                               \
-	{                                         \
-		.file = MR_FILE_CLOSED, .dir = -1 \
+#define OUTPUT_NONE                            \
+	{                                      \
+		.file = FILE_CLOSED, .dir = -1 \
 	}
 
 /* What a target names, found without touching it. */

@@ -114,13 +114,13 @@ static bool account(struct queue_op *op, long res, struct mr_error *err)
 	}
 	if (res < 0) {
 		errno = (int)-res;
-		(void)mr_fail_sys(err, at, "cannot %s", verb);
+		(void)error_sys(err, at, "cannot %s", verb);
 		return true;
 	}
 	if (res == 0) {
-		(void)mr_fail(err, MR_SHORT, at,
-			      "file ends, %zu bytes expected here",
-			      op->length - op->done);
+		(void)error_set(err, MR_SHORT, at,
+				"file ends, %zu bytes expected here",
+				op->length - op->done);
 		return true;
 	}
 	op->done += (size_t)res;
@@ -223,8 +223,8 @@ struct queue_op *queue_reap(struct queue *q, bool wait, struct mr_error *err)
 		if (n < 0) {
 			/* Only a wrong context can get us here. */
 			errno = -n;
-			(void)mr_fail_sys(err, MR_NO_OFFSET,
-					  "cannot reap asynchronous I/O");
+			(void)error_sys(err, MR_NO_OFFSET,
+					"cannot reap asynchronous I/O");
 			return NULL;
 		}
 		for (int i = 0; i < n; i++) {

@@ -22,7 +22,7 @@
 /* One transfer between buf and [offset, offset + length) of file. The caller
  * fills the first six, the queue owns the rest until it was reaped. */
 struct queue_op {
-	struct mr_file *file;
+	struct file *file;
 	void *buf;
 	size_t length;
 	uint64_t offset;

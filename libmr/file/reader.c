@@ -14,26 +14,26 @@
  */
 #define FIRST_READ ((size_t)16 << 10)
 
-int mr_reader_init(struct mr_reader *r, struct mr_io *io, size_t size,
-		   uint64_t offset, struct mr_error *err)
+int reader_init(struct reader *r, struct io *io, size_t size, uint64_t offset,
+		struct mr_error *err)
 {
-	*r = (struct mr_reader){
+	*r = (struct reader){
 		.io = io, .size = size, .ahead = FIRST_READ, .base = offset
 	};
 	r->window = malloc(size);
 	if (!r->window)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	return 0;
 }
 
-void mr_reader_release(struct mr_reader *r)
+void reader_release(struct reader *r)
 {
 	free(r->window);
-	*r = (struct mr_reader){ 0 };
+	*r = (struct reader){ 0 };
 }
 
-ssize_t mr_reader_fill(struct mr_reader *r, size_t n, const uint8_t **p,
-		       struct mr_error *err)
+ssize_t reader_fill(struct reader *r, size_t n, const uint8_t **p,
+		    struct mr_error *err)
 {
 	size_t left = r->have - r->at;
 	size_t want;
@@ -53,8 +53,7 @@ ssize_t mr_reader_fill(struct mr_reader *r, size_t n, const uint8_t **p,
 	want = r->ahead > n - left ? r->ahead : n - left;
 	if (want > r->size - left)
 		want = r->size - left;
-	got = mr_io_read_upto(r->io, r->window + left, want, r->base + left,
-			      err);
+	got = io_read_upto(r->io, r->window + left, want, r->base + left, err);
 	if (got < 0)
 		return -1;
 	r->have += (size_t)got;
@@ -64,8 +63,8 @@ ssize_t mr_reader_fill(struct mr_reader *r, size_t n, const uint8_t **p,
 	return (ssize_t)(r->have < n ? r->have : n);
 }
 
-int mr_reader_need(struct mr_reader *r, size_t n, const uint8_t **p,
-		   struct mr_error *err)
+int reader_need(struct reader *r, size_t n, const uint8_t **p,
+		struct mr_error *err)
 {
 	uint64_t at = mr_reader_tell(r);
 	ssize_t got = mr_reader_peek(r, n, p, err);
@@ -73,14 +72,14 @@ int mr_reader_need(struct mr_reader *r, size_t n, const uint8_t **p,
 	if (got < 0)
 		return -1;
 	if ((size_t)got < n)
-		return mr_fail(
+		return error_set(
 			err, MR_SHORT,
 			at < r->io->size ? at + (uint64_t)got : r->io->size,
 			"file ends, %zu more bytes expected", n - (size_t)got);
 	return 0;
 }
 
-void mr_reader_seek(struct mr_reader *r, uint64_t offset)
+void reader_seek(struct reader *r, uint64_t offset)
 {
 	uint64_t end = r->base + r->have;
 

@@ -14,8 +14,8 @@
 
 #include "libmr/file/io.h"
 
-struct mr_reader {
-	struct mr_io *io; /* the caller's */
+struct reader {
+	struct io *io; /* the caller's */
 	uint8_t *window;
 	size_t size; /* bytes of window */
 	size_t have; /* bytes of it that are filled */
@@ -25,49 +25,49 @@ struct mr_reader {
 };
 
 /* A window of size bytes (at least 1), which begins at offset. MR_NOMEM. */
-int mr_reader_init(struct mr_reader *r, struct mr_io *io, size_t size,
-		   uint64_t offset, struct mr_error *err);
-void mr_reader_release(struct mr_reader *r);
+int reader_init(struct reader *r, struct io *io, size_t size, uint64_t offset,
+		struct mr_error *err);
+void reader_release(struct reader *r);
 
 /* The byte of the file that comes next. */
-static inline uint64_t mr_reader_tell(const struct mr_reader *r)
+static inline uint64_t mr_reader_tell(const struct reader *r)
 {
 	return r->base + r->at;
 }
 
 /* The slow part of mr_reader_peek. */
-ssize_t mr_reader_fill(struct mr_reader *r, size_t n, const uint8_t **p,
-		       struct mr_error *err);
+ssize_t reader_fill(struct reader *r, size_t n, const uint8_t **p,
+		    struct mr_error *err);
 
 /*
  * The next n bytes (at most the window's size), without going past them.
  * Returns how many there are: fewer than n only at the end of the file; or
  * -1. *p is valid until the next call that moves or fills the window.
  */
-static inline ssize_t mr_reader_peek(struct mr_reader *r, size_t n,
+static inline ssize_t mr_reader_peek(struct reader *r, size_t n,
 				     const uint8_t **p, struct mr_error *err)
 {
 	if (r->have - r->at < n)
-		return mr_reader_fill(r, n, p, err);
+		return reader_fill(r, n, p, err);
 	*p = r->window + r->at;
 	return (ssize_t)n;
 }
 
 /* The same, but fewer than n is MR_SHORT. Returns 0 or -1. */
-int mr_reader_need(struct mr_reader *r, size_t n, const uint8_t **p,
-		   struct mr_error *err);
+int reader_need(struct reader *r, size_t n, const uint8_t **p,
+		struct mr_error *err);
 
 /* Goes to a byte of the file, forward or back; nothing is read. A place past
  * the end of the file is fine, and has no bytes. */
-void mr_reader_seek(struct mr_reader *r, uint64_t offset);
+void reader_seek(struct reader *r, uint64_t offset);
 
 /* Goes on by n bytes; tell + n must not overflow. */
-static inline void mr_reader_skip(struct mr_reader *r, uint64_t n)
+static inline void mr_reader_skip(struct reader *r, uint64_t n)
 {
 	if (n <= r->have - r->at)
 		r->at += (size_t)n;
 	else
-		mr_reader_seek(r, mr_reader_tell(r) + n);
+		reader_seek(r, mr_reader_tell(r) + n);
 }
 
 #endif

@@ -88,7 +88,7 @@ static bool lose(struct salvage *s, uint64_t offset, int error)
 static ssize_t read_pieces(struct salvage *s, unsigned char *buf, size_t len,
 			   uint64_t offset)
 {
-	struct mr_io *io = &s->file->io;
+	struct io *io = &s->file->io;
 	size_t done = 0;
 
 	/* A failing disk takes seconds for each sector that it tries. */
@@ -105,7 +105,7 @@ static ssize_t read_pieces(struct salvage *s, unsigned char *buf, size_t len,
 			break;
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got < 0 && !mr_io_is_lost(errno))
+		if (got < 0 && !io_is_lost(errno))
 			return done ? (ssize_t)done : -1;
 		if (got < 0) {
 			if (!lose(s, at, errno))
@@ -118,21 +118,21 @@ static ssize_t read_pieces(struct salvage *s, unsigned char *buf, size_t len,
 	return (ssize_t)done;
 }
 
-static ssize_t salvage_read(struct mr_io *io, void *buf, size_t len,
+static ssize_t salvage_read(struct io *io, void *buf, size_t len,
 			    uint64_t offset)
 {
 	struct salvage *s = (struct salvage *)io;
 	ssize_t n = s->file->io.ops->read(&s->file->io, buf, len, offset);
 
-	if (n >= 0 || !mr_io_is_lost(errno))
+	if (n >= 0 || !io_is_lost(errno))
 		return n;
 	return read_pieces(s, buf, len, offset);
 }
 
-static const struct mr_io_ops salvage_ops = { .name = "salvage",
-					      .read = salvage_read };
+static const struct io_ops salvage_ops = { .name = "salvage",
+					   .read = salvage_read };
 
-void salvage_init(struct salvage *s, struct mr_file *file)
+void salvage_init(struct salvage *s, struct file *file)
 {
 	*s = (struct salvage){ .io = { .ops = &salvage_ops,
 				       .size = file->io.size },

@@ -21,8 +21,8 @@
 #define SALVAGE_MAX 65536u
 
 struct salvage {
-	struct mr_io io; /* read through this, from any thread */
-	struct mr_file *file;
+	struct io io; /* read through this, from any thread */
+	struct file *file;
 	int error; /* errno of the first read that failed; 0: none has */
 	pthread_mutex_t lock; /* guards all but io and file */
 	/* What is lost, in order, apart from each other. Pieces. */
@@ -34,7 +34,7 @@ struct salvage {
 };
 
 /* file is the caller's and must outlive this. */
-void salvage_init(struct salvage *s, struct mr_file *file);
+void salvage_init(struct salvage *s, struct file *file);
 /* s may be all zero. */
 void salvage_release(struct salvage *s);
 

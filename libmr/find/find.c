@@ -96,12 +96,12 @@ static void fetch_run(void *arg, size_t offset, size_t length)
 	if (x->failed)
 		return;
 	if (!j->direct || cached_mostly(&j->cached, at, length))
-		x->failed = mr_io_read_full(j->img->io, x->s->buf + offset,
-					    length, at, x->err) != 0;
+		x->failed = io_read_full(j->img->io, x->s->buf + offset, length,
+					 at, x->err) != 0;
 	else
 		/* A crew reads only: the file is not changed. */
 		crew_transfer(x->w, x->s,
-			      (struct mr_file *)(uintptr_t)&j->img->file,
+			      (struct file *)(uintptr_t)&j->img->file,
 			      x->s->buf + offset, length, at, false);
 }
 
@@ -129,8 +129,8 @@ static int add_found(struct job *j, size_t block, uint64_t offset,
 		void *more = realloc(j->found, room * sizeof(*j->found));
 
 		if (!more)
-			return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-				       "out of memory");
+			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+					 "out of memory");
 		j->found = more;
 		j->room = room;
 	}
@@ -243,7 +243,7 @@ static int add_block(struct job *j, const struct mr_block *b, uint64_t base,
 	 * that are not written to take no memory. */
 	k->bits = calloc(words + 1, sizeof(*k->bits));
 	if (!k->bits)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (uint64_t at = image_skip_hole(j->img, b, 0); at < words;
 	     at = image_skip_hole(j->img, b, at)) {
 		size_t n = words - at < 4096 ? (size_t)(words - at) : 4096;
@@ -266,13 +266,13 @@ static int add_blocks(struct job *j, const struct mr_find_options *o,
 
 	j->blocks = calloc(info->n_blocks + 1, sizeof(*j->blocks));
 	if (!j->blocks)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; i < info->n_blocks; i++) {
 		const struct mr_block *b = &info->blocks[i];
 
 		if (b->in_file && b->length > MR_MEMORY_MAX - r->ram)
-			return mr_fail(err, MR_UNSUPPORTED, b->entry,
-				       MR_MEMORY_MAX_TEXT);
+			return error_set(err, MR_UNSUPPORTED, b->entry,
+					 MR_MEMORY_MAX_TEXT);
 		if (!b->in_file)
 			r->left_out++;
 		else if (add_block(j, b, r->ram, &present, err))
@@ -307,7 +307,7 @@ static int run(struct job *j, const struct mr_find_options *o, uint64_t total,
 	int rc;
 
 	if (!lengths)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; i < j->n; i++)
 		lengths[i] = j->blocks[i].length;
 	rc = crew_run(&plan, err);
@@ -328,11 +328,12 @@ static int check(const struct mr_image *img, size_t len,
 		 const struct mr_find_options *o, struct mr_error *err)
 {
 	if (!len || len > MR_FIND_MAX || !o->max)
-		return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-			       "1 to %u bytes can be sought", MR_FIND_MAX);
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "1 to %u bytes can be sought", MR_FIND_MAX);
 	if (img->info.kind != MR_IMAGE_MAPPED)
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "only in a mapped-ram image pages have a place");
+		return error_set(
+			err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			"only in a mapped-ram image pages have a place");
 	return 0;
 }
 

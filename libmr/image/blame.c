@@ -34,8 +34,7 @@ static uint64_t first_bad(const struct mr_image *img, uint64_t at)
 
 	for (uint64_t p = at; p < end; p = next) {
 		next = (p / sizeof(buf) + 1) * sizeof(buf);
-		if (mr_io_read_upto(img->io, buf, (size_t)(next - p), p, NULL) <
-		    0)
+		if (io_read_upto(img->io, buf, (size_t)(next - p), p, NULL) < 0)
 			return p;
 	}
 	return at;
@@ -57,10 +56,9 @@ int image_blame(const struct mr_image *img, struct mr_error *err)
 	errno = err->sys;
 	*err = (struct mr_error)MR_ERROR_INIT;
 	if (page == UINT64_MAX)
-		return mr_fail_sys(err, at,
-				   "cannot read the bitmap of block %.64s",
-				   b->name);
-	return mr_fail_sys(err, at,
-			   "cannot read page %" PRIu64 " of block %.64s", page,
-			   b->name);
+		return error_sys(err, at,
+				 "cannot read the bitmap of block %.64s",
+				 b->name);
+	return error_sys(err, at, "cannot read page %" PRIu64 " of block %.64s",
+			 page, b->name);
 }

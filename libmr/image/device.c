@@ -125,15 +125,15 @@ int parse_find_footer(struct parse *p, uint32_t id, uint64_t *length)
 		perhaps = mr_reader_tell(&p->r);
 	if (perhaps == UINT64_MAX &&
 	    mr_reader_tell(&p->r) < start + FOOTER_REACH)
-		return mr_fail(p->err, MR_SHORT, p->img->io->size,
-			       "file ends %" PRIu64
-			       " bytes into the payload of section %" PRIu32,
-			       p->img->io->size - start, id);
+		return error_set(p->err, MR_SHORT, p->img->io->size,
+				 "file ends %" PRIu64
+				 " bytes into the payload of section %" PRIu32,
+				 p->img->io->size - start, id);
 	if (perhaps == UINT64_MAX)
-		return mr_fail(p->err, MR_FORMAT, start,
-			       "section %" PRIu32 " does not end", id);
+		return error_set(p->err, MR_FORMAT, start,
+				 "section %" PRIu32 " does not end", id);
 	*length = perhaps - start;
-	mr_reader_seek(&p->r, start);
+	reader_seek(&p->r, start);
 	return 0;
 }
 
@@ -143,8 +143,9 @@ int parse_read_desc(struct parse *p, uint64_t offset, size_t len)
 	char *text = malloc(len + 1);
 
 	if (!text)
-		return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	if (mr_io_read_full(img->io, text, len, offset, p->err)) {
+		return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
+				 "out of memory");
+	if (io_read_full(img->io, text, len, offset, p->err)) {
 		free(text);
 		return -1;
 	}
@@ -196,7 +197,7 @@ static int find_vmdesc(struct parse *p)
 		if (p->img->desc.n || ++tries == VMDESC_TRIES)
 			break;
 	}
-	mr_reader_seek(&p->r, start);
+	reader_seek(&p->r, start);
 	return rc < 0 ? -1 : 0;
 }
 
@@ -238,7 +239,7 @@ static int footer_there(struct parse *p, uint32_t id, uint64_t length,
 	if (n < 0)
 		return -1;
 	*there = stream_footer_decode(buf, (size_t)n, id, &f) >= 0;
-	mr_reader_seek(&p->r, start);
+	reader_seek(&p->r, start);
 	return 0;
 }
 

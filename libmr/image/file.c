@@ -21,9 +21,10 @@ static int check_libvirt_data(struct parse *p, const struct libvirt_header *h)
 	int rc;
 
 	if (!buf)
-		return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	rc = mr_io_read_full(p->img->io, buf, h->data_len, LIBVIRT_HEADER_SIZE,
-			     p->err);
+		return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
+				 "out of memory");
+	rc = io_read_full(p->img->io, buf, h->data_len, LIBVIRT_HEADER_SIZE,
+			  p->err);
 	if (!rc && libvirt_data_decode(buf, h->data_len, h, &data, &f) < 0)
 		rc = parse_fault(p, &f, LIBVIRT_HEADER_SIZE);
 	free(buf);
@@ -39,10 +40,10 @@ static int check_libvirt_body(struct parse *p)
 
 	if (sparse == info->mapped_ram)
 		return 0;
-	return mr_fail(p->err, MR_FORMAT, info->stream_offset,
-		       "libvirt's header says format %s, the stream %s",
-		       info->libvirt.format,
-		       sparse ? "is plain" : "has mapped-ram");
+	return error_set(p->err, MR_FORMAT, info->stream_offset,
+			 "libvirt's header says format %s, the stream %s",
+			 info->libvirt.format,
+			 sparse ? "is plain" : "has mapped-ram");
 }
 
 /* libvirt's header, if there is one. 1: a stream follows, at *offset; 0: that
@@ -81,12 +82,12 @@ static int tell_flaw(void *arg, const struct mapped_ram_report *r)
 {
 	struct parse *p = arg;
 
-	(void)mr_fail(p->err, MR_FORMAT, r->at,
-		      "RAM block %s: %s (%" PRIu64 ", not %" PRIu64 ")",
-		      r->block < p->info->n_blocks
-			      ? p->img->blocks[r->block].name
-			      : "list",
-		      r->what, r->value, r->want);
+	(void)error_set(p->err, MR_FORMAT, r->at,
+			"RAM block %s: %s (%" PRIu64 ", not %" PRIu64 ")",
+			r->block < p->info->n_blocks
+				? p->img->blocks[r->block].name
+				: "list",
+			r->what, r->value, r->want);
 	return 1;
 }
 
@@ -104,7 +105,8 @@ static int check_blocks(struct parse *p)
 	size_t flaws;
 
 	if (!b)
-		return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
+				 "out of memory");
 	for (size_t i = 0; i < n; i++) {
 		const struct mr_block *m = &p->img->blocks[i];
 
@@ -131,10 +133,10 @@ static int check_page_size(struct parse *p)
 	if (!p->img->desc.page_size ||
 	    p->img->desc.page_size == p->info->page_size)
 		return 0;
-	return mr_fail(p->err, MR_FORMAT, p->img->blocks[0].header + 4,
-		       "page size %" PRIu32 ", but %" PRIu32
-		       " in the vmdescription",
-		       p->info->page_size, p->img->desc.page_size);
+	return error_set(p->err, MR_FORMAT, p->img->blocks[0].header + 4,
+			 "page size %" PRIu32 ", but %" PRIu32
+			 " in the vmdescription",
+			 p->info->page_size, p->img->desc.page_size);
 }
 
 static int parse_file(struct parse *p)
@@ -153,7 +155,7 @@ static int parse_file(struct parse *p)
 	if (more < 0)
 		return -1;
 	p->info->stream_offset = offset;
-	mr_reader_seek(&p->r, offset);
+	reader_seek(&p->r, offset);
 	if (!more)
 		return 0;
 	if (parse_stream(p))
@@ -186,7 +188,7 @@ int image_parse(struct mr_image *img, const struct mr_watch *watch,
 	img->info.page_size = 4096;
 	img->info.damage = why;
 	img->desc_why = why;
-	if (mr_reader_init(&p.r, img->io, WINDOW, 0, err))
+	if (reader_init(&p.r, img->io, WINDOW, 0, err))
 		return -1;
 	if (parse_file(&p)) {
 		if (is_damage(&why)) {
@@ -202,7 +204,7 @@ int image_parse(struct mr_image *img, const struct mr_watch *watch,
 	img->info.stream_end = mr_reader_tell(&p.r);
 	if (!rc && watch && watch->progress)
 		watch->progress(watch->arg, img->io->size, img->io->size);
-	mr_reader_release(&p.r);
+	reader_release(&p.r);
 	free(p.by_name);
 	return rc;
 }

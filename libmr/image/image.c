@@ -13,16 +13,15 @@ static struct mr_image *image_new(struct mr_error *err)
 	struct mr_image *img = calloc(1, sizeof(*img));
 
 	if (!img) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		return NULL;
 	}
-	img->file = (struct mr_file)MR_FILE_CLOSED;
+	img->file = (struct file)FILE_CLOSED;
 	return img;
 }
 
-struct mr_image *mr_image_open_io(struct mr_io *io,
-				  const struct mr_watch *watch,
-				  struct mr_error *err)
+struct mr_image *image_open_io(struct io *io, const struct mr_watch *watch,
+			       struct mr_error *err)
 {
 	struct mr_image *img = image_new(err);
 
@@ -44,11 +43,11 @@ struct mr_image *image_open_file(const char *path, enum mr_direct direct,
 
 	if (!img)
 		return NULL;
-	if (mr_file_open(&img->file, path, direct, err))
+	if (file_open(&img->file, path, direct, err))
 		goto fail;
 	img->io = &img->file.io;
 	if (fstat(img->file.fd, &st)) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
+		(void)error_sys(err, MR_NO_OFFSET, "cannot stat");
 		goto fail;
 	}
 	img->info.file_allocated = (uint64_t)st.st_blocks * 512;
@@ -92,7 +91,7 @@ void mr_image_free(struct mr_image *img)
 {
 	if (!img)
 		return;
-	(void)mr_file_close(&img->file);
+	(void)file_close(&img->file);
 	for (size_t i = 0; i < img->n_names; i++)
 		free(img->names[i]);
 	free(img->names);

@@ -33,8 +33,8 @@ struct page_map {
 #define PAGE_MAPS_LIMIT (UINT64_C(1) << 28)
 
 struct mr_image {
-	struct mr_file file;
-	struct mr_io *io; /* &file.io, or a test's */
+	struct file file;
+	struct io *io; /* &file.io, or a test's */
 	bool skip_memory; /* only the devices are wanted */
 	struct mr_image_info info; /* its arrays are the two below */
 	struct mr_section *sections;
@@ -52,9 +52,8 @@ struct mr_image {
 
 /* As mr_image_open, over a back end of the caller's, which must outlive the
  * image. */
-struct mr_image *mr_image_open_io(struct mr_io *io,
-				  const struct mr_watch *watch,
-				  struct mr_error *err);
+struct mr_image *image_open_io(struct io *io, const struct mr_watch *watch,
+			       struct mr_error *err);
 
 /*
  * The two halves of mr_image_open: the file is open, and it is parsed. In

@@ -17,8 +17,7 @@ static int read_piece(const struct mr_image *img, const struct mr_block *b,
 	*present = word >> (page % 64) & 1;
 	if (!*present)
 		memset(buf, 0, len);
-	else if (mr_io_read_full(img->io, buf, len, b->pages_offset + offset,
-				 err))
+	else if (io_read_full(img->io, buf, len, b->pages_offset + offset, err))
 		return image_blame(img, err);
 	return 0;
 }
@@ -32,17 +31,19 @@ int mr_image_memory(const struct mr_image *img, const struct mr_block *b,
 
 	*present = 0;
 	if (img->info.kind != MR_IMAGE_MAPPED)
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "only in a mapped-ram image pages have a place");
+		return error_set(
+			err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			"only in a mapped-ram image pages have a place");
 	if (!b->in_file)
-		return mr_fail(err, MR_UNSUPPORTED, b->header,
-			       "the memory of block %.100s was left out of the "
-			       "image (x-ignore-shared)",
-			       b->name);
+		return error_set(
+			err, MR_UNSUPPORTED, b->header,
+			"the memory of block %.100s was left out of the "
+			"image (x-ignore-shared)",
+			b->name);
 	if (offset > b->length || len > b->length - offset)
-		return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-			       "block %.100s has only 0x%" PRIx64 " bytes",
-			       b->name, b->length);
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "block %.100s has only 0x%" PRIx64 " bytes",
+				 b->name, b->length);
 	while (len) {
 		size_t n = page - (size_t)(offset % page);
 		bool there;

@@ -14,8 +14,8 @@ int parse_tick(struct parse *p)
 	if (!w || ++p->ticks & 0xfff)
 		return 0;
 	if (w->cancel && atomic_load(w->cancel))
-		return mr_fail(p->err, MR_CANCELLED, MR_NO_OFFSET,
-			       "interrupted");
+		return error_set(p->err, MR_CANCELLED, MR_NO_OFFSET,
+				 "interrupted");
 	if (w->progress)
 		w->progress(w->arg, mr_reader_tell(&p->r), p->img->io->size);
 	return 0;
@@ -28,8 +28,8 @@ int parse_fault(struct parse *p, const struct fault *f, uint64_t base)
 	/* What is too short is so because the file ends; the reader may have
 	 * been sent far beyond that. */
 	if (f->kind == FAULT_SHORT && base + f->at >= size)
-		return mr_fail(p->err, MR_SHORT, size, "file %s", f->what);
-	return mr_fail_fault(p->err, f, base);
+		return error_set(p->err, MR_SHORT, size, "file %s", f->what);
+	return error_fault(p->err, f, base);
 }
 
 const char *parse_name(struct parse *p, const char *name)
@@ -52,7 +52,7 @@ const char *parse_name(struct parse *p, const char *name)
 	img->names[img->n_names++] = copy;
 	return copy;
 nomem:
-	(void)mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	(void)error_set(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	return NULL;
 }
 

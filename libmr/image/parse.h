@@ -21,7 +21,7 @@ struct open_section {
 struct parse {
 	struct mr_image *img;
 	struct mr_image_info *info; /* img's */
-	struct mr_reader r;
+	struct reader r;
 	const struct mr_watch *watch;
 	struct mr_error *err;
 

@@ -38,8 +38,8 @@ static int add_block(struct parse *p, const struct mr_block *b)
 		void *more = realloc(img->blocks, room * sizeof(*b));
 
 		if (!more)
-			return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET,
-				       "out of memory");
+			return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
+					 "out of memory");
 		img->blocks = more;
 		img->blocks_room = room;
 		p->info->blocks = more;
@@ -60,18 +60,19 @@ static int mapped_block(struct parse *p, struct mr_block *b,
 	struct fault f;
 
 	if (!mapped_ram_page_size_ok(e->mapped.page_size))
-		return mr_fail(p->err, MR_FORMAT, b->header + 4,
-			       "page size %" PRIu64
-			       " is none that a target has",
-			       e->mapped.page_size);
+		return error_set(p->err, MR_FORMAT, b->header + 4,
+				 "page size %" PRIu64
+				 " is none that a target has",
+				 e->mapped.page_size);
 	if (!p->info->page_size_known && !p->info->n_blocks) {
 		p->info->page_size = (uint32_t)e->mapped.page_size;
 		p->info->page_size_known = true;
 	}
 	if (e->mapped.page_size != p->info->page_size)
-		return mr_fail(p->err, MR_FORMAT, b->header + 4,
-			       "page size %" PRIu64 " in an image of %" PRIu32,
-			       e->mapped.page_size, p->info->page_size);
+		return error_set(p->err, MR_FORMAT, b->header + 4,
+				 "page size %" PRIu64
+				 " in an image of %" PRIu32,
+				 e->mapped.page_size, p->info->page_size);
 	if (mapped_ram_block_end(&m, p->info->ignore_shared, end, &f))
 		return parse_fault(p, &f, b->header);
 	b->in_file = !mapped_ram_ignored(&e->mapped);
@@ -117,7 +118,7 @@ static int block_entry(struct parse *p, uint64_t *left)
 	if (add_block(p, &b))
 		return -1;
 	if (p->info->mapped_ram)
-		mr_reader_seek(&p->r, end);
+		reader_seek(&p->r, end);
 	else
 		mr_reader_skip(&p->r, (uint64_t)n);
 	return parse_tick(p);
@@ -140,7 +141,8 @@ static int sort_names(struct parse *p)
 
 	p->by_name = calloc(n, sizeof(*p->by_name));
 	if (!p->by_name)
-		return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
+				 "out of memory");
 	for (size_t i = 0; i < n; i++)
 		p->by_name[i] = i;
 	qsort_r(p->by_name, n, sizeof(*p->by_name), by_name, p->img->blocks);
@@ -148,9 +150,9 @@ static int sort_names(struct parse *p)
 		const struct mr_block *b = &blocks[p->by_name[i]];
 
 		if (!strcmp(b->name, blocks[p->by_name[i - 1]].name))
-			return mr_fail(p->err, MR_FORMAT, b->entry,
-				       "RAM block \"%s\" is listed twice",
-				       b->name);
+			return error_set(p->err, MR_FORMAT, b->entry,
+					 "RAM block \"%s\" is listed twice",
+					 b->name);
 	}
 	return 0;
 }
@@ -161,12 +163,12 @@ static int block_list(struct parse *p, uint64_t total)
 
 	p->info->ram = total;
 	if (!total)
-		return mr_fail(p->err, MR_FORMAT, at, "no memory at all");
+		return error_set(p->err, MR_FORMAT, at, "no memory at all");
 	while (total) {
 		if (p->info->n_blocks == RAM_BLOCKS_LIMIT)
-			return mr_fail(p->err, MR_UNSUPPORTED, at,
-				       "more than %d RAM blocks",
-				       RAM_BLOCKS_LIMIT);
+			return error_set(p->err, MR_UNSUPPORTED, at,
+					 "more than %d RAM blocks",
+					 RAM_BLOCKS_LIMIT);
 		if (block_entry(p, &total))
 			return -1;
 	}
@@ -191,8 +193,9 @@ static int find_block(struct parse *p, const char *name, uint64_t at)
 		else
 			low = mid + 1;
 	}
-	return mr_fail(p->err, MR_FORMAT, at,
-		       "a page of RAM block \"%s\", which is not listed", name);
+	return error_set(p->err, MR_FORMAT, at,
+			 "a page of RAM block \"%s\", which is not listed",
+			 name);
 }
 
 /*
@@ -233,11 +236,11 @@ static int xbzrle_body(struct parse *p, const struct ram_item *item,
 	const uint8_t *buf;
 	struct fault f;
 
-	if (mr_reader_need(&p->r, header + item->data_len, &buf, p->err))
+	if (reader_need(&p->r, header + item->data_len, &buf, p->err))
 		return -1;
 	if (ram_xbzrle_check(buf + header, item->data_len, p->info->page_size,
 			     &f))
-		return mr_fail_fault(p->err, &f, at + header);
+		return error_fault(p->err, &f, at + header);
 	return 0;
 }
 
@@ -252,15 +255,16 @@ static int new_maps(struct parse *p)
 	img->maps_page_size = p->info->page_size;
 	img->maps = calloc(p->info->n_blocks, sizeof(*img->maps));
 	if (!img->maps)
-		return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
+				 "out of memory");
 	for (size_t i = 0; i < p->info->n_blocks; i++) {
 		size_t words = (size_t)mr_block_words(&img->blocks[i]);
 
 		img->maps[i].sent = calloc(words + 1, sizeof(uint64_t));
 		img->maps[i].zero = calloc(words + 1, sizeof(uint64_t));
 		if (!img->maps[i].sent || !img->maps[i].zero)
-			return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET,
-				       "out of memory");
+			return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
+					 "out of memory");
 	}
 	return 0;
 }
@@ -300,22 +304,22 @@ static int page_word(struct parse *p, const struct ram_item *item,
 	struct mr_block *b;
 
 	if (p->info->mapped_ram)
-		return mr_fail(p->err, MR_FORMAT, at,
-			       "a page in the stream of a mapped-ram image");
+		return error_set(p->err, MR_FORMAT, at,
+				 "a page in the stream of a mapped-ram image");
 	if (!p->info->n_blocks)
-		return mr_fail(p->err, MR_FORMAT, at,
-			       "a page before the list of RAM blocks");
+		return error_set(p->err, MR_FORMAT, at,
+				 "a page before the list of RAM blocks");
 	if (!item->cont && find_block(p, item->block, at))
 		return -1;
 	if (p->last_block == p->info->n_blocks)
-		return mr_fail(p->err, MR_FORMAT, at,
-			       "a page that continues no RAM block");
+		return error_set(p->err, MR_FORMAT, at,
+				 "a page that continues no RAM block");
 	b = &p->img->blocks[p->last_block];
 	if (item->offset >= b->length)
-		return mr_fail(p->err, MR_FORMAT, at,
-			       "a page at %" PRIu64 " of RAM block \"%s\", "
-			       "which has %" PRIu64 " bytes",
-			       item->offset, b->name, b->length);
+		return error_set(p->err, MR_FORMAT, at,
+				 "a page at %" PRIu64 " of RAM block \"%s\", "
+				 "which has %" PRIu64 " bytes",
+				 item->offset, b->name, b->length);
 	if (item->kind == RAM_XBZRLE && xbzrle_body(p, item, header))
 		return -1;
 	if (mark(p, item))
@@ -364,8 +368,8 @@ static int ram_item(struct parse *p, bool start, bool *end)
 	}
 	if (item.kind == RAM_MEM_SIZE && start && !p->info->n_blocks)
 		return block_list(p, item.offset);
-	return mr_fail(p->err, MR_FORMAT, at, "%s where there cannot be one",
-		       ram_kind_name(item.kind));
+	return error_set(p->err, MR_FORMAT, at, "%s where there cannot be one",
+			 ram_kind_name(item.kind));
 }
 
 void image_maps_free(struct mr_image *img)

@@ -61,15 +61,15 @@ static int find_desc(struct parse *p, size_t n, uint64_t *eof)
 	int rc = 0;
 
 	if (!buf)
-		return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
+				 "out of memory");
 	from = to = end = buf + n;
 	while (from > buf && !rc) {
 		size_t left = (size_t)(from - buf);
 
 		from -= left < PIECE ? left : PIECE;
-		rc = mr_io_read_full(p->img->io, from,
-				     left < PIECE ? left : PIECE,
-				     size - (size_t)(end - from), p->err);
+		rc = io_read_full(p->img->io, from, left < PIECE ? left : PIECE,
+				  size - (size_t)(end - from), p->err);
 		/* A description has no such byte, and this one has another
 		 * before it. */
 		while (!rc && (mark = memrchr(from + 1, STREAM_VMDESC,
@@ -107,7 +107,7 @@ static int fits(struct parse *p, uint64_t at, const struct vmdesc_device *d)
 	struct fault f;
 	ssize_t n;
 
-	mr_reader_seek(&p->r, at - MEMORY_END);
+	reader_seek(&p->r, at - MEMORY_END);
 	n = mr_reader_peek(&p->r, MEMORY_END + STREAM_ELEMENT_MAX, &buf,
 			   p->err);
 	if (n < 0)
@@ -142,6 +142,6 @@ int parse_skip_memory(struct parse *p)
 	if (rc > 0)
 		p->info->skipped = eof - sum - here;
 	else
-		mr_reader_seek(&p->r, here);
+		reader_seek(&p->r, here);
 	return rc < 0 ? -1 : 0;
 }

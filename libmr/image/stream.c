@@ -37,12 +37,13 @@ static int add_section(struct parse *p, const struct mr_section *s)
 		void *more = NULL;
 
 		if (info->n_sections >= SECTIONS_LIMIT)
-			return mr_fail(p->err, MR_UNSUPPORTED, s->offset,
-				       "more than %u sections", SECTIONS_LIMIT);
+			return error_set(p->err, MR_UNSUPPORTED, s->offset,
+					 "more than %u sections",
+					 SECTIONS_LIMIT);
 		more = realloc(img->sections, room * sizeof(*s));
 		if (!more)
-			return mr_fail(p->err, MR_NOMEM, MR_NO_OFFSET,
-				       "out of memory");
+			return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
+					 "out of memory");
 		img->sections = more;
 		img->sections_room = room;
 		info->sections = more;
@@ -58,7 +59,7 @@ static int close_section(struct parse *p, struct mr_section *s)
 	const uint8_t *buf;
 	struct fault f;
 
-	if (mr_reader_need(&p->r, STREAM_FOOTER_SIZE, &buf, p->err))
+	if (reader_need(&p->r, STREAM_FOOTER_SIZE, &buf, p->err))
 		return -1;
 	if (stream_footer_decode(buf, STREAM_FOOTER_SIZE, s->id, &f) < 0)
 		return parse_fault(p, &f, at);
@@ -77,7 +78,7 @@ static int read_globalstate(struct parse *p, uint64_t length)
 
 	if (length != STREAM_GLOBALSTATE_SIZE)
 		return 0;
-	if (mr_reader_need(&p->r, STREAM_GLOBALSTATE_SIZE, &buf, p->err))
+	if (reader_need(&p->r, STREAM_GLOBALSTATE_SIZE, &buf, p->err))
 		return -1;
 	/* A state that is no state is mrverify's; here it is not known. */
 	if (stream_globalstate_decode(buf, STREAM_GLOBALSTATE_SIZE, &g, &f) >=
@@ -129,17 +130,17 @@ static int start(struct parse *p, const struct stream_element *e,
 
 	for (size_t i = 0; i < p->n_open; i++)
 		if (p->open[i].id == s->id || (is_ram && p->open[i].is_ram))
-			return mr_fail(p->err, MR_FORMAT, s->offset,
-				       "section %" PRIu32 " \"%s\" starts "
-				       "a second time",
-				       s->id, e->idstr);
+			return error_set(p->err, MR_FORMAT, s->offset,
+					 "section %" PRIu32 " \"%s\" starts "
+					 "a second time",
+					 s->id, e->idstr);
 	if (is_ram && s->version != RAM_VERSION)
-		return mr_fail(p->err, MR_UNSUPPORTED, s->offset,
-			       "version %" PRIu32 " of section \"ram\"",
-			       s->version);
+		return error_set(p->err, MR_UNSUPPORTED, s->offset,
+				 "version %" PRIu32 " of section \"ram\"",
+				 s->version);
 	if (p->n_open == sizeof(p->open) / sizeof(p->open[0]))
-		return mr_fail(p->err, MR_UNSUPPORTED, s->offset,
-			       "more than %zu iterable sections", p->n_open);
+		return error_set(p->err, MR_UNSUPPORTED, s->offset,
+				 "more than %zu iterable sections", p->n_open);
 	p->open[p->n_open++] = (struct open_section){ .id = s->id,
 						      .name = s->name,
 						      .is_ram = is_ram };
@@ -154,8 +155,9 @@ static int part_or_end(struct parse *p, struct mr_section *s)
 		s->name = p->open[i].name;
 		return iterable(p, s, p->open[i].is_ram);
 	}
-	return mr_fail(p->err, MR_FORMAT, s->offset,
-		       "section %" PRIu32 " goes on but never started", s->id);
+	return error_set(p->err, MR_FORMAT, s->offset,
+			 "section %" PRIu32 " goes on but never started",
+			 s->id);
 }
 
 static int command(struct parse *p, const struct stream_element *e,
@@ -169,28 +171,28 @@ static int command(struct parse *p, const struct stream_element *e,
 	/* The longest data of a command that we read has 16 bytes. */
 	if (e->command == STREAM_CMD_PACKAGED) {
 		/* Bytes behind the command hold a stream of their own. */
-		if (mr_reader_need(&p->r, e->length, &buf, p->err))
+		if (reader_need(&p->r, e->length, &buf, p->err))
 			return -1;
 		extra = get_be32(buf);
 	} else if (e->command == STREAM_CMD_POSTCOPY_ADVISE && e->length) {
 		struct stream_advise a;
 		struct fault f;
 
-		if (mr_reader_need(&p->r, e->length, &buf, p->err))
+		if (reader_need(&p->r, e->length, &buf, p->err))
 			return -1;
 		if (stream_advise_decode(buf, e->length, &a, &f) < 0)
 			return parse_fault(p, &f, mr_reader_tell(&p->r));
 		if (!mapped_ram_page_size_ok(a.target_page_size))
-			return mr_fail(p->err, MR_FORMAT,
-				       mr_reader_tell(&p->r) + 8,
-				       "page size %" PRIu64
-				       " is none that a target has",
-				       a.target_page_size);
+			return error_set(p->err, MR_FORMAT,
+					 mr_reader_tell(&p->r) + 8,
+					 "page size %" PRIu64
+					 " is none that a target has",
+					 a.target_page_size);
 		p->host_page_sizes = a.block_page_sizes;
 		if (!p->info->page_size_known)
 			parse_page_size(p, (uint32_t)a.target_page_size);
 		if (a.target_page_size != p->info->page_size)
-			return mr_fail(
+			return error_set(
 				p->err, MR_FORMAT, mr_reader_tell(&p->r) + 8,
 				"page size %" PRIu64 " in a stream of %" PRIu32,
 				a.target_page_size, p->info->page_size);
@@ -214,8 +216,8 @@ static int element(struct parse *p, bool *end)
 	if (n < 0)
 		return -1;
 	if (n == 0)
-		return mr_fail(p->err, MR_SHORT, p->img->io->size,
-			       "file ends before the stream does");
+		return error_set(p->err, MR_SHORT, p->img->io->size,
+				 "file ends before the stream does");
 	n = stream_element_decode(buf, (size_t)n, &e, &f);
 	if (n < 0)
 		return parse_fault(p, &f, at);
@@ -254,9 +256,9 @@ static int element(struct parse *p, bool *end)
 	case STREAM_CONFIG:
 	case STREAM_FOOTER:
 	default:
-		return mr_fail(p->err, MR_FORMAT, at,
-			       "a %s where a section should begin",
-			       stream_type_name(e.type));
+		return error_set(p->err, MR_FORMAT, at,
+				 "a %s where a section should begin",
+				 stream_type_name(e.type));
 	}
 }
 
@@ -286,8 +288,8 @@ static int tail(struct parse *p)
 	if (n < 0)
 		return -1;
 	if (n > 0 && n < STREAM_VMDESC_HEADER_SIZE && buf[0] == STREAM_VMDESC)
-		return mr_fail(p->err, MR_SHORT, size,
-			       "file ends inside the vmdescription's length");
+		return error_set(p->err, MR_SHORT, size,
+				 "file ends inside the vmdescription's length");
 	if (n > 0 && buf[0] == STREAM_VMDESC) {
 		length = get_be32(buf + 1);
 		mr_reader_skip(&p->r, STREAM_VMDESC_HEADER_SIZE);
@@ -299,10 +301,10 @@ static int tail(struct parse *p)
 		if (read_desc(p))
 			return -1;
 		if (length > left)
-			return mr_fail(p->err, MR_SHORT, size,
-				       "file ends, %" PRIu64
-				       " bytes of vmdescription are missing",
-				       length - left);
+			return error_set(p->err, MR_SHORT, size,
+					 "file ends, %" PRIu64
+					 " bytes of vmdescription are missing",
+					 length - left);
 	}
 	info->trailing = size - mr_reader_tell(&p->r);
 	n = mr_reader_peek(&p->r, SEAL_MAGIC_SIZE, &buf, p->err);
@@ -363,9 +365,9 @@ int parse_stream(struct parse *p)
 	p->info->ended = true;
 	/* QEMU saves devices alone without a configuration. */
 	if (!p->info->n_blocks && p->info->mapped_ram)
-		return mr_fail(p->err, MR_FORMAT, mr_reader_tell(&p->r) - 1,
-			       "the stream ends, but a mapped-ram image has "
-			       "memory");
+		return error_set(p->err, MR_FORMAT, mr_reader_tell(&p->r) - 1,
+				 "the stream ends, but a mapped-ram image has "
+				 "memory");
 	if (!p->info->n_blocks)
 		p->info->kind = MR_IMAGE_DEVICES;
 	return tail(p);

@@ -12,8 +12,8 @@ static int read_words(const struct mr_image *img, const struct mr_block *b,
 		      uint64_t first, uint64_t *words, size_t n,
 		      struct mr_error *err)
 {
-	if (mr_io_read_full(img->io, words, n * sizeof(*words),
-			    b->bitmap_offset + first * sizeof(*words), err))
+	if (io_read_full(img->io, words, n * sizeof(*words),
+			 b->bitmap_offset + first * sizeof(*words), err))
 		return image_blame(img, err);
 	mapped_ram_bits_swap_le(words, n);
 	return 0;
@@ -26,8 +26,9 @@ int mr_image_bitmap(const struct mr_image *img, const struct mr_block *b,
 	uint64_t total = mr_block_words(b);
 
 	if (first > total || n > total - first)
-		return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-			       "bitmap words outside of block \"%s\"", b->name);
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "bitmap words outside of block \"%s\"",
+				 b->name);
 	if (!b->in_file) {
 		memset(words, 0, n * sizeof(*words));
 		return 0;
@@ -165,8 +166,8 @@ static int stream_classes(const struct mr_image *img, size_t block,
 		return 0;
 	}
 	if (!img->maps)
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "there is too much memory to keep track of");
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "there is too much memory to keep track of");
 	sent = mapped_ram_bits_count(img->maps[block].sent, first, n);
 	zero = mapped_ram_bits_count(img->maps[block].zero, first, n);
 	pages[MR_PAGE_ABSENT] += n - sent;
@@ -182,8 +183,8 @@ int mr_image_classes(const struct mr_image *img, const struct mr_block *b,
 	uint64_t words[2048];
 
 	if (first > b->pages || n > b->pages - first)
-		return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-			       "pages outside of block \"%s\"", b->name);
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "pages outside of block \"%s\"", b->name);
 	if (img->info.kind != MR_IMAGE_MAPPED)
 		return stream_classes(img, (size_t)(b - img->blocks), first, n,
 				      pages, err);

@@ -21,7 +21,7 @@ static int count(const struct mr_image *img, struct mr_inspection *out,
 	out->use =
 		calloc(info->n_blocks ? info->n_blocks : 1, sizeof(*out->use));
 	if (!out->use)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; i < info->n_blocks; i++) {
 		struct mr_error e = MR_ERROR_INIT;
 
@@ -70,7 +70,7 @@ static int classify(const struct mr_image *img, struct mr_inspection *out,
 
 	out->classes = calloc(info->n_blocks + 1, sizeof(*out->classes));
 	if (!out->classes)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; i < info->n_blocks; i++) {
 		const struct mr_block *b = &info->blocks[i];
 		struct mr_error e = MR_ERROR_INIT;
@@ -97,15 +97,15 @@ static int holds_data(const struct mr_image *img, const struct mr_block *b,
 	uint64_t at = b->pages_offset, end = at + b->length, len;
 
 	while ((len = image_next_data(img, &at, end)) > 0) {
-		ssize_t n = mr_io_read_upto(img->io, buf,
-					    len < PIECE ? (size_t)len : PIECE,
-					    at, err);
+		ssize_t n = io_read_upto(img->io, buf,
+					 len < PIECE ? (size_t)len : PIECE, at,
+					 err);
 
 		if (n < 0)
 			return image_blame(img, err);
 		if (cancelled(watch))
-			return mr_fail(err, MR_CANCELLED, MR_NO_OFFSET,
-				       "interrupted");
+			return error_set(err, MR_CANCELLED, MR_NO_OFFSET,
+					 "interrupted");
 		if (n == 0)
 			break;
 		if (!pages_all_zero(buf, (size_t)n))
@@ -123,7 +123,7 @@ static int any_data(const struct mr_image *img, const struct mr_watch *watch,
 	int rc = 0;
 
 	if (!buf)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; i < info->n_blocks && !rc; i++) {
 		const struct mr_block *b = &info->blocks[i];
 

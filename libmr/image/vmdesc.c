@@ -23,8 +23,8 @@ struct reading {
 
 static int bad(const struct reading *r, token at, const char *what)
 {
-	return mr_fail(r->err, MR_FORMAT, r->out->offset + at->at,
-		       "vmdescription: %s", what);
+	return error_set(r->err, MR_FORMAT, r->out->offset + at->at,
+			 "vmdescription: %s", what);
 }
 
 int vmdesc_number(const char *text, token o, const char *key, int dflt,
@@ -106,8 +106,8 @@ static int add_device(const struct reading *r, token o)
 			return bad(r, o, "more devices than any machine has");
 		more = realloc(out->devices, room * sizeof(*d));
 		if (!more)
-			return mr_fail(r->err, MR_NOMEM, MR_NO_OFFSET,
-				       "out of memory");
+			return error_set(r->err, MR_NOMEM, MR_NO_OFFSET,
+					 "out of memory");
 		out->devices = more;
 		out->room = room;
 	}
@@ -154,10 +154,10 @@ int vmdesc_read(struct vmdesc *out, char *text, size_t len, uint64_t offset,
 	*out = (struct vmdesc){ .text = text, .offset = offset };
 	out->tokens = malloc(VMDESC_TEXT_ROOM(len) * sizeof(*out->tokens));
 	if (!out->tokens)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	if (vmdesc_text_parse(text, len, out->tokens, &f) < 0)
-		return mr_fail(err, MR_FORMAT, offset + f.at,
-			       "vmdescription: %s", f.what);
+		return error_set(err, MR_FORMAT, offset + f.at,
+				 "vmdescription: %s", f.what);
 	return read_all(&r);
 }
 

@@ -58,8 +58,8 @@ static void *map_zeros(size_t size, const char *name, struct mr_error *err)
 
 	if (p != MAP_FAILED)
 		return p;
-	(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-		      "no memory for the bitmap of %s", name);
+	(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+			"no memory for the bitmap of %s", name);
 	return NULL;
 }
 
@@ -71,15 +71,15 @@ static int place_block(struct image_writer *w, struct writer_block *b,
 	struct fault f;
 
 	if (name_len >= sizeof(b->name))
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "RAM block name of %zu bytes", name_len);
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "RAM block name of %zu bytes", name_len);
 	memcpy(b->name, name, name_len + 1);
 	b->used = length;
 	if (mapped_ram_layout(at, name_len, false, length, IMAGE_PAGE, false,
 			      &b->place, &f))
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "RAM block %s of %" PRIu64 " bytes: %s", name,
-			       length, f.what);
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "RAM block %s of %" PRIu64 " bytes: %s", name,
+				 length, f.what);
 	b->nwords = (size_t)(b->place.bitmap_size / sizeof(*b->bits));
 	b->bits = map_zeros(b->nwords * sizeof(*b->bits), name, err);
 	if (!b->bits)
@@ -99,13 +99,13 @@ int image_writer_layout(struct image_writer *w, const char *machine, size_t n,
 		      STREAM_ELEMENT_MAX + RAM_ITEM_MAX];
 
 	if (strlen(machine) >= sizeof(w->machine))
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "machine type of %zu bytes", strlen(machine));
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "machine type of %zu bytes", strlen(machine));
 	memcpy(w->machine, machine, strlen(machine) + 1);
 	w->blocks = calloc(n + 1, sizeof(*w->blocks));
 	if (!w->blocks)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			       "no memory for %zu RAM blocks", n);
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for %zu RAM blocks", n);
 	w->n = n;
 	w->tail = encode_front(w, front);
 	for (size_t i = 0; i < n; i++) {
@@ -124,7 +124,7 @@ static int put(struct image_writer *w, const void *buf, size_t len, uint64_t at,
 {
 	if (w->sealed && sealer_feed(&w->sealer, buf, len, err))
 		return -1;
-	return mr_io_write_full(&w->out.file.io, buf, len, at, err);
+	return io_write_full(&w->out.file.io, buf, len, at, err);
 }
 
 static int end_part(struct image_writer *w, struct mr_error *err)
@@ -240,8 +240,8 @@ static int write_seal(struct image_writer *w, struct mr_error *err)
 	int rc = -1;
 
 	if (!blocks || !pages) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			      "no memory for the seal");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				"no memory for the seal");
 		goto out;
 	}
 	for (size_t i = 0; i < w->n; i++) {
@@ -271,8 +271,8 @@ int image_writer_finish(struct image_writer *w, const uint8_t *device,
 		      STREAM_ELEMENT_MAX + RAM_ITEM_MAX];
 
 	if (device_len <= STREAM_HEADER_SIZE)
-		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			       "device state of %zu bytes", device_len);
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "device state of %zu bytes", device_len);
 	if (put(w, front, encode_front(w, front), 0, err))
 		return -1;
 	for (size_t i = 0; i < w->n; i++)

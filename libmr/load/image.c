@@ -15,35 +15,37 @@ static int refuse_kind(const struct mr_image_info *info, bool for_vm,
 	case MR_IMAGE_STREAM:
 		if (for_vm)
 			break;
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "this is a plain migration stream, whose pages "
-			       "have no fixed places: load it into a VM");
+		return error_set(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"this is a plain migration stream, whose pages "
+			"have no fixed places: load it into a VM");
 	case MR_IMAGE_COMPRESSED:
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "this is a libvirt save image whose body is "
-			       "compressed (%s): use virsh restore, or save "
-			       "with save_image_format = \"sparse\"",
-			       info->libvirt.format);
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "this is a libvirt save image whose body is "
+				 "compressed (%s): use virsh restore, or save "
+				 "with save_image_format = \"sparse\"",
+				 info->libvirt.format);
 	case MR_IMAGE_DEVICES:
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "this holds device state only, no memory");
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "this holds device state only, no memory");
 	case MR_IMAGE_FOREIGN:
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "this is no image of a virtual machine");
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "this is no image of a virtual machine");
 	}
 	/* A header that cannot be read has no format, and is damage. */
 	if (info->has_libvirt && info->libvirt.format &&
 	    !info->libvirt.complete)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "libvirt did not finish this save image");
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "libvirt did not finish this save image");
 	if (info->kind == MR_IMAGE_STREAM && info->flushes)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "this stream's pages went through multifd "
-			       "channels: they are not in it");
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "this stream's pages went through multifd "
+				 "channels: they are not in it");
 	if (for_vm && info->kind == MR_IMAGE_MAPPED && info->ignore_shared)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "saved with x-ignore-shared, which QEMU cannot "
-			       "load from a mapped-ram image");
+		return error_set(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"saved with x-ignore-shared, which QEMU cannot "
+			"load from a mapped-ram image");
 	return 0;
 }
 
@@ -54,27 +56,29 @@ static int refuse_verdict(const struct mr_image_info *info,
 	case MR_VERDICT_SOUND:
 		break;
 	case MR_VERDICT_INTERRUPTED:
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "this save was broken off: its bitmaps are all "
-			       "clear, it would load as empty memory");
+		return error_set(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"this save was broken off: its bitmaps are all "
+			"clear, it would load as empty memory");
 	case MR_VERDICT_BACKGROUND:
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "QEMU wrote this with background-snapshot and "
-			       "mapped-ram: its bitmaps are all clear, it "
-			       "would load as empty memory");
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "QEMU wrote this with background-snapshot and "
+				 "mapped-ram: its bitmaps are all clear, it "
+				 "would load as empty memory");
 	case MR_VERDICT_BLANK:
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "there are data, but all bitmaps are clear: it "
-			       "would load as empty memory");
+		return error_set(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"there are data, but all bitmaps are clear: it "
+			"would load as empty memory");
 	case MR_VERDICT_FOREIGN:
 	case MR_VERDICT_DAMAGED:
-		return mr_fail(err, MR_REFUSED, info->damage.offset,
-			       "damaged: %.200s", info->damage.msg);
+		return error_set(err, MR_REFUSED, info->damage.offset,
+				 "damaged: %.200s", info->damage.msg);
 	}
 	if (!info->ended)
-		return mr_fail(err, MR_REFUSED, info->stream_end,
-			       "the stream does not end: device state is "
-			       "missing");
+		return error_set(err, MR_REFUSED, info->stream_end,
+				 "the stream does not end: device state is "
+				 "missing");
 	return 0;
 }
 
@@ -86,16 +90,17 @@ static int check_block(const struct mr_image_info *info,
 	uint64_t end = use->present_end * info->page_size;
 
 	if (use->stray)
-		return mr_fail(err, MR_REFUSED, b->bitmap_offset,
-			       "block %.64s has bits beyond its last page, "
-			       "which no QEMU writes: mrverify says whether "
-			       "it can be mended",
-			       b->name);
+		return error_set(err, MR_REFUSED, b->bitmap_offset,
+				 "block %.64s has bits beyond its last page, "
+				 "which no QEMU writes: mrverify says whether "
+				 "it can be mended",
+				 b->name);
 	if (b->pages_offset > info->file_size ||
 	    end > info->file_size - b->pages_offset)
-		return mr_fail(err, MR_REFUSED, info->file_size,
-			       "the file ends inside the pages of block %.64s",
-			       b->name);
+		return error_set(
+			err, MR_REFUSED, info->file_size,
+			"the file ends inside the pages of block %.64s",
+			b->name);
 	return 0;
 }
 

@@ -50,10 +50,10 @@ static int check_version(const struct load *l, struct mr_error *err)
 
 	if (major >= 9)
 		return 0;
-	return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-		       "QEMU %d.%d cannot load a mapped-ram image: that came "
-		       "with 9.0",
-		       (int)major, (int)minor);
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "QEMU %d.%d cannot load a mapped-ram image: that came "
+			 "with 9.0",
+			 (int)major, (int)minor);
 }
 
 /* It must wait, and not have been given anything yet. */
@@ -64,22 +64,24 @@ static int check_waiting(const struct load *l, struct mr_error *err)
 	int rc = 0;
 
 	if (strcmp(l->guest->status, "inmigrate") != 0)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "the VM is in run state %s: an image is loaded "
-			       "into a QEMU started with -incoming defer",
-			       l->guest->status);
+		return error_set(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"the VM is in run state %s: an image is loaded "
+			"into a QEMU started with -incoming defer",
+			l->guest->status);
 	if (qmp_call(l->q, "query-migrate", NULL, &ret, err))
 		return -1;
 	status = json_string_value(json_object_get(ret, "status"));
 	if (status && !strcmp(status, "failed"))
-		rc = mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			     "this QEMU has failed to load already, and tries "
-			     "only once: start a new one");
+		rc = error_set(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"this QEMU has failed to load already, and tries "
+			"only once: start a new one");
 	else if (status && strcmp(status, "none") != 0)
-		rc = mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			     "this QEMU is loading already, or waits for a "
-			     "sender (%.40s): start it with -incoming defer",
-			     status);
+		rc = error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			       "this QEMU is loading already, or waits for a "
+			       "sender (%.40s): start it with -incoming defer",
+			       status);
 	json_decref(ret);
 	return rc;
 }
@@ -99,10 +101,10 @@ static int check_fit(struct load *l, struct mr_error *err)
 	json_decref(ret);
 	if (!l->report->mismatches)
 		return 0;
-	return mr_fail(err, MR_MISMATCH, MR_NO_OFFSET,
-		       "the image does not fit this VM: %zu mismatch%s",
-		       l->report->mismatches,
-		       l->report->mismatches == 1 ? "" : "es");
+	return error_set(err, MR_MISMATCH, MR_NO_OFFSET,
+			 "the image does not fit this VM: %zu mismatch%s",
+			 l->report->mismatches,
+			 l->report->mismatches == 1 ? "" : "es");
 }
 
 /* QEMU's reads of a mapped-ram image by several channels may be direct. */
@@ -114,24 +116,24 @@ static int choose_direct(struct load *l, struct mr_error *err)
 	if (l->options->direct == MR_DIRECT_OFF)
 		return 0;
 	if (l->info->kind != MR_IMAGE_MAPPED)
-		return on ? mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-				    "no direct I/O with a plain stream")
+		return on ? error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				      "no direct I/O with a plain stream")
 			  : 0;
 	if (!migrate_has_direct(l->guest))
-		return on ? mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-				    "QEMU %d.%d has no direct I/O: that came "
-				    "with 9.1",
-				    l->guest->major, l->guest->minor)
+		return on ? error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				      "QEMU %d.%d has no direct I/O: that came "
+				      "with 9.1",
+				      l->guest->major, l->guest->minor)
 			  : 0;
 	for (size_t i = 0; i < l->info->n_blocks; i++)
 		if (l->info->blocks[i].pages_offset % l->img->file.align ||
 		    l->info->page_size % l->img->file.align)
 			aligned = false;
 	if (!aligned && on)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "no direct I/O: the pages do not lie at "
-			       "multiples of %" PRIu32 " bytes",
-			       l->img->file.align);
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "no direct I/O: the pages do not lie at "
+				 "multiples of %" PRIu32 " bytes",
+				 l->img->file.align);
 	l->report->direct = aligned && l->img->file.direct_fd >= 0;
 	return 0;
 }
@@ -263,8 +265,8 @@ static int fail_load(struct load *l, struct mr_error *err)
 	if (qmp_call(l->q, "query-migrate", NULL, &ret, err))
 		return -1;
 	why = json_string_value(json_object_get(ret, "error-desc"));
-	(void)mr_fail(err, MR_QMP, MR_NO_OFFSET, "QEMU could not load it: %s",
-		      why ? why : "no reason given");
+	(void)error_set(err, MR_QMP, MR_NO_OFFSET, "QEMU could not load it: %s",
+			why ? why : "no reason given");
 	json_decref(ret);
 	return -1;
 }

@@ -46,8 +46,8 @@ struct target {
 	bool punch; /* existed: absent pages can be made holes */
 	bool shm; /* on tmpfs */
 	struct output out; /* a new file */
-	struct mr_file old; /* one that existed */
-	struct mr_file *file; /* that of the two in use */
+	struct file old; /* one that existed */
+	struct file *file; /* that of the two in use */
 	size_t gap; /* as crew_runs takes it, for writing */
 	dev_t dev;
 	ino_t ino;
@@ -119,9 +119,9 @@ static int lock_whole(int fd, struct mr_error *err)
 	if (!fcntl(fd, F_OFD_SETLK, &lock))
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "another process holds a lock on this file");
-	return mr_fail_sys(err, MR_NO_OFFSET, "cannot lock");
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "another process holds a lock on this file");
+	return error_sys(err, MR_NO_OFFSET, "cannot lock");
 }
 
 static int adopt_old(struct target *t, int fd, const struct job *j,
@@ -130,28 +130,28 @@ static int adopt_old(struct target *t, int fd, const struct job *j,
 	struct stat st;
 
 	if (fstat(fd, &st))
-		return mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
+		return error_sys(err, MR_NO_OFFSET, "cannot stat");
 	if (!S_ISREG(st.st_mode))
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "exists and is not a regular file");
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "exists and is not a regular file");
 	t->dev = st.st_dev;
 	t->ino = st.st_ino;
 	if (t->dev == j->img->file.dev && t->ino == j->img->file.ino)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "this is the image itself");
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "this is the image itself");
 	for (const struct target *o = j->targets; o < t; o++)
 		if (o->existed && o->dev == t->dev && o->ino == t->ino)
-			return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-				       "two blocks would go into this file");
+			return error_set(err, MR_USAGE, MR_NO_OFFSET,
+					 "two blocks would go into this file");
 	if (lies_on(fd, HUGETLBFS_MAGIC))
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "files of hugetlbfs can only be mapped, not "
-			       "written");
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "files of hugetlbfs can only be mapped, not "
+				 "written");
 	if (lock_whole(fd, err))
 		return -1;
 	t->shm = lies_on(fd, TMPFS_MAGIC);
-	return mr_file_adopt(&t->old, fd, O_RDWR,
-			     t->shm ? MR_DIRECT_OFF : direct, err);
+	return file_adopt(&t->old, fd, O_RDWR, t->shm ? MR_DIRECT_OFF : direct,
+			  err);
 }
 
 /* The file under that name, if there is one: t->existed. */
@@ -164,11 +164,11 @@ static int open_old(struct target *t, const char *path, const struct job *j,
 	if (fd < 0 && errno == ENOENT)
 		return 0;
 	if (fd < 0)
-		return mr_fail_sys(err, MR_NO_OFFSET, "cannot open");
+		return error_sys(err, MR_NO_OFFSET, "cannot open");
 	t->existed = true;
 	if (adopt_old(t, fd, j, direct, err)) {
 		(void)close(fd);
-		t->old = (struct mr_file)MR_FILE_CLOSED;
+		t->old = (struct file)FILE_CLOSED;
 		return -1;
 	}
 	t->file = &t->old;
@@ -196,8 +196,8 @@ static int open_target(struct target *t, const char *path, const struct job *j,
 		t->file->direct_fd = -1;
 		t->file->align = 1;
 	} else if (direct == MR_DIRECT_ON && t->file->direct_fd < 0) {
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "no direct I/O on this file system");
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "no direct I/O on this file system");
 	}
 	return 0;
 }
@@ -217,10 +217,10 @@ static int begin_target(struct target *t, size_t page, struct mr_error *err)
 	} else {
 		if (t->old.io.size != t->block->length &&
 		    ftruncate(t->old.fd, (off_t)t->block->length))
-			return mr_fail_sys(err, MR_NO_OFFSET,
-					   "cannot size the file to %" PRIu64
-					   " bytes",
-					   t->block->length);
+			return error_sys(err, MR_NO_OFFSET,
+					 "cannot size the file to %" PRIu64
+					 " bytes",
+					 t->block->length);
 		t->punch = can_punch(t->old.fd);
 	}
 	if (!t->punch)
@@ -237,9 +237,9 @@ static int end_target(struct target *t, struct mr_error *err)
 	if (!t->existed)
 		return output_publish(&t->out, err);
 	if (fsync(t->old.fd))
-		return mr_fail_sys(err, MR_NO_OFFSET, "cannot sync");
-	if (mr_file_close(&t->old))
-		return mr_fail_sys(err, MR_NO_OFFSET, "cannot close");
+		return error_sys(err, MR_NO_OFFSET, "cannot sync");
+	if (file_close(&t->old))
+		return error_sys(err, MR_NO_OFFSET, "cannot close");
 	return 0;
 }
 
@@ -371,7 +371,7 @@ static int empty_rest(struct extent_run *x, struct mr_error *err)
 	if (!x->failed)
 		return 0;
 	errno = x->failed;
-	return mr_fail_sys(err, e->offset, "cannot punch a hole");
+	return error_sys(err, e->offset, "cannot punch a hole");
 }
 
 /* The file's own pages for an extent that is nearly all data, and a hole of
@@ -515,7 +515,7 @@ static int copy(struct job *j, const struct mr_memory_options *o,
 	int rc;
 
 	if (!lengths)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
 	for (size_t i = 0; i < j->n; i++)
 		lengths[i] = j->targets[i].block->length;
 	rc = crew_run(&plan, err);
@@ -532,17 +532,18 @@ static int find_block(struct job *j, size_t i, const struct mr_memory *m,
 
 	t->block = mr_image_find(j->img, m->block);
 	if (!t->block)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "the image has no RAM block %.100s", m->block);
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "the image has no RAM block %.100s", m->block);
 	if (!t->block->in_file)
-		return mr_fail(err, MR_REFUSED, t->block->header,
-			       "the memory of block %.100s was left out of the "
-			       "image (x-ignore-shared)",
-			       m->block);
+		return error_set(
+			err, MR_REFUSED, t->block->header,
+			"the memory of block %.100s was left out of the "
+			"image (x-ignore-shared)",
+			m->block);
 	j->report->ram += t->block->length;
 	if (j->report->ram > MR_MEMORY_MAX)
-		return mr_fail(err, MR_REFUSED, t->block->entry,
-			       MR_MEMORY_MAX_TEXT);
+		return error_set(err, MR_REFUSED, t->block->entry,
+				 MR_MEMORY_MAX_TEXT);
 	return 0;
 }
 
@@ -551,8 +552,8 @@ static int refuse_twice(const struct mr_memory *memory, size_t i,
 {
 	for (size_t k = 0; k < i; k++)
 		if (!strcmp(memory[k].path, memory[i].path))
-			return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-				       "two blocks would go into this file");
+			return error_set(err, MR_USAGE, MR_NO_OFFSET,
+					 "two blocks would go into this file");
 	return 0;
 }
 
@@ -589,7 +590,7 @@ static void release(struct job *j)
 {
 	for (size_t i = 0; j->targets && i < j->n; i++) {
 		output_discard(&j->targets[i].out);
-		(void)mr_file_close(&j->targets[i].old);
+		(void)file_close(&j->targets[i].old);
 	}
 	free(j->targets);
 	mr_image_free(j->img);
@@ -610,12 +611,12 @@ int mr_load_memory(const char *image, const struct mr_memory *memory, size_t n,
 	report->jobs = options->jobs ? options->jobs : crew_default_jobs();
 	j.targets = calloc(n + 1, sizeof(*j.targets));
 	if (!j.targets) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
 		goto out;
 	}
 	for (size_t i = 0; i < n; i++) {
 		j.targets[i].out = (struct output)OUTPUT_NONE;
-		j.targets[i].old = (struct mr_file)MR_FILE_CLOSED;
+		j.targets[i].old = (struct file)FILE_CLOSED;
 	}
 	j.img = load_open(image, options->direct, false, &options->watch,
 			  &present, err);

@@ -134,8 +134,8 @@ static int seal_extent(struct crew_worker *w, const struct crew_slot *s,
 	if (!t->hash)
 		t->hash = hash_new();
 	if (!t->hash)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			       "no memory for a digest");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for a digest");
 	d += s->extent.offset / IMAGE_EXTENT;
 	for (size_t p = 0; p < pages; p += SEAL_PAGES) {
 		size_t n = pages - p < SEAL_PAGES ? pages - p : SEAL_PAGES;
@@ -224,8 +224,8 @@ static int lay_out(struct copy *c, const struct guest *g, struct mr_error *err)
 	c->guest = g;
 	c->sources = calloc(g->n_blocks + 1, sizeof(void *));
 	if (!names || !lengths || !c->sources) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			      "no memory for %zu RAM blocks", g->n_blocks);
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				"no memory for %zu RAM blocks", g->n_blocks);
 		goto out;
 	}
 	for (size_t i = 0; i < g->n_blocks; i++) {
@@ -266,7 +266,7 @@ static int copy_memory(struct copy *c, const struct mr_save_options *o,
 	int rc;
 
 	if (!lengths)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
 	for (size_t i = 0; i < c->w.n; i++)
 		lengths[i] = c->w.blocks[i].used;
 	rc = crew_run(&plan, err);

@@ -55,10 +55,10 @@ static int judge(struct save *s, const json_t *ret, struct mr_error *err)
 	show_progress(s, ret);
 	if (!status || strcmp(status, "failed") == 0 ||
 	    strcmp(status, "cancelled") == 0)
-		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			       "QEMU's save ended as %.40s%s%.150s",
-			       status ? status : "unknown", why ? ": " : "",
-			       why ? why : "");
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "QEMU's save ended as %.40s%s%.150s",
+				 status ? status : "unknown", why ? ": " : "",
+				 why ? why : "");
 	if (strcmp(status, "completed") != 0)
 		return 0;
 	r->data = r->written =
@@ -133,8 +133,8 @@ static int wait_final(struct save *s, struct mr_error *err)
 			return 0;
 		(void)nanosleep(&pause, NULL);
 	}
-	return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-		       "QEMU's save has completed, but does not end");
+	return error_set(err, MR_QMP, MR_NO_OFFSET,
+			 "QEMU's save has completed, but does not end");
 }
 
 /* Until QEMU says that it is over, whatever the end. */
@@ -168,7 +168,8 @@ static int follow(struct save *s, struct mr_error *err)
 	if (cancelled) {
 		if (err)
 			*err = (struct mr_error)MR_ERROR_INIT;
-		return mr_fail(err, MR_CANCELLED, MR_NO_OFFSET, "interrupted");
+		return error_set(err, MR_CANCELLED, MR_NO_OFFSET,
+				 "interrupted");
 	}
 	return rc > 0 ? 0 : -1;
 }
@@ -224,22 +225,22 @@ static int set_run_state(struct save *s, struct output *o,
 		if (!strcmp(info->sections[i].name, STREAM_GLOBALSTATE))
 			g = &info->sections[i];
 	if (!g || g->payload != sizeof(buf))
-		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			       "QEMU wrote no globalstate section to put the "
-			       "run state into");
-	if (mr_io_read_full(&o->file.io, buf, sizeof(buf),
-			    g->offset + g->header, err))
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "QEMU wrote no globalstate section to put the "
+				 "run state into");
+	if (io_read_full(&o->file.io, buf, sizeof(buf), g->offset + g->header,
+			 err))
 		return -1;
 	if (stream_globalstate_decode(buf, sizeof(buf), &state, &f) < 0)
-		return mr_fail_fault(err, &f, g->offset + g->header);
+		return error_fault(err, &f, g->offset + g->header);
 	if (!strcmp(state.runstate, s->report->run_state))
 		return 0; /* as it is after a live save */
 	memset(state.runstate, 0, sizeof(state.runstate));
 	(void)snprintf(state.runstate, sizeof(state.runstate), "%s",
 		       s->report->run_state);
 	(void)stream_globalstate_encode(buf, &state);
-	return mr_io_write_full(&o->file.io, buf, sizeof(buf),
-				g->offset + g->header, err);
+	return io_write_full(&o->file.io, buf, sizeof(buf),
+			     g->offset + g->header, err);
 }
 
 /* "completed" is no proof: the file must be what we asked for. */
@@ -251,20 +252,20 @@ static int settle(struct save *s, struct output *o, struct mr_error *err)
 	int rc = -1;
 
 	if (fstat(o->file.fd, &st))
-		return mr_fail_sys(err, MR_NO_OFFSET, "cannot stat");
+		return error_sys(err, MR_NO_OFFSET, "cannot stat");
 	o->file.io.size = s->report->size = (uint64_t)st.st_size;
-	img = mr_image_open_io(&o->file.io, NULL, err);
+	img = image_open_io(&o->file.io, NULL, err);
 	if (!img)
 		return -1;
 	info = mr_image_info(img);
 	if (info->damage.code != MR_OK)
-		(void)mr_fail(err, MR_QMP, info->damage.offset,
-			      "QEMU's file is damaged: %.150s",
-			      info->damage.msg);
+		(void)error_set(err, MR_QMP, info->damage.offset,
+				"QEMU's file is damaged: %.150s",
+				info->damage.msg);
 	else if (info->kind != MR_IMAGE_MAPPED || !info->ended)
-		(void)mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			      "QEMU said completed, but its file is no whole "
-			      "mapped-ram image");
+		(void)error_set(err, MR_QMP, MR_NO_OFFSET,
+				"QEMU said completed, but its file is no whole "
+				"mapped-ram image");
 	else
 		rc = set_run_state(s, o, info, err);
 	mr_image_free(img);

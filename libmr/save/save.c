@@ -76,15 +76,15 @@ static int check_room(struct save *s, const struct output_target *t,
 	 * for. It stands all the same: QEMU 10.0 can crash when a save of its
 	 * own with several channels fails on the way. */
 	if (r->engine == MR_ENGINE_QEMU)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "QEMU's own save may need %" PRIu64
-			       " MiB, the file system has %" PRIu64
-			       " MiB: running out of room can crash QEMU",
-			       r->estimate >> 20, r->room >> 20);
-	return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-		       "the image may need %" PRIu64 " MiB, the file system "
-		       "has %" PRIu64 " MiB",
-		       r->estimate >> 20, r->room >> 20);
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "QEMU's own save may need %" PRIu64
+				 " MiB, the file system has %" PRIu64
+				 " MiB: running out of room can crash QEMU",
+				 r->estimate >> 20, r->room >> 20);
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "the image may need %" PRIu64 " MiB, the file system "
+			 "has %" PRIu64 " MiB",
+			 r->estimate >> 20, r->room >> 20);
 }
 
 static int look(struct save *s, struct mr_error *err)

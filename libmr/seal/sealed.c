@@ -17,7 +17,7 @@
 #define LENGTH_LIMIT (UINT64_C(1) << 32)
 
 /* Its own digest: over all but the last bytes. */
-static int check_digest(struct mr_io *io, uint64_t start, uint64_t length,
+static int check_digest(struct io *io, uint64_t start, uint64_t length,
 			const struct seal_digest *want, struct mr_error *err)
 {
 	uint64_t left = length - SEAL_END_UNCOVERED, at = start;
@@ -27,14 +27,14 @@ static int check_digest(struct mr_io *io, uint64_t start, uint64_t length,
 	int rc = -1;
 
 	if (!hash || !buf) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		goto out;
 	}
 	hash_start(hash);
 	while (left) {
 		size_t n = left < CHUNK ? (size_t)left : CHUNK;
 
-		if (mr_io_read_full(io, buf, n, at, err))
+		if (io_read_full(io, buf, n, at, err))
 			goto out;
 		hash_add(hash, buf, n);
 		at += n;
@@ -42,8 +42,8 @@ static int check_digest(struct mr_io *io, uint64_t start, uint64_t length,
 	}
 	d = hash_end(hash);
 	if (memcmp(&d, want, sizeof(d)) != 0)
-		(void)mr_fail(err, MR_FORMAT, start,
-			      "the seal is damaged: its own digest differs");
+		(void)error_set(err, MR_FORMAT, start,
+				"the seal is damaged: its own digest differs");
 	else
 		rc = 0;
 out:
@@ -52,13 +52,12 @@ out:
 	return rc;
 }
 
-static int read_blocks(struct sealed *s, struct mr_reader *r,
-		       struct mr_error *err)
+static int read_blocks(struct sealed *s, struct reader *r, struct mr_error *err)
 {
 	s->blocks = calloc(s->head.blocks + 1, sizeof(*s->blocks));
 	s->extents = calloc(s->head.blocks + 1, sizeof(*s->extents));
 	if (!s->blocks || !s->extents)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (uint32_t i = 0; i < s->head.blocks; i++) {
 		uint64_t at = mr_reader_tell(r);
 		const uint8_t *buf;
@@ -69,7 +68,7 @@ static int read_blocks(struct sealed *s, struct mr_reader *r,
 			return -1;
 		n = seal_block_decode(buf, (size_t)n, &s->blocks[i], &f);
 		if (n < 0)
-			return mr_fail_fault(err, &f, at);
+			return error_fault(err, &f, at);
 		mr_reader_skip(r, (uint64_t)n);
 	}
 	return 0;
@@ -84,8 +83,8 @@ static int read_words(const struct sealed *s, const struct seal_block *b,
 	x->words = calloc(n + 1, sizeof(*x->words));
 	x->before = calloc(n + 1, sizeof(*x->before));
 	if (!x->words || !x->before)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	if (mr_io_read_full(s->io, x->words, n * sizeof(*x->words), at, err))
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	if (io_read_full(s->io, x->words, n * sizeof(*x->words), at, err))
 		return -1;
 	for (size_t i = 0; i < n; i++) {
 		x->words[i] = get_be64((const uint8_t *)&x->words[i]);
@@ -93,65 +92,65 @@ static int read_words(const struct sealed *s, const struct seal_block *b,
 		count += (uint64_t)__builtin_popcountll(x->words[i]);
 	}
 	if (n && b->n_extents % 64 && x->words[n - 1] >> (b->n_extents % 64))
-		return mr_fail(err, MR_FORMAT, at,
-			       "seal: digests beyond the end of block %s",
-			       b->name);
+		return error_set(err, MR_FORMAT, at,
+				 "seal: digests beyond the end of block %s",
+				 b->name);
 	if (count != b->extents)
-		return mr_fail(err, MR_FORMAT, at,
-			       "seal: %" PRIu64
-			       " digests for block %s, not %" PRIu64,
-			       count, b->name, b->extents);
+		return error_set(err, MR_FORMAT, at,
+				 "seal: %" PRIu64
+				 " digests for block %s, not %" PRIu64,
+				 count, b->name, b->extents);
 	return 0;
 }
 
-static int read_seal(struct sealed *s, struct mr_reader *r,
+static int read_seal(struct sealed *s, struct reader *r,
 		     const struct seal_end *end, struct mr_error *err)
 {
 	uint64_t start = mr_reader_tell(r), extents = 0;
 	const uint8_t *buf;
 	struct fault f;
 
-	if (mr_reader_need(r, SEAL_HEAD_SIZE, &buf, err))
+	if (reader_need(r, SEAL_HEAD_SIZE, &buf, err))
 		return -1;
 	if (!seal_is_head(buf, SEAL_HEAD_SIZE) || end->length > LENGTH_LIMIT)
-		return mr_fail(err, MR_FORMAT, start,
-			       "the seal is damaged: it does not begin where "
-			       "its length says");
+		return error_set(err, MR_FORMAT, start,
+				 "the seal is damaged: it does not begin where "
+				 "its length says");
 	if (check_digest(s->io, start, end->length, &end->digest, err))
 		return -1;
 	if (seal_head_decode(buf, SEAL_HEAD_SIZE, &s->head, &f) < 0)
-		return mr_fail_fault(err, &f, start);
+		return error_fault(err, &f, start);
 	if (s->head.seal_offset != start)
-		return mr_fail(err, MR_FORMAT, start + 48,
-			       "the seal was made for byte %" PRIu64,
-			       s->head.seal_offset);
+		return error_set(err, MR_FORMAT, start + 48,
+				 "the seal was made for byte %" PRIu64,
+				 s->head.seal_offset);
 	mr_reader_skip(r, SEAL_HEAD_SIZE);
 	if (read_blocks(s, r, err))
 		return -1;
 	if (seal_arrange(&s->head, s->blocks, &s->places, &f))
-		return mr_fail_fault(err, &f, start);
+		return error_fault(err, &f, start);
 	if (s->places.length != end->length)
-		return mr_fail(err, MR_FORMAT, start,
-			       "the seal has %" PRIu64 " bytes, not %" PRIu64,
-			       end->length, s->places.length);
+		return error_set(err, MR_FORMAT, start,
+				 "the seal has %" PRIu64 " bytes, not %" PRIu64,
+				 end->length, s->places.length);
 	for (uint32_t i = 0; i < s->head.blocks; i++) {
 		extents += s->blocks[i].n_extents;
 		if (extents > EXTENTS_LIMIT)
-			return mr_fail(err, MR_UNSUPPORTED, start,
-				       "a seal of more than %" PRIu64
-				       " extents",
-				       EXTENTS_LIMIT);
+			return error_set(err, MR_UNSUPPORTED, start,
+					 "a seal of more than %" PRIu64
+					 " extents",
+					 EXTENTS_LIMIT);
 		if (read_words(s, &s->blocks[i], &s->extents[i], err))
 			return -1;
 	}
 	return 0;
 }
 
-int sealed_open(struct sealed *s, struct mr_io *io, struct mr_error *err)
+int sealed_open(struct sealed *s, struct io *io, struct mr_error *err)
 {
 	uint8_t buf[SEAL_END_SIZE];
 	uint64_t size = io->size;
-	struct mr_reader r;
+	struct reader r;
 	struct seal_end end;
 	struct fault f;
 	int rc;
@@ -159,16 +158,16 @@ int sealed_open(struct sealed *s, struct mr_io *io, struct mr_error *err)
 	*s = (struct sealed){ .io = io };
 	if (size < SEAL_HEAD_SIZE + SEAL_END_SIZE)
 		return 0;
-	if (mr_io_read_full(io, buf, sizeof(buf), size - sizeof(buf), err))
+	if (io_read_full(io, buf, sizeof(buf), size - sizeof(buf), err))
 		return -1;
 	if (!seal_is_end(buf, sizeof(buf)))
 		return 0;
 	if (seal_end_decode(buf, sizeof(buf), size, &end, &f) < 0)
-		return mr_fail_fault(err, &f, size - sizeof(buf));
-	if (mr_reader_init(&r, io, CHUNK, size - end.length, err))
+		return error_fault(err, &f, size - sizeof(buf));
+	if (reader_init(&r, io, CHUNK, size - end.length, err))
 		return -1;
 	rc = read_seal(s, &r, &end, err);
-	mr_reader_release(&r);
+	reader_release(&r);
 	return rc ? -1 : 1;
 }
 
@@ -183,10 +182,10 @@ void sealed_release(struct sealed *s)
 	*s = (struct sealed){ 0 };
 }
 
-int sealed_begins(struct mr_io *io, uint64_t offset, struct mr_error *err)
+int sealed_begins(struct io *io, uint64_t offset, struct mr_error *err)
 {
 	uint8_t buf[SEAL_MAGIC_SIZE];
-	ssize_t n = mr_io_read_upto(io, buf, sizeof(buf), offset, err);
+	ssize_t n = io_read_upto(io, buf, sizeof(buf), offset, err);
 
 	return n < 0 ? -1 : seal_is_head(buf, (size_t)n);
 }
@@ -194,9 +193,9 @@ int sealed_begins(struct mr_io *io, uint64_t offset, struct mr_error *err)
 int sealed_digests(const struct sealed *s, uint64_t place, uint64_t first,
 		   struct seal_digest *out, size_t n, struct mr_error *err)
 {
-	return mr_io_read_full(
-		s->io, out, n * sizeof(*out),
-		s->head.seal_offset + place + first * sizeof(*out), err);
+	return io_read_full(s->io, out, n * sizeof(*out),
+			    s->head.seal_offset + place + first * sizeof(*out),
+			    err);
 }
 
 bool sealed_has_extent(const struct sealed *s, size_t block, uint64_t extent)

@@ -16,7 +16,7 @@
 #include "libmr/mr.h"
 
 struct sealed {
-	struct mr_io *io; /* the caller's; must outlive this */
+	struct io *io; /* the caller's; must outlive this */
 	struct seal_head head;
 	struct seal_places places;
 	struct seal_block *blocks; /* head.blocks of them */
@@ -32,11 +32,11 @@ struct sealed {
  * is damaged or not for us, anything else is trouble. s may be released in
  * any case.
  */
-int sealed_open(struct sealed *s, struct mr_io *io, struct mr_error *err);
+int sealed_open(struct sealed *s, struct io *io, struct mr_error *err);
 void sealed_release(struct sealed *s);
 
 /* Whether a seal begins at this byte; for one whose end is lost. -1: *err. */
-int sealed_begins(struct mr_io *io, uint64_t offset, struct mr_error *err);
+int sealed_begins(struct io *io, uint64_t offset, struct mr_error *err);
 
 /* n digests that begin `place` bytes after the start of the seal. */
 int sealed_digests(const struct sealed *s, uint64_t place, uint64_t first,

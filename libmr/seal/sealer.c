@@ -18,8 +18,8 @@ static int add_digest(struct sealer *s, const void *piece, size_t len,
 		void *more = realloc(s->digests, room * sizeof(*s->digests));
 
 		if (!more)
-			return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-				       "no memory for the seal");
+			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+					 "no memory for the seal");
 		s->digests = more;
 		s->room = room;
 	}
@@ -69,19 +69,19 @@ int sealer_cut(struct sealer *s, struct mr_error *err)
 	return len ? add_digest(s, s->piece, len, err) : 0;
 }
 
-int sealer_feed_file(struct sealer *s, struct mr_io *io, uint64_t offset,
+int sealer_feed_file(struct sealer *s, struct io *io, uint64_t offset,
 		     uint64_t len, struct mr_error *err)
 {
 	uint8_t *buf = malloc(CHUNK);
 	int rc = -1;
 
 	if (!buf)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			       "no memory for the seal");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for the seal");
 	while (len) {
 		size_t n = len < CHUNK ? (size_t)len : CHUNK;
 
-		if (mr_io_read_full(io, buf, n, offset, err) ||
+		if (io_read_full(io, buf, n, offset, err) ||
 		    sealer_feed(s, buf, n, err))
 			goto out;
 		offset += n;
@@ -103,7 +103,7 @@ void sealer_release(struct sealer *s)
 
 /* Bytes on their way into the file, hashed as they go. */
 struct out {
-	struct mr_io *io;
+	struct io *io;
 	uint64_t at;
 	struct hash *hash;
 	uint8_t *buf; /* CHUNK bytes */
@@ -119,7 +119,7 @@ static int out_flush(struct out *o)
 	hash_add(o->hash, o->buf, n);
 	o->fill = 0;
 	o->at += n;
-	return mr_io_write_full(o->io, o->buf, n, at, o->err);
+	return io_write_full(o->io, o->buf, n, at, o->err);
 }
 
 static int out_put(struct out *o, const void *buf, size_t len)
@@ -250,7 +250,7 @@ static int put_all(struct out *o, const struct sealer *s,
 	return out_flush(o);
 }
 
-int sealer_write(struct sealer *s, struct mr_io *io, const struct seal_head *h,
+int sealer_write(struct sealer *s, struct io *io, const struct seal_head *h,
 		 struct seal_block *blocks, const struct sealer_pages *pages,
 		 uint64_t *length, struct mr_error *err)
 {
@@ -264,8 +264,8 @@ int sealer_write(struct sealer *s, struct mr_io *io, const struct seal_head *h,
 	int rc = -1;
 
 	if (!o.hash || !o.buf) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			      "no memory for the seal");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				"no memory for the seal");
 		goto out;
 	}
 	hash_start(o.hash);
@@ -283,8 +283,8 @@ int sealer_write(struct sealer *s, struct mr_io *io, const struct seal_head *h,
 		*length = places.length;
 	goto out;
 bad:
-	(void)mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-		      "the image cannot be sealed: %s", f.what);
+	(void)error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			"the image cannot be sealed: %s", f.what);
 out:
 	hash_free(o.hash);
 	free(o.buf);

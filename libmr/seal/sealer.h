@@ -31,7 +31,7 @@ int sealer_feed_zeros(struct sealer *s, uint64_t len, struct mr_error *err);
 /* The part that was being fed is whole. */
 int sealer_cut(struct sealer *s, struct mr_error *err);
 /* The next bytes of a file, as one part. */
-int sealer_feed_file(struct sealer *s, struct mr_io *io, uint64_t offset,
+int sealer_feed_file(struct sealer *s, struct io *io, uint64_t offset,
 		     uint64_t len, struct mr_error *err);
 void sealer_release(struct sealer *s);
 
@@ -47,7 +47,7 @@ struct sealer_pages {
  * the rest of blocks is filled in here. *length (may be NULL) is that of the
  * seal.
  */
-int sealer_write(struct sealer *s, struct mr_io *io, const struct seal_head *h,
+int sealer_write(struct sealer *s, struct io *io, const struct seal_head *h,
 		 struct seal_block *blocks, const struct sealer_pages *pages,
 		 uint64_t *length, struct mr_error *err);
 

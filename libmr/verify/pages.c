@@ -218,7 +218,7 @@ int verify_tell_pages(struct verify *v, struct mr_error *err)
 	bool clear;
 
 	if (!list)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	clear = tell_all_clear(v);
 	tell_doubt(v);
 	for (size_t i = 0; i < v->n; i++) {

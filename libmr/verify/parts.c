@@ -37,8 +37,8 @@ static int check_part(struct verify *v, const struct part *p,
 						    : CHUNK;
 		size_t n = (size_t)seal_pieces(len, piece);
 
-		if (mr_io_read_full(v->img->io, buf->data, len, p->offset + at,
-				    err) ||
+		if (io_read_full(v->img->io, buf->data, len, p->offset + at,
+				 err) ||
 		    sealed_digests(&v->seal, p->place, at / piece, buf->digests,
 				   n, err))
 			return -1;
@@ -186,7 +186,7 @@ int verify_parts(struct verify *v, struct mr_error *err)
 	int rc = -1;
 
 	if (!buf)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	if (check_part(v, &front, buf, err))
 		goto out;
 	for (size_t i = 0; i < v->n; i++)

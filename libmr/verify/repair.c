@@ -41,10 +41,10 @@ static int lock(int fd, struct mr_error *err)
 	if (!fcntl(fd, F_OFD_SETLK, &fl))
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
-		return mr_fail_sys(err, MR_NO_OFFSET,
-				   "in use: a VM lives on it, or another tool "
-				   "works on it");
-	return mr_fail_sys(err, MR_NO_OFFSET, "cannot lock");
+		return error_sys(err, MR_NO_OFFSET,
+				 "in use: a VM lives on it, or another tool "
+				 "works on it");
+	return error_sys(err, MR_NO_OFFSET, "cannot lock");
 }
 
 int verify_repair_open(struct verify *v, struct mr_error *err)
@@ -55,25 +55,25 @@ int verify_repair_open(struct verify *v, struct mr_error *err)
 		return output_create(&v->out, v->o->output, v->o->direct, err);
 	fd = open(v->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return mr_fail_sys(err, MR_NO_OFFSET, "cannot open to write");
+		return error_sys(err, MR_NO_OFFSET, "cannot open to write");
 	if (!lock(fd, err) &&
-	    !mr_file_adopt(&v->rw, fd, O_RDWR, MR_DIRECT_OFF, err))
+	    !file_adopt(&v->rw, fd, O_RDWR, MR_DIRECT_OFF, err))
 		return 0;
 	(void)close(fd);
-	v->rw = (struct mr_file)MR_FILE_CLOSED;
+	v->rw = (struct file)FILE_CLOSED;
 	return -1;
 }
 
 void verify_repair_close(struct verify *v)
 {
 	output_discard(&v->out);
-	(void)mr_file_close(&v->rw);
+	(void)file_close(&v->rw);
 }
 
 static int sync_image(struct verify *v, struct mr_error *err)
 {
 	if (fsync(v->rw.fd))
-		return mr_fail_sys(err, MR_NO_OFFSET, "cannot sync");
+		return error_sys(err, MR_NO_OFFSET, "cannot sync");
 	return 0;
 }
 
@@ -169,7 +169,7 @@ static int feed_bits(struct sealer *s, const struct verify_block *b,
 static int feed_all(struct verify *v, struct sealer *s, bool future,
 		    struct mr_error *err)
 {
-	struct mr_io *io = v->img->io;
+	struct io *io = v->img->io;
 	uint64_t front = stream_offset(v);
 
 	if (sealer_feed_file(s, io, 0, front, err))
@@ -190,7 +190,7 @@ static int feed_all(struct verify *v, struct sealer *s, bool future,
 				v->stream_end - v->tail_offset, err);
 }
 
-static int write_seal(struct verify *v, struct mr_io *to, bool future,
+static int write_seal(struct verify *v, struct io *to, bool future,
 		      struct mr_error *err)
 {
 	struct seal_head head = {
@@ -209,8 +209,8 @@ static int write_seal(struct verify *v, struct mr_io *to, bool future,
 	int rc = -1;
 
 	if (!blocks || !pages) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			      "no memory for the seal");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				"no memory for the seal");
 		goto out;
 	}
 	for (size_t i = 0; i < v->n; i++) {
@@ -252,9 +252,8 @@ static int write_bits(struct verify *v, const struct verify_block *b,
 			continue;
 		memcpy(chunk, b->bits + at, n * sizeof(*chunk));
 		mapped_ram_bits_swap_le(chunk, n);
-		if (mr_io_write_full(&v->rw.io, chunk, n * sizeof(*chunk),
-				     b->bitmap_offset + at * sizeof(*chunk),
-				     err))
+		if (io_write_full(&v->rw.io, chunk, n * sizeof(*chunk),
+				  b->bitmap_offset + at * sizeof(*chunk), err))
 			return -1;
 	}
 	return 0;
@@ -278,12 +277,12 @@ static int punch(struct verify *v, uint64_t offset, uint64_t length,
 		       (off_t)offset, (off_t)length))
 		return 0;
 	if (errno != EOPNOTSUPP && errno != ENOSYS)
-		return mr_fail_sys(err, offset, "cannot punch a hole");
+		return error_sys(err, offset, "cannot punch a hole");
 	while (length) {
 		size_t n =
 			length < sizeof(zeros) ? (size_t)length : sizeof(zeros);
 
-		if (mr_io_write_full(&v->rw.io, zeros, n, offset, err))
+		if (io_write_full(&v->rw.io, zeros, n, offset, err))
 			return -1;
 		offset += n;
 		length -= n;
@@ -380,8 +379,8 @@ static int cut_seal(struct verify *v, struct mr_error *err)
 	if (v->stream_end == v->info->file_size)
 		return 0;
 	if (ftruncate(v->rw.fd, (off_t)v->stream_end))
-		return mr_fail_sys(err, v->stream_end,
-				   "cannot cut off the old seal");
+		return error_sys(err, v->stream_end,
+				 "cannot cut off the old seal");
 	return sync_image(v, err);
 }
 
@@ -455,8 +454,8 @@ static int copy_bytes(struct verify *v, uint64_t from, uint64_t to,
 		size_t n = to - from < sizeof(buf) ? (size_t)(to - from)
 						   : sizeof(buf);
 
-		if (mr_io_read_full(v->img->io, buf, n, from, err) ||
-		    mr_io_write_full(&v->out.file.io, buf, n, from, err))
+		if (io_read_full(v->img->io, buf, n, from, err) ||
+		    io_write_full(&v->out.file.io, buf, n, from, err))
 			return -1;
 		from += n;
 	}
@@ -472,9 +471,8 @@ static int copy_bits(struct verify *v, const struct verify_block *b,
 		n = b->nwords - at < CHUNK_WORDS ? b->nwords - at : CHUNK_WORDS;
 		memcpy(chunk, b->bits + at, n * sizeof(*chunk));
 		mapped_ram_bits_swap_le(chunk, n);
-		if (mr_io_write_full(&v->out.file.io, chunk, n * sizeof(*chunk),
-				     b->bitmap_offset + at * sizeof(*chunk),
-				     err))
+		if (io_write_full(&v->out.file.io, chunk, n * sizeof(*chunk),
+				  b->bitmap_offset + at * sizeof(*chunk), err))
 			return -1;
 	}
 	return 0;
@@ -515,9 +513,9 @@ int verify_repair(struct verify *v, struct mr_error *err)
 	if (v->info->kind != MR_IMAGE_MAPPED && !v->has_seal)
 		return v->r->damages
 			       ? 0
-			       : mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-					 "only mapped-ram images can be "
-					 "mended or sealed");
+			       : error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+					   "only mapped-ram images can be "
+					   "mended or sealed");
 	if (is_mendable(v, &yes, err))
 		return -1;
 	if (!yes || !v->blocks)

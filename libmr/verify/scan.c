@@ -51,8 +51,8 @@ int verify_words(const struct verify *v, const struct verify_block *b,
 		 uint64_t first, uint64_t *words, size_t n,
 		 struct mr_error *err)
 {
-	if (mr_io_read_full(v->img->io, words, n * sizeof(*words),
-			    b->bitmap_offset + first * sizeof(*words), err))
+	if (io_read_full(v->img->io, words, n * sizeof(*words),
+			 b->bitmap_offset + first * sizeof(*words), err))
 		return -1;
 	mapped_ram_bits_swap_le(words, n);
 	return 0;
@@ -185,7 +185,7 @@ static int digest(struct crew_worker *w, const struct crew_slot *s,
 	if (!t->hash)
 		t->hash = hash_new();
 	if (!t->hash)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	*d = sealer_extent(t->hash, s->buf, bits, pages_of(c, &s->extent),
 			   c->v->page_size);
 	return 0;
@@ -289,8 +289,8 @@ static int read_again(struct crew_worker *w, const struct crew_slot *s,
 
 		if (!op->error)
 			continue;
-		if (mr_io_read_full(v->img->io, op->buf, op->length, op->offset,
-				    err))
+		if (io_read_full(v->img->io, op->buf, op->length, op->offset,
+				 err))
 			return -1;
 		first = (op->offset - start) / v->page_size;
 		end = (op->offset - start + op->length + v->page_size - 1) /
@@ -472,7 +472,7 @@ int verify_scan(struct verify *v, struct mr_error *err)
 	int rc = -1;
 
 	if (!lengths || !c.first) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		goto out;
 	}
 	plan.total = number_extents(v, c.first, lengths);

@@ -93,7 +93,7 @@ struct verify {
 	uint64_t odd_words, swapped_words;
 	uint64_t bits_changed; /* pages whose bit the mended bitmap flips */
 
-	struct mr_file rw; /* the image, open for writing, locked */
+	struct file rw; /* the image, open for writing, locked */
 	struct output out; /* or the copy */
 };
 

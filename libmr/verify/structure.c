@@ -102,7 +102,7 @@ static int check_layout(struct verify *v, struct layout *l,
 	int rc = -1;
 
 	if (!b || !t) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		goto out;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -168,7 +168,7 @@ static int check_devices(struct verify *v, struct mr_error *err)
 	size_t *order = calloc(info->n_sections + 1, sizeof(*order)), n = 0;
 
 	if (!order)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; i < info->n_sections; i++)
 		if (s[i].type == MR_SECTION_FULL)
 			order[n++] = i;

@@ -197,7 +197,7 @@ static int take_blocks(struct verify *v, struct mr_error *err)
 
 	v->blocks = calloc(n + 1, sizeof(*v->blocks));
 	if (!v->blocks)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	v->n = n;
 	if (v->has_seal) {
 		v->page_size = v->seal.head.page_size;
@@ -216,14 +216,14 @@ static int take_blocks(struct verify *v, struct mr_error *err)
 			block_from_image(b, &v->info->blocks[i]);
 		extents += b->length / v->extent_size + 1;
 		if (extents > EXTENTS_LIMIT)
-			return mr_fail(err, MR_UNSUPPORTED, b->entry,
-				       MR_MEMORY_MAX_TEXT);
+			return error_set(err, MR_UNSUPPORTED, b->entry,
+					 MR_MEMORY_MAX_TEXT);
 		if (!v->has_seal)
 			v->tail_offset = b->length ? b->pages_offset + b->length
 						   : b->header_end;
 		if (allocate(v, b))
-			return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-				       "no memory for block %s", b->name);
+			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+					 "no memory for block %s", b->name);
 	}
 	return 0;
 }
@@ -261,15 +261,15 @@ static int check_options(const struct mr_verify_options *o,
 	bool part = o->subsets || o->subset_bytes;
 
 	if (o->subsets && (o->subset < 1 || o->subset > o->subsets))
-		return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-			       "there is no subset %u of %u", o->subset,
-			       o->subsets);
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "there is no subset %u of %u", o->subset,
+				 o->subsets);
 	if (part && (o->repair || o->seal))
-		return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-			       "repair and seal look at everything");
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "repair and seal look at everything");
 	if (o->output && !o->repair && !o->seal)
-		return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-			       "an output without repair or seal");
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "an output without repair or seal");
 	return 0;
 }
 
@@ -358,15 +358,15 @@ static int verify(struct verify *v, struct mr_error *err)
 		return -1;
 	if (v->rw.fd >= 0 &&
 	    (v->rw.dev != v->img->file.dev || v->rw.ino != v->img->file.ino))
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "replaced by another file meanwhile");
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "replaced by another file meanwhile");
 	v->info = mr_image_info(v->img);
 	v->r->kind = v->info->kind;
 	if (v->info->kind == MR_IMAGE_COMPRESSED)
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "a compressed image (%s) has to be unpacked "
-			       "first",
-			       v->info->libvirt.format);
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "a compressed image (%s) has to be unpacked "
+				 "first",
+				 v->info->libvirt.format);
 	if (look(v, err))
 		return -1;
 	v->r->sound = v->r->damages == 0;
@@ -380,7 +380,7 @@ int mr_verify(const char *path, const struct mr_verify_options *options,
 			    .o = options,
 			    .r = report,
 			    .fix = options->repair || options->seal,
-			    .rw = MR_FILE_CLOSED,
+			    .rw = FILE_CLOSED,
 			    .out = OUTPUT_NONE };
 	double begin = watch_clock();
 	int rc;

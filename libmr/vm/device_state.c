@@ -40,13 +40,13 @@ static int check(const struct device_state *d, struct mr_error *err)
 	struct fault f;
 
 	if (stream_header_decode(d->data, d->len, &f) < 0)
-		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			       "QEMU's device state has no stream header: %s",
-			       f.what);
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "QEMU's device state has no stream header: %s",
+				 f.what);
 	if (d->len <= STREAM_HEADER_SIZE || d->data[d->len - 1] != STREAM_EOF)
-		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			       "QEMU's device state of %zu bytes is cut off",
-			       d->len);
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "QEMU's device state of %zu bytes is cut off",
+				 d->len);
 	return 0;
 }
 
@@ -59,15 +59,16 @@ static int set_run_state(struct device_state *d, const char *run_state,
 
 	if (stream_find_full(d->data, d->len, STREAM_GLOBALSTATE, 0, 1,
 			     STREAM_GLOBALSTATE_SIZE, &at) != 1)
-		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			       "QEMU's device state has no single globalstate "
-			       "section to put the run state into");
+		return error_set(
+			err, MR_QMP, MR_NO_OFFSET,
+			"QEMU's device state has no single globalstate "
+			"section to put the run state into");
 	if (stream_globalstate_decode(d->data + at, d->len - at, &g, &f) < 0)
-		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			       "QEMU's globalstate section: %s", f.what);
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "QEMU's globalstate section: %s", f.what);
 	if (strlen(run_state) >= sizeof(g.runstate))
-		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			       "run state %.40s is too long", run_state);
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "run state %.40s is too long", run_state);
 	memset(g.runstate, 0, sizeof(g.runstate));
 	memcpy(g.runstate, run_state, strlen(run_state));
 	(void)stream_globalstate_encode(d->data + at, &g);
@@ -84,20 +85,20 @@ int device_state_fetch(struct device_state *d, struct qmp *q,
 
 	*d = (struct device_state){ 0 };
 	if (mem < 0)
-		return mr_fail_sys(err, MR_NO_OFFSET, "no memory file");
+		return error_sys(err, MR_NO_OFFSET, "no memory file");
 	/* QEMU takes a descriptor for writing only, and only such a one. */
 	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", mem);
 	wr = open(self, O_WRONLY | O_CLOEXEC);
 	if (wr < 0) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET,
-				  "cannot reopen the memory file");
+		(void)error_sys(err, MR_NO_OFFSET,
+				"cannot reopen the memory file");
 		goto out;
 	}
 	if (save_into(q, wr, err))
 		goto out;
 	if (fstat(mem, &st) || st.st_size <= 0 || st.st_size > STATE_MAX) {
-		(void)mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			      "QEMU wrote no sensible device state");
+		(void)error_set(err, MR_QMP, MR_NO_OFFSET,
+				"QEMU wrote no sensible device state");
 		goto out;
 	}
 	d->len = (size_t)st.st_size;
@@ -105,8 +106,8 @@ int device_state_fetch(struct device_state *d, struct qmp *q,
 		mmap(NULL, d->len, PROT_READ | PROT_WRITE, MAP_SHARED, mem, 0);
 	if (d->data == MAP_FAILED) {
 		d->data = NULL;
-		(void)mr_fail_sys(err, MR_NO_OFFSET,
-				  "cannot map the device state");
+		(void)error_sys(err, MR_NO_OFFSET,
+				"cannot map the device state");
 		goto out;
 	}
 	rc = check(d, err) || set_run_state(d, run_state, err) ? -1 : 0;

@@ -134,21 +134,21 @@ static int parse_line(struct tail line, struct guest_block *b,
 
 	*b = (struct guest_block){ .name = "" };
 	if (!is_word(mode, "ro") && !is_word(mode, "rw"))
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "x-query-ramblock has no HVA and RO columns "
-			       "(QEMU before %d.0?)",
-			       MIN_MAJOR);
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "x-query-ramblock has no HVA and RO columns "
+				 "(QEMU before %d.0?)",
+				 MIN_MAJOR);
 	if (!hex_word(&line, &b->hva) || !hex_word(&line, &b->total) ||
 	    !hex_word(&line, &b->used) || !hex_word(&line, &offset) ||
 	    !page_size(&line, &b->page_size) || !block_name(&line, b->name))
-		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			       "x-query-ramblock has a line of another form: "
-			       "%.100s",
-			       line.text);
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "x-query-ramblock has a line of another form: "
+				 "%.100s",
+				 line.text);
 	b->migratable = b->name[0] != '\0';
 	what = b->migratable ? implausible(b) : NULL;
 	if (what)
-		return mr_fail(
+		return error_set(
 			err, MR_QMP, MR_NO_OFFSET,
 			"x-query-ramblock: block '%.64s' has an "
 			"impossible %s (page size %" PRIu64 ", used 0x%" PRIx64
@@ -180,17 +180,18 @@ static int parse_lines(const char *text, struct guest_block *blocks, size_t *n,
 		if (line.len == 0)
 			continue;
 		if (*n == MAX_BLOCKS)
-			return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-				       "x-query-ramblock lists more than %d "
-				       "blocks",
-				       MAX_BLOCKS);
+			return error_set(err, MR_QMP, MR_NO_OFFSET,
+					 "x-query-ramblock lists more than %d "
+					 "blocks",
+					 MAX_BLOCKS);
 		if (parse_line(line, b, err))
 			return -1;
 		if (b->migratable && find(blocks, *n, b->name))
-			return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-				       "x-query-ramblock: two blocks are named "
-				       "'%.64s'",
-				       b->name);
+			return error_set(
+				err, MR_QMP, MR_NO_OFFSET,
+				"x-query-ramblock: two blocks are named "
+				"'%.64s'",
+				b->name);
 		++*n;
 	}
 	return 0;
@@ -207,14 +208,14 @@ int guest_parse_ramblock(const char *text, struct guest_block **blocks,
 	*n_blocks = 0;
 	text += strspn(text, " ");
 	if (strncmp(text, title, sizeof(title) - 1) != 0)
-		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			       "x-query-ramblock does not begin with its "
-			       "header line");
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "x-query-ramblock does not begin with its "
+				 "header line");
 	text += strcspn(text, "\n");
 	all = calloc(MAX_BLOCKS + 1, sizeof(*all));
 	if (!all)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			       "no memory for the list of RAM blocks");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for the list of RAM blocks");
 	if (parse_lines(text, all, &n, err)) {
 		free(all);
 		return -1;
@@ -229,9 +230,9 @@ int guest_parse_ramblock(const char *text, struct guest_block **blocks,
 
 static int fail_odd(struct mr_error *err, const char *command)
 {
-	return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-		       "QEMU's answer to %s has another form than expected",
-		       command);
+	return error_set(err, MR_QMP, MR_NO_OFFSET,
+			 "QEMU's answer to %s has another form than expected",
+			 command);
 }
 
 /* Copies a JSON string that must fit. */
@@ -265,10 +266,10 @@ static int ask_version(struct guest *g, const struct qmp *q,
 		*out[i] = (int)n;
 	}
 	if (g->major < MIN_MAJOR)
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "QEMU %d.%d.%d does not tell where its memory "
-			       "is: %d.0 or later is needed",
-			       g->major, g->minor, g->micro, MIN_MAJOR);
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "QEMU %d.%d.%d does not tell where its memory "
+				 "is: %d.0 or later is needed",
+				 g->major, g->minor, g->micro, MIN_MAJOR);
 	return 0;
 }
 
@@ -345,8 +346,8 @@ static struct guest *new_guest(pid_t pid, struct mr_error *err)
 	struct guest *g = calloc(1, sizeof(*g));
 
 	if (!g) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			      "no memory for a VM's description");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				"no memory for a VM's description");
 		return NULL;
 	}
 	g->pid = pid;
@@ -376,8 +377,8 @@ struct guest *guest_new(pid_t pid, const struct guest_block *blocks,
 		return NULL;
 	g->blocks = calloc(n_blocks + 1, sizeof(*blocks));
 	if (!g->blocks) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			      "no memory for the list of RAM blocks");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				"no memory for the list of RAM blocks");
 		guest_free(g);
 		return NULL;
 	}

@@ -51,16 +51,17 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 static int fail_proc(const struct guest *g, struct mr_error *err)
 {
 	if (errno == ENOENT || errno == ESRCH)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "there is no process %d here: give QEMU's pid "
-			       "with --pid, or have QEMU save itself (mrsave "
-			       "--engine=qemu)",
-			       (int)g->pid);
-	return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-		       "no right to read the memory of QEMU (process %d): run "
-		       "as its user or with CAP_SYS_PTRACE, or have QEMU "
-		       "save itself (mrsave --engine=qemu)",
-		       (int)g->pid);
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "there is no process %d here: give QEMU's pid "
+				 "with --pid, or have QEMU save itself (mrsave "
+				 "--engine=qemu)",
+				 (int)g->pid);
+	return error_set(
+		err, MR_REFUSED, MR_NO_OFFSET,
+		"no right to read the memory of QEMU (process %d): run "
+		"as its user or with CAP_SYS_PTRACE, or have QEMU "
+		"save itself (mrsave --engine=qemu)",
+		(int)g->pid);
 }
 
 static int open_proc(const struct guest *g, const char *name,
@@ -70,7 +71,7 @@ static int open_proc(const struct guest *g, const char *name,
 	int fd;
 
 	if (g->pid <= 0)
-		return mr_fail(
+		return error_set(
 			err, MR_REFUSED, MR_NO_OFFSET,
 			"QEMU's process cannot be seen from here "
 			"(another pid namespace, a proxied socket): give "
@@ -92,7 +93,7 @@ int guest_can_read(const struct guest *g, struct mr_error *err)
 	(void)close(fd);
 	/* a seccomp filter may forbid the call that does the reading */
 	if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) != 1)
-		return mr_fail(
+		return error_set(
 			err, MR_REFUSED, MR_NO_OFFSET,
 			"process_vm_readv is forbidden here (a container "
 			"with seccomp?): have QEMU save itself (mrsave "
@@ -135,15 +136,16 @@ static int each_vma(const struct guest *g,
 		return -1;
 	if (!f) {
 		(void)close(fd);
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			       "no memory to read /proc/%d/maps", (int)g->pid);
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory to read /proc/%d/maps",
+				 (int)g->pid);
 	}
 	while (rc == 0 && getline(&line, &cap, f) > 0) {
 		if (!parse_vma(line, &v))
-			rc = mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-				     "a line of /proc/%d/maps has an unknown "
-				     "form",
-				     (int)g->pid);
+			rc = error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				       "a line of /proc/%d/maps has an unknown "
+				       "form",
+				       (int)g->pid);
 		else
 			rc = fn(arg, &v);
 	}
@@ -213,8 +215,8 @@ static int find_fd(const struct guest *g, const struct fd_match *m, int *dir,
 	d = fdopendir(fd);
 	if (!d) {
 		(void)close(fd);
-		return mr_fail_sys(err, MR_NO_OFFSET, "cannot list /proc/%d/fd",
-				   (int)g->pid);
+		return error_sys(err, MR_NO_OFFSET, "cannot list /proc/%d/fd",
+				 (int)g->pid);
 	}
 	*dir = -1;
 	while (!found && (e = readdir(d))) {
@@ -307,9 +309,9 @@ static int add_segment(struct guest_block *b, const struct guest_segment *s,
 	}
 	all = realloc(all, (b->n_segments + 1) * sizeof(*all));
 	if (!all)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			       "no memory for the map of block '%.64s'",
-			       b->name);
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for the map of block '%.64s'",
+				 b->name);
 	b->segments = all;
 	all[b->n_segments++] = *s;
 	return 0;
@@ -338,13 +340,13 @@ static int cover(struct guest *g, struct guest_block *b, const struct vma *v,
 	if (from >= to || v->start > from)
 		return 0;
 	if (!v->readable)
-		return mr_fail(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "block '%.64s' is not readable at offset "
-			       "0x%" PRIx64,
-			       b->name, from - b->hva);
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "block '%.64s' is not readable at offset "
+				 "0x%" PRIx64,
+				 b->name, from - b->hva);
 	if (v->ino && !(f = file_of(g, v)))
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			       "no memory for the list of backing files");
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for the list of backing files");
 	s = (struct guest_segment){
 		.offset = from - b->hva,
 		.length = to - from,
@@ -355,7 +357,7 @@ static int cover(struct guest *g, struct guest_block *b, const struct vma *v,
 	};
 	if (s.fd < 0 &&
 	    (s.kind == GUEST_HUGETLB_SHARED || s.kind == GUEST_HUGETLB_PRIVATE))
-		return mr_fail(
+		return error_set(
 			err, MR_REFUSED, MR_NO_OFFSET,
 			"cannot open the huge pages behind block "
 			"'%.64s': run as QEMU's user or as root, or have "
@@ -390,12 +392,12 @@ static int check_covered(const struct guest *g, struct mr_error *err)
 		const struct guest_block *b = &g->blocks[i];
 
 		if (b->migratable && mapped_bytes(b) != b->used)
-			return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-				       "process %d has no memory at 0x%" PRIx64
-				       ", where block '%.64s' should be: it is "
-				       "not this VM's QEMU (give --pid)",
-				       (int)g->pid, b->hva + mapped_bytes(b),
-				       b->name);
+			return error_set(
+				err, MR_REFUSED, MR_NO_OFFSET,
+				"process %d has no memory at 0x%" PRIx64
+				", where block '%.64s' should be: it is "
+				"not this VM's QEMU (give --pid)",
+				(int)g->pid, b->hva + mapped_bytes(b), b->name);
 	}
 	return 0;
 }

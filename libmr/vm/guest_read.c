@@ -115,10 +115,10 @@ static int read_pagemap(const struct guest *g, uint64_t hva, uint64_t *words,
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
-			return mr_fail_sys(err, MR_NO_OFFSET,
-					   "cannot read the page map of "
-					   "process %d",
-					   (int)g->pid);
+			return error_sys(err, MR_NO_OFFSET,
+					 "cannot read the page map of "
+					 "process %d",
+					 (int)g->pid);
 		done += (size_t)got;
 	}
 	return 0;
@@ -168,8 +168,8 @@ static int touched_file(const struct guest_segment *s, uint64_t *bitmap,
 		}
 		hole = at < 0 ? -1 : lseek(s->fd, at, SEEK_HOLE);
 		if (hole <= at)
-			return mr_fail_sys(err, MR_NO_OFFSET,
-					   "cannot seek in the memory file");
+			return error_sys(err, MR_NO_OFFSET,
+					 "cannot seek in the memory file");
 		if (hole > last)
 			hole = last;
 		set_bits(bitmap, s->offset + (uint64_t)(at - base),
@@ -283,9 +283,9 @@ struct batch {
 static int fail_read(const struct guest_block *b, uint64_t offset,
 		     struct mr_error *err)
 {
-	return mr_fail_sys(err, MR_NO_OFFSET,
-			   "cannot read block '%.64s' at offset 0x%" PRIx64,
-			   b->name, offset);
+	return error_sys(err, MR_NO_OFFSET,
+			 "cannot read block '%.64s' at offset 0x%" PRIx64,
+			 b->name, offset);
 }
 
 static int read_process(struct batch *p, struct mr_error *err)
@@ -353,10 +353,11 @@ static int read_file(const struct guest_block *b, const struct guest_segment *s,
 			size_t rest = (size_t)(-at % host_page());
 
 			if (rest == 0 || rest < len)
-				return mr_fail(err, MR_SHORT, MR_NO_OFFSET,
-					       "the file behind block '%.64s' "
-					       "ends at offset 0x%" PRIx64,
-					       b->name, offset);
+				return error_set(
+					err, MR_SHORT, MR_NO_OFFSET,
+					"the file behind block '%.64s' "
+					"ends at offset 0x%" PRIx64,
+					b->name, offset);
 			memset(dest, 0, len);
 			return 0;
 		}
@@ -455,10 +456,10 @@ int guest_read(const struct guest *g, const struct guest_block *b,
 
 		if (offset > b->used || len > b->used - offset ||
 		    b->n_segments == 0)
-			return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-				       "block '%.64s' has nothing at offset "
-				       "0x%" PRIx64 " to read %zu bytes of",
-				       b->name, offset, len);
+			return error_set(err, MR_USAGE, MR_NO_OFFSET,
+					 "block '%.64s' has nothing at offset "
+					 "0x%" PRIx64 " to read %zu bytes of",
+					 b->name, offset, len);
 		while (len) {
 			const struct guest_segment *s = segment_at(b, offset);
 			uint64_t left = s->length - (offset - s->offset);

@@ -151,8 +151,8 @@ int64_t migrate_add_file(struct qmp *q, int fd, int access, bool direct,
 		int64_t got;
 
 		if (again < 0)
-			return mr_fail_sys(err, MR_NO_OFFSET,
-					   "cannot reopen the image");
+			return error_sys(err, MR_NO_OFFSET,
+					 "cannot reopen the image");
 		got = qmp_add_fd(q, set, again, err);
 		(void)close(again);
 		if (got < 0)

@@ -144,13 +144,13 @@ static int start_guardian(struct pause *p, struct mr_error *err)
 	int fds[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
-		return mr_fail_sys(err, MR_NO_OFFSET,
-				   "cannot make a line to the guardian");
+		return error_sys(err, MR_NO_OFFSET,
+				 "cannot make a line to the guardian");
 	p->guardian = fork_guardian(fds[0], fds[1], qmp_fd(p->q));
 	(void)close(fds[1]);
 	if (p->guardian < 0) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET,
-				  "cannot start the guardian process");
+		(void)error_sys(err, MR_NO_OFFSET,
+				"cannot start the guardian process");
 		(void)close(fds[0]);
 		p->guardian = 0;
 		return -1;
@@ -174,7 +174,7 @@ int pause_guarded(struct pause *p, struct mr_error *err)
 		return 0;
 	if (n == 0)
 		errno = ECHILD;
-	(void)mr_fail_sys(err, MR_NO_OFFSET, "the guardian process is gone");
+	(void)error_sys(err, MR_NO_OFFSET, "the guardian process is gone");
 	pause_release(p);
 	return -1;
 }
@@ -218,9 +218,10 @@ int pause_end(struct pause *p, bool resume, double *seconds,
 	if (rc) {
 		/* This outranks whatever failed before it. */
 		*err = (struct mr_error)MR_ERROR_INIT;
-		(void)mr_fail(err, why.code, MR_NO_OFFSET,
-			      "the VM is still paused, send it `cont`: %.150s",
-			      why.msg);
+		(void)error_set(
+			err, why.code, MR_NO_OFFSET,
+			"the VM is still paused, send it `cont`: %.150s",
+			why.msg);
 	}
 	dismiss_guardian(p);
 	p->q = NULL;

@@ -26,10 +26,10 @@ int preflight_run_state(const struct guest *g, struct mr_error *err)
 
 	for (size_t i = 0; i < sizeof(never) / sizeof(*never); i++)
 		if (!strcmp(g->status, never[i]))
-			return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-				       "the VM is in run state %s: there is "
-				       "nothing to save",
-				       g->status);
+			return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+					 "the VM is in run state %s: there is "
+					 "nothing to save",
+					 g->status);
 	return 0;
 }
 
@@ -40,10 +40,11 @@ static int refuse_blockers(const json_t *migrate, struct mr_error *err)
 
 	if (!reasons)
 		return 0;
-	return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-		       "QEMU cannot migrate this VM: %.180s",
-		       first && json_is_string(first) ? json_string_value(first)
-						      : "no reason given");
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "QEMU cannot migrate this VM: %.180s",
+			 first && json_is_string(first)
+				 ? json_string_value(first)
+				 : "no reason given");
 }
 
 static int refuse_migration(const json_t *migrate, struct mr_error *err)
@@ -58,8 +59,8 @@ static int refuse_migration(const json_t *migrate, struct mr_error *err)
 			return 0;
 	if (!status)
 		return 0;
-	return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-		       "a migration of this VM is under way (%.40s)", status);
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "a migration of this VM is under way (%.40s)", status);
 }
 
 int preflight_migrate(struct qmp *q, struct mr_error *err)
@@ -88,9 +89,10 @@ int preflight_common(const struct guest *g, struct qmp *q, const char *image,
 		return 0;
 	used = guest_uses_file(g, target->dev, target->ino, NULL);
 	if (used > 0)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "the VM itself uses this file: save to another "
-			       "name");
+		return error_set(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"the VM itself uses this file: save to another "
+			"name");
 	return 0;
 }
 
@@ -105,10 +107,10 @@ static int refuse_vfio(const struct guest *g, struct mr_error *err)
 	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)g->pid);
 	dir = opendir(path);
 	if (!dir)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "cannot look at the files of process %d: run "
-			       "as its user, or with CAP_SYS_PTRACE",
-			       (int)g->pid);
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "cannot look at the files of process %d: run "
+				 "as its user, or with CAP_SYS_PTRACE",
+				 (int)g->pid);
 	while (!rc && (e = readdir(dir))) {
 		ssize_t n = readlinkat(dirfd(dir), e->d_name, link,
 				       sizeof(link) - 1);
@@ -118,9 +120,9 @@ static int refuse_vfio(const struct guest *g, struct mr_error *err)
 		link[n] = '\0';
 		if (!strncmp(link, "/dev/vfio/", 10) ||
 		    !strcmp(link, "anon_inode:[vfio-device]"))
-			rc = mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-				     "the VM has a vfio device, whose state "
-				     "only QEMU's own migration can save");
+			rc = error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				       "the VM has a vfio device, whose state "
+				       "only QEMU's own migration can save");
 	}
 	(void)closedir(dir);
 	return rc;
@@ -137,10 +139,10 @@ static int check_target(struct qmp *q, struct mr_error *err)
 		return -1;
 	arch = json_string_value(json_object_get(ret, "arch"));
 	if (arch && (!strncmp(arch, "ppc", 3) || !strcmp(arch, "s390x")))
-		rc = mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			     "a %s machine has state that only QEMU's own "
-			     "migration can save",
-			     arch);
+		rc = error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			       "a %s machine has state that only QEMU's own "
+			       "migration can save",
+			       arch);
 	json_decref(ret);
 	return rc;
 }
@@ -160,9 +162,9 @@ static int check_dirty_bitmaps(struct qmp *q, struct mr_error *err)
 
 		if (name && !strcmp(name, "dirty-bitmaps") &&
 		    json_is_true(json_object_get(c, "state")))
-			rc = mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-				     "capability dirty-bitmaps is on: only "
-				     "QEMU's own migration can save them");
+			rc = error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				       "capability dirty-bitmaps is on: only "
+				       "QEMU's own migration can save them");
 	}
 	json_decref(ret);
 	return rc;
@@ -171,10 +173,11 @@ static int check_dirty_bitmaps(struct qmp *q, struct mr_error *err)
 int preflight_direct(struct guest *g, struct qmp *q, struct mr_error *err)
 {
 	if (!g->pid)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "QEMU's process is not visible from here: it "
-			       "runs in another pid namespace or behind a "
-			       "proxy (give its pid, or let QEMU save itself)");
+		return error_set(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"QEMU's process is not visible from here: it "
+			"runs in another pid namespace or behind a "
+			"proxy (give its pid, or let QEMU save itself)");
 	if (guest_can_read(g, err) || guest_map(g, err) ||
 	    refuse_vfio(g, err) || check_target(q, err) ||
 	    check_dirty_bitmaps(q, err))
@@ -185,10 +188,11 @@ int preflight_direct(struct guest *g, struct qmp *q, struct mr_error *err)
 int preflight_qemu(const struct guest *g, struct mr_error *err)
 {
 	if (g->major < 9)
-		return mr_fail(err, MR_REFUSED, MR_NO_OFFSET,
-			       "QEMU %d.%d cannot save itself to a mapped-ram "
-			       "image: that came with 9.0",
-			       g->major, g->minor);
+		return error_set(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"QEMU %d.%d cannot save itself to a mapped-ram "
+			"image: that came with 9.0",
+			g->major, g->minor);
 	return 0;
 }
 
@@ -218,8 +222,9 @@ int preflight_estimate(const struct guest *g, uint64_t *bytes,
 		bits = mmap(NULL, len, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		if (bits == MAP_FAILED)
-			return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-				       "no memory for the map of %s", b->name);
+			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+					 "no memory for the map of %s",
+					 b->name);
 		rc = guest_most(g, b, bits, &most, err);
 		*bytes += most;
 		(void)munmap(bits, len);

@@ -97,23 +97,23 @@ static bool is_broken(const struct qmp *q, struct mr_error *err)
 	return true;
 }
 
-/* Fills q->broken through a mr_fail call, and *err with the same. */
+/* Fills q->broken through a error_set call, and *err with the same. */
 #define BREAK(q, err, call) ((void)(call), (void)is_broken(q, err), -1)
 
 static int break_qmp(struct qmp *q, struct mr_error *err, const char *why)
 {
 	return BREAK(q, err,
-		     mr_fail(&q->broken, MR_QMP, MR_NO_OFFSET, "%s", why));
+		     error_set(&q->broken, MR_QMP, MR_NO_OFFSET, "%s", why));
 }
 
 static int break_sys(struct qmp *q, struct mr_error *err, const char *why)
 {
-	return BREAK(q, err, mr_fail_sys(&q->broken, MR_NO_OFFSET, "%s", why));
+	return BREAK(q, err, error_sys(&q->broken, MR_NO_OFFSET, "%s", why));
 }
 
 static int fail_cancelled(struct mr_error *err)
 {
-	return mr_fail(err, MR_CANCELLED, MR_NO_OFFSET, "cancelled");
+	return error_set(err, MR_CANCELLED, MR_NO_OFFSET, "cancelled");
 }
 
 /* ---- reading ---- */
@@ -183,8 +183,9 @@ static int make_room(struct qmp *q, struct mr_error *err)
 		return 0;
 	buf = realloc(q->buf, cap);
 	if (!buf)
-		return mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			       "no memory for a QMP message of %zu bytes", cap);
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for a QMP message of %zu bytes",
+				 cap);
 	q->buf = buf;
 	q->cap = cap;
 	return 0;
@@ -305,9 +306,9 @@ static int send_all(struct qmp *q, const char *text, size_t len, int pass,
 		if (w == WAIT_CANCELLED)
 			return fail_cancelled(err);
 		if (w == WAIT_LATE)
-			return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-				       "QEMU does not read from its QMP "
-				       "socket");
+			return error_set(err, MR_QMP, MR_NO_OFFSET,
+					 "QEMU does not read from its QMP "
+					 "socket");
 		return break_sys(q, err, "cannot write to the QMP socket");
 	}
 	return 0;
@@ -359,8 +360,8 @@ static int take_reply(const char *command, const json_t *msg, json_t **ret,
 	const char *desc = json_string_value(json_object_get(error, "desc"));
 
 	if (error || !value)
-		return mr_fail(err, MR_QMP, MR_NO_OFFSET, "%s: %s", command,
-			       desc ? desc : "QEMU gave no reason");
+		return error_set(err, MR_QMP, MR_NO_OFFSET, "%s: %s", command,
+				 desc ? desc : "QEMU gave no reason");
 	if (ret)
 		*ret = json_incref(value);
 	return 0;
@@ -376,8 +377,8 @@ static int send_command(struct qmp *q, const char *command, json_t *args,
 	if (is_broken(q, err))
 		goto out;
 	if (!text) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET,
-			      "cannot build the QMP command %s", command);
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				"cannot build the QMP command %s", command);
 		goto out;
 	}
 	if (q->resync && send_all(q, RESYNC, strlen(RESYNC), -1, deadline, err))
@@ -403,9 +404,9 @@ static int call(struct qmp *q, const char *command, json_t *args, int pass,
 	       !answers(q, msg, id))
 		put_by(q, msg);
 	if (rc == 1)
-		rc = mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			     "QEMU did not answer %s within %d ms", command,
-			     q->timeout_ms);
+		rc = error_set(err, MR_QMP, MR_NO_OFFSET,
+			       "QEMU did not answer %s within %d ms", command,
+			       q->timeout_ms);
 	if (rc == 0) {
 		q->resync = false;
 		rc = take_reply(command, msg, ret, err);
@@ -436,8 +437,8 @@ int64_t qmp_add_fd(struct qmp *q, int64_t fdset_id, int fd,
 	int64_t set = -1;
 
 	if (fd < 0)
-		return mr_fail(err, MR_USAGE, MR_NO_OFFSET,
-			       "no file descriptor to pass to QEMU");
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "no file descriptor to pass to QEMU");
 	if (fdset_id >= 0)
 		args = json_pack("{s:I}", "fdset-id", (json_int_t)fdset_id);
 	if (call(q, "add-fd", args, fd, &ret, err))
@@ -446,8 +447,8 @@ int64_t qmp_add_fd(struct qmp *q, int64_t fdset_id, int fd,
 	if (json_is_integer(id) && json_integer_value(id) >= 0)
 		set = json_integer_value(id);
 	else
-		(void)mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			      "add-fd: QEMU named no file descriptor set");
+		(void)error_set(err, MR_QMP, MR_NO_OFFSET,
+				"add-fd: QEMU named no file descriptor set");
 	json_decref(ret);
 	return set;
 }
@@ -499,10 +500,10 @@ json_t *qmp_wait_event(struct qmp *q, const char *const *names, int timeout_ms,
 	while (!(event = take_event(q, names, &from))) {
 		rc = next_message(q, deadline, cancel, &msg, err);
 		if (rc == 1)
-			(void)mr_fail(err, MR_QMP, MR_NO_OFFSET,
-				      "no %s event within %d ms",
-				      names && *names ? *names : "QMP",
-				      timeout_ms);
+			(void)error_set(err, MR_QMP, MR_NO_OFFSET,
+					"no %s event within %d ms",
+					names && *names ? *names : "QMP",
+					timeout_ms);
 		if (rc)
 			return NULL;
 		put_by(q, msg);
@@ -537,8 +538,8 @@ static int fill_address(struct sockaddr_un *sa, const char *path, int *via,
 	}
 	*via = open(path, O_PATH | O_CLOEXEC);
 	if (*via < 0)
-		return mr_fail_sys(err, MR_NO_OFFSET,
-				   "cannot reach the QMP socket");
+		return error_sys(err, MR_NO_OFFSET,
+				 "cannot reach the QMP socket");
 	(void)snprintf(sa->sun_path, sizeof(sa->sun_path), "/proc/self/fd/%d",
 		       *via);
 	return 0;
@@ -546,10 +547,11 @@ static int fill_address(struct sockaddr_un *sa, const char *path, int *via,
 
 static int fail_busy(struct mr_error *err, int timeout_ms)
 {
-	return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-		       "QMP socket is busy or silent: no greeting within %d ms "
-		       "(is another client connected?)",
-		       timeout_ms);
+	return error_set(
+		err, MR_QMP, MR_NO_OFFSET,
+		"QMP socket is busy or silent: no greeting within %d ms "
+		"(is another client connected?)",
+		timeout_ms);
 }
 
 static int connect_unix(const char *path, int timeout_ms, struct mr_error *err)
@@ -569,7 +571,7 @@ static int connect_unix(const char *path, int timeout_ms, struct mr_error *err)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit))) {
-		(void)mr_fail_sys(err, MR_NO_OFFSET, "cannot make a socket");
+		(void)error_sys(err, MR_NO_OFFSET, "cannot make a socket");
 		goto out;
 	}
 	while ((rc = connect(fd, (struct sockaddr *)&sa, sizeof(sa))) != 0 &&
@@ -578,8 +580,8 @@ static int connect_unix(const char *path, int timeout_ms, struct mr_error *err)
 	if (rc && errno == EAGAIN)
 		rc = fail_busy(err, timeout_ms);
 	else if (rc)
-		rc = mr_fail_sys(err, MR_NO_OFFSET,
-				 "cannot connect to the QMP socket");
+		rc = error_sys(err, MR_NO_OFFSET,
+			       "cannot connect to the QMP socket");
 out:
 	if (via >= 0)
 		(void)close(via);
@@ -598,8 +600,8 @@ static int greet(struct qmp *q, int timeout_ms, struct mr_error *err)
 	if (rc)
 		return -1;
 	if (!json_is_object(json_object_get(q->greeting, "QMP")))
-		return mr_fail(err, MR_QMP, MR_NO_OFFSET,
-			       "the socket's greeting is not QMP's");
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "the socket's greeting is not QMP's");
 	q->timeout_ms = timeout_ms;
 	if (qmp_call(q, "qmp_capabilities", NULL, NULL, err))
 		return -1;
@@ -612,7 +614,8 @@ struct qmp *qmp_attach(int fd, int timeout_ms, struct mr_error *err)
 	struct qmp *q = calloc(1, sizeof(*q));
 
 	if (!q) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "no memory for QMP");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				"no memory for QMP");
 		(void)close(fd);
 		return NULL;
 	}
@@ -621,7 +624,8 @@ struct qmp *qmp_attach(int fd, int timeout_ms, struct mr_error *err)
 	q->broken = (struct mr_error)MR_ERROR_INIT;
 	q->events = json_array();
 	if (!q->events) {
-		(void)mr_fail(err, MR_NOMEM, MR_NO_OFFSET, "no memory for QMP");
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				"no memory for QMP");
 	} else if (greet(q, timeout_ms, err) == 0) {
 		return q;
 	}
@@ -669,8 +673,8 @@ int qmp_peer_pid(const struct qmp *q, pid_t *pid, struct mr_error *err)
 	socklen_t len = sizeof(cred);
 
 	if (getsockopt(q->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
-		return mr_fail_sys(err, MR_NO_OFFSET,
-				   "cannot tell who is behind the QMP socket");
+		return error_sys(err, MR_NO_OFFSET,
+				 "cannot tell who is behind the QMP socket");
 	*pid = cred.pid;
 	return 0;
 }

@@ -85,7 +85,7 @@ static void check_devices(const struct mr_image *img)
 }
 
 /* A seal is there, or none, or a reason. */
-static void check_seal(struct mr_io *io)
+static void check_seal(struct io *io)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct seal_digest digest;
@@ -110,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mr_image *img;
 
 	sparse_init(&io, data, size);
-	img = mr_image_open_io(&io.io, NULL, &err);
+	img = image_open_io(&io.io, NULL, &err);
 	must(img && err.code == MR_OK);
 	info = mr_image_info(img);
 	if (info->damage.code != MR_OK)

@@ -25,7 +25,7 @@ enum {
 };
 
 struct sparse_io {
-	struct mr_io io;
+	struct io io;
 	size_t n;
 	struct sparse_chunk {
 		uint64_t at;
@@ -35,7 +35,7 @@ struct sparse_io {
 };
 
 /* Where chunks overlap the later one wins. */
-static inline ssize_t sparse_read(struct mr_io *io, void *buf, size_t len,
+static inline ssize_t sparse_read(struct io *io, void *buf, size_t len,
 				  uint64_t offset)
 {
 	struct sparse_io *s = (struct sparse_io *)io;
@@ -69,12 +69,12 @@ static inline bool sparse_mark_at(const uint8_t *p, size_t len)
 static inline void sparse_init(struct sparse_io *s, const uint8_t *p,
 			       size_t len)
 {
-	static const struct mr_io_ops ops = { .name = "sparse",
-					      .read = sparse_read };
+	static const struct io_ops ops = { .name = "sparse",
+					   .read = sparse_read };
 	struct sparse_chunk *c = s->chunk;
 	size_t i = 0;
 
-	s->io = (struct mr_io){ .ops = &ops };
+	s->io = (struct io){ .ops = &ops };
 	s->n = 1;
 	*c = (struct sparse_chunk){ .p = p };
 	while (i < len) {

@@ -9,10 +9,10 @@ static void first_failure_wins(void **state)
 	struct mr_error err = MR_ERROR_INIT;
 
 	(void)state;
-	assert_int_equal(mr_fail(&err, MR_FORMAT, 7, "bad %s %d", "thing", 3),
+	assert_int_equal(error_set(&err, MR_FORMAT, 7, "bad %s %d", "thing", 3),
 			 -1);
 	errno = EIO;
-	assert_int_equal(mr_fail_sys(&err, 9, "cannot read"), -1);
+	assert_int_equal(error_sys(&err, 9, "cannot read"), -1);
 	assert_int_equal(err.code, MR_FORMAT);
 	assert_int_equal(err.sys, 0);
 	assert_int_equal(err.offset, 7);
@@ -25,7 +25,7 @@ static void names_the_system_error(void **state)
 
 	(void)state;
 	errno = ENOSPC;
-	assert_int_equal(mr_fail_sys(&err, 4096, "cannot write %s", "x"), -1);
+	assert_int_equal(error_sys(&err, 4096, "cannot write %s", "x"), -1);
 	assert_int_equal(errno, ENOSPC);
 	assert_int_equal(err.code, MR_SYS);
 	assert_int_equal(err.sys, ENOSPC);
@@ -39,9 +39,9 @@ static void works_without_an_error(void **state)
 
 	(void)state;
 	errno = EIO;
-	assert_int_equal(mr_fail(NULL, MR_SYS, 0, "x"), -1);
-	assert_int_equal(mr_fail_sys(NULL, 0, "x"), -1);
-	assert_int_equal(mr_fail_fault(NULL, &f, 0), -1);
+	assert_int_equal(error_set(NULL, MR_SYS, 0, "x"), -1);
+	assert_int_equal(error_sys(NULL, 0, "x"), -1);
+	assert_int_equal(error_fault(NULL, &f, 0), -1);
 	assert_int_equal(errno, EIO);
 }
 
@@ -57,7 +57,7 @@ static void stays_one_line(void **state)
 		memset(name, 'x', len);
 		name[len] = '\0';
 		errno = EACCES;
-		(void)mr_fail_sys(&err, 0, "%s", name);
+		(void)error_sys(&err, 0, "%s", name);
 		assert_non_null(memchr(err.msg, '\0', sizeof(err.msg)));
 		if (len < 200)
 			assert_non_null(strstr(err.msg, ": Permission denied"));
@@ -65,7 +65,7 @@ static void stays_one_line(void **state)
 	for (int c = 1; c < 256; c++) {
 		struct mr_error err = MR_ERROR_INIT;
 
-		(void)mr_fail(&err, MR_FORMAT, 0, "a%cb", c);
+		(void)error_set(&err, MR_FORMAT, 0, "a%cb", c);
 		assert_int_equal(strlen(err.msg), 3);
 		assert_int_equal((unsigned char)err.msg[1],
 				 c < ' ' || c >= 0x7f ? '?' : c);
@@ -75,7 +75,7 @@ static void stays_one_line(void **state)
 		static const char four[] = "\xe2\x82\xac\xf0\x9f\x8c\x8d!";
 		struct mr_error err = MR_ERROR_INIT;
 
-		(void)mr_fail(&err, MR_FORMAT, 0, "%.*s", len, four);
+		(void)error_set(&err, MR_FORMAT, 0, "%.*s", len, four);
 		assert_true(name_is_text(err.msg, strlen(err.msg)));
 		assert_int_equal(strlen(err.msg), len);
 	}
@@ -97,14 +97,14 @@ static void places_a_fault(void **state)
 				   .at = 5,
 				   .what = "what it is" };
 
-		assert_int_equal(mr_fail_fault(&err, &f, 1000), -1);
+		assert_int_equal(error_fault(&err, &f, 1000), -1);
 		assert_int_equal(err.code, map[i].code);
 		assert_int_equal(err.offset, 1005);
 		assert_string_equal(err.msg, "what it is");
 		err = (struct mr_error)MR_ERROR_INIT;
 		f.has_value = 1;
 		f.value = UINT64_MAX;
-		(void)mr_fail_fault(&err, &f, 0);
+		(void)error_fault(&err, &f, 0);
 		assert_string_equal(err.msg,
 				    "what it is (18446744073709551615)");
 	}

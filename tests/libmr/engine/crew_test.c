@@ -334,7 +334,7 @@ static void threads_that_do_not_start(void **state)
 enum { EXTENT = 64 << 10, COPY_SIZE = 20 * EXTENT + 12345 };
 
 struct copy {
-	struct mr_file from, to;
+	struct file from, to;
 	atomic_uint wrong, steps;
 	atomic_uint fail_at; /* this step fails, counted from 1 */
 	bool mute; /* and does not say why */
@@ -356,7 +356,7 @@ static int copy_step(struct crew_worker *w, struct crew_slot *s,
 		c->wrong++;
 	if (++c->steps == c->fail_at)
 		return c->mute ? CREW_FAILED
-			       : (mr_fail(err, MR_FORMAT, 77, "step fails"),
+			       : (error_set(err, MR_FORMAT, 77, "step fails"),
 				  CREW_FAILED);
 	switch (s->stage) {
 	case 0:
@@ -395,15 +395,15 @@ static void copy_open(struct copy *c)
 	assert_true(from >= 0 && to >= 0);
 	assert_int_equal(write(from, content, COPY_SIZE), COPY_SIZE);
 	assert_int_equal(
-		mr_file_adopt(&c->from, from, O_RDWR, MR_DIRECT_AUTO, NULL), 0);
-	assert_int_equal(mr_file_adopt(&c->to, to, O_RDWR, MR_DIRECT_OFF, NULL),
+		file_adopt(&c->from, from, O_RDWR, MR_DIRECT_AUTO, NULL), 0);
+	assert_int_equal(file_adopt(&c->to, to, O_RDWR, MR_DIRECT_OFF, NULL),
 			 0);
 }
 
 static void copy_close(struct copy *c)
 {
-	assert_int_equal(mr_file_close(&c->from), 0);
-	assert_int_equal(mr_file_close(&c->to), 0);
+	assert_int_equal(file_close(&c->from), 0);
+	assert_int_equal(file_close(&c->to), 0);
 }
 
 static int copy_leaving(struct copy *c, unsigned jobs, uint64_t length,
@@ -463,7 +463,7 @@ static void stages(void **state)
 enum { LARGE = 2 << 20, LARGES = 20 };
 
 struct lender {
-	struct mr_file to;
+	struct file to;
 	unsigned char *from;
 	const unsigned char *only; /* the buffer that the first one had */
 	unsigned others, wrong;
@@ -513,8 +513,7 @@ static void spare_buffers_go_first(void **state)
 	assert_true(l.from && back && to >= 0);
 	for (size_t i = 0; i < LARGE; i++)
 		l.from[i] = (unsigned char)(i * 31 >> 8);
-	assert_int_equal(mr_file_adopt(&l.to, to, O_RDWR, MR_DIRECT_OFF, NULL),
-			 0);
+	assert_int_equal(file_adopt(&l.to, to, O_RDWR, MR_DIRECT_OFF, NULL), 0);
 	assert_int_equal(crew_run(&plan, &err), 0);
 	assert_string_equal(err.msg, "");
 	assert_int_equal(l.others, 0);
@@ -524,7 +523,7 @@ static void spare_buffers_go_first(void **state)
 				 LARGE);
 		assert_memory_equal(back, l.from, LARGE);
 	}
-	assert_int_equal(mr_file_close(&l.to), 0);
+	assert_int_equal(file_close(&l.to), 0);
 	free(back);
 	free(l.from);
 }
@@ -572,7 +571,7 @@ static int fail_in_turn(struct crew_worker *w, struct crew_slot *s,
 	if (w->index == 1)
 		while (!gone)
 			(void)sched_yield();
-	(void)mr_fail(err, MR_FORMAT, w->index, "worker %u", w->index);
+	(void)error_set(err, MR_FORMAT, w->index, "worker %u", w->index);
 	return CREW_FAILED;
 }
 
@@ -641,7 +640,7 @@ static void earlier_error_stays(void **state)
 	(void)state;
 	copy_open(&c);
 	c.fail_at = 3;
-	(void)mr_fail(&err, MR_QMP, 5, "before");
+	(void)error_set(&err, MR_QMP, 5, "before");
 	assert_int_equal(copy_run(&c, 1, COPY_SIZE, &err), -1);
 	assert_string_equal(err.msg, "before");
 	copy_close(&c);

@@ -5,7 +5,7 @@
 
 enum { SIZE = 1 << 20 };
 
-static void open_new(struct mr_file *f, size_t size)
+static void open_new(struct file *f, size_t size)
 {
 	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	unsigned char *bytes = malloc(size + 1);
@@ -15,11 +15,11 @@ static void open_new(struct mr_file *f, size_t size)
 	fill_random(bytes, size, 7);
 	assert_int_equal(pwrite(fd, bytes, size, 0), size);
 	free(bytes);
-	assert_int_equal(mr_file_adopt(f, fd, O_RDWR, MR_DIRECT_OFF, NULL), 0);
+	assert_int_equal(file_adopt(f, fd, O_RDWR, MR_DIRECT_OFF, NULL), 0);
 }
 
 /* Out of the page cache; false: not from this file system. */
-static bool drop(const struct mr_file *f, off_t offset, off_t length)
+static bool drop(const struct file *f, off_t offset, off_t length)
 {
 	struct cached c;
 	bool gone;
@@ -38,7 +38,7 @@ static void both_ways(void **state)
 {
 	static const enum cached_how ways[] = { CACHED_CACHESTAT,
 						CACHED_MINCORE };
-	struct mr_file f;
+	struct file f;
 
 	(void)state;
 	open_new(&f, SIZE);
@@ -57,7 +57,7 @@ static void both_ways(void **state)
 	}
 	if (!drop(&f, 0, 0)) {
 		print_message("this file system keeps files in memory\n");
-		assert_int_equal(mr_file_close(&f), 0);
+		assert_int_equal(file_close(&f), 0);
 		skip();
 	}
 	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
@@ -68,20 +68,20 @@ static void both_ways(void **state)
 		assert_false(cached_mostly(&c, 4096, 1));
 		cached_release(&c);
 	}
-	assert_int_equal(mr_file_close(&f), 0);
+	assert_int_equal(file_close(&f), 0);
 }
 
 /* Three quarters are mostly, less is not. */
 static void a_part(void **state)
 {
-	struct mr_file f;
+	struct file f;
 	struct cached c;
 	char page[4096];
 
 	(void)state;
 	open_new(&f, SIZE);
 	if (!drop(&f, 0, 0)) {
-		assert_int_equal(mr_file_close(&f), 0);
+		assert_int_equal(file_close(&f), 0);
 		skip();
 	}
 	/* Page by page, without any ahead: all but the first eighth. */
@@ -95,12 +95,12 @@ static void a_part(void **state)
 	assert_false(cached_mostly(&c, 0, SIZE / 4));
 	assert_false(cached_mostly(&c, 0, SIZE / 8));
 	cached_release(&c);
-	assert_int_equal(mr_file_close(&f), 0);
+	assert_int_equal(file_close(&f), 0);
 }
 
 static void not_to_be_had(void **state)
 {
-	struct mr_file f;
+	struct file f;
 	struct cached c;
 
 	(void)state;
@@ -112,12 +112,12 @@ static void not_to_be_had(void **state)
 	assert_false(cached_mostly(&c, 4096, 8192));
 	assert_false(cached_mostly(&c, 1 << 30, 1));
 	cached_release(&c);
-	assert_int_equal(mr_file_close(&f), 0);
+	assert_int_equal(file_close(&f), 0);
 	open_new(&f, 0);
 	cached_init(&c, &f, CACHED_CACHESTAT);
 	assert_false(cached_mostly(&c, 0, 4096));
 	cached_release(&c);
-	assert_int_equal(mr_file_close(&f), 0);
+	assert_int_equal(file_close(&f), 0);
 	c = (struct cached){ 0 };
 	assert_false(cached_mostly(&c, 0, 4096));
 }

@@ -14,7 +14,7 @@ enum { SIZE = 3000 };
 /* A file in memory that moves at most step bytes a call, is interrupted
  * before each interrupt'th call, and fails call number fail_at. */
 struct odd_io {
-	struct mr_io io;
+	struct io io;
 	unsigned char bytes[SIZE];
 	size_t size, step;
 	unsigned interrupt, calls, moves, fail_at;
@@ -39,8 +39,7 @@ static ssize_t odd_move(struct odd_io *o, size_t len, uint64_t offset)
 	return (ssize_t)(len < o->size - offset ? len : o->size - offset);
 }
 
-static ssize_t odd_read(struct mr_io *io, void *buf, size_t len,
-			uint64_t offset)
+static ssize_t odd_read(struct io *io, void *buf, size_t len, uint64_t offset)
 {
 	struct odd_io *o = (struct odd_io *)io;
 	ssize_t n = odd_move(o, len, offset);
@@ -50,7 +49,7 @@ static ssize_t odd_read(struct mr_io *io, void *buf, size_t len,
 	return n;
 }
 
-static ssize_t odd_write(struct mr_io *io, const void *buf, size_t len,
+static ssize_t odd_write(struct io *io, const void *buf, size_t len,
 			 uint64_t offset)
 {
 	struct odd_io *o = (struct odd_io *)io;
@@ -61,14 +60,14 @@ static ssize_t odd_write(struct mr_io *io, const void *buf, size_t len,
 	return n;
 }
 
-static const struct mr_io_ops odd_ops = { .name = "odd",
-					  .read = odd_read,
-					  .write = odd_write };
+static const struct io_ops odd_ops = { .name = "odd",
+				       .read = odd_read,
+				       .write = odd_write };
 
 static void odd_init(struct odd_io *o, size_t step)
 {
 	memset(o, 0, sizeof(*o));
-	o->io = (struct mr_io){ .ops = &odd_ops, .size = SIZE };
+	o->io = (struct io){ .ops = &odd_ops, .size = SIZE };
 	o->size = SIZE;
 	o->step = step;
 }
@@ -90,25 +89,25 @@ static void moves_it_all(void **state)
 				continue; /* would never get anywhere */
 			odd_init(&o, steps[i]);
 			o.interrupt = interrupt;
-			assert_int_equal(mr_io_write_full(&o.io, want + 10,
-							  SIZE - 20, 10, &err),
+			assert_int_equal(io_write_full(&o.io, want + 10,
+						       SIZE - 20, 10, &err),
 					 0);
 			assert_memory_equal(o.bytes + 10, want + 10, SIZE - 20);
 			assert_int_equal(o.bytes[9], 0);
 			assert_int_equal(o.bytes[SIZE - 10], 0);
 			memset(got, 0, sizeof(got));
-			assert_int_equal(mr_io_read_full(&o.io, got, SIZE - 20,
-							 10, &err),
-					 0);
+			assert_int_equal(
+				io_read_full(&o.io, got, SIZE - 20, 10, &err),
+				0);
 			assert_memory_equal(got, want + 10, SIZE - 20);
 			assert_int_equal(
-				mr_io_read_upto(&o.io, got, SIZE, 20, &err),
+				io_read_upto(&o.io, got, SIZE, 20, &err),
 				SIZE - 20);
 			assert_int_equal(err.code, MR_OK);
 		}
 	}
-	assert_int_equal(mr_io_read_full(&o.io, got, 0, SIZE, NULL), 0);
-	assert_int_equal(mr_io_write_full(&o.io, got, 0, SIZE, NULL), 0);
+	assert_int_equal(io_read_full(&o.io, got, 0, SIZE, NULL), 0);
+	assert_int_equal(io_write_full(&o.io, got, 0, SIZE, NULL), 0);
 }
 
 static void tells_where_a_file_ends(void **state)
@@ -124,14 +123,14 @@ static void tells_where_a_file_ends(void **state)
 			uint64_t end = at > o.size ? at : o.size;
 
 			assert_int_equal(
-				mr_io_read_full(&o.io, buf, 100, at, &err),
+				io_read_full(&o.io, buf, 100, at, &err),
 				at + 100 <= o.size ? 0 : -1);
 			if (at + 100 <= o.size)
 				continue;
 			assert_int_equal(err.code, MR_SHORT);
 			assert_int_equal(err.offset, end);
 			assert_int_equal(
-				mr_io_read_upto(&o.io, buf, 100, at, NULL),
+				io_read_upto(&o.io, buf, 100, at, NULL),
 				end - at);
 		}
 	}
@@ -150,12 +149,12 @@ static void tells_what_failed(void **state)
 		odd_init(&o, 500);
 		o.fail_at = n;
 		o.with = ENOSPC;
-		assert_int_equal(mr_io_read_full(&o.io, buf, SIZE, 0, &r), -1);
+		assert_int_equal(io_read_full(&o.io, buf, SIZE, 0, &r), -1);
 		assert_int_equal(r.code, MR_SYS);
 		assert_int_equal(r.sys, ENOSPC);
 		assert_int_equal(r.offset, (n - 1) * 500);
 		o.moves = 0;
-		assert_int_equal(mr_io_write_full(&o.io, buf, SIZE, 0, &w), -1);
+		assert_int_equal(io_write_full(&o.io, buf, SIZE, 0, &w), -1);
 		assert_int_equal(w.code, MR_SYS);
 		assert_int_equal(w.sys, ENOSPC);
 		assert_int_equal(w.offset, (n - 1) * 500);
@@ -164,30 +163,30 @@ static void tells_what_failed(void **state)
 		o.moves = 0;
 		o.with = 0;
 		w = (struct mr_error)MR_ERROR_INIT;
-		assert_int_equal(mr_io_write_full(&o.io, buf, SIZE, 0, &w), -1);
+		assert_int_equal(io_write_full(&o.io, buf, SIZE, 0, &w), -1);
 		assert_int_equal(w.sys, EIO);
 	}
 	o.fail_at = 7;
 	o.moves = 0;
-	assert_int_equal(mr_io_read_full(&o.io, buf, SIZE, 0, NULL), 0);
+	assert_int_equal(io_read_full(&o.io, buf, SIZE, 0, NULL), 0);
 }
 
 static void memory(void **state)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	unsigned char data[100], buf[100];
-	struct mr_mem_io m;
+	struct mem_io m;
 
 	(void)state;
 	fill_random(data, sizeof(data), 2);
-	mr_mem_io_init(&m, data, sizeof(data));
+	mem_io_init(&m, data, sizeof(data));
 	assert_int_equal(m.io.size, 100);
-	assert_int_equal(mr_io_read_upto(&m.io, buf, 100, 40, &err), 60);
+	assert_int_equal(io_read_upto(&m.io, buf, 100, 40, &err), 60);
 	assert_memory_equal(buf, data + 40, 60);
-	assert_int_equal(mr_io_read_upto(&m.io, buf, 100, 100, &err), 0);
-	assert_int_equal(mr_io_read_upto(&m.io, buf, 100, UINT64_MAX, &err), 0);
-	mr_mem_io_init(&m, NULL, 0);
-	assert_int_equal(mr_io_read_upto(&m.io, buf, 100, 0, &err), 0);
+	assert_int_equal(io_read_upto(&m.io, buf, 100, 100, &err), 0);
+	assert_int_equal(io_read_upto(&m.io, buf, 100, UINT64_MAX, &err), 0);
+	mem_io_init(&m, NULL, 0);
+	assert_int_equal(io_read_upto(&m.io, buf, 100, 0, &err), 0);
 }
 
 /* ---- files ---- */
@@ -205,7 +204,7 @@ static void file_reads(void **state)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	unsigned char data[SIZE], buf[SIZE + 1];
-	struct mr_file f;
+	struct file f;
 	struct stat st;
 
 	(void)state;
@@ -215,7 +214,7 @@ static void file_reads(void **state)
 	for (enum mr_direct d = MR_DIRECT_AUTO; d <= MR_DIRECT_OFF; d++) {
 		if (d == MR_DIRECT_ON)
 			continue;
-		assert_int_equal(mr_file_open(&f, in_dir("plain"), d, &err), 0);
+		assert_int_equal(file_open(&f, in_dir("plain"), d, &err), 0);
 		assert_int_equal(f.io.size, SIZE);
 		assert_int_equal(f.ino, st.st_ino);
 		assert_int_equal(f.dev, st.st_dev);
@@ -225,14 +224,13 @@ static void file_reads(void **state)
 			assert_int_equal(f.direct_fd, -1);
 		if (f.direct_fd < 0)
 			assert_int_equal(f.align, 1);
-		assert_int_equal(
-			mr_io_read_upto(&f.io, buf, sizeof(buf), 0, &err),
-			SIZE);
+		assert_int_equal(io_read_upto(&f.io, buf, sizeof(buf), 0, &err),
+				 SIZE);
 		assert_memory_equal(buf, data, SIZE);
-		assert_int_equal(mr_file_close(&f), 0);
+		assert_int_equal(file_close(&f), 0);
 		assert_int_equal(f.fd, -1);
 		assert_int_equal(f.direct_fd, -1);
-		assert_int_equal(mr_file_close(&f), 0);
+		assert_int_equal(file_close(&f), 0);
 	}
 }
 
@@ -249,23 +247,21 @@ static void file_far_offsets(void **state)
 					UINT64_MAX };
 	unsigned char data[SIZE] = { 1 }, buf[100];
 	struct mr_error err = MR_ERROR_INIT;
-	struct mr_file f;
+	struct file f;
 	int fd;
 
 	(void)state;
 	make_file("far", data, sizeof(data));
 	fd = open(in_dir("far"), O_RDWR);
 	assert_true(fd >= 0);
-	assert_int_equal(mr_file_adopt(&f, fd, O_RDWR, MR_DIRECT_OFF, &err), 0);
+	assert_int_equal(file_adopt(&f, fd, O_RDWR, MR_DIRECT_OFF, &err), 0);
 	for (size_t i = 0; i < ARRAY_LEN(far); i++) {
 		struct mr_error e = MR_ERROR_INIT;
 
 		assert_int_equal(
-			mr_io_read_upto(&f.io, buf, sizeof(buf), far[i], &e),
-			0);
+			io_read_upto(&f.io, buf, sizeof(buf), far[i], &e), 0);
 		assert_int_equal(
-			mr_io_read_full(&f.io, buf, sizeof(buf), far[i], &e),
-			-1);
+			io_read_full(&f.io, buf, sizeof(buf), far[i], &e), -1);
 		assert_int_equal(e.code, MR_SHORT);
 		assert_true(e.offset == far[i]);
 		if (far[i] < INT64_MAX - 10)
@@ -273,36 +269,34 @@ static void file_far_offsets(void **state)
 		/* a write there is refused, not wrapped around */
 		e = (struct mr_error)MR_ERROR_INIT;
 		assert_int_equal(
-			mr_io_write_full(&f.io, buf, sizeof(buf), far[i], &e),
-			-1);
+			io_write_full(&f.io, buf, sizeof(buf), far[i], &e), -1);
 		assert_int_equal(e.sys, EFBIG);
 	}
-	assert_int_equal(mr_file_close(&f), 0);
+	assert_int_equal(file_close(&f), 0);
 }
 
 static void only_regular_files(void **state)
 {
 	struct mr_error err = MR_ERROR_INIT;
-	struct mr_file f;
+	struct file f;
 
 	(void)state;
-	assert_int_equal(mr_file_open(&f, in_dir("none"), MR_DIRECT_AUTO, &err),
+	assert_int_equal(file_open(&f, in_dir("none"), MR_DIRECT_AUTO, &err),
 			 -1);
 	assert_int_equal(err.sys, ENOENT);
 	assert_int_equal(f.fd, -1);
 	err = (struct mr_error)MR_ERROR_INIT;
-	assert_int_equal(mr_file_open(&f, folder, MR_DIRECT_AUTO, &err), -1);
+	assert_int_equal(file_open(&f, folder, MR_DIRECT_AUTO, &err), -1);
 	assert_int_equal(err.code, MR_UNSUPPORTED);
 	assert_int_equal(f.fd, -1);
 	/* nobody writes into the pipe: it must be refused, not waited for */
 	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
 	err = (struct mr_error)MR_ERROR_INIT;
-	assert_int_equal(mr_file_open(&f, in_dir("fifo"), MR_DIRECT_AUTO, &err),
+	assert_int_equal(file_open(&f, in_dir("fifo"), MR_DIRECT_AUTO, &err),
 			 -1);
 	assert_int_equal(err.code, MR_UNSUPPORTED);
 	err = (struct mr_error)MR_ERROR_INIT;
-	assert_int_equal(mr_file_open(&f, "/dev/null", MR_DIRECT_AUTO, &err),
-			 -1);
+	assert_int_equal(file_open(&f, "/dev/null", MR_DIRECT_AUTO, &err), -1);
 	assert_int_equal(err.code, MR_UNSUPPORTED);
 }
 
@@ -320,16 +314,14 @@ static void expect_no_direct(int fd)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	unsigned fds = count_fds();
-	struct mr_file f;
+	struct file f;
 
-	assert_int_equal(mr_file_adopt(&f, fd, O_RDONLY, MR_DIRECT_ON, &err),
-			 -1);
+	assert_int_equal(file_adopt(&f, fd, O_RDONLY, MR_DIRECT_ON, &err), -1);
 	assert_int_equal(err.code, MR_UNSUPPORTED);
 	assert_int_equal(f.fd, -1);
 	assert_int_equal(f.direct_fd, -1);
 	assert_int_equal(count_fds(), fds); /* fd is still open, and ours */
-	assert_int_equal(mr_file_adopt(&f, fd, O_RDONLY, MR_DIRECT_AUTO, NULL),
-			 0);
+	assert_int_equal(file_adopt(&f, fd, O_RDONLY, MR_DIRECT_AUTO, NULL), 0);
 	assert_int_equal(f.direct_fd, -1);
 	assert_int_equal(f.align, 1);
 	assert_int_equal(count_fds(), fds);
@@ -341,7 +333,7 @@ static void no_direct(void **state)
 {
 	static const char data[4096] = "x";
 	struct mr_error err = MR_ERROR_INIT;
-	struct mr_file f;
+	struct file f;
 	int fd = memfd_create("x", MFD_CLOEXEC);
 	unsigned fds;
 
@@ -356,25 +348,24 @@ static void no_direct(void **state)
 	assert_int_equal(close(fd), 0);
 
 	make_file("refuses", data, sizeof(data));
-	assert_int_equal(
-		mr_file_open(&f, in_dir("refuses"), MR_DIRECT_AUTO, &err), 0);
+	assert_int_equal(file_open(&f, in_dir("refuses"), MR_DIRECT_AUTO, &err),
+			 0);
 	if (f.direct_fd < 0) {
-		(void)mr_file_close(&f);
+		(void)file_close(&f);
 		print_message("%s has no direct I/O\n", folder);
 		skip();
 	}
-	assert_int_equal(mr_file_close(&f), 0);
+	assert_int_equal(file_close(&f), 0);
 	fd = open(in_dir("refuses"), O_RDONLY);
 	assert_true(fd >= 0);
 	fail_arm(1, EINVAL);
 	fds = count_fds();
-	assert_int_equal(mr_file_adopt(&f, fd, O_RDONLY, MR_DIRECT_AUTO, &err),
-			 0);
+	assert_int_equal(file_adopt(&f, fd, O_RDONLY, MR_DIRECT_AUTO, &err), 0);
 	assert_string_equal(fail_plan.name, "pread64");
 	assert_int_equal(count_fds(), fds);
 	assert_int_equal(f.direct_fd, -1);
 	assert_int_equal(f.align, 1);
-	assert_int_equal(mr_file_close(&f), 0);
+	assert_int_equal(file_close(&f), 0);
 }
 
 static void direct(void **state)
@@ -382,12 +373,12 @@ static void direct(void **state)
 	struct mr_error err = MR_ERROR_INIT;
 	unsigned char data[8192];
 	void *buf;
-	struct mr_file f;
+	struct file f;
 
 	(void)state;
 	fill_random(data, sizeof(data), 6);
 	make_file("direct", data, sizeof(data));
-	if (mr_file_open(&f, in_dir("direct"), MR_DIRECT_ON, &err)) {
+	if (file_open(&f, in_dir("direct"), MR_DIRECT_ON, &err)) {
 		assert_int_equal(err.code, MR_UNSUPPORTED);
 		print_message("%s has no direct I/O\n", folder);
 		skip();
@@ -399,7 +390,7 @@ static void direct(void **state)
 	assert_int_equal(pread(f.direct_fd, buf, 4096, 4096), 4096);
 	assert_memory_equal(buf, data + 4096, 4096);
 	free(buf);
-	assert_int_equal(mr_file_close(&f), 0);
+	assert_int_equal(file_close(&f), 0);
 }
 
 int main(void)

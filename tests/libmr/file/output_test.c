@@ -180,7 +180,7 @@ static int write_new(struct output *o, const char *text, struct mr_error *err)
 
 	if (output_resize(o, len, err))
 		return -1;
-	return mr_io_write_full(&o->file.io, text, len, 0, err);
+	return io_write_full(&o->file.io, text, len, 0, err);
 }
 
 /* Look, create, write, publish: 0, or which of them failed. */

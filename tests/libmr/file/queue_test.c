@@ -19,7 +19,7 @@
 enum { FILE_SIZE = 320 << 10, MOST = 300 };
 
 struct bench {
-	struct mr_file file;
+	struct file file;
 	struct queue queue;
 	struct queue_op ops[MOST];
 	unsigned char *bytes, *back; /* FILE_SIZE each, page-aligned */
@@ -50,7 +50,7 @@ static void *pages_new(size_t len)
 static void adopt(struct bench *b, int fd, enum mr_direct direct)
 {
 	assert_true(fd >= 0);
-	assert_int_equal(mr_file_adopt(&b->file, fd, O_RDWR, direct, NULL), 0);
+	assert_int_equal(file_adopt(&b->file, fd, O_RDWR, direct, NULL), 0);
 }
 
 static struct bench *bench_new(enum where where, unsigned depth)
@@ -71,7 +71,7 @@ static void bench_free(struct bench *b)
 {
 	assert_int_equal(queue_release(&b->queue), 0);
 	assert_int_equal(queue_release(&b->queue), 0);
-	assert_int_equal(mr_file_close(&b->file), 0);
+	assert_int_equal(file_close(&b->file), 0);
 	free(b->bytes);
 	free(b->back);
 	free(b);
@@ -346,7 +346,7 @@ static void bad_request(void **state)
 {
 	(void)state;
 	for (size_t bad = 0; bad < 5; bad++) {
-		struct mr_file closed = MR_FILE_CLOSED;
+		struct file closed = FILE_CLOSED;
 		struct mr_error err = MR_ERROR_INIT;
 		struct bench *b;
 
@@ -408,7 +408,7 @@ static int child_no_space(void)
 	for (int setup = 0; setup < 2; setup++) {
 		struct mr_error err = MR_ERROR_INIT;
 		struct bench *b;
-		struct mr_file memory;
+		struct file memory;
 		int fd = open(path, O_CREAT | O_TRUNC | O_RDWR, 0600);
 
 		aio_reset();
@@ -422,7 +422,7 @@ static int child_no_space(void)
 		assert_int_equal(err.code, MR_SYS);
 		assert_int_equal(err.sys, ENOSPC);
 		assert_int_equal(err.offset, 65536);
-		assert_int_equal(mr_file_close(&b->file), 0);
+		assert_int_equal(file_close(&b->file), 0);
 		b->file = memory;
 		bench_free(b);
 	}

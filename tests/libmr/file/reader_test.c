@@ -9,13 +9,12 @@ static unsigned char *bytes;
 
 /* Moves at most `step` bytes at a time, and fails call number `fail_at`. */
 struct odd_io {
-	struct mr_io io;
+	struct io io;
 	size_t step;
 	unsigned int calls, fail_at;
 };
 
-static ssize_t odd_read(struct mr_io *io, void *buf, size_t len,
-			uint64_t offset)
+static ssize_t odd_read(struct io *io, void *buf, size_t len, uint64_t offset)
 {
 	struct odd_io *o = (struct odd_io *)io;
 
@@ -33,7 +32,7 @@ static ssize_t odd_read(struct mr_io *io, void *buf, size_t len,
 	return (ssize_t)len;
 }
 
-static const struct mr_io_ops odd_ops = { .name = "odd", .read = odd_read };
+static const struct io_ops odd_ops = { .name = "odd", .read = odd_read };
 
 static int setup(void **state)
 {
@@ -63,10 +62,10 @@ static void walk(size_t window, size_t step, size_t piece)
 	struct odd_io o = { .io = { .ops = &odd_ops, .size = SIZE },
 			    .step = step };
 	struct mr_error err = MR_ERROR_INIT;
-	struct mr_reader r;
+	struct reader r;
 	uint64_t at = 0;
 
-	assert_int_equal(mr_reader_init(&r, &o.io, window, 0, &err), 0);
+	assert_int_equal(reader_init(&r, &o.io, window, 0, &err), 0);
 	while (at < SIZE) {
 		const uint8_t *p;
 		ssize_t n = mr_reader_peek(&r, piece, &p, &err);
@@ -79,7 +78,7 @@ static void walk(size_t window, size_t step, size_t piece)
 		at += (uint64_t)n;
 	}
 	assert_int_equal(at, SIZE);
-	mr_reader_release(&r);
+	reader_release(&r);
 }
 
 static void test_walk(void **state)
@@ -100,11 +99,11 @@ static void test_pieces(void **state)
 	struct odd_io o = { .io = { .ops = &odd_ops, .size = SIZE },
 			    .step = SIZE };
 	struct mr_error err = MR_ERROR_INIT;
-	struct mr_reader r;
+	struct reader r;
 	const uint8_t *p;
 
 	(void)state;
-	assert_int_equal(mr_reader_init(&r, &o.io, SIZE, 0, &err), 0);
+	assert_int_equal(reader_init(&r, &o.io, SIZE, 0, &err), 0);
 	while (mr_reader_tell(&r) < SIZE) {
 		uint64_t at = mr_reader_tell(&r);
 		ssize_t n = mr_reader_peek(&r, 8, &p, &err);
@@ -115,66 +114,66 @@ static void test_pieces(void **state)
 	}
 	/* 16, 32, and 64 KiB, which are not all there. */
 	assert_in_range(o.calls, 3, 4);
-	mr_reader_seek(&r, 0);
-	assert_int_equal(mr_reader_need(&r, 8, &p, &err), 0);
+	reader_seek(&r, 0);
+	assert_int_equal(reader_need(&r, 8, &p, &err), 0);
 	assert_in_range(r.have, 8, 16384);
-	mr_reader_seek(&r, 50000);
-	assert_int_equal(mr_reader_need(&r, 8, &p, &err), 0);
+	reader_seek(&r, 50000);
+	assert_int_equal(reader_need(&r, 8, &p, &err), 0);
 	assert_in_range(r.have, 8, 16384);
-	mr_reader_release(&r);
+	reader_release(&r);
 }
 
 static void test_skip_and_seek(void **state)
 {
 	struct mr_error err = MR_ERROR_INIT;
-	struct mr_mem_io m;
-	struct mr_reader r;
+	struct mem_io m;
+	struct reader r;
 	const uint8_t *p;
 
 	(void)state;
-	mr_mem_io_init(&m, bytes, SIZE);
-	assert_int_equal(mr_reader_init(&r, &m.io, 100, 10, &err), 0);
-	assert_int_equal(mr_reader_need(&r, 100, &p, &err), 0);
+	mem_io_init(&m, bytes, SIZE);
+	assert_int_equal(reader_init(&r, &m.io, 100, 10, &err), 0);
+	assert_int_equal(reader_need(&r, 100, &p, &err), 0);
 	assert_memory_equal(p, bytes + 10, 100);
 	mr_reader_skip(&r, 100);
 	mr_reader_skip(&r, 50000);
 	assert_int_equal(mr_reader_tell(&r), 50110);
-	assert_int_equal(mr_reader_need(&r, 3, &p, &err), 0);
+	assert_int_equal(reader_need(&r, 3, &p, &err), 0);
 	assert_memory_equal(p, bytes + 50110, 3);
 	/* back, within the window and before it */
 	mr_reader_skip(&r, 2);
-	mr_reader_seek(&r, 50110);
-	assert_int_equal(mr_reader_need(&r, 100, &p, &err), 0);
+	reader_seek(&r, 50110);
+	assert_int_equal(reader_need(&r, 100, &p, &err), 0);
 	assert_memory_equal(p, bytes + 50110, 100);
-	mr_reader_seek(&r, 0);
-	assert_int_equal(mr_reader_need(&r, 100, &p, &err), 0);
+	reader_seek(&r, 0);
+	assert_int_equal(reader_need(&r, 100, &p, &err), 0);
 	assert_memory_equal(p, bytes, 100);
 	/* past the end: no bytes, and an error only when some are needed */
-	mr_reader_seek(&r, UINT64_MAX - 1000);
+	reader_seek(&r, UINT64_MAX - 1000);
 	assert_int_equal(mr_reader_peek(&r, 1, &p, &err), 0);
 	assert_int_equal(err.code, MR_OK);
-	assert_int_equal(mr_reader_need(&r, 1, &p, &err), -1);
+	assert_int_equal(reader_need(&r, 1, &p, &err), -1);
 	assert_int_equal(err.code, MR_SHORT);
 	assert_int_equal(err.offset, SIZE);
-	mr_reader_release(&r);
+	reader_release(&r);
 }
 
 static void test_short_end(void **state)
 {
 	struct mr_error err = MR_ERROR_INIT;
-	struct mr_mem_io m;
-	struct mr_reader r;
+	struct mem_io m;
+	struct reader r;
 	const uint8_t *p;
 
 	(void)state;
-	mr_mem_io_init(&m, bytes, SIZE);
-	assert_int_equal(mr_reader_init(&r, &m.io, 64, SIZE - 10, &err), 0);
+	mem_io_init(&m, bytes, SIZE);
+	assert_int_equal(reader_init(&r, &m.io, 64, SIZE - 10, &err), 0);
 	assert_int_equal(mr_reader_peek(&r, 64, &p, &err), 10);
 	assert_memory_equal(p, bytes + SIZE - 10, 10);
-	assert_int_equal(mr_reader_need(&r, 11, &p, &err), -1);
+	assert_int_equal(reader_need(&r, 11, &p, &err), -1);
 	assert_int_equal(err.code, MR_SHORT);
 	assert_int_equal(err.offset, SIZE);
-	mr_reader_release(&r);
+	reader_release(&r);
 }
 
 /* A read that fails is told with its place; what was there before stays. */
@@ -186,10 +185,10 @@ static void test_read_error(void **state)
 				    .step = 1000,
 				    .fail_at = nth };
 		struct mr_error err = MR_ERROR_INIT;
-		struct mr_reader r;
+		struct reader r;
 		const uint8_t *p;
 
-		assert_int_equal(mr_reader_init(&r, &o.io, 4000, 0, &err), 0);
+		assert_int_equal(reader_init(&r, &o.io, 4000, 0, &err), 0);
 		assert_int_equal(mr_reader_peek(&r, 4000, &p, &err), -1);
 		assert_int_equal(err.code, MR_SYS);
 		assert_int_equal(err.sys, EIO);
@@ -197,7 +196,7 @@ static void test_read_error(void **state)
 		err = (struct mr_error)MR_ERROR_INIT;
 		assert_int_equal(mr_reader_peek(&r, 4000, &p, &err), 4000);
 		assert_memory_equal(p, bytes, 4000);
-		mr_reader_release(&r);
+		reader_release(&r);
 	}
 }
 

@@ -10,8 +10,7 @@ static bool lost[41]; /* pieces of 4096 bytes */
 static int with;
 static size_t most; /* bytes that a read gives at a time */
 
-static ssize_t sick_read(struct mr_io *io, void *buf, size_t len,
-			 uint64_t offset)
+static ssize_t sick_read(struct io *io, void *buf, size_t len, uint64_t offset)
 {
 	if (offset >= io->size)
 		return 0;
@@ -28,10 +27,10 @@ static ssize_t sick_read(struct mr_io *io, void *buf, size_t len,
 	return (ssize_t)len;
 }
 
-static const struct mr_io_ops sick_ops = { .name = "sick", .read = sick_read };
-static struct mr_file file = { .io = { .ops = &sick_ops, .size = SIZE },
-			       .fd = -1,
-			       .direct_fd = -1 };
+static const struct io_ops sick_ops = { .name = "sick", .read = sick_read };
+static struct file file = { .io = { .ops = &sick_ops, .size = SIZE },
+			    .fd = -1,
+			    .direct_fd = -1 };
 
 static int reset(void **state)
 {
@@ -49,7 +48,7 @@ static void check(struct salvage *s, uint64_t at, size_t len)
 	struct mr_error err = MR_ERROR_INIT;
 	unsigned char buf[SIZE];
 
-	assert_int_equal(mr_io_read_full(&s->io, buf, len, at, &err), 0);
+	assert_int_equal(io_read_full(&s->io, buf, len, at, &err), 0);
 	for (size_t i = 0; i < len; i++)
 		assert_int_equal(buf[i],
 				 lost[(at + i) / 4096] ? 0 : content[at + i]);
@@ -139,15 +138,14 @@ static void other_errors(void **state)
 	salvage_init(&s, &file);
 	lost[1] = true;
 	with = ENOMEM;
-	assert_int_equal(mr_io_read_full(&s.io, buf, 8192, 0, &err), -1);
+	assert_int_equal(io_read_full(&s.io, buf, 8192, 0, &err), -1);
 	assert_int_equal(err.sys, ENOMEM);
 	assert_false(salvage_lost(&s, 0, SIZE));
 	/* And a file that ends is short as always. */
 	with = EIO;
 	err = (struct mr_error)MR_ERROR_INIT;
 	lost[40] = true;
-	assert_int_equal(mr_io_read_full(&s.io, buf, 8192, SIZE - 200, &err),
-			 -1);
+	assert_int_equal(io_read_full(&s.io, buf, 8192, SIZE - 200, &err), -1);
 	assert_int_equal(err.code, MR_SHORT);
 	salvage_release(&s);
 	salvage_release(&(struct salvage){ 0 });

@@ -222,13 +222,13 @@ static void test_direct(void **state)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct made m;
-	struct mr_file f;
+	struct file f;
 	int fd = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
 	(void)state;
-	if (fd < 0 || mr_file_adopt(&f, fd, O_RDWR, MR_DIRECT_ON, &err))
+	if (fd < 0 || file_adopt(&f, fd, O_RDWR, MR_DIRECT_ON, &err))
 		skip();
-	assert_int_equal(mr_file_close(&f), 0);
+	assert_int_equal(file_close(&f), 0);
 	m = make(MR_DIRECT_ON, ".");
 	put(&m, 0, MIB - 2, "needle");
 	assert_int_equal(fsync(m.fd), 0);

@@ -25,7 +25,7 @@ static struct build new_build(void)
 struct made {
 	uint8_t *data;
 	size_t len;
-	struct mr_mem_io io;
+	struct mem_io io;
 };
 
 /* The file as bytes that a test may change; closes it. */
@@ -52,8 +52,8 @@ static struct mr_image *look(struct made *m, size_t len)
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_image *img;
 
-	mr_mem_io_init(&m->io, m->data, len);
-	img = mr_image_open_io(&m->io.io, NULL, &err);
+	mem_io_init(&m->io, m->data, len);
+	img = image_open_io(&m->io.io, NULL, &err);
 	assert_non_null(img);
 	assert_int_equal(err.code, MR_OK);
 	return img;
@@ -303,10 +303,10 @@ static void foreign(const void *data, size_t len)
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_inspection in;
 	struct mr_image *img;
-	struct mr_mem_io io;
+	struct mem_io io;
 
-	mr_mem_io_init(&io, data, len);
-	img = mr_image_open_io(&io.io, NULL, &err);
+	mem_io_init(&io, data, len);
+	img = image_open_io(&io.io, NULL, &err);
 	assert_non_null(img);
 	assert_int_equal(mr_image_info(img)->kind, MR_IMAGE_FOREIGN);
 	assert_int_equal(mr_image_info(img)->damage.code, MR_OK);
@@ -1233,12 +1233,12 @@ static void test_too_many_sections(void **state)
 /* ---- trouble that is not the file's ---- */
 
 struct failing_io {
-	struct mr_io io;
-	struct mr_io *under;
+	struct io io;
+	struct io *under;
 	unsigned int calls, fail_at;
 };
 
-static ssize_t failing_read(struct mr_io *io, void *buf, size_t len,
+static ssize_t failing_read(struct io *io, void *buf, size_t len,
 			    uint64_t offset)
 {
 	struct failing_io *f = (struct failing_io *)io;
@@ -1250,8 +1250,8 @@ static ssize_t failing_read(struct mr_io *io, void *buf, size_t len,
 	return f->under->ops->read(f->under, buf, len, offset);
 }
 
-static const struct mr_io_ops failing_ops = { .name = "failing",
-					      .read = failing_read };
+static const struct io_ops failing_ops = { .name = "failing",
+					   .read = failing_read };
 
 static void test_read_errors(void **state)
 {
@@ -1263,14 +1263,14 @@ static void test_read_errors(void **state)
 	(void)state;
 	devices(&b);
 	m = make(&b);
-	mr_mem_io_init(&m.io, m.data, m.len);
+	mem_io_init(&m.io, m.data, m.len);
 	for (bool failed = true; failed;) {
 		struct failing_io f = { .io = { .ops = &failing_ops,
 						.size = m.len },
 					.under = &m.io.io,
 					.fail_at = ++nth };
 		struct mr_error err = MR_ERROR_INIT;
-		struct mr_image *img = mr_image_open_io(&f.io, NULL, &err);
+		struct mr_image *img = image_open_io(&f.io, NULL, &err);
 
 		failed = f.calls >= nth;
 		if (failed) {
@@ -1289,13 +1289,13 @@ static void test_read_errors(void **state)
 
 /* A file that somebody cuts short after `whole` reads of it. */
 struct shrinking_io {
-	struct mr_io io; /* as long as it was */
-	struct mr_io *under;
+	struct io io; /* as long as it was */
+	struct io *under;
 	uint64_t cut;
 	unsigned int calls, whole;
 };
 
-static ssize_t shrinking_read(struct mr_io *io, void *buf, size_t len,
+static ssize_t shrinking_read(struct io *io, void *buf, size_t len,
 			      uint64_t offset)
 {
 	struct shrinking_io *s = (struct shrinking_io *)io;
@@ -1309,8 +1309,8 @@ static ssize_t shrinking_read(struct mr_io *io, void *buf, size_t len,
 	return s->under->ops->read(s->under, buf, len, offset);
 }
 
-static const struct mr_io_ops shrinking_ops = { .name = "shrinking",
-						.read = shrinking_read };
+static const struct io_ops shrinking_ops = { .name = "shrinking",
+					     .read = shrinking_read };
 
 /* The file ends, wherever that is met, and nothing else is said of it. */
 static void expect_end(const struct mr_error *e)
@@ -1353,7 +1353,7 @@ static void test_shrinking(void **state)
 	(void)state;
 	devices(&b);
 	m = make(&b);
-	mr_mem_io_init(&m.io, m.data, m.len);
+	mem_io_init(&m.io, m.data, m.len);
 	for (uint64_t i = 0; i < 16; i++) {
 		unsigned int whole = 0;
 		struct shrinking_io s;
@@ -1389,8 +1389,8 @@ static void test_cancel(void **state)
 	build_ram_start(&b, k, 2);
 	build_ram_pages(&b, STREAM_PART, k, 2);
 	m = make(&b);
-	mr_mem_io_init(&m.io, m.data, m.len);
-	assert_null(mr_image_open_io(&m.io.io, &watch, &err));
+	mem_io_init(&m.io, m.data, m.len);
+	assert_null(image_open_io(&m.io.io, &watch, &err));
 	assert_int_equal(err.code, MR_CANCELLED);
 	drop(&m);
 }

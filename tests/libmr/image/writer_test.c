@@ -100,10 +100,10 @@ static int put_pages(struct image_writer *w, struct mr_error *err)
 			unsigned char buf[IMAGE_PAGE];
 
 			fill_random(buf, sizeof(buf), page + 1);
-			if (mr_io_write_full(&w->out.file.io, buf, sizeof(buf),
-					     blk->place.pages_offset +
-						     page * IMAGE_PAGE,
-					     err))
+			if (io_write_full(&w->out.file.io, buf, sizeof(buf),
+					  blk->place.pages_offset +
+						  page * IMAGE_PAGE,
+					  err))
 				return -1;
 			mapped_ram_bits_set(blk->bits, page, 1);
 		}

@@ -289,9 +289,8 @@ static struct seal_digest memory(void)
 				continue;
 			}
 			assert_int_equal(
-				mr_io_read_full(img->io, page, PAGE,
-						b->pages_offset + p * PAGE,
-						&err),
+				io_read_full(img->io, page, PAGE,
+					     b->pages_offset + p * PAGE, &err),
 				0);
 			hash_add(h, page, PAGE);
 		}

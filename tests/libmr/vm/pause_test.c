@@ -315,7 +315,7 @@ static void cont_refused(void **state)
 	open_scene(&s, "cont", 1);
 	q = attach(&s);
 	assert_int_equal(pause_begin(&p, q, true, &err), 0);
-	(void)mr_fail(&err, MR_SYS, 5, "disk full");
+	(void)error_set(&err, MR_SYS, 5, "disk full");
 	assert_int_equal(pause_end(&p, true, &seconds, &err), -1);
 	assert_int_equal(err.code, MR_QMP);
 	assert_string_equal(err.msg, "the VM is still paused, send it `cont`: "
