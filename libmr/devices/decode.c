@@ -1,5 +1,5 @@
 /*
- * devices_decode.c - one device section's payload, by its description.
+ * decode.c - one device section's payload, by its description.
  *
  * Nothing of the description is believed that the payload does not bear out:
  * fields must fit, subsections must stand where they are said to be, structs

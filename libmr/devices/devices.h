@@ -2,7 +2,7 @@
  * devices.h - device sections, decoded; the parts of it.
  *
  *   devices.c          which description belongs to which section
- *   devices_decode.c   one section's payload into fields
+ *   decode.c   one section's payload into fields
  *   cpu.c              what of them are registers
  */
 #ifndef LIBMR_DEVICES_H

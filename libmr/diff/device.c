@@ -1,4 +1,4 @@
-/* diff_device.c - device sections, matched by name and instance. */
+/* device.c - device sections, matched by name and instance. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /*
- * diff_fields.c - which fields of a device section differ.
+ * fields.c - which fields of a device section differ.
  *
  * Both sides' fields are walked side by side, siblings with siblings. Mostly
  * they are described alike; what one side has and the other has not (a

@@ -1,5 +1,5 @@
 /*
- * diff_pages.c - both memories past each other, one extent at a time.
+ * pages.c - both memories past each other, one extent at a time.
  *
  * Of an extent only the pages are read that may hold data on one side; a page
  * that the other side does not have is looked at for zeros and not compared.

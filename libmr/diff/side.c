@@ -1,4 +1,4 @@
-/* diff_side.c - what is compared: an image, or a paused VM. */
+/* side.c - what is compared: an image, or a paused VM. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

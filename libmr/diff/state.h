@@ -1,18 +1,18 @@
 /*
- * diff.h - the parts of the verb mr_diff.
+ * state.h - the parts of the verb mr_diff.
  *
- *   diff.c          what there is on both sides, matched by name; the results
- *   diff_side.c     a side: an image, or a paused VM
- *   diff_pages.c    the crew's work: which pages hold data, which differ
- *   diff_device.c   device sections
- *   diff_fields.c   what of them differs, by the vmdescription
+ *   diff.c    what there is on both sides, matched by name; the results
+ *   side.c    a side: an image, or a paused VM
+ *   pages.c   the crew's work: which pages hold data, which differ
+ *   device.c  device sections
+ *   fields.c  what of them differs, by the vmdescription
  *
  * A page is one bit in three maps: A holds data, B holds data, they differ.
  * The first two begin as what the image's bitmap, or the kernel for a VM,
  * says, and lose the bits of pages that turn out to be zero.
  */
-#ifndef LIBMR_DIFF_H
-#define LIBMR_DIFF_H
+#ifndef LIBMR_DIFF_STATE_H
+#define LIBMR_DIFF_STATE_H
 
 #include "libmr/file/cached.h"
 #include "libmr/vm/device_state.h"
@@ -108,7 +108,7 @@ int diff_pages(struct mr_diff *d, enum mr_side *side, struct mr_error *err);
  * a failure is. */
 int diff_devices(struct mr_diff *d, enum mr_side *side, struct mr_error *err);
 void diff_devices_release(struct mr_diff *d);
-/* The same of what diff_fields.c keeps in d. */
+/* The same of what fields.c keeps in d. */
 void diff_fields_release(struct mr_diff *d);
 
 #endif

@@ -1,4 +1,4 @@
-/* image_blame.c - which page it is that cannot be read. */
+/* blame.c - which page it is that cannot be read. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /*
- * image_device.c - where sections end that do not say how long they are.
+ * device.c - where sections end that do not say how long they are.
  *
  * A device section's length is in the vmdescription, at the very end of the
  * stream; without one there is only the footer that closes the section, whose

@@ -1,4 +1,4 @@
-/* image_file.c - what kind of file it is, and whether its parts fit. */
+/* file.c - what kind of file it is, and whether its parts fit. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

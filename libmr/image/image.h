@@ -1,16 +1,16 @@
 /*
  * image.h - an open file and what was found in it.
  *
- *   image.c          opens a file, whatever it is
- *   image_file.c     what kind of file it is
- *   image_stream.c   the elements of QEMU's stream, in order
- *   image_ram.c      what the sections of "ram" hold
- *   image_skip.c     past the memory of a plain stream
- *   image_device.c   where sections without a length end
- *   image_parse.c    what those share
- *   image_use.c      bitmaps, and holes
- *   image_memory.c   pages
- *   image_blame.c    which page it is that cannot be read
+ *   image.c   opens a file, whatever it is
+ *   file.c    what kind of file it is
+ *   stream.c  the elements of QEMU's stream, in order
+ *   ram.c     what the sections of "ram" hold
+ *   skip.c    past the memory of a plain stream
+ *   device.c  where sections without a length end
+ *   parse.c   what those share
+ *   use.c     bitmaps, and holes
+ *   memory.c  pages
+ *   blame.c   which page it is that cannot be read
  */
 #ifndef LIBMR_IMAGE_H
 #define LIBMR_IMAGE_H

@@ -1,4 +1,4 @@
-/* image_memory.c - what the guest's memory holds at a place. */
+/* memory.c - what the guest's memory holds at a place. */
 #include <inttypes.h>
 #include <string.h>
 

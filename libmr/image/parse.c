@@ -1,4 +1,4 @@
-/* image_parse.c - what the parts of the parser share. */
+/* parse.c - what the parts of the parser share. */
 #include "libmr/image/parse.h"
 
 #include <stdlib.h>

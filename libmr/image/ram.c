@@ -1,4 +1,4 @@
-/* image_ram.c - the sections of "ram": the block list, and page words. */
+/* ram.c - the sections of "ram": the block list, and page words. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /*
- * image_skip.c - from the block list of a plain stream straight to its device
+ * skip.c - from the block list of a plain stream straight to its device
  * sections, past memory that may be hundreds of gigabytes.
  *
  * The description is at the end of the file. It says how long each device

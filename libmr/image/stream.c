@@ -1,4 +1,4 @@
-/* image_stream.c - QEMU's stream, element by element. */
+/* stream.c - QEMU's stream, element by element. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

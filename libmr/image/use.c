@@ -1,4 +1,4 @@
-/* image_use.c - bitmaps, and what a block takes on the disk. */
+/* use.c - bitmaps, and what a block takes on the disk. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>

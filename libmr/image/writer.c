@@ -1,4 +1,4 @@
-/* image_writer.c - headers, bitmaps and device state around the pages. */
+/* writer.c - headers, bitmaps and device state around the pages. */
 #include "libmr/image/writer.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /*
- * load_compare.c - does an image fit a VM?
+ * compare.c - does an image fit a VM?
  *
  * QEMU itself compares the machine type by prefix, does not look at the
  * lengths of blocks and leaves those that an image lacks as they are: the

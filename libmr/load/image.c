@@ -1,4 +1,4 @@
-/* load_image.c - is a file an image that can be loaded? */
+/* image.c - is a file an image that can be loaded? */
 #include <inttypes.h>
 #include <string.h>
 

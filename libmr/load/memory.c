@@ -1,5 +1,5 @@
 /*
- * load_memory.c - blocks of an image into memory files.
+ * memory.c - blocks of an image into memory files.
  *
  * A worker reads the runs of present pages of an extent, joined over small
  * gaps; what the image has in a gap means nothing and is blanked before the

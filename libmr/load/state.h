@@ -1,8 +1,8 @@
 /*
- * load.h - what the ways to load share. Private to load*.c.
+ * state.h - what the ways to load share. Private to libmr/load.
  */
-#ifndef LIBMR_LOAD_H
-#define LIBMR_LOAD_H
+#ifndef LIBMR_LOAD_STATE_H
+#define LIBMR_LOAD_STATE_H
 
 #include "libmr/vm/guest.h"
 #include "libmr/image/image.h"

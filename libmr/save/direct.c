@@ -1,5 +1,5 @@
 /*
- * save_direct.c - a paused VM's memory, read from outside, into an image.
+ * direct.c - a paused VM's memory, read from outside, into an image.
  *
  * Each bitmap starts as "may hold data" (what the kernel says was touched)
  * and ends as "holds data": a worker reads the touched pages of an extent,

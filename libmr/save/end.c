@@ -1,4 +1,4 @@
-/* save_end.c - how both engines of mr_save leave the VM. */
+/* end.c - how both engines of mr_save leave the VM. */
 #include "libmr/save/state.h"
 
 int save_resume(struct save *s, bool failed, struct mr_error *err)

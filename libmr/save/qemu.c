@@ -1,5 +1,5 @@
 /*
- * save_qemu.c - QEMU migrates itself into our file.
+ * qemu.c - QEMU migrates itself into our file.
  *
  * For VMs that cannot be read from outside. QEMU gets the file by descriptor
  * (one to write through the page cache and, for direct I/O, one without), so

@@ -1,7 +1,7 @@
 /*
  * save.c - the verb mr_save: look, choose an engine, let it work.
  *
- * save_direct.c and save_qemu.c are the engines, save_end.c is what they share.
+ * direct.c and qemu.c are the engines, end.c is what they share.
  */
 #include "libmr/save/state.h"
 

@@ -1,8 +1,8 @@
 /*
- * save.h - what mr_save's two engines share. Private to save*.c.
+ * state.h - what mr_save's two engines share. Private to libmr/save.
  */
-#ifndef LIBMR_SAVE_H
-#define LIBMR_SAVE_H
+#ifndef LIBMR_SAVE_STATE_H
+#define LIBMR_SAVE_STATE_H
 
 #include "libmr/vm/guest.h"
 #include "libmr/mr.h"

@@ -1,4 +1,4 @@
-/* verify_pages.c - which pages are odd: told block by block, in ranges. */
+/* pages.c - which pages are odd: told block by block, in ranges. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* verify_parts.c - everything but pages against the seal. */
+/* parts.c - everything but pages against the seal. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /*
- * verify_repair.c - mends what can be mended without guessing, and seals.
+ * repair.c - mends what can be mended without guessing, and seals.
  *
  * Mended are: data under clear bits (punched out), zero pages (bit cleared,
  * punched out), bits beyond the last page, the bitmaps of a background

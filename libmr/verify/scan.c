@@ -1,5 +1,5 @@
 /*
- * verify_scan.c - looks at every page that is not in a hole, once.
+ * scan.c - looks at every page that is not in a hole, once.
  *
  * A worker asks where the data of an extent is, reads it, and compares: with
  * the bitmap (zero pages, missing ones, data that no bit speaks of) and with

@@ -1,16 +1,16 @@
 /*
- * verify.h - what the parts of mr_verify share. Private to verify*.c.
+ * state.h - what the parts of mr_verify share. Private to libmr/verify.
  *
- *   verify.c            the verb: open, look, judge, mend
- *   verify_structure.c  does the stream follow its format
- *   verify_parts.c      headers, bitmaps and tail against the seal
- *   verify_scan.c       every page: zero, stale, missing, changed
- *   verify_pages.c      which pages those were
- *   verify_tell.c       telling the caller
- *   verify_repair.c     mending, in place or onto a copy; sealing
+ *   verify.c     the verb: open, look, judge, mend
+ *   structure.c  does the stream follow its format
+ *   parts.c      headers, bitmaps and tail against the seal
+ *   scan.c       every page: zero, stale, missing, changed
+ *   pages.c      which pages those were
+ *   tell.c       telling the caller
+ *   repair.c     mending, in place or onto a copy; sealing
  */
-#ifndef LIBMR_VERIFY_H
-#define LIBMR_VERIFY_H
+#ifndef LIBMR_VERIFY_STATE_H
+#define LIBMR_VERIFY_STATE_H
 
 #include "libmr/image/image.h"
 #include "libmr/mr.h"

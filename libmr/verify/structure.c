@@ -1,4 +1,4 @@
-/* verify_structure.c - does the stream follow its format, and mapped-ram's
+/* structure.c - does the stream follow its format, and mapped-ram's
  * rules. */
 #include <inttypes.h>
 #include <stdlib.h>

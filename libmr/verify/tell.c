@@ -1,4 +1,4 @@
-/* verify_tell.c - what the parts of mr_verify tell the caller. */
+/* tell.c - what the parts of mr_verify tell the caller. */
 #include "libmr/verify/state.h"
 
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # mrverify: its line, its JSON, its exit status, and what it does to a file.
-# What it finds is tested in ../libmr/verify_test.c.
+# What it finds is tested in ../libmr/verify/verify_test.c.
 
 load ../lib/env
 

@@ -1,4 +1,4 @@
-/* diff_device.c - what differs in device sections, for people. */
+/* device.c - what differs in device sections, for people. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

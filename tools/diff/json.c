@@ -1,4 +1,4 @@
-/* diff_json.c - what mrdiff found, for programs: schema 1. */
+/* json.c - what mrdiff found, for programs: schema 1. */
 #include "tools/diff/diff.h"
 #include "tools/common/field.h"
 

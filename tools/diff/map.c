@@ -1,4 +1,4 @@
-/* diff_map.c - two memories in one map. */
+/* map.c - two memories in one map. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* diff_text.c - what mrdiff found, for people. */
+/* text.c - what mrdiff found, for people. */
 #include "tools/diff/diff.h"
 
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-/* show_cpu.c - registers, as QEMU's "info registers" shows them. */
+/* cpu.c - registers, as QEMU's "info registers" shows them. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

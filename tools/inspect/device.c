@@ -1,4 +1,4 @@
-/* show_device.c - device sections, field by field. */
+/* device.c - device sections, field by field. */
 #include <fnmatch.h>
 #include <inttypes.h>
 #include <stdio.h>

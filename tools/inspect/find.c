@@ -1,4 +1,4 @@
-/* show_find.c - where in memory some bytes are. */
+/* find.c - where in memory some bytes are. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

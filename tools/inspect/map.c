@@ -1,4 +1,4 @@
-/* show_map.c - an image's memory as a map. */
+/* map.c - an image's memory as a map. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* show_memory.c - bytes of memory, and where some bytes are. */
+/* memory.c - bytes of memory, and where some bytes are. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

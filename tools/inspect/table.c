@@ -1,4 +1,4 @@
-/* show_table.c - RAM blocks and sections, line by line. */
+/* table.c - RAM blocks and sections, line by line. */
 #include "tools/inspect/show.h"
 
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-/* show_text.c - what mrinspect found, for people. */
+/* text.c - what mrinspect found, for people. */
 #include "tools/inspect/show.h"
 
 #include <inttypes.h>

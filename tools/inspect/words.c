@@ -1,4 +1,4 @@
-/* show_words.c - what a file is, in words. */
+/* words.c - what a file is, in words. */
 #include "tools/inspect/show.h"
 
 const char *show_kind(const struct mr_image_info *info)
