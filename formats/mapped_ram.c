@@ -1,6 +1,7 @@
 /* mapped_ram.c - RAM at fixed offsets of a file (mapped_ram.h). */
 #include <string.h>
 
+#include "formats/bits.h"
 #include "formats/bytes.h"
 #include "formats/mapped_ram.h"
 
@@ -48,13 +49,6 @@ uint64_t mapped_ram_num_pages(uint64_t used_length, uint64_t page_size)
 	return used_length / page_size + (used_length % page_size != 0);
 }
 
-uint64_t mapped_ram_bitmap_size(uint64_t num_pages)
-{
-	return (num_pages / MAPPED_RAM_WORD_BITS +
-		(num_pages % MAPPED_RAM_WORD_BITS != 0)) *
-	       sizeof(uint64_t);
-}
-
 int mapped_ram_layout(uint64_t start, size_t name_len, bool has_addr,
 		      uint64_t used_length, uint64_t page_size, bool ignored,
 		      struct mapped_ram_place *out, struct fault *f)
@@ -88,7 +82,7 @@ int mapped_ram_layout(uint64_t start, size_t name_len, bool has_addr,
 		return 0;
 	}
 	out->bitmap_offset = header_end;
-	out->bitmap_size = mapped_ram_bitmap_size(out->num_pages);
+	out->bitmap_size = bits_size(out->num_pages);
 	out->pages_offset =
 		(out->bitmap_offset + out->bitmap_size + MAPPED_RAM_ALIGN - 1) /
 		MAPPED_RAM_ALIGN * MAPPED_RAM_ALIGN;
@@ -101,126 +95,22 @@ int mapped_ram_layout(uint64_t start, size_t name_len, bool has_addr,
 
 /* ---- bitmaps ---- */
 
-void mapped_ram_bits_swap_le(uint64_t *words, size_t nwords)
-{
-	size_t i;
-
-	/* Compiles to nothing on a little-endian host. */
-	for (i = 0; i < nwords; i++) {
-		uint8_t raw[sizeof(uint64_t)];
-
-		memcpy(raw, &words[i], sizeof(raw));
-		words[i] = get_le64(raw);
-	}
-}
-
-/* The bits of word w that belong to pages first .. end - 1. */
-static uint64_t word_mask(uint64_t w, uint64_t first, uint64_t end)
-{
-	uint64_t base = w * MAPPED_RAM_WORD_BITS;
-	uint64_t mask = UINT64_MAX;
-
-	if (first > base)
-		mask &= UINT64_MAX << (first - base);
-	if (end - base < MAPPED_RAM_WORD_BITS)
-		mask &= (UINT64_C(1) << (end - base)) - 1;
-	return mask;
-}
-
-/* Bits set in w: the builtin needs libgcc where the CPU may lack POPCNT. */
-static uint64_t popcount(uint64_t w)
-{
-	w -= w >> 1 & UINT64_C(0x5555555555555555);
-	w = (w & UINT64_C(0x3333333333333333)) +
-	    (w >> 2 & UINT64_C(0x3333333333333333));
-	w = (w + (w >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
-	return w * UINT64_C(0x0101010101010101) >> 56;
-}
-
-static uint64_t words_end(uint64_t end)
-{
-	return end / MAPPED_RAM_WORD_BITS + (end % MAPPED_RAM_WORD_BITS != 0);
-}
-
-void mapped_ram_bits_set(uint64_t *words, uint64_t first, uint64_t n)
-{
-	uint64_t w, end = first + n;
-
-	if (n == 0)
-		return;
-	for (w = first / MAPPED_RAM_WORD_BITS; w < words_end(end); w++)
-		words[w] |= word_mask(w, first, end);
-}
-
-void mapped_ram_bits_clear(uint64_t *words, uint64_t first, uint64_t n)
-{
-	uint64_t w, end = first + n;
-
-	if (n == 0)
-		return;
-	for (w = first / MAPPED_RAM_WORD_BITS; w < words_end(end); w++)
-		words[w] &= ~word_mask(w, first, end);
-}
-
-uint64_t mapped_ram_bits_count(const uint64_t *words, uint64_t first,
-			       uint64_t n)
-{
-	uint64_t w, end = first + n, count = 0;
-
-	if (n == 0)
-		return 0;
-	for (w = first / MAPPED_RAM_WORD_BITS; w < words_end(end); w++)
-		count += popcount(words[w] & word_mask(w, first, end));
-	return count;
-}
-
-/* The first bit in from .. end - 1 that is set after XOR with flip. */
-static uint64_t next_bit(const uint64_t *words, uint64_t from, uint64_t end,
-			 uint64_t flip)
-{
-	uint64_t w;
-
-	if (from >= end)
-		return end;
-	for (w = from / MAPPED_RAM_WORD_BITS; w < words_end(end); w++) {
-		uint64_t bits = (words[w] ^ flip) & word_mask(w, from, end);
-
-		if (bits)
-			return w * MAPPED_RAM_WORD_BITS +
-			       (uint64_t)__builtin_ctzll(bits);
-	}
-	return end;
-}
-
-uint64_t mapped_ram_bits_next_set(const uint64_t *words, uint64_t from,
-				  uint64_t end)
-{
-	return next_bit(words, from, end, 0);
-}
-
-uint64_t mapped_ram_bits_next_clear(const uint64_t *words, uint64_t from,
-				    uint64_t end)
-{
-	return next_bit(words, from, end, UINT64_MAX);
-}
-
 void mapped_ram_tally_add(struct mapped_ram_tally *t, uint64_t num_pages,
 			  uint64_t first, const uint64_t *words, size_t nwords)
 {
 	size_t i;
 
 	for (i = 0; i < nwords; i++) {
-		uint64_t base = first + i * MAPPED_RAM_WORD_BITS;
+		uint64_t base = first + i * BITS_PER_WORD;
 		uint64_t left = base < num_pages ? num_pages - base : 0;
-		uint64_t in = left >= MAPPED_RAM_WORD_BITS
-				      ? UINT64_MAX
-				      : (UINT64_C(1) << left) - 1;
+		uint64_t in = left >= BITS_PER_WORD ? UINT64_MAX
+						    : (UINT64_C(1) << left) - 1;
 		uint64_t pages = words[i] & in;
 
-		t->stray += popcount(words[i] & ~in);
-		t->pages += popcount(pages);
+		t->stray += bits_weight(words[i] & ~in);
+		t->pages += bits_weight(pages);
 		if (pages)
-			t->present_end = base + MAPPED_RAM_WORD_BITS -
+			t->present_end = base + BITS_PER_WORD -
 					 (uint64_t)__builtin_clzll(pages);
 	}
 }
@@ -431,7 +321,7 @@ static void check_block(struct check *c, size_t i)
 	}
 	if (sized) {
 		pages = mapped_ram_num_pages(b->used_length, b->h.page_size);
-		bitmap_size = mapped_ram_bitmap_size(pages);
+		bitmap_size = bits_size(pages);
 	}
 	check_bitmap(c, i, bitmap_size);
 	check_pages(c, i, sized);

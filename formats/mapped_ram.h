@@ -41,7 +41,6 @@ enum {
 	MAPPED_RAM_ALIGN = 0x100000, /* of pages_offset */
 	MAPPED_RAM_PAGE_MIN = 1024,
 	MAPPED_RAM_PAGE_MAX = 65536,
-	MAPPED_RAM_WORD_BITS = 64,
 };
 
 /* ---- header ---- */
@@ -67,8 +66,6 @@ size_t mapped_ram_header_encode(uint8_t buf[MAPPED_RAM_HEADER_SIZE],
 bool mapped_ram_page_size_ok(uint64_t page_size);
 /* Pages of a block; a partial last page (not legal) counts. page_size > 0. */
 uint64_t mapped_ram_num_pages(uint64_t used_length, uint64_t page_size);
-/* Bytes of the bitmap: whole 64-bit words. */
-uint64_t mapped_ram_bitmap_size(uint64_t num_pages);
 
 /* Where the parts of one block lie. */
 struct mapped_ram_place {
@@ -96,39 +93,10 @@ int mapped_ram_layout(uint64_t start, size_t name_len, bool has_addr,
 /* ---- bitmaps ---- */
 
 /*
- * In memory a bitmap is uint64_t words in host order: page p is bit p % 64 of
- * word p / 64. In a file they are the writing host's words; that is
- * little-endian 64-bit here (nothing in the file says so: a file of a
- * big-endian or 32-bit host can't be told apart).
+ * In a file a bitmap is the writing host's 64-bit words (bits.h); that is
+ * little-endian here (nothing in the file says so: a file of a big-endian or
+ * 32-bit host can't be told apart).
  */
-
-/* Words as read from a file to host order, and back (the same operation). */
-void mapped_ram_bits_swap_le(uint64_t *words, size_t nwords);
-
-static inline bool mapped_ram_bit_test(const uint64_t *words, uint64_t page)
-{
-	return words[page / MAPPED_RAM_WORD_BITS] >>
-		       (page % MAPPED_RAM_WORD_BITS) &
-	       1;
-}
-
-/* Pages first .. first + n - 1. */
-void mapped_ram_bits_set(uint64_t *words, uint64_t first, uint64_t n);
-void mapped_ram_bits_clear(uint64_t *words, uint64_t first, uint64_t n);
-uint64_t mapped_ram_bits_count(const uint64_t *words, uint64_t first,
-			       uint64_t n);
-
-/*
- * The first set (clear) bit at or after from and before end; end if none.
- * Runs of pages:
- *   for (p = next_set(w, 0, n); p < n; p = next_set(w, q, n)) {
- *           q = next_clear(w, p, n);        pages p .. q - 1 are present
- *   }
- */
-uint64_t mapped_ram_bits_next_set(const uint64_t *words, uint64_t from,
-				  uint64_t end);
-uint64_t mapped_ram_bits_next_clear(const uint64_t *words, uint64_t from,
-				    uint64_t end);
 
 /* What a bitmap says in all; start as { 0 }. */
 struct mapped_ram_tally {

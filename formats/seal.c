@@ -1,4 +1,5 @@
 /* seal.c - head, blocks and end of a seal, and where its digests are. */
+#include "formats/bits.h"
 #include "formats/seal.h"
 
 #include <string.h>
@@ -36,7 +37,7 @@ static int check_sizes(const struct seal_head *h, struct fault *f)
 		return fault_value(f, FAULT_BAD, 12, "seal: illegal page size",
 				   h->page_size);
 	/* Extents are whole words of the bitmap, or one word. */
-	if (!power_of_two(h->extent_size, h->page_size * MAPPED_RAM_WORD_BITS,
+	if (!power_of_two(h->extent_size, h->page_size * BITS_PER_WORD,
 			  SEAL_EXTENT_MAX))
 		return fault_value(f, FAULT_BAD, 16,
 				   "seal: illegal extent size", h->extent_size);
@@ -139,7 +140,7 @@ static int arrange_memory(const struct seal_head *h, struct seal_block *b,
 				   "seal: block is not whole pages",
 				   b->used_length);
 	pages = mapped_ram_num_pages(b->used_length, h->page_size);
-	b->bitmap_size = mapped_ram_bitmap_size(pages);
+	b->bitmap_size = bits_size(pages);
 	if (b->bitmap_offset < *end || b->pages_offset < b->bitmap_offset ||
 	    b->pages_offset - b->bitmap_offset < b->bitmap_size)
 		return fault_value(f, FAULT_BAD, 0,

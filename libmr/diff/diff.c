@@ -1,4 +1,5 @@
 /* diff.c - the verb mr_diff: what two memories have in common. */
+#include "formats/bits.h"
 #include "libmr/diff/state.h"
 
 #include <assert.h>
@@ -8,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "formats/mapped_ram.h"
 #include "libmr/base/error.h"
 #include "libmr/vm/pause.h"
 #include "libmr/base/watch.h"
@@ -208,7 +208,7 @@ static int apply_only(struct mr_diff *d, struct mr_error *err)
 
 static uint64_t *new_map(uint64_t pages, struct mr_error *err)
 {
-	uint64_t len = mapped_ram_bitmap_size(pages);
+	uint64_t len = bits_size(pages);
 	void *map = MAP_FAILED;
 
 	if (len <= SIZE_MAX)
@@ -255,7 +255,7 @@ static int make_maps(struct mr_diff *d, size_t i, enum mr_side *side,
 static void drop_map(uint64_t *map, uint64_t pages)
 {
 	if (map)
-		(void)munmap(map, (size_t)mapped_ram_bitmap_size(pages));
+		(void)munmap(map, (size_t)bits_size(pages));
 }
 
 /* ---- the verb ---- */
@@ -435,10 +435,10 @@ void mr_diff_count(const struct mr_diff *d, size_t block, uint64_t first,
 
 static enum mr_diff_class class_of(const struct diff_block *w, uint64_t page)
 {
-	if (!mapped_ram_bit_test(w->bits[MR_A], page))
+	if (!bits_test(w->bits[MR_A], page))
 		return MR_DIFF_ONLY_B;
-	return mapped_ram_bit_test(w->bits[MR_B], page) ? MR_DIFF_CHANGED
-							: MR_DIFF_ONLY_A;
+	return bits_test(w->bits[MR_B], page) ? MR_DIFF_CHANGED
+					      : MR_DIFF_ONLY_A;
 }
 
 uint64_t mr_diff_next(const struct mr_diff *d, size_t block, uint64_t *first,
@@ -449,11 +449,11 @@ uint64_t mr_diff_next(const struct mr_diff *d, size_t block, uint64_t *first,
 
 	if (p >= w->pages)
 		return 0;
-	p = mapped_ram_bits_next_set(w->differ, p, w->pages);
+	p = bits_next_set(w->differ, p, w->pages);
 	if (p == w->pages)
 		return 0;
 	*what = class_of(w, p);
-	for (q = p + 1; q < w->pages && mapped_ram_bit_test(w->differ, q) &&
+	for (q = p + 1; q < w->pages && bits_test(w->differ, q) &&
 			class_of(w, q) == *what;)
 		q++;
 	*first = w->first + p;
@@ -476,7 +476,7 @@ int mr_diff_page(const struct mr_diff *d, size_t block, uint64_t page,
 				 " of \"%.64s\" was not compared",
 				 page, d->blocks[block].name);
 	memset(buf, 0, unit);
-	if (!mapped_ram_bit_test(w->bits[side], page - w->first))
+	if (!bits_test(w->bits[side], page - w->first))
 		return 0;
 	if (s->guest)
 		return guest_read(s->guest, w->of[side].guest, &run, 1, err);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/mapped_ram.h"
+#include "formats/bits.h"
 #include "libmr/engine/crew.h"
 #include "libmr/diff/state.h"
 #include "libmr/base/error.h"
@@ -280,9 +280,8 @@ static bool worth_direct(const struct mr_diff *d)
 	for (size_t i = 0; i < d->info.n_blocks; i++)
 		for (int k = 0; k < MR_SIDES; k++)
 			if (d->work[i].pages)
-				pages += mapped_ram_bits_count(
-					d->work[i].bits[k], 0,
-					d->work[i].pages);
+				pages += bits_count(d->work[i].bits[k], 0,
+						    d->work[i].pages);
 	return pages > SMALL / d->info.page_size;
 }
 

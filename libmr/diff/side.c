@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "formats/mapped_ram.h"
+#include "formats/bits.h"
 #include "libmr/diff/state.h"
 #include "libmr/base/error.h"
 #include "libmr/vm/preflight.h"
@@ -159,7 +159,7 @@ static void take(const struct target *t, uint64_t from, uint64_t to)
 	if (to > end)
 		to = end;
 	if (from < to)
-		mapped_ram_bits_set(t->bits, from - t->first, to - from);
+		bits_set(t->bits, from - t->first, to - from);
 }
 
 /* n words of the side's, the first of which begins at its page `page`. */
@@ -168,9 +168,9 @@ static void take_words(const struct target *t, const uint64_t *words, size_t n,
 {
 	uint64_t end = (uint64_t)n * 64, p, q;
 
-	for (p = mapped_ram_bits_next_set(words, 0, end); p < end;
-	     p = mapped_ram_bits_next_set(words, q, end)) {
-		q = mapped_ram_bits_next_clear(words, p, end);
+	for (p = bits_next_set(words, 0, end); p < end;
+	     p = bits_next_set(words, q, end)) {
+		q = bits_next_clear(words, p, end);
 		take(t, page + p, page + q);
 	}
 }
@@ -215,9 +215,9 @@ static void drop_holes(const struct diff_side *s, const struct mr_block *b,
 		hole = n ? (at - base) / unit : t->pages;
 		/* Words without a bit are not written: their memory need not
 		 * exist. */
-		done = mapped_ram_bits_next_set(t->bits, done, hole);
+		done = bits_next_set(t->bits, done, hole);
 		if (hole > done)
-			mapped_ram_bits_clear(t->bits, done, hole - done);
+			bits_clear(t->bits, done, hole - done);
 		done = (at + n - base + unit - 1) / unit;
 		at += n;
 	} while (n);

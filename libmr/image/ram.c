@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/bits.h"
 #include "formats/bytes.h"
 #include "formats/mapped_ram.h"
 #include "formats/ram.h"
@@ -114,7 +115,7 @@ static int block_entry(struct parse *p, uint64_t *left)
 		return -1;
 	b.pages = mapped_ram_num_pages(b.length, p->info->page_size);
 	if (b.in_file)
-		b.bitmap_size = mapped_ram_bitmap_size(b.pages);
+		b.bitmap_size = bits_size(b.pages);
 	if (add_block(p, &b))
 		return -1;
 	if (p->info->mapped_ram)

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "formats/bits.h"
 #include "formats/mapped_ram.h"
 #include "libmr/base/error.h"
 #include "libmr/image/image.h"
@@ -15,7 +16,7 @@ static int read_words(const struct mr_image *img, const struct mr_block *b,
 	if (io_read_full(img->io, words, n * sizeof(*words),
 			 b->bitmap_offset + first * sizeof(*words), err))
 		return image_blame(img, err);
-	mapped_ram_bits_swap_le(words, n);
+	bits_swap_le(words, n);
 	return 0;
 }
 
@@ -135,7 +136,7 @@ static void add_classes(const struct mr_image *img, const struct mr_block *b,
 {
 	uint64_t size = img->info.page_size, skip = first % 64, data = 0;
 	uint64_t start = b->pages_offset + first * size, end = start + n * size;
-	uint64_t set = mapped_ram_bits_count(words, skip, n), len, last = 0;
+	uint64_t set = bits_count(words, skip, n), len, last = 0;
 
 	for (uint64_t at = start; (len = image_next_data(img, &at, end)) > 0;
 	     at += len) {
@@ -145,8 +146,7 @@ static void add_classes(const struct mr_image *img, const struct mr_block *b,
 		if (from < last)
 			from = last;
 		if (to > from)
-			data += mapped_ram_bits_count(words, skip + from,
-						      to - from);
+			data += bits_count(words, skip + from, to - from);
 		last = to;
 	}
 	pages[MR_PAGE_ABSENT] += n - set;
@@ -168,8 +168,8 @@ static int stream_classes(const struct mr_image *img, size_t block,
 	if (!img->maps)
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "there is too much memory to keep track of");
-	sent = mapped_ram_bits_count(img->maps[block].sent, first, n);
-	zero = mapped_ram_bits_count(img->maps[block].zero, first, n);
+	sent = bits_count(img->maps[block].sent, first, n);
+	zero = bits_count(img->maps[block].zero, first, n);
 	pages[MR_PAGE_ABSENT] += n - sent;
 	pages[MR_PAGE_ZERO] += zero;
 	pages[MR_PAGE_PRESENT] += sent - zero;

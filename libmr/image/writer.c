@@ -1,4 +1,5 @@
 /* writer.c - headers, bitmaps and device state around the pages. */
+#include "formats/bits.h"
 #include "libmr/image/writer.h"
 
 #include <inttypes.h>
@@ -149,7 +150,7 @@ static int write_bitmap(struct image_writer *w, const struct writer_block *b,
 		if (k == len)
 			continue;
 		memcpy(chunk, b->bits + i, len * sizeof(*chunk));
-		mapped_ram_bits_swap_le(chunk, len);
+		bits_swap_le(chunk, len);
 		if (put(w, chunk, len * sizeof(*chunk),
 			b->place.bitmap_offset + i * sizeof(*chunk), err))
 			return -1;

@@ -10,6 +10,7 @@
  * Shared memory on huge pages is not copied first: it is looked at and
  * written from where it is.
  */
+#include "formats/bits.h"
 #include "libmr/save/state.h"
 
 #include <stdlib.h>
@@ -102,8 +103,8 @@ static void write_in_place(struct extent_run *x, size_t offset, size_t length)
 {
 	size_t p = offset / IMAGE_PAGE, end = p + length / IMAGE_PAGE, q;
 
-	for (; p < end; p = mapped_ram_bits_next_set(x->touched, q, end)) {
-		q = mapped_ram_bits_next_clear(x->touched, p, end);
+	for (; p < end; p = bits_next_set(x->touched, q, end)) {
+		q = bits_next_clear(x->touched, p, end);
 		write_piece(x, x->view, p * IMAGE_PAGE, (q - p) * IMAGE_PAGE);
 	}
 }
@@ -141,7 +142,7 @@ static int seal_extent(struct crew_worker *w, const struct crew_slot *s,
 		size_t n = pages - p < SEAL_PAGES ? pages - p : SEAL_PAGES;
 		const uint64_t *of = bits + p / 64;
 
-		if (mapped_ram_bits_next_set(of, 0, n) < n)
+		if (bits_next_set(of, 0, n) < n)
 			d[p / SEAL_PAGES] =
 				sealer_extent(t->hash, base + p * IMAGE_PAGE,
 					      of, n, IMAGE_PAGE);

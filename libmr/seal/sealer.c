@@ -1,11 +1,11 @@
 /* sealer.c - digests in, a seal out. */
+#include "formats/bits.h"
 #include "libmr/seal/sealer.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "formats/bytes.h"
-#include "formats/mapped_ram.h"
 #include "libmr/base/error.h"
 
 #define CHUNK ((size_t)64 << 10)
@@ -142,7 +142,7 @@ static int out_put(struct out *o, const void *buf, size_t len)
 /* Words of the page bitmap that belong to one extent. */
 static size_t words_per_extent(const struct seal_head *h)
 {
-	return h->extent_size / h->page_size / MAPPED_RAM_WORD_BITS;
+	return h->extent_size / h->page_size / BITS_PER_WORD;
 }
 
 static bool has_pages(const struct seal_head *h, const struct seal_block *b,
@@ -295,17 +295,17 @@ struct seal_digest sealer_extent(struct hash *h, const unsigned char *buf,
 				 const uint64_t *bits, size_t pages,
 				 size_t page_size)
 {
-	uint64_t p = mapped_ram_bits_next_set(bits, 0, pages);
-	uint64_t q = mapped_ram_bits_next_clear(bits, p, pages);
+	uint64_t p = bits_next_set(bits, 0, pages);
+	uint64_t q = bits_next_clear(bits, p, pages);
 
 	/* One stretch, as nearly always, needs no state. */
-	if (mapped_ram_bits_next_set(bits, q, pages) == pages)
+	if (bits_next_set(bits, q, pages) == pages)
 		return hash_bytes(buf + p * page_size, (q - p) * page_size);
 	hash_start(h);
 	while (p < pages) {
 		hash_add(h, buf + p * page_size, (q - p) * page_size);
-		p = mapped_ram_bits_next_set(bits, q, pages);
-		q = mapped_ram_bits_next_clear(bits, p, pages);
+		p = bits_next_set(bits, q, pages);
+		q = bits_next_clear(bits, p, pages);
 	}
 	return hash_end(h);
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/mapped_ram.h"
+#include "formats/bits.h"
 #include "libmr/base/error.h"
 #include "libmr/verify/state.h"
 
@@ -69,9 +69,8 @@ static void find_ranges(const struct verify *v, const struct verify_block *b,
 
 		if (!b->extents[i].pages[odd])
 			continue;
-		for (; (p = mapped_ram_bits_next_set(bits, p, end)) < end;
-		     p = q) {
-			q = mapped_ram_bits_next_clear(bits, p, end);
+		for (; (p = bits_next_set(bits, p, end)) < end; p = q) {
+			q = bits_next_clear(bits, p, end);
 			add_range(r, p, q - p);
 		}
 	}

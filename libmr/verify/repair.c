@@ -23,7 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "formats/mapped_ram.h"
+#include "formats/bits.h"
 #include "libmr/base/error.h"
 #include "libmr/base/hash.h"
 #include "libmr/seal/sealer.h"
@@ -94,7 +94,7 @@ static int proven(struct verify *v, size_t block, size_t piece, bool *yes,
 	if (n > per)
 		n = per;
 	memcpy(words, b->bits + first, n * sizeof(*words));
-	mapped_ram_bits_swap_le(words, n);
+	bits_swap_le(words, n);
 	is = hash_bytes(words, n * sizeof(*words));
 	if (sealed_digests(&v->seal, v->seal.blocks[block].bitmap_digests,
 			   piece, &should, 1, err))
@@ -158,7 +158,7 @@ static int feed_bits(struct sealer *s, const struct verify_block *b,
 	for (size_t at = 0, n; at < b->nwords; at += n) {
 		n = b->nwords - at < CHUNK_WORDS ? b->nwords - at : CHUNK_WORDS;
 		memcpy(chunk, b->bits + at, n * sizeof(*chunk));
-		mapped_ram_bits_swap_le(chunk, n);
+		bits_swap_le(chunk, n);
 		if (sealer_feed(s, chunk, n * sizeof(*chunk), err))
 			return -1;
 	}
@@ -251,7 +251,7 @@ static int write_bits(struct verify *v, const struct verify_block *b,
 		if (!memcmp(chunk, b->bits + at, n * sizeof(*chunk)))
 			continue;
 		memcpy(chunk, b->bits + at, n * sizeof(*chunk));
-		mapped_ram_bits_swap_le(chunk, n);
+		bits_swap_le(chunk, n);
 		if (io_write_full(&v->rw.io, chunk, n * sizeof(*chunk),
 				  b->bitmap_offset + at * sizeof(*chunk), err))
 			return -1;
@@ -300,8 +300,8 @@ static int punch_extent(struct verify *v, const struct verify_block *b,
 	if (end > b->pages)
 		end = b->pages;
 	for (p = extent * per; p < end; p = q) {
-		p = mapped_ram_bits_next_clear(b->bits, p, end);
-		q = mapped_ram_bits_next_set(b->bits, p, end);
+		p = bits_next_clear(b->bits, p, end);
+		q = bits_next_set(b->bits, p, end);
 		if (p < q && punch(v, b->pages_offset + p * v->page_size,
 				   (q - p) * v->page_size, err))
 			return -1;
@@ -400,7 +400,7 @@ static void tell_rebuilt(struct verify *v)
 {
 	for (size_t i = 0; i < v->n; i++) {
 		const struct verify_block *b = &v->blocks[i];
-		uint64_t n = mapped_ram_bits_count(b->bits, 0, b->nwords * 64);
+		uint64_t n = bits_count(b->bits, 0, b->nwords * 64);
 
 		if (n)
 			verify_did(v,
@@ -470,7 +470,7 @@ static int copy_bits(struct verify *v, const struct verify_block *b,
 	for (size_t at = 0, n; at < b->nwords; at += n) {
 		n = b->nwords - at < CHUNK_WORDS ? b->nwords - at : CHUNK_WORDS;
 		memcpy(chunk, b->bits + at, n * sizeof(*chunk));
-		mapped_ram_bits_swap_le(chunk, n);
+		bits_swap_le(chunk, n);
 		if (io_write_full(&v->out.file.io, chunk, n * sizeof(*chunk),
 				  b->bitmap_offset + at * sizeof(*chunk), err))
 			return -1;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/bits.h"
 #include "formats/mapped_ram.h"
 #include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
@@ -19,7 +20,7 @@
 #include "libmr/verify/state.h"
 
 #define MAX_PAGES (SEAL_EXTENT_MAX / MAPPED_RAM_PAGE_MIN)
-#define MAX_WORDS (MAX_PAGES / MAPPED_RAM_WORD_BITS)
+#define MAX_WORDS (MAX_PAGES / BITS_PER_WORD)
 /* Extents that stay together when a subset is looked at: disks like runs. */
 #define STRIPE 16
 
@@ -54,7 +55,7 @@ int verify_words(const struct verify *v, const struct verify_block *b,
 	if (io_read_full(v->img->io, words, n * sizeof(*words),
 			 b->bitmap_offset + first * sizeof(*words), err))
 		return -1;
-	mapped_ram_bits_swap_le(words, n);
+	bits_swap_le(words, n);
 	return 0;
 }
 
@@ -82,7 +83,7 @@ static void mark(struct look *k, uint32_t page_size, uint64_t from, uint64_t to)
 {
 	uint64_t a = from / page_size, z = (to + page_size - 1) / page_size;
 
-	mapped_ram_bits_set(k->data, a, z - a);
+	bits_set(k->data, a, z - a);
 }
 
 /* Reads what is not in a hole. Small holes are read through, so that there
@@ -119,8 +120,7 @@ static int start_reads(struct scan *c, struct crew_worker *w,
 	}
 	/* A hole reads as zeros. */
 	if (read < s->extent.length &&
-	    (read ||
-	     mapped_ram_bits_next_set(k->bits, 0, MAX_PAGES) < MAX_PAGES))
+	    (read || bits_next_set(k->bits, 0, MAX_PAGES) < MAX_PAGES))
 		memset(s->buf, 0, s->extent.length);
 	t->read += read;
 	return STAGE_LOOK;
@@ -171,7 +171,7 @@ static bool is_blind(const struct scan *c, const struct crew_extent *e)
 
 static uint64_t count(const uint64_t *bits, size_t nwords)
 {
-	return mapped_ram_bits_count(bits, 0, nwords * 64);
+	return bits_count(bits, 0, nwords * 64);
 }
 
 /* The digest of these pages of the extent. */
@@ -244,7 +244,7 @@ static void add_copy(void *arg, size_t offset, size_t length)
 
 	/* What lies between present pages is not the guest's. */
 	for (size_t p = offset / ps; p < (offset + length) / ps; p++)
-		if (!mapped_ram_bit_test(k->bits, p))
+		if (!bits_test(k->bits, p))
 			memset(x->s->buf + p * ps, 0, ps);
 	crew_transfer(x->w, x->s, &c->v->out.file, x->s->buf + offset, length,
 		      b->pages_offset + x->s->extent.offset + offset, true);
@@ -298,7 +298,7 @@ static int read_again(struct crew_worker *w, const struct crew_slot *s,
 		for (uint64_t p = first; p < end; p++)
 			if (salvage_lost(&v->salvage, start + p * v->page_size,
 					 v->page_size))
-				mapped_ram_bits_set(k->lost, p, 1);
+				bits_set(k->lost, p, 1);
 	}
 	return 0;
 }

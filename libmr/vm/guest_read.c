@@ -7,6 +7,7 @@
  * fault anything in: a huge page of a pool may not be there to be had, and a
  * hole of a shmem file would be allocated.
  */
+#include "formats/bits.h"
 #include "libmr/vm/guest.h"
 
 #include <errno.h>
@@ -18,7 +19,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "formats/mapped_ram.h"
 #include "libmr/base/error.h"
 
 /* ---- the kernel's page maps (linux/fs.h has the ioctl from 6.7 on) ---- */
@@ -153,7 +153,7 @@ static int touched_file(const struct guest_segment *s, uint64_t *bitmap,
 	uint64_t end = (s->offset + s->length + GUEST_PAGE - 1) / GUEST_PAGE;
 	off_t base = (off_t)s->file_offset, last = base + (off_t)s->length;
 
-	while ((page = mapped_ram_bits_next_clear(bitmap, page, end)) < end) {
+	while ((page = bits_next_clear(bitmap, page, end)) < end) {
 		off_t gap = base + (off_t)((page - first) * GUEST_PAGE);
 		off_t at = lseek(s->fd, gap, SEEK_DATA), hole;
 
@@ -163,7 +163,7 @@ static int touched_file(const struct guest_segment *s, uint64_t *bitmap,
 			return 0;
 		if (at > gap) { /* it may be known where that ends */
 			page = first + (uint64_t)(at - base) / GUEST_PAGE;
-			if (mapped_ram_bit_test(bitmap, page))
+			if (bits_test(bitmap, page))
 				continue;
 		}
 		hole = at < 0 ? -1 : lseek(s->fd, at, SEEK_HOLE);
@@ -211,7 +211,7 @@ static void touched_huge(const struct guest *g, const struct guest_segment *s,
 
 	if (!g->no_scan && s->fd >= 0 && is_only_user(g, s) &&
 	    touched_scan(g, s, bitmap) && !fstat(s->fd, &st) &&
-	    mapped_ram_bits_count(bitmap, first, n) * GUEST_PAGE ==
+	    bits_count(bitmap, first, n) * GUEST_PAGE ==
 		    (uint64_t)st.st_blocks * 512)
 		return;
 	set_bits(bitmap, s->offset, s->offset + s->length);
@@ -266,7 +266,7 @@ int guest_most(const struct guest *g, const struct guest_block *b,
 		else if (touched_segment(g, s, bitmap, err))
 			return -1;
 	}
-	*bytes += mapped_ram_bits_count(bitmap, 0, pages) * GUEST_PAGE;
+	*bytes += bits_count(bitmap, 0, pages) * GUEST_PAGE;
 	return 0;
 }
 

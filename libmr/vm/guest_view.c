@@ -6,13 +6,12 @@
  * hugetlbfs nobody does (SEEK_DATA says that all is data), but a page that
  * the QEMU process has mapped is there: only such pages are given out.
  */
+#include "formats/bits.h"
 #include "libmr/vm/guest.h"
 
 #include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "formats/mapped_ram.h"
 
 static bool wanted(const struct guest_segment *s, bool all)
 {
@@ -65,8 +64,7 @@ static bool has_touched(const struct guest *g, const struct guest_block *b,
 {
 	uint64_t pages = len / GUEST_PAGE, page = 0;
 
-	while ((page = mapped_ram_bits_next_set(touched, page, pages)) <
-	       pages) {
+	while ((page = bits_next_set(touched, page, pages)) < pages) {
 		uint64_t at = hva + page * GUEST_PAGE;
 
 		if (!has_page(g, at))

@@ -1,4 +1,5 @@
 /* preflight.c - the questions, one function each. */
+#include "formats/bits.h"
 #include "libmr/vm/preflight.h"
 
 #include <dirent.h>
@@ -11,7 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "formats/mapped_ram.h"
 #include "libmr/base/error.h"
 
 /* Headers, bitmaps' last blocks and device state, generously. */
@@ -213,7 +213,7 @@ int preflight_estimate(const struct guest *g, uint64_t *bytes,
 	for (size_t i = 0; i < g->n_blocks; i++) {
 		const struct guest_block *b = &g->blocks[i];
 		uint64_t pages = b->used / GUEST_PAGE;
-		size_t len = (size_t)mapped_ram_bitmap_size(pages);
+		size_t len = (size_t)bits_size(pages);
 		uint64_t *bits, most;
 		int rc;
 

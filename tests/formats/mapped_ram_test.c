@@ -1,6 +1,7 @@
 /* mapped_ram_test.c - header, layout, bitmaps and rules of mapped-ram. */
 #include "tests/formats/unit.h"
 
+#include "formats/bits.h"
 #include "formats/mapped_ram.h"
 
 #define MIB UINT64_C(0x100000)
@@ -102,11 +103,6 @@ static void sizes(void **state)
 			 UINT64_C(1) << 28);
 	assert_int_equal(mapped_ram_num_pages(UINT64_MAX, 1024), UINT64_C(1)
 									 << 54);
-	assert_int_equal(mapped_ram_bitmap_size(0), 0);
-	assert_int_equal(mapped_ram_bitmap_size(1), 8);
-	assert_int_equal(mapped_ram_bitmap_size(64), 8);
-	assert_int_equal(mapped_ram_bitmap_size(65), 16);
-	assert_int_equal(mapped_ram_bitmap_size(262144), 32768);
 }
 
 /* A guest of 1 GiB, blocks and offsets as QEMU 10.0.2 made them. */
@@ -225,97 +221,6 @@ static void layout_refuses(void **state)
 
 /* ---- bitmaps ---- */
 
-static void swap(void **state)
-{
-	/* Pages 0, 9 and 71: byte page / 8, bit page % 8. */
-	const uint8_t raw[16] = { 1, 2, 0, 0, 0, 0, 0, 0, 0x80 };
-	uint8_t back[16];
-	uint64_t words[2], p;
-
-	(void)state;
-	memcpy(words, raw, sizeof(raw));
-	mapped_ram_bits_swap_le(words, 2);
-	for (p = 0; p < 128; p++)
-		assert_int_equal(mapped_ram_bit_test(words, p),
-				 p == 0 || p == 9 || p == 71);
-	mapped_ram_bits_swap_le(words, 2);
-	memcpy(back, words, sizeof(back));
-	assert_memory_equal(back, raw, sizeof(raw));
-}
-
-/* Every range of 200 pages against a bit at a time. */
-static void ranges(void **state)
-{
-	enum { N = 200, WORDS = 4, BITS = 256 };
-	uint64_t first, n, p;
-
-	(void)state;
-	for (first = 0; first <= N; first++)
-		for (n = 0; first + n <= N; n++) {
-			uint64_t set[WORDS] = { 0 }, clear[WORDS], seen = 0;
-
-			memset(clear, 0xff, sizeof(clear));
-			mapped_ram_bits_set(set, first, n);
-			mapped_ram_bits_clear(clear, first, n);
-			for (p = 0; p < BITS; p++) {
-				bool in = p >= first && p < first + n;
-
-				if (mapped_ram_bit_test(set, p) != in ||
-				    mapped_ram_bit_test(clear, p) == in)
-					break;
-				seen++;
-			}
-			assert_int_equal(seen, BITS);
-			assert_int_equal(mapped_ram_bits_count(set, 0, 256), n);
-			assert_int_equal(mapped_ram_bits_count(set, first, n),
-					 n);
-			assert_int_equal(mapped_ram_bits_count(clear, first, n),
-					 0);
-			if (n == 0)
-				continue;
-			assert_int_equal(mapped_ram_bits_next_set(set, 0, 256),
-					 first);
-			assert_int_equal(
-				mapped_ram_bits_next_clear(set, first, 256),
-				first + n);
-			assert_int_equal(
-				mapped_ram_bits_next_set(set, first + n, 256),
-				256);
-			/* The end cuts a run short. */
-			assert_int_equal(mapped_ram_bits_next_clear(set, first,
-								    first + n),
-					 first + n);
-			assert_int_equal(
-				mapped_ram_bits_next_set(set, 0, first), first);
-		}
-}
-
-static void runs(void **state)
-{
-	enum { N = 190 };
-	static const uint64_t want[][2] = {
-		{ 0, 1 }, { 5, 64 }, { 65, 128 }, { 130, 131 }, { 180, N }
-	};
-	uint64_t words[3] = { 0 }, p, q = 0;
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < ARRAY_LEN(want); i++)
-		mapped_ram_bits_set(words, want[i][0], want[i][1] - want[i][0]);
-	i = 0;
-	for (p = mapped_ram_bits_next_set(words, 0, N); p < N;
-	     p = mapped_ram_bits_next_set(words, q, N)) {
-		q = mapped_ram_bits_next_clear(words, p, N);
-		assert_true(i < ARRAY_LEN(want));
-		assert_int_equal(p, want[i][0]);
-		assert_int_equal(q, want[i][1]);
-		i++;
-	}
-	assert_int_equal(i, ARRAY_LEN(want));
-	assert_int_equal(mapped_ram_bits_next_set(words, N, N), N);
-	assert_int_equal(mapped_ram_bits_next_clear(words, 7, 3), 3);
-}
-
 /* For each number of pages and each bit set alone; and fed in two pieces. */
 static void tally(void **state)
 {
@@ -328,7 +233,7 @@ static void tally(void **state)
 			struct mapped_ram_tally t = { 0 };
 			bool in = bit < pages;
 
-			mapped_ram_bits_set(words, bit, 1);
+			bits_set(words, bit, 1);
 			mapped_ram_tally_add(&t, pages, 0, words, 1);
 			mapped_ram_tally_add(&t, pages, 64, words + 1, 2);
 			assert_int_equal(t.pages, in);
@@ -721,9 +626,6 @@ int main(void)
 		cmocka_unit_test(layout_of_a_real_file),
 		cmocka_unit_test(layout_forms),
 		cmocka_unit_test(layout_refuses),
-		cmocka_unit_test(swap),
-		cmocka_unit_test(ranges),
-		cmocka_unit_test(runs),
 		cmocka_unit_test(tally),
 		cmocka_unit_test(tally_full),
 		cmocka_unit_test(sound_files),

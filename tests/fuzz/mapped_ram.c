@@ -1,4 +1,5 @@
 /* mapped-ram headers, layouts, checks, bitmaps; the first byte says which. */
+#include "formats/bits.h"
 #include "formats/mapped_ram.h"
 #include "formats/name.h"
 #include "tests/fuzz/fuzz.h"
@@ -141,7 +142,7 @@ static void check_layout(struct input *in)
 
 /* ---- bitmaps ---- */
 
-enum { WORDS = 8, BITS = WORDS * MAPPED_RAM_WORD_BITS };
+enum { WORDS = 8, BITS = WORDS * BITS_PER_WORD };
 
 static void compare(const uint64_t *words, const bool *bits, size_t from,
 		    size_t end)
@@ -149,16 +150,16 @@ static void compare(const uint64_t *words, const bool *bits, size_t from,
 	size_t set = from, clear = from, count = 0;
 
 	for (size_t i = 0; i < BITS; i++)
-		must(mapped_ram_bit_test(words, i) == bits[i]);
+		must(bits_test(words, i) == bits[i]);
 	for (size_t i = from; i < end; i++)
 		count += bits[i];
 	while (set < end && !bits[set])
 		set++;
 	while (clear < end && bits[clear])
 		clear++;
-	must(mapped_ram_bits_next_set(words, from, end) == set);
-	must(mapped_ram_bits_next_clear(words, from, end) == clear);
-	must(mapped_ram_bits_count(words, from, end - from) == count);
+	must(bits_next_set(words, from, end) == set);
+	must(bits_next_clear(words, from, end) == clear);
+	must(bits_count(words, from, end - from) == count);
 }
 
 static void tally(const uint64_t *words, const bool *bits, size_t pages,
@@ -177,8 +178,8 @@ static void tally(const uint64_t *words, const bool *bits, size_t pages,
 		want.present_end = i + 1;
 	}
 	mapped_ram_tally_add(&t, pages, 0, words, split);
-	mapped_ram_tally_add(&t, pages, split * MAPPED_RAM_WORD_BITS,
-			     words + split, WORDS - split);
+	mapped_ram_tally_add(&t, pages, split * BITS_PER_WORD, words + split,
+			     WORDS - split);
 	must(t.pages == want.pages && t.stray == want.stray &&
 	     t.present_end == want.present_end);
 }
@@ -198,9 +199,9 @@ static void bitmap(struct input *in)
 		size_t end = from + take_be(in, 2) % (BITS + 1 - from);
 
 		if (op & 1)
-			mapped_ram_bits_set(words, from, end - from);
+			bits_set(words, from, end - from);
 		else if (op & 2)
-			mapped_ram_bits_clear(words, from, end - from);
+			bits_clear(words, from, end - from);
 		for (size_t i = from; op & 3 && i < end; i++)
 			bits[i] = op & 1;
 		compare(words, bits, from, end);

@@ -2,6 +2,7 @@
  * image_writer_test.c - what is written is what the format's decoders read,
  * where QEMU puts it.
  */
+#include "formats/bits.h"
 #include "tests/libmr/folder.h"
 
 #include <sys/mman.h>
@@ -105,7 +106,7 @@ static int put_pages(struct image_writer *w, struct mr_error *err)
 						  page * IMAGE_PAGE,
 					  err))
 				return -1;
-			mapped_ram_bits_set(blk->bits, page, 1);
+			bits_set(blk->bits, page, 1);
 		}
 	}
 	return 0;
@@ -222,12 +223,12 @@ static struct mapped_ram_tally check_memory(const uint8_t *p,
 
 	assert_non_null(words);
 	memcpy(words, p + b->h.bitmap_offset, nwords * 8);
-	mapped_ram_bits_swap_le(words, nwords);
+	bits_swap_le(words, nwords);
 	assert_memory_equal(words, w->bits, nwords * 8);
 	mapped_ram_tally_add(&tally, pages, 0, words, nwords);
 	assert_int_equal(tally.stray, 0);
 	assert_in_range(tally.pages, 1, 20);
-	while ((page = mapped_ram_bits_next_set(words, page, pages)) < pages) {
+	while ((page = bits_next_set(words, page, pages)) < pages) {
 		unsigned char want[IMAGE_PAGE];
 
 		fill_random(want, sizeof(want), page + 1);

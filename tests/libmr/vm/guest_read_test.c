@@ -27,7 +27,7 @@
 
 #include <cmocka.h>
 
-#include "formats/mapped_ram.h"
+#include "formats/bits.h"
 #include "libmr/vm/guest.h"
 
 #define PAGES ((size_t)1024)
@@ -425,13 +425,11 @@ static void touched_is_right(void **state)
 		}
 		memset(map, 0, sizeof(map));
 		assert_int_equal(guest_most(g, b, map, &most, &err), 0);
-		assert_true(most >=
-			    mapped_ram_bits_count(scan, 0, PAGES) * GUEST_PAGE);
+		assert_true(most >= bits_count(scan, 0, PAGES) * GUEST_PAGE);
 		assert_true(most <= SIZE);
 		if (r == MEMFD || r == ANON)
-			assert_int_equal(most,
-					 mapped_ram_bits_count(scan, 0, PAGES) *
-						 GUEST_PAGE);
+			assert_int_equal(most, bits_count(scan, 0, PAGES) *
+						       GUEST_PAGE);
 	}
 	guest_free(g);
 }
