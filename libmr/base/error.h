@@ -1,5 +1,5 @@
 /*
- * error.h - filling a struct mr_error (libmr/mr.h).
+ * error.h - filling a struct mr_error (libmr/mr/error.h).
  *
  * Every function here returns -1 so that a failure is one statement. The
  * first failure wins: an error that is already filled is left alone. err may

@@ -1,4 +1,4 @@
-/* watch.h - a struct mr_watch (libmr/mr.h), and the time. */
+/* watch.h - a struct mr_watch (libmr/mr/watch.h), and the time. */
 #ifndef LIBMR_WATCH_H
 #define LIBMR_WATCH_H
 

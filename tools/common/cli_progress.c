@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The progress line. Only one thread at a time calls progress (mr.h). */
+/* The progress line. Only one thread at a time calls progress (mr/watch.h). */
 static struct {
 	bool started;
 	bool terminal; /* stderr is one, and nobody asked for quiet */

@@ -1,0 +1,260 @@
+/* mr/image.h - a file, and what was found in it. */
+#ifndef LIBMR_MR_IMAGE_H
+#define LIBMR_MR_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libmr/mr/error.h"
+#include "libmr/mr/watch.h"
+
+/* Bytes of memory that verbs take from one image: a sparse file can promise
+ * more, to keep us busy for days. */
+#define MR_MEMORY_MAX (UINT64_C(64) << 40)
+#define MR_MEMORY_MAX_TEXT "more than 64 TiB of memory"
+
+enum mr_image_kind {
+	MR_IMAGE_FOREIGN, /* nothing that we know */
+	MR_IMAGE_MAPPED, /* mapped-ram: memory at fixed places of the file */
+	MR_IMAGE_STREAM, /* a plain migration stream: memory page by page */
+	MR_IMAGE_DEVICES, /* a stream without memory: device state only */
+	MR_IMAGE_COMPRESSED, /* libvirt's, body not readable as it is */
+};
+
+enum mr_section_type {
+	MR_SECTION_START,
+	MR_SECTION_PART,
+	MR_SECTION_END,
+	MR_SECTION_FULL,
+	MR_SECTION_COMMAND,
+};
+
+/* One element of the stream; PARTs of one section, and equal commands, that
+ * follow each other are one entry. Bytes and bytes of the file. */
+struct mr_section {
+	enum mr_section_type type;
+	const char *name; /* "ram"; a command's name */
+	uint32_t id; /* section id; a command's number */
+	uint32_t instance;
+	uint32_t version;
+	uint32_t count; /* 1; more: so many in a row */
+	uint64_t offset; /* where (the first of) it begins */
+	uint64_t header; /* bytes before the payload, of one */
+	uint64_t payload; /* bytes, all count of them */
+	uint64_t length; /* all bytes: headers, payloads, footers */
+	/* A device's length is what the vmdescription says, and the footer
+	 * was there; false: the footer was searched for. */
+	bool described;
+};
+
+struct mr_block {
+	const char *name;
+	uint64_t length; /* bytes of memory that the stream describes */
+	uint64_t pages; /* the same in pages */
+	uint64_t entry; /* byte of the file: its block list entry */
+	uint64_t header; /* mapped-ram: byte of the file of the header */
+	uint64_t bitmap_offset; /* mapped-ram: bytes of the file */
+	uint64_t bitmap_size; /* mapped-ram: bytes */
+	uint64_t pages_offset; /* mapped-ram: where page 0 is */
+	uint64_t host_page_size; /* postcopy-ram: if it was said, else 0 */
+	uint64_t addr; /* x-ignore-shared: guest-physical */
+	/* mapped-ram: false if the memory was left out (x-ignore-shared). */
+	bool in_file;
+	/* Plain streams: page words. A page may have come several times. */
+	uint64_t normal_words, zero_words, xbzrle_words;
+	uint64_t wire_bytes; /* Plain streams: that the words and data take */
+};
+
+/* What libvirt wrote before the stream. */
+struct mr_libvirt {
+	bool complete; /* false: the save did not end */
+	bool big_endian; /* byte order of the host that wrote it */
+	bool was_running;
+	uint32_t version;
+	uint32_t data_length; /* bytes of XML and padding */
+	uint32_t cookie_offset; /* in them; 0: no cookie */
+	const char *format; /* "raw", "zstd", "sparse", ... */
+};
+
+struct mr_image_info {
+	enum mr_image_kind kind;
+	uint64_t file_size;
+	uint64_t file_allocated; /* bytes that it takes on the disk */
+	bool has_libvirt;
+	struct mr_libvirt libvirt;
+
+	/* The stream. Offsets inside it count from the start of the file. */
+	uint64_t stream_offset; /* where "QEVM" is */
+	bool has_configuration;
+	char machine[256];
+	bool mapped_ram; /* capabilities */
+	bool ignore_shared;
+	bool has_uuid;
+	uint8_t uuid[16];
+	uint32_t page_size; /* of the target */
+	bool page_size_known; /* false: nothing tells, 4096 assumed */
+	char run_state[32]; /* what the VM did; "" if not found */
+
+	size_t n_sections;
+	const struct mr_section *sections;
+	size_t n_blocks;
+	const struct mr_block *blocks;
+	uint64_t ram; /* bytes of memory, all blocks */
+	bool ram_ended; /* there was an END of "ram" */
+	uint64_t skipped; /* bytes of memory in a plain stream not looked at */
+	uint64_t flushes; /* FLUSH words: multifd channels carried pages */
+
+	bool ended; /* the EOF byte was reached */
+	bool has_vmdesc;
+	uint64_t vmdesc_offset; /* of the text */
+	uint64_t vmdesc_length; /* of the text */
+	uint64_t stream_end; /* the byte after all that was understood */
+	uint64_t trailing; /* bytes of the file after a stream that ended */
+	bool sealed; /* and they begin as a seal of ours does; not checked */
+
+	/* Why understanding stopped; code MR_OK: it did not. */
+	struct mr_error damage;
+};
+
+struct mr_image; /* opaque; never changes once open: threads may share it */
+
+/*
+ * Opens any file and parses all of it that is not page data. A file that
+ * breaks its format still opens: info->damage says where it stopped, and the
+ * rest what was read before. NULL: it can't be opened or read, or the watch's
+ * cancel flag was raised. watch may be NULL.
+ */
+struct mr_image *mr_image_open(const char *path, enum mr_direct direct,
+			       const struct mr_watch *watch,
+			       struct mr_error *err);
+/*
+ * The same, but the pages of a plain stream are passed over where it is sure
+ * how far they reach (info->skipped), and those of a mapped-ram image are not
+ * counted (mr_inspect): all that there is to know of memory then is the list
+ * of its blocks.
+ */
+struct mr_image *mr_image_open_devices(const char *path,
+				       const struct mr_watch *watch,
+				       struct mr_error *err);
+void mr_image_free(struct mr_image *img); /* img may be NULL */
+
+/* Valid, with all it points to, until the image is freed. */
+const struct mr_image_info *mr_image_info(const struct mr_image *img);
+/* NULL: no block of that name. */
+const struct mr_block *mr_image_find(const struct mr_image *img,
+				     const char *name);
+
+/* Words that a block's bitmap has in memory. */
+static inline uint64_t mr_block_words(const struct mr_block *b)
+{
+	return b->pages / 64 + (b->pages % 64 != 0);
+}
+
+/*
+ * Bitmap words first .. first + n - 1 of a block of this mapped-ram image:
+ * page p is bit p % 64 of word p / 64 in host order, set if the file has the
+ * page. Bits beyond the last page are cleared. All clear if the block is not
+ * in_file. 0 or -1.
+ */
+int mr_image_bitmap(const struct mr_image *img, const struct mr_block *b,
+		    uint64_t first, uint64_t *words, size_t n,
+		    struct mr_error *err);
+
+/* What a mapped-ram block holds. */
+struct mr_block_use {
+	uint64_t present; /* pages that the bitmap says are in the file */
+	uint64_t present_end; /* 1 + the last of them; 0: none */
+	uint64_t stray; /* bits set beyond the last page: a format error */
+	uint64_t allocated; /* bytes of the pages' place not in holes */
+};
+int mr_image_use(const struct mr_image *img, const struct mr_block *b,
+		 struct mr_block_use *out, struct mr_error *err);
+
+/* "mapped-ram", "stream", ... */
+const char *mr_image_kind_name(enum mr_image_kind kind);
+
+/* "start", "part", ... */
+const char *mr_section_type_name(enum mr_section_type type);
+
+/* ---- its memory ---- */
+
+/*
+ * len bytes of a block of a mapped-ram image as the guest saw them: pages
+ * that the image does not have are zero. *present is how many of the bytes it
+ * has. 0 or -1.
+ */
+int mr_image_memory(const struct mr_image *img, const struct mr_block *b,
+		    uint64_t offset, void *buf, size_t len, size_t *present,
+		    struct mr_error *err);
+
+struct mr_place {
+	const struct mr_block *block; /* the image's */
+	uint64_t offset; /* in it, bytes */
+	uint64_t length; /* that many bytes go on like that; at least 1 */
+	char how[160]; /* in words: what this was derived from */
+};
+
+/* Where the byte at a guest-physical address of a pc or q35 machine is.
+ * MR_UNSUPPORTED: another machine, or no RAM or firmware there. 0 or -1. */
+int mr_image_gpa(const struct mr_image *img, uint64_t gpa, struct mr_place *out,
+		 struct mr_error *err);
+
+/* ---- what pages are ---- */
+
+enum mr_page_class {
+	/* Not in the file: zero to the guest that is made of a mapped-ram
+	 * image; never sent, in a plain stream. */
+	MR_PAGE_ABSENT,
+	/* In the file, but known to be zero: in a hole of it, or the last
+	 * word about it said so. */
+	MR_PAGE_ZERO,
+	MR_PAGE_PRESENT,
+	MR_PAGE_CLASSES,
+};
+
+/*
+ * Adds up what pages first .. first + n - 1 of a block are; no page is read.
+ * MR_UNSUPPORTED: that was not kept track of (a plain stream of more than
+ * 1 TiB of memory). 0 or -1.
+ */
+int mr_image_classes(const struct mr_image *img, const struct mr_block *b,
+		     uint64_t first, uint64_t n,
+		     uint64_t pages[MR_PAGE_CLASSES], struct mr_error *err);
+
+/* ---- what it all means ---- */
+
+enum mr_verdict {
+	MR_VERDICT_SOUND, /* read to its end, nothing amiss */
+	MR_VERDICT_FOREIGN, /* not a file that we know */
+	MR_VERDICT_DAMAGED, /* info->damage says where */
+	/* A save that was broken off: the bitmaps are all clear although
+	 * there are data and the stream does not end; or libvirt says so. */
+	MR_VERDICT_INTERRUPTED,
+	/* The bitmaps are all clear although there are data, so the image
+	 * restores to empty memory: without an END of "ram", which is how
+	 * background-snapshot leaves it; and with one. */
+	MR_VERDICT_BACKGROUND,
+	MR_VERDICT_BLANK,
+};
+
+struct mr_inspection {
+	enum mr_verdict verdict;
+	/* One per block; NULL if not mapped-ram, or opened for its devices. */
+	struct mr_block_use *use;
+	uint64_t present; /* pages, all blocks, if there is use */
+	/* Plain streams: pages of each class, one per block; NULL if not a
+	 * plain stream, or if that was not kept track of. */
+	uint64_t (*classes)[MR_PAGE_CLASSES];
+};
+
+/* Says what the file is, and counts bitmaps and holes. The caller releases
+ * *out, on failure too. watch may be NULL. */
+int mr_inspect(const struct mr_image *img, const struct mr_watch *watch,
+	       struct mr_inspection *out, struct mr_error *err);
+void mr_inspection_release(struct mr_inspection *out);
+
+/* "sound", "damaged", ... */
+const char *mr_verdict_name(enum mr_verdict verdict);
+
+#endif

@@ -1,0 +1,85 @@
+/* mr/save.h - a VM into an image. */
+#ifndef LIBMR_MR_SAVE_H
+#define LIBMR_MR_SAVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libmr/mr/error.h"
+#include "libmr/mr/vm.h"
+#include "libmr/mr/watch.h"
+
+enum mr_engine {
+	MR_ENGINE_AUTO, /* direct where the preflight allows it */
+	MR_ENGINE_DIRECT, /* we read the paused VM's memory from outside */
+	MR_ENGINE_QEMU, /* QEMU migrates itself to the file */
+};
+
+/* Whether shared memory is written from where it is, without a copy. It costs
+ * less CPU, but unless the memory is on huge pages it is slower. */
+enum mr_zero_copy {
+	MR_ZERO_COPY_AUTO, /* memory on huge pages */
+	MR_ZERO_COPY_ON, /* all shared memory */
+	MR_ZERO_COPY_OFF,
+};
+
+struct mr_save_options {
+	unsigned jobs; /* worker threads, at most MR_JOBS_MAX; 0: CPUs, <= 8 */
+	enum mr_direct direct;
+	enum mr_engine engine;
+	enum mr_zero_copy zero_copy; /* engine direct */
+	int pid; /* of QEMU; 0: the peer of the QMP socket */
+	bool check_only; /* preflight and estimate, nothing else */
+	bool leave_paused; /* do not resume a VM that was running */
+	bool live; /* engine qemu: let the guest run meanwhile */
+	bool any_room; /* start although the file system may be too full */
+	/* Leave the seal out. Engine qemu writes none: it would have to read
+	 * the image again. */
+	bool no_seal;
+	struct mr_watch watch;
+};
+#define MR_SAVE_OPTIONS_INIT \
+	{                    \
+		.jobs = 0    \
+	}
+
+struct mr_save_report {
+	enum mr_engine engine; /* the one that was taken */
+	char why[240]; /* engine auto took qemu: because of this */
+	enum mr_vm_fate vm;
+	char machine[256];
+	char run_state[32]; /* the VM's, as found; it is in the image */
+	size_t blocks;
+	uint64_t ram; /* bytes of RAM that the image describes */
+	uint64_t untouched; /* of them never touched: not even read */
+	uint64_t scanned; /* read and looked at */
+	uint64_t zero; /* scanned and found zero */
+	uint64_t data; /* pages in the image, bytes */
+	uint64_t written; /* bytes handed to the file for them */
+	uint64_t device; /* bytes of device state */
+	uint64_t size; /* of the image file */
+	uint64_t room; /* free in the file system beforehand */
+	uint64_t estimate; /* room that the image may take at most */
+	double seconds; /* in all */
+	double paused; /* seconds for which the guest stood still */
+	bool direct; /* page data went around the page cache */
+	bool sealed; /* the image ends in a seal */
+	unsigned jobs;
+};
+
+/*
+ * Saves the VM behind the QMP socket vm into the file image. image is absent,
+ * the old file, or the complete new one at every instant. Fails with
+ * MR_REFUSED if the preflight says no: the VM was not touched then. *report
+ * is filled as far as things went, on failure too; report->vm says how the VM
+ * was left in any case.
+ */
+int mr_save(const char *vm, const char *image,
+	    const struct mr_save_options *options,
+	    struct mr_save_report *report, struct mr_error *err);
+
+/* "direct", "qemu", "auto". */
+const char *mr_engine_name(enum mr_engine engine);
+
+#endif
