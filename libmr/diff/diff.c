@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 
 #include "libmr/base/error.h"
-#include "libmr/vm/pause.h"
 #include "libmr/base/watch.h"
 
 /* ---- blocks, matched by name ---- */

@@ -18,7 +18,6 @@
 #include "libmr/base/error.h"
 #include "libmr/image/image.h"
 #include "libmr/base/pages.h"
-#include "libmr/vm/pause.h"
 #include "libmr/base/search.h"
 #include "libmr/base/watch.h"
 

@@ -26,7 +26,6 @@
 #include "libmr/base/error.h"
 #include "libmr/load/state.h"
 #include "libmr/file/output.h"
-#include "libmr/vm/pause.h"
 #include "libmr/file/shm_window.h"
 #include "libmr/base/watch.h"
 
