@@ -174,41 +174,50 @@ static int follow(struct save *s, struct mr_error *err)
 	return rc > 0 ? 0 : -1;
 }
 
-static int migrate(struct save *s, struct output *o, struct mr_error *err)
+/* What QEMU has of ours: to be taken back. */
+struct lent {
+	struct migrate_settings was;
+	int64_t set; /* of descriptors, or -1 */
+};
+
+static int migrate(struct save *s, struct output *o, struct lent *lent,
+		   struct mr_error *err)
 {
 	struct migrate_form form = { .mapped_ram = true,
 				     .channels = s->report->jobs,
 				     .direct = o->file.direct_fd >= 0,
 				     .events = true };
-	struct migrate_settings was = { 0 };
-	int64_t set = -1;
 	char uri[64];
-	int rc = -1;
+	int rc;
 
 	qmp_limit(s->q, CANCEL_MS, NULL);
-	if (migrate_configure(s->q, s->guest, &form, &was, err))
-		goto out;
-	set = migrate_add_file(s->q, o->file.fd, O_WRONLY, form.direct, err);
-	if (set < 0)
-		goto out;
-	(void)snprintf(uri, sizeof(uri), "file:/dev/fdset/%" PRId64, set);
+	if (migrate_configure(s->q, s->guest, &form, &lent->was, err))
+		return -1;
+	lent->set =
+		migrate_add_file(s->q, o->file.fd, O_WRONLY, form.direct, err);
+	if (lent->set < 0)
+		return -1;
+	(void)snprintf(uri, sizeof(uri), "file:/dev/fdset/%" PRId64, lent->set);
 	if (pause_guarded(&s->pause, err) ||
 	    qmp_call(s->q, "migrate", json_pack("{s:s}", "uri", uri), NULL,
 		     err))
-		goto out;
+		return -1;
 	rc = follow(s, err);
 	/* From here the VM is in postmigrate: `cont` is needed. */
 	if (!rc && s->was_running && !s->pause.stopped) {
 		s->pause.stopped = true;
 		s->pause.since = watch_clock();
 	}
-out:
-	if (set >= 0)
-		(void)qmp_post(s->q, "remove-fd",
-			       json_pack("{s:I}", "fdset-id", (json_int_t)set),
-			       NULL);
-	migrate_restore(s->q, &was);
 	return rc;
+}
+
+/* The guest need not wait for this. */
+static void take_back(struct save *s, struct lent *lent)
+{
+	qmp_limit(s->q, CANCEL_MS, NULL);
+	if (lent->set >= 0)
+		(void)qmp_remove_fdset(s->q, lent->set, NULL);
+	migrate_restore(s->q, &lent->was);
 }
 
 /* QEMU stopped the VM for us, so it wrote "paused": puts the run state in
@@ -275,6 +284,7 @@ static int settle(struct save *s, struct output *o, struct mr_error *err)
 int save_qemu(struct save *s, struct mr_error *err)
 {
 	struct output o = OUTPUT_NONE;
+	struct lent lent = { .set = -1 };
 	int rc;
 
 	s->report->jobs =
@@ -289,11 +299,12 @@ int save_qemu(struct save *s, struct mr_error *err)
 		     ? pause_watch(&s->pause, s->q, s->was_running, err)
 		     : pause_begin(&s->pause, s->q, s->was_running, err);
 	if (!rc)
-		rc = migrate(s, &o, err);
+		rc = migrate(s, &o, &lent, err);
 	if (save_resume(s, rc != 0, err))
 		rc = -1;
 	else if (!rc && (!s->was_running || s->options->leave_paused))
 		s->report->vm = MR_VM_POSTMIGRATE;
+	take_back(s, &lent);
 	if (!rc)
 		rc = settle(s, &o, err);
 	if (!rc)

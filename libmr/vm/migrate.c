@@ -121,10 +121,10 @@ int migrate_configure(struct qmp *q, const struct guest *g,
 void migrate_restore(struct qmp *q, struct migrate_settings *was)
 {
 	if (was->capabilities && json_array_size(was->capabilities))
-		(void)qmp_post(
+		(void)qmp_call(
 			q, "migrate-set-capabilities",
 			json_pack("{s:O}", "capabilities", was->capabilities),
-			NULL);
+			NULL, NULL);
 	/* Without these nothing has been changed. */
 	if (was->parameters && json_object_size(was->parameters))
 		(void)qmp_call(q, "migrate-set-parameters",

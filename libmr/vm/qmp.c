@@ -423,13 +423,6 @@ int qmp_call(struct qmp *q, const char *command, json_t *args, json_t **ret,
 	return call(q, command, args, -1, ret, err);
 }
 
-int qmp_post(struct qmp *q, const char *command, json_t *args,
-	     struct mr_error *err)
-{
-	return send_command(q, command, args, -1, deadline_in(q->timeout_ms),
-			    err);
-}
-
 int64_t qmp_add_fd(struct qmp *q, int64_t fdset_id, int fd,
 		   struct mr_error *err)
 {

@@ -1,9 +1,11 @@
 /*
  * qmp.h - a QMP connection: QEMU's JSON monitor on a unix socket.
  *
- * One thread at a time may use a connection. Replies are matched by id, so a
- * call that was given up (time, cancel) leaves nothing behind but its late
- * reply, which the next call throws away. A connection that broke (end of
+ * One thread at a time may use a connection, and a command is sent when the
+ * one before it has been answered: proxies (virt-qemu-qmp-proxy) stop for ever
+ * over two at once. Replies are matched by id, so a call that was given up
+ * (time, cancel) leaves nothing behind but its late reply, which the next call
+ * throws away. A connection that broke (end of
  * file, bytes that are no QMP, a message beyond QMP_MESSAGE_MAX) stays broken
  * and says so again.
  *
@@ -62,11 +64,6 @@ const json_t *qmp_greeting(const struct qmp *q);
  * too long is MR_QMP too, a raised cancel flag MR_CANCELLED.
  */
 int qmp_call(struct qmp *q, const char *command, json_t *args, json_t **ret,
-	     struct mr_error *err);
-
-/* Sends a command whose answer nobody waits for. A call has to follow on this
- * connection: when it is answered, so was this one. */
-int qmp_post(struct qmp *q, const char *command, json_t *args,
 	     struct mr_error *err);
 
 /*

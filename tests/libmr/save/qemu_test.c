@@ -24,6 +24,8 @@
 
 /* Far beyond what anything here takes: who waits so long has failed. */
 #define AMPLE 60000
+/* Long enough to see a second command where there is one. */
+#define IMPATIENT 20
 /* Pages of the only block. */
 #define PAGES 64
 
@@ -276,6 +278,14 @@ static bool hear_line(struct vm *vm)
 	return false;
 }
 
+/* Proxies stop over a command that comes before its forerunner is answered. */
+static void expect_one_at_a_time(const struct vm *vm)
+{
+	struct pollfd p = { .fd = vm->fd, .events = POLLIN };
+
+	assert_int_equal(poll(&p, 1, IMPATIENT), 0);
+}
+
 static void serve(struct vm *vm)
 {
 	say(vm, json_pack("{s:{s:{s:{s:i,s:i,s:i}},s:[]}}", "QMP", "version",
@@ -295,6 +305,7 @@ static void serve(struct vm *vm)
 			json_decref(msg);
 			continue;
 		}
+		expect_one_at_a_time(vm);
 		ret = answer(vm, command);
 		(void)json_object_set(ret, "id", json_object_get(msg, "id"));
 		say(vm, ret);

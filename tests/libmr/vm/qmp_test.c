@@ -597,39 +597,6 @@ static void descriptors_are_passed(void **state)
 	serve_end(&s);
 }
 
-static void *server_posted(void *arg)
-{
-	struct server *s = arg;
-
-	negotiate(s);
-	(void)hear(s);
-	answer(s, "\"error\": {\"desc\": \"of the first\"}");
-	(void)hear(s);
-	answer(s, "\"return\": \"of the second\"");
-	(void)hear(s);
-	answer(s, "\"return\": \"of the third\"");
-	(void)hear(s);
-	return NULL;
-}
-
-static void posted_answers_are_not_taken_for_the_next(void **state)
-{
-	struct mr_error err = MR_ERROR_INIT;
-	struct server s;
-	struct qmp *q = attach(&s, server_posted);
-	json_t *ret = NULL;
-
-	(void)state;
-	assert_int_equal(qmp_post(q, "first", json_pack("{s:i}", "a", 1), &err),
-			 0);
-	assert_int_equal(qmp_post(q, "second", NULL, &err), 0);
-	assert_int_equal(qmp_call(q, "third", NULL, &ret, &err), 0);
-	assert_string_equal(json_string_value(ret), "of the third");
-	json_decref(ret);
-	qmp_free(q);
-	serve_end(&s);
-}
-
 /* ---- real sockets ---- */
 
 static int listen_at(const char *name)
@@ -787,7 +754,6 @@ int main(void)
 		cmocka_unit_test(deadline_holds_in_a_storm_of_events),
 		cmocka_unit_test(events_are_kept_in_order),
 		cmocka_unit_test(descriptors_are_passed),
-		cmocka_unit_test(posted_answers_are_not_taken_for_the_next),
 		cmocka_unit_test(paths_long_missing_and_busy),
 		cmocka_unit_test(rescue_talks_over_fragments),
 	};
