@@ -8,6 +8,7 @@
 #include "formats/bits.h"
 #include "libmr/diff/state.h"
 #include "libmr/base/error.h"
+#include "libmr/vm/ask.h"
 #include "libmr/vm/preflight.h"
 
 #define CONNECT_MS 5000
@@ -292,19 +293,13 @@ int diff_side_devices(struct diff_side *s, const struct mr_image **img,
 
 int diff_side_stood_still(struct diff_side *s, struct mr_error *err)
 {
-	static const char *const resumed[] = { "RESUME", NULL };
-	json_t *status = NULL, *event;
-	bool running;
+	struct ask_status now;
 
 	if (s->img)
 		return 0;
-	if (qmp_call(s->q, "query-status", NULL, &status, err))
+	if (ask_status(s->q, &now, err))
 		return -1;
-	running = json_is_true(json_object_get(status, "running"));
-	json_decref(status);
-	event = qmp_wait_event(s->q, resumed, 0, NULL, NULL);
-	json_decref(event);
-	if (!running && !event)
+	if (!now.running && !ask_was_resumed(s->q))
 		return 0;
 	return error_set(err, MR_QMP, MR_NO_OFFSET,
 			 "the VM was resumed while it was compared: the result "

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
+#include "libmr/vm/ask.h"
 #include "libmr/vm/migrate.h"
 #include "libmr/vm/pause.h"
 #include "libmr/vm/qmp.h"
@@ -43,25 +44,22 @@ struct load {
 /* guest_open wants a QEMU that can be saved: ask before it does. */
 static int check_version(const struct load *l, struct mr_error *err)
 {
-	const json_t *v = json_object_get(
-		json_object_get(qmp_greeting(l->q), "version"), "qemu");
-	json_int_t major = json_integer_value(json_object_get(v, "major"));
-	json_int_t minor = json_integer_value(json_object_get(v, "minor"));
+	struct ask_version v;
 
-	if (major >= 9)
+	if (ask_version(l->q, &v, err))
+		return -1;
+	if (v.major >= 9)
 		return 0;
 	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 			 "QEMU %d.%d cannot load a mapped-ram image: that came "
 			 "with 9.0",
-			 (int)major, (int)minor);
+			 v.major, v.minor);
 }
 
 /* It must wait, and not have been given anything yet. */
 static int check_waiting(const struct load *l, struct mr_error *err)
 {
-	const char *status;
-	json_t *ret;
-	int rc = 0;
+	struct ask_migration m;
 
 	if (strcmp(l->guest->status, "inmigrate") != 0)
 		return error_set(
@@ -69,36 +67,30 @@ static int check_waiting(const struct load *l, struct mr_error *err)
 			"the VM is in run state %s: an image is loaded "
 			"into a QEMU started with -incoming defer",
 			l->guest->status);
-	if (qmp_call(l->q, "query-migrate", NULL, &ret, err))
+	if (ask_migration(l->q, &m, err))
 		return -1;
-	status = json_string_value(json_object_get(ret, "status"));
-	if (status && !strcmp(status, "failed"))
-		rc = error_set(
+	if (m.phase == ASK_MIGRATION_FAILED)
+		return error_set(
 			err, MR_REFUSED, MR_NO_OFFSET,
 			"this QEMU has failed to load already, and tries "
 			"only once: start a new one");
-	else if (status && strcmp(status, "none") != 0)
-		rc = error_set(err, MR_REFUSED, MR_NO_OFFSET,
-			       "this QEMU is loading already, or waits for a "
-			       "sender (%.40s): start it with -incoming defer",
-			       status);
-	json_decref(ret);
-	return rc;
+	if (m.phase != ASK_MIGRATION_NONE)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "this QEMU is loading already, or waits for a "
+				 "sender (%s): start it with -incoming defer",
+				 m.status);
+	return 0;
 }
 
 static int check_fit(struct load *l, struct mr_error *err)
 {
 	const struct mr_load_options *o = l->options;
-	const char *arch;
-	json_t *ret;
+	char arch[32];
 
-	if (qmp_call(l->q, "query-target", NULL, &ret, err))
+	if (ask_target(l->q, arch, err))
 		return -1;
-	arch = json_string_value(json_object_get(ret, "arch"));
-	l->report->mismatches =
-		load_compare(l->info, l->guest, arch ? arch : "", o->mismatch,
-			     o->mismatch_arg);
-	json_decref(ret);
+	l->report->mismatches = load_compare(l->info, l->guest, arch,
+					     o->mismatch, o->mismatch_arg);
 	if (!l->report->mismatches)
 		return 0;
 	return error_set(err, MR_MISMATCH, MR_NO_OFFSET,
@@ -183,18 +175,20 @@ static int wanted_run(const struct load *l)
 	return l->info->run_state[0] ? is_live(l->info->run_state) : -1;
 }
 
-static int ask_state(struct load *l, struct mr_error *err)
+static int look_state(struct load *l, struct mr_error *err)
 {
-	const char *state;
-	json_t *ret;
+	struct ask_status now;
 
-	if (qmp_call(l->q, "query-status", NULL, &ret, err))
+	if (ask_status(l->q, &now, err))
 		return -1;
-	state = json_string_value(json_object_get(ret, "status"));
 	(void)snprintf(l->report->run_state, sizeof(l->report->run_state), "%s",
-		       state ? state : "");
-	json_decref(ret);
+		       now.name);
 	return 0;
+}
+
+static int set_running(struct load *l, bool run, struct mr_error *err)
+{
+	return run ? ask_cont(l->q, err) : ask_stop(l->q, err);
 }
 
 /* A state that no loading told QEMU of beforehand: a guest saved while it
@@ -203,13 +197,11 @@ static int settle(struct load *l, int run, struct mr_error *err)
 {
 	const char *state = l->report->run_state;
 
-	if (ask_state(l, err))
+	if (look_state(l, err))
 		return -1;
 	if (run < 0 || (run && is_live(state)) || (!run && !is_live(state)))
 		return 0;
-	if (qmp_call(l->q, run ? "cont" : "stop", NULL, NULL, err))
-		return -1;
-	return ask_state(l, err);
+	return set_running(l, run, err) || look_state(l, err) ? -1 : 0;
 }
 
 /* ---- QEMU at work ---- */
@@ -246,52 +238,30 @@ static void show_progress(const struct load *l, bool end)
 	w->progress(w->arg, now, total);
 }
 
-/* Whether this event is the last: 1 loaded, 2 failed. */
-static int judge(const json_t *event)
-{
-	const char *status = json_string_value(
-		json_object_get(json_object_get(event, "data"), "status"));
-
-	if (status && !strcmp(status, "completed"))
-		return 1;
-	return status && !strcmp(status, "failed") ? 2 : 0;
-}
-
 static int fail_load(struct load *l, struct mr_error *err)
 {
-	const char *why;
-	json_t *ret;
+	struct ask_migration m;
 
-	if (qmp_call(l->q, "query-migrate", NULL, &ret, err))
+	if (ask_migration(l->q, &m, err))
 		return -1;
-	why = json_string_value(json_object_get(ret, "error-desc"));
-	(void)error_set(err, MR_QMP, MR_NO_OFFSET, "QEMU could not load it: %s",
-			why ? why : "no reason given");
-	json_decref(ret);
-	return -1;
+	return error_set(err, MR_QMP, MR_NO_OFFSET,
+			 "QEMU could not load it: %s",
+			 m.error[0] ? m.error : "no reason given");
 }
 
 /* Until QEMU says that it is over. */
 static int follow(struct load *l, struct mr_error *err)
 {
-	static const char *const names[] = { "MIGRATION", NULL };
-	int verdict = 0;
+	enum ask_phase phase = ASK_MIGRATION_NONE;
 
-	while (!verdict) {
-		struct mr_error late = MR_ERROR_INIT;
-		json_t *event = qmp_wait_event(l->q, names, TICK_MS,
-					       l->options->watch.cancel, &late);
-
-		if (!event && (late.code != MR_QMP || qmp_broken(l->q))) {
-			*err = late;
+	while (phase != ASK_MIGRATION_COMPLETED &&
+	       phase != ASK_MIGRATION_FAILED) {
+		if (ask_migration_event(l->q, TICK_MS, l->options->watch.cancel,
+					&phase, err) < 0)
 			return -1;
-		}
-		if (event)
-			verdict = judge(event);
-		json_decref(event);
-		show_progress(l, verdict == 1);
+		show_progress(l, phase == ASK_MIGRATION_COMPLETED);
 	}
-	return verdict == 1 ? 0 : fail_load(l, err);
+	return phase == ASK_MIGRATION_COMPLETED ? 0 : fail_load(l, err);
 }
 
 /* What to do about a QEMU that is of no use any more, in as many words as
@@ -315,18 +285,14 @@ static void add_advice(const struct load *l, struct mr_error *err)
 static int start_incoming(struct load *l, int64_t set, struct mr_error *err)
 {
 	char uri[96];
-	json_t *args;
 	int n = snprintf(uri, sizeof(uri), "file:/dev/fdset/%" PRId64, set);
 
 	if (l->info->stream_offset)
 		(void)snprintf(uri + n, sizeof(uri) - (size_t)n,
 			       ",offset=%" PRIu64, l->info->stream_offset);
-	args = json_pack("{s:s}", "uri", uri);
-	/* Without it QEMU ends itself when a load fails. */
-	if (migrate_has_direct(l->guest))
-		(void)json_object_set_new(args, "exit-on-error", json_false());
 	l->read_before = bytes_read(l);
-	return qmp_call(l->q, "migrate-incoming", args, NULL, err);
+	return ask_migrate_incoming(l->q, uri, migrate_has_direct(l->guest),
+				    err);
 }
 
 static int prepare(struct load *l, int64_t *set, struct mr_error *err)
@@ -337,17 +303,17 @@ static int prepare(struct load *l, int64_t *set, struct mr_error *err)
 		.direct = l->report->direct,
 		.events = true,
 	};
-	struct migrate_settings was = { 0 };
+	struct migrate_settings was = MIGRATE_SETTINGS_NONE;
 	int run = wanted_run(l), rc;
 
 	watch_note(&l->options->watch, "%s, %s, %u channels",
 		   form.mapped_ram ? "mapped-ram" : "plain stream",
 		   form.direct ? "direct I/O" : "buffered I/O", form.channels);
 	rc = migrate_configure(l->q, l->guest, &form, &was, err);
-	migrate_settings_release(&was); /* a fresh QEMU's: not worth keeping */
+	/* A fresh QEMU's: was is not worth keeping. */
 	/* While it waits these say what comes afterwards, -S or not. */
 	if (!rc && run >= 0)
-		rc = qmp_call(l->q, run ? "cont" : "stop", NULL, NULL, err);
+		rc = set_running(l, run, err);
 	if (rc)
 		return -1;
 	*set = migrate_add_file(l->q, l->img->file.fd, O_RDONLY, form.direct,

@@ -20,6 +20,7 @@
 #include "formats/stream.h"
 #include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
+#include "libmr/vm/ask.h"
 #include "libmr/image/image.h"
 #include "libmr/vm/migrate.h"
 #include "libmr/file/output.h"
@@ -33,45 +34,39 @@
 #define FINAL_MS 2
 #define FINAL_TRIES 30000
 
-static void show_progress(const struct save *s, const json_t *ret)
+static void show_progress(const struct save *s, const struct ask_migration *m)
 {
 	const struct mr_watch *w = &s->options->watch;
-	json_t *ram = json_object_get(ret, "ram");
-	json_int_t total = json_integer_value(json_object_get(ram, "total"));
-	json_int_t left = json_integer_value(json_object_get(ram, "remaining"));
 
-	if (w->progress && total > 0 && left >= 0 && left <= total)
-		w->progress(w->arg, (uint64_t)(total - left), (uint64_t)total);
+	if (w->progress && m->total > 0 && m->remaining <= m->total)
+		w->progress(w->arg, m->total - m->remaining, m->total);
 }
 
 /* What one query-migrate says: 1 completed, 0 goes on, -1 failed. */
-static int judge(struct save *s, const json_t *ret, struct mr_error *err)
+static int judge(struct save *s, const struct ask_migration *m,
+		 struct mr_error *err)
 {
-	const char *status = json_string_value(json_object_get(ret, "status"));
-	const char *why = json_string_value(json_object_get(ret, "error-desc"));
 	struct mr_save_report *r = s->report;
-	json_t *ram = json_object_get(ret, "ram");
 
-	show_progress(s, ret);
-	if (!status || strcmp(status, "failed") == 0 ||
-	    strcmp(status, "cancelled") == 0)
-		return error_set(err, MR_QMP, MR_NO_OFFSET,
-				 "QEMU's save ended as %.40s%s%.150s",
-				 status ? status : "unknown", why ? ": " : "",
-				 why ? why : "");
-	if (strcmp(status, "completed") != 0)
+	show_progress(s, m);
+	switch (m->phase) {
+	case ASK_MIGRATION_UNDER_WAY:
+	case ASK_MIGRATION_UNKNOWN:
 		return 0;
-	r->data = r->written =
-		(uint64_t)json_integer_value(json_object_get(ram, "normal")) *
-		4096;
-	r->zero = (uint64_t)json_integer_value(
-			  json_object_get(ram, "duplicate")) *
-		  4096;
+	case ASK_MIGRATION_NONE:
+	case ASK_MIGRATION_FAILED:
+	case ASK_MIGRATION_CANCELLED:
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "QEMU's save ended as %s%s%.150s", m->status,
+				 m->error[0] ? ": " : "", m->error);
+	case ASK_MIGRATION_COMPLETED:
+		break;
+	}
+	r->data = r->written = m->normal * 4096;
+	r->zero = m->duplicate * 4096;
 	r->scanned = r->ram;
 	if (s->options->live)
-		r->paused += (double)json_integer_value(
-				     json_object_get(ret, "downtime")) /
-			     1000;
+		r->paused += (double)m->downtime / 1000;
 	return 1;
 }
 
@@ -88,48 +83,35 @@ static int hurry(struct save *s, struct mr_error *err)
 		return 0;
 	s->pause.stopped = true;
 	s->pause.since = watch_clock();
-	return qmp_call(s->q, "stop", NULL, NULL, err);
+	return ask_stop(s->q, err);
 }
 
 /* Until QEMU tells of a change, a cancel is raised, or a tick is over. */
 static int wait_tick(struct save *s, const atomic_bool *cancel,
 		     struct mr_error *err)
 {
-	static const char *const names[] = { "MIGRATION", NULL };
 	struct mr_error why = MR_ERROR_INIT;
-	json_t *event = qmp_wait_event(s->q, names, TICK_MS, cancel, &why);
+	enum ask_phase phase;
 
-	json_decref(event);
-	if (event || why.code == MR_CANCELLED || !qmp_broken(s->q))
+	if (ask_migration_event(s->q, TICK_MS, cancel, &phase, &why) >= 0 ||
+	    why.code == MR_CANCELLED)
 		return 0;
 	*err = why;
 	return -1;
-}
-
-/* Whether QEMU is still putting away a migration that has completed. */
-static int is_finishing(struct save *s, bool *finishing, struct mr_error *err)
-{
-	const char *status;
-	json_t *ret;
-
-	if (qmp_call(s->q, "query-status", NULL, &ret, err))
-		return -1;
-	status = json_string_value(json_object_get(ret, "status"));
-	*finishing = status && !strcmp(status, "finish-migrate");
-	json_decref(ret);
-	return 0;
 }
 
 /* No event tells of it. */
 static int wait_final(struct save *s, struct mr_error *err)
 {
 	const struct timespec pause = { .tv_nsec = FINAL_MS * 1000000L };
-	bool finishing = true;
 
+	/* QEMU is still putting away a migration that has completed. */
 	for (unsigned i = 0; i < FINAL_TRIES; i++) {
-		if (is_finishing(s, &finishing, err))
+		struct ask_status now;
+
+		if (ask_status(s->q, &now, err))
 			return -1;
-		if (!finishing)
+		if (strcmp(now.name, "finish-migrate") != 0)
 			return 0;
 		(void)nanosleep(&pause, NULL);
 	}
@@ -145,12 +127,11 @@ static int follow(struct save *s, struct mr_error *err)
 	int rc;
 
 	for (;;) {
-		json_t *ret;
+		struct ask_migration m;
 
-		if (qmp_call(s->q, "query-migrate", NULL, &ret, err))
+		if (ask_migration(s->q, &m, err))
 			return -1;
-		rc = judge(s, ret, err);
-		json_decref(ret);
+		rc = judge(s, &m, err);
 		if (rc)
 			break;
 		if (cancel && atomic_load(cancel)) {
@@ -198,9 +179,7 @@ static int migrate(struct save *s, struct output *o, struct lent *lent,
 	if (lent->set < 0)
 		return -1;
 	(void)snprintf(uri, sizeof(uri), "file:/dev/fdset/%" PRId64, lent->set);
-	if (pause_guarded(&s->pause, err) ||
-	    qmp_call(s->q, "migrate", json_pack("{s:s}", "uri", uri), NULL,
-		     err))
+	if (pause_guarded(&s->pause, err) || ask_migrate(s->q, uri, err))
 		return -1;
 	rc = follow(s, err);
 	/* From here the VM is in postmigrate: `cont` is needed. */
@@ -284,7 +263,7 @@ static int settle(struct save *s, struct output *o, struct mr_error *err)
 int save_qemu(struct save *s, struct mr_error *err)
 {
 	struct output o = OUTPUT_NONE;
-	struct lent lent = { .set = -1 };
+	struct lent lent = { .was = MIGRATE_SETTINGS_NONE, .set = -1 };
 	int rc;
 
 	s->report->jobs =

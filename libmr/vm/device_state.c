@@ -12,6 +12,7 @@
 
 #include "formats/stream.h"
 #include "libmr/base/error.h"
+#include "libmr/vm/ask.h"
 
 /* More than any machine has; guards our memory against a confused QEMU. */
 #define STATE_MAX ((off_t)1 << 30)
@@ -26,10 +27,7 @@ static int save_into(struct qmp *q, int fd, struct mr_error *err)
 	if (set < 0)
 		return -1;
 	(void)snprintf(path, sizeof(path), "/dev/fdset/%" PRId64, set);
-	/* live=false: with the default a stopped VM's disks go inactive. */
-	rc = qmp_call(q, "xen-save-devices-state",
-		      json_pack("{s:s, s:b}", "filename", path, "live", 0),
-		      NULL, err);
+	rc = ask_device_state(q, path, err);
 	/* A set that stays behind is a leak in QEMU, no reason to fail. */
 	(void)qmp_remove_fdset(q, set, NULL);
 	return rc;

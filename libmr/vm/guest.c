@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
+#include "libmr/vm/ask.h"
 #include "libmr/vm/qmp.h"
 
 /* The first QEMU whose x-query-ramblock has the HVA column. */
@@ -228,43 +229,16 @@ int guest_parse_ramblock(const char *text, struct guest_block **blocks,
 
 /* ---- the VM ---- */
 
-static int fail_odd(struct mr_error *err, const char *command)
+static int look_version(struct guest *g, const struct qmp *q,
+			struct mr_error *err)
 {
-	return error_set(err, MR_QMP, MR_NO_OFFSET,
-			 "QEMU's answer to %s has another form than expected",
-			 command);
-}
+	struct ask_version v;
 
-/* Copies a JSON string that must fit. */
-static int copy_text(char *to, size_t size, const json_t *from,
-		     const char *command, struct mr_error *err)
-{
-	const char *text = json_string_value(from);
-	size_t len = json_string_length(from);
-
-	if (!text || len >= size || strlen(text) != len)
-		return fail_odd(err, command);
-	memcpy(to, text, len + 1);
-	return 0;
-}
-
-static int ask_version(struct guest *g, const struct qmp *q,
-		       struct mr_error *err)
-{
-	const json_t *v = json_object_get(
-		json_object_get(qmp_greeting(q), "version"), "qemu");
-	const json_t *parts[] = { json_object_get(v, "major"),
-				  json_object_get(v, "minor"),
-				  json_object_get(v, "micro") };
-	int *out[] = { &g->major, &g->minor, &g->micro };
-
-	for (size_t i = 0; i < 3; i++) {
-		json_int_t n = json_integer_value(parts[i]);
-
-		if (!json_is_integer(parts[i]) || n < 0 || n > 100000)
-			return fail_odd(err, "the connection (greeting)");
-		*out[i] = (int)n;
-	}
+	if (ask_version(q, &v, err))
+		return -1;
+	g->major = v.major;
+	g->minor = v.minor;
+	g->micro = v.micro;
 	if (g->major < MIN_MAJOR)
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "QEMU %d.%d.%d does not tell where its memory "
@@ -273,57 +247,26 @@ static int ask_version(struct guest *g, const struct qmp *q,
 	return 0;
 }
 
-static int ask_machine(struct guest *g, struct qmp *q, struct mr_error *err)
+static int look_status(struct guest *g, struct qmp *q, struct mr_error *err)
 {
-	static const char suffix[] = "-machine";
-	json_t *ret;
-	size_t len;
-	int rc;
+	struct ask_status s;
 
-	if (qmp_call(q, "qom-get",
-		     json_pack("{s:s,s:s}", "path", "/machine", "property",
-			       "type"),
-		     &ret, err))
+	if (ask_status(q, &s, err))
 		return -1;
-	rc = copy_text(g->machine, sizeof(g->machine), ret, "qom-get", err);
-	json_decref(ret);
-	len = strlen(g->machine);
-	if (rc == 0 && len >= sizeof(suffix) &&
-	    !strcmp(g->machine + len - sizeof(suffix) + 1, suffix))
-		g->machine[len - sizeof(suffix) + 1] = '\0';
-	return rc;
+	memcpy(g->status, s.name, sizeof(g->status));
+	g->running = s.running;
+	return 0;
 }
 
-static int ask_status(struct guest *g, struct qmp *q, struct mr_error *err)
+static int look_blocks(struct guest *g, struct qmp *q, struct mr_error *err)
 {
-	json_t *ret;
-	const json_t *running;
+	char *text = ask_ramblock(q, err);
 	int rc;
 
-	if (qmp_call(q, "query-status", NULL, &ret, err))
+	if (!text)
 		return -1;
-	rc = copy_text(g->status, sizeof(g->status),
-		       json_object_get(ret, "status"), "query-status", err);
-	running = json_object_get(ret, "running");
-	if (rc == 0 && !json_is_boolean(running))
-		rc = fail_odd(err, "query-status");
-	g->running = json_is_true(running);
-	json_decref(ret);
-	return rc;
-}
-
-static int ask_blocks(struct guest *g, struct qmp *q, struct mr_error *err)
-{
-	json_t *ret;
-	const char *text;
-	int rc;
-
-	if (qmp_call(q, "x-query-ramblock", NULL, &ret, err))
-		return -1;
-	text = json_string_value(json_object_get(ret, "human-readable-text"));
-	rc = text ? guest_parse_ramblock(text, &g->blocks, &g->n_blocks, err)
-		  : fail_odd(err, "x-query-ramblock");
-	json_decref(ret);
+	rc = guest_parse_ramblock(text, &g->blocks, &g->n_blocks, err);
+	free(text);
 	return rc;
 }
 
@@ -338,7 +281,7 @@ static void drop_blocks(struct guest *g)
 int guest_refresh(struct guest *g, struct qmp *q, struct mr_error *err)
 {
 	drop_blocks(g);
-	return ask_status(g, q, err) || ask_blocks(g, q, err) ? -1 : 0;
+	return look_status(g, q, err) || look_blocks(g, q, err) ? -1 : 0;
 }
 
 static struct guest *new_guest(pid_t pid, struct mr_error *err)
@@ -359,9 +302,10 @@ struct guest *guest_open(struct qmp *q, pid_t pid, struct mr_error *err)
 {
 	struct guest *g = new_guest(pid, err);
 
-	if (g && (ask_version(g, q, err) ||
-		  (pid == 0 && qmp_peer_pid(q, &g->pid, err)) ||
-		  ask_machine(g, q, err) || guest_refresh(g, q, err))) {
+	if (g &&
+	    (look_version(g, q, err) ||
+	     (pid == 0 && qmp_peer_pid(q, &g->pid, err)) ||
+	     ask_machine(q, g->machine, err) || guest_refresh(g, q, err))) {
 		guest_free(g);
 		g = NULL;
 	}

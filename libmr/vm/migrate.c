@@ -38,105 +38,116 @@ static bool wanted_state(const struct migrate_form *form, const char *name,
 	return true;
 }
 
-static json_t *capability(const char *name, bool on)
-{
-	return json_pack("{s:s,s:b}", "capability", name, "state", on);
-}
-
 /* The capabilities that differ from what is wanted: as they are, to was, and
  * as they should be, to change. */
 static int keep_capabilities(struct qmp *q, const struct migrate_form *form,
-			     json_t *was, json_t *change, struct mr_error *err)
+			     struct ask_settings *was,
+			     struct ask_settings *change, struct mr_error *err)
 {
-	json_t *now, *c;
-	size_t i;
+	struct ask_settings now;
 
-	if (qmp_call(q, "query-migrate-capabilities", NULL, &now, err))
+	if (ask_capabilities(q, &now, err))
 		return -1;
-	json_array_foreach(now, i, c)
-	{
-		const char *name =
-			json_string_value(json_object_get(c, "capability"));
-		bool on, is = json_is_true(json_object_get(c, "state"));
+	for (size_t i = 0; i < now.n; i++) {
+		struct ask_setting one = now.list[i];
+		bool on;
 
-		if (!name || !wanted_state(form, name, &on) || on == is)
+		if (!wanted_state(form, one.name, &on) || on == one.flag)
 			continue;
-		(void)json_array_append_new(was, capability(name, is));
-		(void)json_array_append_new(change, capability(name, on));
+		(void)ask_settings_add(was, &one); /* no more than in now */
+		one.flag = on;
+		(void)ask_settings_add(change, &one);
 	}
-	json_decref(now);
 	return 0;
 }
 
-/* What to set, as far as this QEMU knows it; was gets what it is now. */
-static json_t *wanted_parameters(const struct guest *g,
-				 const struct migrate_form *form,
-				 const json_t *now, json_t *was)
+static void add_number(struct ask_settings *s, const char *name, unsigned n)
 {
-	json_t *set = json_pack("{s:i}", "max-bandwidth", 0), *v;
-	const char *name;
+	struct ask_setting one = { .kind = ASK_NUMBER, .number = n };
 
+	(void)snprintf(one.name, sizeof(one.name), "%s", name);
+	(void)ask_settings_add(s, &one);
+}
+
+static void add_text(struct ask_settings *s, const char *name, const char *text)
+{
+	struct ask_setting one = { .kind = ASK_TEXT };
+
+	(void)snprintf(one.name, sizeof(one.name), "%s", name);
+	(void)snprintf(one.text, sizeof(one.text), "%s", text);
+	(void)ask_settings_add(s, &one);
+}
+
+static void add_flag(struct ask_settings *s, const char *name, bool on)
+{
+	struct ask_setting one = { .kind = ASK_FLAG, .flag = on };
+
+	(void)snprintf(one.name, sizeof(one.name), "%s", name);
+	(void)ask_settings_add(s, &one);
+}
+
+/* What to set, as far as this QEMU knows it. */
+static void wanted_parameters(const struct guest *g,
+			      const struct migrate_form *form,
+			      const struct ask_settings *now,
+			      struct ask_settings *set)
+{
+	const struct ask_setting *tls = ask_setting(now, "tls-creds");
+
+	add_number(set, "max-bandwidth", 0);
 	if (form->channels) {
-		(void)json_object_set_new(set, "multifd-channels",
-					  json_integer(form->channels));
-		(void)json_object_set_new(set, "multifd-compression",
-					  json_string("none"));
+		add_number(set, "multifd-channels", form->channels);
+		add_text(set, "multifd-compression", "none");
 	}
-	if (json_string_length(json_object_get(now, "tls-creds")))
-		(void)json_object_set_new(set, "tls-creds", json_string(""));
+	if (tls && tls->text[0])
+		add_text(set, "tls-creds", "");
 	if (migrate_has_direct(g))
-		(void)json_object_set_new(set, "direct-io",
-					  json_boolean(form->direct));
-	json_object_foreach(set, name, v)(void)
-		json_object_set(was, name, json_object_get(now, name));
-	return set;
+		add_flag(set, "direct-io", form->direct);
+}
+
+/* As they are now, of those that are going to be set. */
+static int keep_parameters(const struct ask_settings *now,
+			   const struct ask_settings *set,
+			   struct ask_settings *was, struct mr_error *err)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		const struct ask_setting *one =
+			ask_setting(now, set->list[i].name);
+
+		if (!one || one->kind == ASK_NOTHING)
+			return error_set(err, MR_QMP, MR_NO_OFFSET,
+					 "QEMU does not tell its migration "
+					 "parameter %s, which would have to be "
+					 "put back",
+					 set->list[i].name);
+		(void)ask_settings_add(was, one);
+	}
+	return 0;
 }
 
 int migrate_configure(struct qmp *q, const struct guest *g,
 		      const struct migrate_form *form,
 		      struct migrate_settings *was, struct mr_error *err)
 {
-	json_t *change = json_array(), *now = NULL;
-	int rc = -1;
+	struct ask_settings change = { .n = 0 }, set = { .n = 0 }, now;
 
-	was->capabilities = json_array();
-	was->parameters = json_object();
 	/* Parameters first: QEMU checks capabilities against them. */
-	if (!keep_capabilities(q, form, was->capabilities, change, err) &&
-	    !qmp_call(q, "query-migrate-parameters", NULL, &now, err) &&
-	    !qmp_call(q, "migrate-set-parameters",
-		      wanted_parameters(g, form, now, was->parameters), NULL,
-		      err))
-		rc = json_array_size(change)
-			     ? qmp_call(q, "migrate-set-capabilities",
-					json_pack("{s:O}", "capabilities",
-						  change),
-					NULL, err)
-			     : 0;
-	json_decref(now);
-	json_decref(change);
-	return rc;
+	if (keep_capabilities(q, form, &was->capabilities, &change, err) ||
+	    ask_parameters(q, &now, err))
+		return -1;
+	wanted_parameters(g, form, &now, &set);
+	return keep_parameters(&now, &set, &was->parameters, err) ||
+			       ask_set_parameters(q, &set, err) ||
+			       ask_set_capabilities(q, &change, err)
+		       ? -1
+		       : 0;
 }
 
 void migrate_restore(struct qmp *q, struct migrate_settings *was)
 {
-	if (was->capabilities && json_array_size(was->capabilities))
-		(void)qmp_call(
-			q, "migrate-set-capabilities",
-			json_pack("{s:O}", "capabilities", was->capabilities),
-			NULL, NULL);
-	/* Without these nothing has been changed. */
-	if (was->parameters && json_object_size(was->parameters))
-		(void)qmp_call(q, "migrate-set-parameters",
-			       json_incref(was->parameters), NULL, NULL);
-	migrate_settings_release(was);
-}
-
-void migrate_settings_release(struct migrate_settings *was)
-{
-	json_decref(was->capabilities);
-	json_decref(was->parameters);
-	*was = (struct migrate_settings){ 0 };
+	(void)ask_set_capabilities(q, &was->capabilities, NULL);
+	(void)ask_set_parameters(q, &was->parameters, NULL);
+	was->capabilities.n = was->parameters.n = 0;
 }
 
 int64_t migrate_add_file(struct qmp *q, int fd, int access, bool direct,

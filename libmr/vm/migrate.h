@@ -5,10 +5,10 @@
 #ifndef LIBMR_MIGRATE_H
 #define LIBMR_MIGRATE_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "libmr/vm/ask.h"
 #include "libmr/vm/guest.h"
 #include "libmr/mr.h"
 #include "libmr/vm/qmp.h"
@@ -20,11 +20,15 @@ struct migrate_form {
 	bool events; /* have MIGRATION events sent */
 };
 
-/* What was changed, as it was. Start as { 0 }. */
+/* What was changed, as it was. */
 struct migrate_settings {
-	json_t *capabilities; /* array for migrate-set-capabilities */
-	json_t *parameters; /* object for migrate-set-parameters */
+	struct ask_settings capabilities, parameters;
 };
+
+#define MIGRATE_SETTINGS_NONE       \
+	{                           \
+		.capabilities.n = 0 \
+	}
 
 bool migrate_has_direct(const struct guest *g);
 
@@ -35,7 +39,6 @@ int migrate_configure(struct qmp *q, const struct guest *g,
 /* Sets it back, as well as can be: what fails here is told by the next
  * migration. */
 void migrate_restore(struct qmp *q, struct migrate_settings *was);
-void migrate_settings_release(struct migrate_settings *was);
 
 /*
  * Hands the file of fd to QEMU as a new descriptor set, opened anew with

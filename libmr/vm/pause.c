@@ -15,6 +15,7 @@
 
 #include "libmr/base/error.h"
 #include "libmr/base/watch.h"
+#include "libmr/vm/ask.h"
 
 /* What a stop and a cont may take; a host that swaps can be slow. */
 #define PATIENCE_MS 60000
@@ -198,7 +199,7 @@ int pause_begin(struct pause *p, struct qmp *q, bool running,
 	qmp_limit(q, PATIENCE_MS, NULL);
 	p->since = watch_clock();
 	p->stopped = true;
-	return qmp_call(q, "stop", NULL, NULL, err);
+	return ask_stop(q, err);
 }
 
 int pause_end(struct pause *p, bool resume, double *seconds,
@@ -211,7 +212,7 @@ int pause_end(struct pause *p, bool resume, double *seconds,
 		return 0;
 	if (p->stopped && resume) {
 		qmp_limit(p->q, PATIENCE_MS, NULL);
-		rc = qmp_call(p->q, "cont", NULL, NULL, &why);
+		rc = ask_cont(p->q, &why);
 	}
 	if (p->stopped)
 		*seconds += watch_clock() - p->since;

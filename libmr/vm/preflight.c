@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "libmr/base/error.h"
+#include "libmr/vm/ask.h"
 
 /* Headers, bitmaps' last blocks and device state, generously. */
 #define OVERHEAD ((uint64_t)16 << 20)
@@ -33,48 +34,26 @@ int preflight_run_state(const struct guest *g, struct mr_error *err)
 	return 0;
 }
 
-static int refuse_blockers(const json_t *migrate, struct mr_error *err)
-{
-	const json_t *reasons = json_object_get(migrate, "blocked-reasons");
-	const json_t *first = json_array_get(reasons, 0);
-
-	if (!reasons)
-		return 0;
-	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-			 "QEMU cannot migrate this VM: %.180s",
-			 first && json_is_string(first)
-				 ? json_string_value(first)
-				 : "no reason given");
-}
-
-static int refuse_migration(const json_t *migrate, struct mr_error *err)
-{
-	static const char *const idle[] = { "none", "completed", "failed",
-					    "cancelled" };
-	const char *status =
-		json_string_value(json_object_get(migrate, "status"));
-
-	for (size_t i = 0; status && i < sizeof(idle) / sizeof(*idle); i++)
-		if (!strcmp(status, idle[i]))
-			return 0;
-	if (!status)
-		return 0;
-	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-			 "a migration of this VM is under way (%.40s)", status);
-}
-
 int preflight_migrate(struct qmp *q, struct mr_error *err)
 {
-	json_t *migrate;
-	int rc;
+	struct ask_migration m;
 
-	if (qmp_call(q, "query-migrate", NULL, &migrate, err))
+	if (ask_migration(q, &m, err))
 		return -1;
-	rc = refuse_blockers(migrate, err) || refuse_migration(migrate, err)
-		     ? -1
-		     : 0;
-	json_decref(migrate);
-	return rc;
+	if (m.blocked)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "QEMU cannot migrate this VM: %.180s",
+				 m.reason);
+	if (m.phase == ASK_MIGRATION_UNDER_WAY)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "a migration of this VM is under way (%s)",
+				 m.status);
+	if (m.phase == ASK_MIGRATION_UNKNOWN)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "this VM's migration is in a state that is "
+				 "not known here (%s)",
+				 m.status);
+	return 0;
 }
 
 int preflight_common(const struct guest *g, struct qmp *q, const char *image,
@@ -131,43 +110,31 @@ static int refuse_vfio(const struct guest *g, struct mr_error *err)
 /* Targets with further state that is sent in rounds, as RAM is. */
 static int check_target(struct qmp *q, struct mr_error *err)
 {
-	json_t *ret;
-	const char *arch;
-	int rc = 0;
+	char arch[32];
 
-	if (qmp_call(q, "query-target", NULL, &ret, err))
+	if (ask_target(q, arch, err))
 		return -1;
-	arch = json_string_value(json_object_get(ret, "arch"));
-	if (arch && (!strncmp(arch, "ppc", 3) || !strcmp(arch, "s390x")))
-		rc = error_set(err, MR_REFUSED, MR_NO_OFFSET,
-			       "a %s machine has state that only QEMU's own "
-			       "migration can save",
-			       arch);
-	json_decref(ret);
-	return rc;
+	if (!strncmp(arch, "ppc", 3) || !strcmp(arch, "s390x"))
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "a %s machine has state that only QEMU's own "
+				 "migration can save",
+				 arch);
+	return 0;
 }
 
 static int check_dirty_bitmaps(struct qmp *q, struct mr_error *err)
 {
-	json_t *ret, *c;
-	size_t i;
-	int rc = 0;
+	const struct ask_setting *bitmaps;
+	struct ask_settings all;
 
-	if (qmp_call(q, "query-migrate-capabilities", NULL, &ret, err))
+	if (ask_capabilities(q, &all, err))
 		return -1;
-	json_array_foreach(ret, i, c)
-	{
-		const char *name =
-			json_string_value(json_object_get(c, "capability"));
-
-		if (name && !strcmp(name, "dirty-bitmaps") &&
-		    json_is_true(json_object_get(c, "state")))
-			rc = error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				       "capability dirty-bitmaps is on: only "
-				       "QEMU's own migration can save them");
-	}
-	json_decref(ret);
-	return rc;
+	bitmaps = ask_setting(&all, "dirty-bitmaps");
+	if (bitmaps && bitmaps->flag)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "capability dirty-bitmaps is on: only QEMU's "
+				 "own migration can save them");
+	return 0;
 }
 
 int preflight_direct(struct guest *g, struct qmp *q, struct mr_error *err)

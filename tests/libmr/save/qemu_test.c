@@ -224,6 +224,11 @@ static json_t *answer(struct vm *vm, const char *command)
 		return say_migration(vm);
 	if (!strcmp(command, "query-migrate-capabilities"))
 		return say_capabilities();
+	if (!strcmp(command, "query-migrate-parameters"))
+		return returns(json_pack("{s:i,s:i,s:s,s:b}", "max-bandwidth",
+					 1 << 27, "multifd-channels", 2,
+					 "multifd-compression", "none",
+					 "direct-io", 0));
 	if (!strcmp(command, "x-query-ramblock"))
 		return say_blocks();
 	if (!strcmp(command, "qom-get"))

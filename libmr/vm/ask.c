@@ -1,0 +1,492 @@
+/* ask.c - questions, commands, and JSON taken apart: here and in qmp.c only. */
+#include "libmr/vm/ask.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "libmr/base/error.h"
+#include "libmr/vm/qmp.h"
+
+/* ---- pieces of an answer ---- */
+
+static int fail_odd(struct mr_error *err, const char *command)
+{
+	return error_set(err, MR_QMP, MR_NO_OFFSET,
+			 "QEMU's answer to %s has another form than expected",
+			 command);
+}
+
+/* A string that must fit. */
+static int take_name(char *to, size_t size, const json_t *from,
+		     const char *command, struct mr_error *err)
+{
+	const char *text = json_string_value(from);
+	size_t len = json_string_length(from);
+
+	if (!text || len >= size || strlen(text) != len)
+		return fail_odd(err, command);
+	memcpy(to, text, len + 1);
+	return 0;
+}
+
+/* Words for people, of which the beginning will do. */
+static void take_words(char *to, size_t size, const char *text)
+{
+	size_t len = text ? strlen(text) : 0;
+
+	if (len >= size)
+		len = size - 1;
+	if (len)
+		memcpy(to, text, len);
+	to[len] = '\0';
+}
+
+/* A member that may be absent, then 0. jansson makes reals of all integers
+ * of a message that has one beyond 63 bits. */
+static int take_count(uint64_t *to, const json_t *object, const char *key,
+		      const char *command, struct mr_error *err)
+{
+	const json_t *v = json_object_get(object, key);
+	double n = json_number_value(v);
+
+	*to = 0;
+	if (!v)
+		return 0;
+	if (!json_is_number(v) || !(n >= 0 && n < 9e18))
+		return fail_odd(err, command);
+	*to = json_is_integer(v) ? (uint64_t)json_integer_value(v)
+				 : (uint64_t)n;
+	return 0;
+}
+
+/* A question without arguments, whose answer is an object. */
+static int ask_object(struct qmp *q, const char *command, json_t **ret,
+		      struct mr_error *err)
+{
+	if (qmp_call(q, command, NULL, ret, err))
+		return -1;
+	if (json_is_object(*ret))
+		return 0;
+	json_decref(*ret);
+	*ret = NULL;
+	return fail_odd(err, command);
+}
+
+/* ---- what it is ---- */
+
+int ask_version(const struct qmp *q, struct ask_version *out,
+		struct mr_error *err)
+{
+	const json_t *v = json_object_get(
+		json_object_get(qmp_greeting(q), "version"), "qemu");
+	const json_t *parts[] = { json_object_get(v, "major"),
+				  json_object_get(v, "minor"),
+				  json_object_get(v, "micro") };
+	int *to[] = { &out->major, &out->minor, &out->micro };
+
+	for (size_t i = 0; i < 3; i++) {
+		json_int_t n = json_integer_value(parts[i]);
+
+		if (!json_is_integer(parts[i]) || n < 0 || n > 100000)
+			return fail_odd(err, "the connection (greeting)");
+		*to[i] = (int)n;
+	}
+	return 0;
+}
+
+int ask_machine(struct qmp *q, char name[256], struct mr_error *err)
+{
+	static const char suffix[] = "-machine";
+	json_t *ret;
+	size_t len;
+	int rc;
+
+	if (qmp_call(q, "qom-get",
+		     json_pack("{s:s,s:s}", "path", "/machine", "property",
+			       "type"),
+		     &ret, err))
+		return -1;
+	rc = take_name(name, 256, ret, "qom-get", err);
+	json_decref(ret);
+	if (rc)
+		return -1;
+	len = strlen(name);
+	if (len >= sizeof(suffix) &&
+	    !strcmp(name + len - sizeof(suffix) + 1, suffix))
+		name[len - sizeof(suffix) + 1] = '\0';
+	return 0;
+}
+
+int ask_target(struct qmp *q, char arch[32], struct mr_error *err)
+{
+	json_t *ret;
+	int rc;
+
+	if (ask_object(q, "query-target", &ret, err))
+		return -1;
+	rc = take_name(arch, 32, json_object_get(ret, "arch"), "query-target",
+		       err);
+	json_decref(ret);
+	return rc;
+}
+
+char *ask_ramblock(struct qmp *q, struct mr_error *err)
+{
+	static const char command[] = "x-query-ramblock";
+	const json_t *text;
+	char *copy = NULL;
+	json_t *ret;
+
+	if (ask_object(q, command, &ret, err))
+		return NULL;
+	text = json_object_get(ret, "human-readable-text");
+	if (!json_is_string(text) ||
+	    strlen(json_string_value(text)) != json_string_length(text)) {
+		(void)fail_odd(err, command);
+	} else {
+		copy = strdup(json_string_value(text));
+		if (!copy)
+			(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+					"no memory for the list of RAM blocks");
+	}
+	json_decref(ret);
+	return copy;
+}
+
+/* ---- how it is ---- */
+
+int ask_status(struct qmp *q, struct ask_status *s, struct mr_error *err)
+{
+	static const char command[] = "query-status";
+	const json_t *running;
+	json_t *ret;
+	int rc;
+
+	if (ask_object(q, command, &ret, err))
+		return -1;
+	rc = take_name(s->name, sizeof(s->name), json_object_get(ret, "status"),
+		       command, err);
+	running = json_object_get(ret, "running");
+	if (!rc && !json_is_boolean(running))
+		rc = fail_odd(err, command);
+	s->running = json_is_true(running);
+	json_decref(ret);
+	return rc;
+}
+
+/* ---- its migration ---- */
+
+static enum ask_phase phase_of(const char *word)
+{
+	static const struct {
+		const char *word;
+		enum ask_phase phase;
+	} all[] = {
+		{ "none", ASK_MIGRATION_NONE },
+		{ "setup", ASK_MIGRATION_UNDER_WAY },
+		{ "cancelling", ASK_MIGRATION_UNDER_WAY },
+		{ "cancelled", ASK_MIGRATION_CANCELLED },
+		{ "active", ASK_MIGRATION_UNDER_WAY },
+		{ "postcopy-active", ASK_MIGRATION_UNDER_WAY },
+		{ "postcopy-device", ASK_MIGRATION_UNDER_WAY },
+		{ "postcopy-paused", ASK_MIGRATION_UNDER_WAY },
+		{ "postcopy-recover-setup", ASK_MIGRATION_UNDER_WAY },
+		{ "postcopy-recover", ASK_MIGRATION_UNDER_WAY },
+		{ "completed", ASK_MIGRATION_COMPLETED },
+		{ "failing", ASK_MIGRATION_UNDER_WAY },
+		{ "failed", ASK_MIGRATION_FAILED },
+		{ "colo", ASK_MIGRATION_UNDER_WAY },
+		{ "pre-switchover", ASK_MIGRATION_UNDER_WAY },
+		{ "device", ASK_MIGRATION_UNDER_WAY },
+		{ "wait-unplug", ASK_MIGRATION_UNDER_WAY },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		if (!strcmp(word, all[i].word))
+			return all[i].phase;
+	return ASK_MIGRATION_UNKNOWN;
+}
+
+static int take_reasons(struct ask_migration *m, const json_t *reasons,
+			const char *command, struct mr_error *err)
+{
+	const json_t *first = json_array_get(reasons, 0);
+
+	if (!reasons)
+		return 0;
+	if (!json_is_array(reasons) || (first && !json_is_string(first)))
+		return fail_odd(err, command);
+	m->blocked = true;
+	take_words(m->reason, sizeof(m->reason),
+		   first ? json_string_value(first) : "no reason given");
+	return 0;
+}
+
+static int take_migration(struct ask_migration *m, const json_t *ret,
+			  const char *command, struct mr_error *err)
+{
+	const json_t *status = json_object_get(ret, "status");
+	const json_t *why = json_object_get(ret, "error-desc");
+	const json_t *ram = json_object_get(ret, "ram");
+
+	/* Before the first one QEMU says nothing. */
+	if (!status)
+		take_words(m->status, sizeof(m->status), "none");
+	else if (take_name(m->status, sizeof(m->status), status, command, err))
+		return -1;
+	m->phase = phase_of(m->status);
+	if ((why && !json_is_string(why)) || (ram && !json_is_object(ram)))
+		return fail_odd(err, command);
+	take_words(m->error, sizeof(m->error), json_string_value(why));
+	if (take_reasons(m, json_object_get(ret, "blocked-reasons"), command,
+			 err) ||
+	    take_count(&m->total, ram, "total", command, err) ||
+	    take_count(&m->remaining, ram, "remaining", command, err) ||
+	    take_count(&m->normal, ram, "normal", command, err) ||
+	    take_count(&m->duplicate, ram, "duplicate", command, err) ||
+	    take_count(&m->downtime, ret, "downtime", command, err))
+		return -1;
+	return 0;
+}
+
+int ask_migration(struct qmp *q, struct ask_migration *m, struct mr_error *err)
+{
+	static const char command[] = "query-migrate";
+	json_t *ret;
+	int rc;
+
+	*m = (struct ask_migration){ .phase = ASK_MIGRATION_UNKNOWN };
+	if (ask_object(q, command, &ret, err))
+		return -1;
+	rc = take_migration(m, ret, command, err);
+	json_decref(ret);
+	return rc;
+}
+
+/* ---- capabilities and parameters ---- */
+
+const struct ask_setting *ask_setting(const struct ask_settings *s,
+				      const char *name)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!strcmp(s->list[i].name, name))
+			return &s->list[i];
+	return NULL;
+}
+
+int ask_settings_add(struct ask_settings *s, const struct ask_setting *one)
+{
+	size_t i = 0;
+
+	while (i < s->n && strcmp(s->list[i].name, one->name) != 0)
+		i++;
+	if (i == ASK_SETTINGS_MAX)
+		return -1;
+	s->list[i] = *one;
+	if (i == s->n)
+		s->n++;
+	return 0;
+}
+
+/* The value of a parameter, as far as it is of a kind that we have. */
+static void take_value(struct ask_setting *one, const json_t *v)
+{
+	double n = json_number_value(v);
+
+	if (json_is_boolean(v)) {
+		one->kind = ASK_FLAG;
+		one->flag = json_is_true(v);
+	} else if (json_is_integer(v)) {
+		one->kind = ASK_NUMBER;
+		one->number = json_integer_value(v);
+	} else if (json_is_real(v) && n >= 0 && n < 9e15) {
+		one->kind = ASK_NUMBER;
+		one->number = (int64_t)n;
+	} else if (!take_name(one->text, sizeof(one->text), v, "", NULL)) {
+		one->kind = ASK_TEXT;
+	}
+}
+
+static int add_asked(struct ask_settings *s, const struct ask_setting *one,
+		     const char *command, struct mr_error *err)
+{
+	return ask_setting(s, one->name) || ask_settings_add(s, one)
+		       ? fail_odd(err, command)
+		       : 0;
+}
+
+int ask_capabilities(struct qmp *q, struct ask_settings *s,
+		     struct mr_error *err)
+{
+	static const char command[] = "query-migrate-capabilities";
+	json_t *ret;
+	size_t i;
+	int rc = 0;
+
+	s->n = 0;
+	if (qmp_call(q, command, NULL, &ret, err))
+		return -1;
+	if (!json_is_array(ret))
+		rc = fail_odd(err, command);
+	for (i = 0; !rc && i < json_array_size(ret); i++) {
+		const json_t *c = json_array_get(ret, i);
+		const json_t *state = json_object_get(c, "state");
+		struct ask_setting one = { .kind = ASK_FLAG,
+					   .flag = json_is_true(state) };
+
+		rc = take_name(one.name, sizeof(one.name),
+			       json_object_get(c, "capability"), command, err);
+		if (!rc && !json_is_boolean(state))
+			rc = fail_odd(err, command);
+		if (!rc)
+			rc = add_asked(s, &one, command, err);
+	}
+	json_decref(ret);
+	return rc;
+}
+
+int ask_parameters(struct qmp *q, struct ask_settings *s, struct mr_error *err)
+{
+	static const char command[] = "query-migrate-parameters";
+	const char *name;
+	json_t *ret, *v;
+	int rc = 0;
+
+	s->n = 0;
+	if (ask_object(q, command, &ret, err))
+		return -1;
+	json_object_foreach(ret, name, v)
+	{
+		struct ask_setting one = { .kind = ASK_NOTHING };
+
+		if (strlen(name) >= sizeof(one.name)) {
+			rc = fail_odd(err, command);
+			break;
+		}
+		memcpy(one.name, name, strlen(name) + 1);
+		take_value(&one, v);
+		rc = add_asked(s, &one, command, err);
+		if (rc)
+			break;
+	}
+	json_decref(ret);
+	return rc;
+}
+
+static json_t *value_of(const struct ask_setting *one)
+{
+	switch (one->kind) {
+	case ASK_FLAG:
+		return json_boolean(one->flag);
+	case ASK_NUMBER:
+		return json_integer(one->number);
+	case ASK_TEXT:
+		return json_string(one->text);
+	case ASK_NOTHING:
+		break;
+	}
+	return NULL;
+}
+
+int ask_set_capabilities(struct qmp *q, const struct ask_settings *s,
+			 struct mr_error *err)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < s->n; i++)
+		(void)json_array_append_new(list,
+					    json_pack("{s:s,s:b}", "capability",
+						      s->list[i].name, "state",
+						      s->list[i].flag));
+	if (s->n)
+		return qmp_call(q, "migrate-set-capabilities",
+				json_pack("{s:o}", "capabilities", list), NULL,
+				err);
+	json_decref(list);
+	return 0;
+}
+
+int ask_set_parameters(struct qmp *q, const struct ask_settings *s,
+		       struct mr_error *err)
+{
+	json_t *args = json_object();
+
+	for (size_t i = 0; i < s->n; i++)
+		if (s->list[i].kind != ASK_NOTHING)
+			(void)json_object_set_new(args, s->list[i].name,
+						  value_of(&s->list[i]));
+	if (json_object_size(args))
+		return qmp_call(q, "migrate-set-parameters", args, NULL, err);
+	json_decref(args);
+	return 0;
+}
+
+/* ---- what it is told ---- */
+
+int ask_stop(struct qmp *q, struct mr_error *err)
+{
+	return qmp_call(q, "stop", NULL, NULL, err);
+}
+
+int ask_cont(struct qmp *q, struct mr_error *err)
+{
+	return qmp_call(q, "cont", NULL, NULL, err);
+}
+
+int ask_migrate(struct qmp *q, const char *uri, struct mr_error *err)
+{
+	return qmp_call(q, "migrate", json_pack("{s:s}", "uri", uri), NULL,
+			err);
+}
+
+int ask_migrate_incoming(struct qmp *q, const char *uri, bool stay,
+			 struct mr_error *err)
+{
+	json_t *args = json_pack("{s:s}", "uri", uri);
+
+	if (stay)
+		(void)json_object_set_new(args, "exit-on-error", json_false());
+	return qmp_call(q, "migrate-incoming", args, NULL, err);
+}
+
+int ask_device_state(struct qmp *q, const char *path, struct mr_error *err)
+{
+	/* live=false: with the default a stopped VM's disks go inactive. */
+	return qmp_call(q, "xen-save-devices-state",
+			json_pack("{s:s, s:b}", "filename", path, "live", 0),
+			NULL, err);
+}
+
+/* ---- what it tells ---- */
+
+int ask_migration_event(struct qmp *q, int timeout_ms,
+			const atomic_bool *cancel, enum ask_phase *phase,
+			struct mr_error *err)
+{
+	static const char *const names[] = { "MIGRATION", NULL };
+	struct mr_error why = MR_ERROR_INIT;
+	json_t *event = qmp_wait_event(q, names, timeout_ms, cancel, &why);
+	const char *word = json_string_value(
+		json_object_get(json_object_get(event, "data"), "status"));
+
+	*phase = word ? phase_of(word) : ASK_MIGRATION_UNKNOWN;
+	json_decref(event);
+	if (event)
+		return 1;
+	if (why.code == MR_QMP && !qmp_broken(q))
+		return 0;
+	if (err && err->code == MR_OK)
+		*err = why;
+	return -1;
+}
+
+bool ask_was_resumed(struct qmp *q)
+{
+	static const char *const names[] = { "RESUME", NULL };
+	json_t *event = qmp_wait_event(q, names, 0, NULL, NULL);
+
+	json_decref(event);
+	return event != NULL;
+}

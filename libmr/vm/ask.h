@@ -1,0 +1,129 @@
+/*
+ * ask.h - what QEMU is asked and told, and its answers as types.
+ *
+ * Nobody above this sees JSON. An answer of another form than QEMU's schema
+ * has is MR_QMP and names the command; a word that we do not know is an
+ * explicit "unknown", which is never taken for a yes. Texts are cut where the
+ * caller's room ends only if they are there to be read (reasons); a name that
+ * does not fit is an error.
+ *
+ * Limits of time and cancel flags are q's (qmp_limit).
+ */
+#ifndef LIBMR_ASK_H
+#define LIBMR_ASK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libmr/mr.h"
+
+struct qmp;
+
+/* ---- what it is ---- */
+
+struct ask_version {
+	int major, minor, micro;
+};
+/* From the greeting: asks nothing. */
+int ask_version(const struct qmp *q, struct ask_version *v,
+		struct mr_error *err);
+
+/* The machine type, without "-machine". */
+int ask_machine(struct qmp *q, char name[256], struct mr_error *err);
+/* The target: "x86_64", "aarch64", ... */
+int ask_target(struct qmp *q, char arch[32], struct mr_error *err);
+/* The text of x-query-ramblock, for guest_parse_ramblock; to be freed. NULL
+ * on failure. */
+char *ask_ramblock(struct qmp *q, struct mr_error *err);
+
+/* ---- how it is ---- */
+
+struct ask_status {
+	char name[32]; /* run state: "running", "paused", ... */
+	bool running; /* vCPUs run */
+};
+int ask_status(struct qmp *q, struct ask_status *s, struct mr_error *err);
+
+/* ---- its migration ---- */
+
+enum ask_phase {
+	ASK_MIGRATION_NONE, /* none since QEMU started */
+	ASK_MIGRATION_UNDER_WAY, /* whatever is no end */
+	ASK_MIGRATION_COMPLETED,
+	ASK_MIGRATION_FAILED,
+	ASK_MIGRATION_CANCELLED,
+	ASK_MIGRATION_UNKNOWN, /* a word that no QEMU that we know has */
+};
+
+struct ask_migration {
+	enum ask_phase phase;
+	char status[32]; /* QEMU's word, "none" if it has none */
+	bool blocked; /* QEMU would refuse to migrate */
+	char reason[200]; /* the first one, if so */
+	char error[200]; /* why it failed, as QEMU says; "": it does not */
+	/* Bytes of RAM in all and left to be sent, pages sent as data and as
+	 * zeros, milliseconds of standstill; 0 where QEMU does not say. */
+	uint64_t total, remaining, normal, duplicate, downtime;
+};
+int ask_migration(struct qmp *q, struct ask_migration *m, struct mr_error *err);
+
+/*
+ * Capabilities or parameters of migration: a list of names with values.
+ * Parameters of other kinds than these (lists, objects) have none here.
+ */
+enum ask_kind { ASK_NOTHING, ASK_FLAG, ASK_NUMBER, ASK_TEXT };
+
+struct ask_setting {
+	char name[48];
+	enum ask_kind kind;
+	bool flag;
+	int64_t number;
+	char text[128];
+};
+
+#define ASK_SETTINGS_MAX 64
+
+struct ask_settings {
+	struct ask_setting list[ASK_SETTINGS_MAX];
+	size_t n;
+};
+int ask_capabilities(struct qmp *q, struct ask_settings *s,
+		     struct mr_error *err);
+int ask_parameters(struct qmp *q, struct ask_settings *s, struct mr_error *err);
+/* The one of that name, or NULL. */
+const struct ask_setting *ask_setting(const struct ask_settings *s,
+				      const char *name);
+/* Adds one, in the place of one of the same name. -1: no room. */
+int ask_settings_add(struct ask_settings *s, const struct ask_setting *one);
+
+/* Sets all of s, which may be empty: then QEMU is not troubled. */
+int ask_set_capabilities(struct qmp *q, const struct ask_settings *s,
+			 struct mr_error *err);
+int ask_set_parameters(struct qmp *q, const struct ask_settings *s,
+		       struct mr_error *err);
+
+/* ---- what it is told ---- */
+
+int ask_stop(struct qmp *q, struct mr_error *err);
+int ask_cont(struct qmp *q, struct mr_error *err);
+int ask_migrate(struct qmp *q, const char *uri, struct mr_error *err);
+/* stay: it must not end itself when that fails (QEMU 9.1 and later). */
+int ask_migrate_incoming(struct qmp *q, const char *uri, bool stay,
+			 struct mr_error *err);
+/* The device state of a paused VM into the file of that name. */
+int ask_device_state(struct qmp *q, const char *path, struct mr_error *err);
+
+/* ---- what it tells ---- */
+
+/* The next MIGRATION event: 1 and its phase, 0 if none comes within
+ * timeout_ms (0: only those that are there), or -1. */
+int ask_migration_event(struct qmp *q, int timeout_ms,
+			const atomic_bool *cancel, enum ask_phase *phase,
+			struct mr_error *err);
+/* Whether the VM was resumed since the connection was made, as far as the
+ * answers to this point tell. */
+bool ask_was_resumed(struct qmp *q);
+
+#endif
