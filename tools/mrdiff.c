@@ -41,17 +41,15 @@ static const struct poptOption options[] = {
 /* clang-format on */
 
 /* As diff(1): whatever went wrong is trouble, and the VM is never touched. */
-static int trouble(const struct diff_show *show, enum mr_side side,
-		   const struct mr_error *err)
+static int trouble(const struct diff_show *show, const struct mr_error *err)
 {
-	(void)cli_fail(side < MR_SIDES ? show->path[side] : NULL, err);
+	(void)cli_fail(err, CLI_PATHS(show->path[MR_A], show->path[MR_B]));
 	return CLI_TROUBLE;
 }
 
 static int report(struct mr_diff *d, const struct diff_show *show)
 {
 	struct mr_error err = MR_ERROR_INIT;
-	enum mr_side side;
 	int status = CLI_OK;
 
 	if (svg)
@@ -69,8 +67,8 @@ static int report(struct mr_diff *d, const struct diff_show *show)
 	}
 	if (show->pages)
 		diff_list_pages(d);
-	if (show->hex && diff_hex(d, &side, &err))
-		status = trouble(show, side, &err);
+	if (show->hex && diff_hex(d, &err))
+		status = trouble(show, &err);
 	return status;
 }
 
@@ -95,14 +93,13 @@ static int check_options(void)
 static int compare(const struct diff_show *show)
 {
 	struct mr_error err = MR_ERROR_INIT;
-	enum mr_side side;
 	struct mr_diff *d;
 	int status;
 
-	d = mr_diff(show->path[MR_A], show->path[MR_B], &diff, &side, &err);
+	d = mr_diff(show->path[MR_A], show->path[MR_B], &diff, &err);
 	cli_progress_end();
 	if (!d)
-		return trouble(show, side, &err);
+		return trouble(show, &err);
 	status = report(d, show);
 	if (status == CLI_OK && !mr_diff_info(d)->same)
 		status = CLI_NO;
@@ -123,7 +120,7 @@ static int run(struct diff_show *show)
 			err = mr_image_info(lender)->damage;
 		if (!lender || err.code != MR_OK) {
 			mr_image_free(lender);
-			(void)cli_fail(vmdesc, &err);
+			(void)cli_fail(&err, CLI_PATHS(vmdesc));
 			return CLI_TROUBLE;
 		}
 	}

@@ -90,7 +90,7 @@ static int inspect(const char *path)
 	if (img && !mr_inspect(img, cli_watch(), &in, &err)) {
 		status = show_file(&s, &in);
 	} else {
-		status = cli_fail(path, &err);
+		status = cli_fail(&err, CLI_PATHS(path));
 		/* Programs want to know which. */
 		if (cli.json) {
 			cli_json_put_text("path", path);

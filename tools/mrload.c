@@ -113,9 +113,8 @@ static int load_vm(const char *image, const char *vm)
 	o.watch = *cli_watch();
 	rc = mr_load(image, vm, &o, &report, &err);
 	cli_progress_end();
-	/* The image is read before the VM is asked. */
 	if (rc)
-		rc = cli_fail(report.blocks ? vm : image, &err);
+		rc = cli_fail(&err, CLI_PATHS(image, vm));
 	if (rc && (report.vm == MR_VM_LOST || report.vm == MR_VM_LOADED))
 		return CLI_STUCK;
 	if (rc)
@@ -163,18 +162,21 @@ static void print_memory(const struct mr_memory_report *r)
 	print_time(r->data, r->seconds);
 }
 
-/* A failure on the way may be the image's or a file's: name both. */
+/* The image and the files, as mr_load_memory counts them. */
 static int fail_memory(const char *image, const struct mr_memory *m, size_t n,
-		       size_t which, const struct mr_error *err)
+		       const struct mr_error *err)
 {
-	char both[640];
+	const char **paths = calloc(n + 2, sizeof(*paths));
+	int status;
 
-	if (which < n)
-		return cli_fail(m[which].path, err);
-	if (n > 1 || err->code == MR_REFUSED)
-		return cli_fail(image, err);
-	(void)snprintf(both, sizeof(both), "%.300s to %.300s", image, m->path);
-	return cli_fail(both, err);
+	if (!paths)
+		return cli_fail(err, CLI_PATHS(image));
+	paths[0] = image;
+	for (size_t i = 0; i < n; i++)
+		paths[i + 1] = m[i].path;
+	status = cli_fail(err, paths);
+	free(paths);
+	return status;
 }
 
 static int run_memory(const char *image, const struct mr_memory *m, size_t n)
@@ -182,16 +184,15 @@ static int run_memory(const char *image, const struct mr_memory *m, size_t n)
 	struct mr_memory_options o = MR_MEMORY_OPTIONS_INIT;
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_memory_report report;
-	size_t which;
 	int rc;
 
 	o.jobs = threads;
 	o.direct = direct_io;
 	o.watch = *cli_watch();
-	rc = mr_load_memory(image, m, n, &o, &report, &which, &err);
+	rc = mr_load_memory(image, m, n, &o, &report, &err);
 	cli_progress_end();
 	if (rc)
-		return fail_memory(image, m, n, which, &err);
+		return fail_memory(image, m, n, &err);
 	if (cli.json)
 		return json_memory(image, &report);
 	if (!cli.quiet)

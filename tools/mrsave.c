@@ -140,12 +140,10 @@ static int run(const char *vm, const char *image)
 	int rc = mr_save(vm, image, &save, &report, &err);
 
 	cli_progress_end();
-	if (report.vm == MR_VM_LOST) {
-		(void)cli_fail(vm, &err);
-		return CLI_STUCK;
-	}
 	if (rc)
-		return cli_fail(image, &err);
+		rc = cli_fail(&err, CLI_PATHS(vm, image));
+	if (rc)
+		return report.vm == MR_VM_LOST ? CLI_STUCK : rc;
 	if (report.vm == MR_VM_POSTMIGRATE)
 		cli_say("the VM is stopped as before, but in run state "
 			"postmigrate: its disks are inactive until `cont`");

@@ -225,8 +225,8 @@ static int check(const char *path, json_t *list, bool *stop)
 	cli_progress_end();
 	*stop = rc && err.code == MR_CANCELLED;
 	if (rc) {
-		cli_warn(path, &err);
-		status = CLI_TROUBLE;
+		status = cli_fail(&err, output ? CLI_PATHS(path, output)
+					       : CLI_PATHS(path));
 		/* What was done before it went wrong. */
 		if (!cli.json && !cli.quiet)
 			print_list("", file.did, NULL);

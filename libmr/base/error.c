@@ -39,6 +39,7 @@ static int vfail(struct mr_error *err, enum mr_code code, int sys,
 	err->code = code;
 	err->sys = sys;
 	err->offset = offset;
+	err->who = 0;
 	(void)vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
 	used = strlen(err->msg);
 	if (sys && used + 4 < sizeof(err->msg)) {
@@ -72,6 +73,14 @@ int error_sys(struct mr_error *err, uint64_t offset, const char *fmt, ...)
 	(void)vfail(err, MR_SYS, saved, offset, fmt, ap);
 	va_end(ap);
 	errno = saved;
+	return -1;
+}
+
+int error_about(struct mr_error *err, unsigned who)
+{
+	if (err && err->code != MR_OK && err->code != MR_CANCELLED &&
+	    err->code != MR_NOMEM && !err->who)
+		err->who = who;
 	return -1;
 }
 

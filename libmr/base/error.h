@@ -20,6 +20,13 @@ int error_set(struct mr_error *err, enum mr_code code, uint64_t offset,
 int error_sys(struct mr_error *err, uint64_t offset, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/*
+ * Says which of the verb's arguments an error is about (mr_error.who), where
+ * one comes out of a call that is about one. As for all else the first wins.
+ * Nobody is to blame for a cancel, or for want of memory.
+ */
+int error_about(struct mr_error *err, unsigned who);
+
 /* A decoder's fault, in a buffer that began at byte base of the file. */
 int error_fault(struct mr_error *err, const struct fault *f, uint64_t base);
 

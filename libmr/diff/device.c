@@ -154,7 +154,7 @@ static int add_byte(struct finding *f, uint64_t offset, struct mr_error *err)
 
 static int compare_section(const struct mr_image *img[MR_SIDES],
 			   struct mr_diff_section *s, uint8_t *buf[MR_SIDES],
-			   enum mr_side *side, struct mr_error *err)
+			   struct mr_error *err)
 {
 	uint64_t common = s->of[MR_A].length;
 	struct finding f = { .s = s };
@@ -164,13 +164,10 @@ static int compare_section(const struct mr_image *img[MR_SIDES],
 	for (uint64_t at = 0; at < common;) {
 		size_t n = common - at < PIECE ? (size_t)(common - at) : PIECE;
 
-		for (int i = 0; i < MR_SIDES; i++) {
-			*side = (enum mr_side)i;
+		for (int i = 0; i < MR_SIDES; i++)
 			if (io_read_full(img[i]->io, buf[i], n,
 					 s->of[i].offset + at, err))
 				return -1;
-		}
-		*side = MR_SIDES;
 		if (memcmp(buf[MR_A], buf[MR_B], n) != 0)
 			for (size_t k = 0; k < n; k++)
 				if (buf[MR_A][k] != buf[MR_B][k] &&
@@ -184,7 +181,7 @@ static int compare_section(const struct mr_image *img[MR_SIDES],
 }
 
 static int compare_all(struct mr_diff *d, const struct mr_image *img[MR_SIDES],
-		       enum mr_side *side, struct mr_error *err)
+		       struct mr_error *err)
 {
 	uint8_t *buf[MR_SIDES] = { malloc(PIECE), malloc(PIECE) };
 	int rc = 0;
@@ -195,30 +192,26 @@ static int compare_all(struct mr_diff *d, const struct mr_image *img[MR_SIDES],
 		struct mr_diff_section *s = &d->sections[i];
 
 		if (s->of[MR_A].listed && s->of[MR_B].listed)
-			rc = compare_section(img, s, buf, side, err);
+			rc = compare_section(img, s, buf, err);
 	}
 	free(buf[MR_A]);
 	free(buf[MR_B]);
 	return rc;
 }
 
-int diff_devices(struct mr_diff *d, enum mr_side *side, struct mr_error *err)
+int diff_devices(struct mr_diff *d, struct mr_error *err)
 {
 	const struct mr_image *img[MR_SIDES];
 	struct list l[MR_SIDES] = { [MR_A].n = 0 };
 	int rc = 0;
 
 	for (int i = 0; !rc && i < MR_SIDES; i++) {
-		*side = (enum mr_side)i;
 		rc = diff_side_devices(&d->side[i], &img[i], err);
 		if (!rc)
 			rc = list_devices(&l[i], img[i], err);
 	}
-	if (!rc) {
-		*side = MR_SIDES;
-		rc = match(d, l, err) || compare_all(d, img, side, err) ? -1
-									: 0;
-	}
+	if (!rc)
+		rc = match(d, l, err) || compare_all(d, img, err) ? -1 : 0;
 	d->info.has_sections = !rc;
 	free(l[MR_A].e);
 	free(l[MR_B].e);

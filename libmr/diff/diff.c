@@ -220,8 +220,7 @@ static uint64_t *new_map(uint64_t pages, struct mr_error *err)
 	return NULL;
 }
 
-static int make_maps(struct mr_diff *d, size_t i, enum mr_side *side,
-		     struct mr_error *err)
+static int make_maps(struct mr_diff *d, size_t i, struct mr_error *err)
 {
 	size_t unit = d->info.page_size;
 	const struct mr_diff_block *b = &d->blocks[i];
@@ -240,14 +239,12 @@ static int make_maps(struct mr_diff *d, size_t i, enum mr_side *side,
 	if (!w->differ)
 		return -1;
 	for (int k = 0; k < MR_SIDES; k++) {
-		*side = (enum mr_side)k;
 		w->bits[k] = new_map(w->pages, err);
 		if (!w->bits[k] ||
 		    diff_side_bits(&d->side[k], &w->of[k], unit, w->first,
 				   w->pages, w->bits[k], err))
 			return -1;
 	}
-	*side = MR_SIDES;
 	return 0;
 }
 
@@ -297,15 +294,14 @@ static void describe(struct mr_diff *d, enum mr_side side)
 }
 
 static int open_sides(struct mr_diff *d, const char *path[MR_SIDES],
-		      enum mr_side *side, struct mr_error *err)
+		      struct mr_error *err)
 {
-	for (int i = 0; i < MR_SIDES; i++) {
-		*side = (enum mr_side)i;
-		if (diff_side_open(&d->side[i], path[i], &d->options, err))
+	for (unsigned i = 0; i < MR_SIDES; i++) {
+		if (diff_side_open(&d->side[i], path[i], i + 1, &d->options,
+				   err))
 			return -1;
 		describe(d, (enum mr_side)i);
 	}
-	*side = MR_SIDES;
 	return 0;
 }
 
@@ -319,7 +315,7 @@ static bool is_cancelled(const struct mr_diff *d, struct mr_error *err)
 	return true;
 }
 
-static int compare(struct mr_diff *d, enum mr_side *side, struct mr_error *err)
+static int compare(struct mr_diff *d, struct mr_error *err)
 {
 	uint64_t total = 0;
 
@@ -331,38 +327,34 @@ static int compare(struct mr_diff *d, enum mr_side *side, struct mr_error *err)
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 MR_MEMORY_MAX_TEXT);
 	for (size_t i = 0; i < d->info.n_blocks; i++)
-		if (is_cancelled(d, err) || make_maps(d, i, side, err))
+		if (is_cancelled(d, err) || make_maps(d, i, err))
 			return -1;
-	if (diff_pages(d, side, err))
+	if (diff_pages(d, err))
 		return -1;
-	if (!d->options.memory_only && diff_devices(d, side, err))
+	if (!d->options.memory_only && diff_devices(d, err))
 		return -1;
-	for (int i = 0; i < MR_SIDES; i++) {
-		*side = (enum mr_side)i;
+	for (int i = 0; i < MR_SIDES; i++)
 		if (diff_side_stood_still(&d->side[i], err))
 			return -1;
-	}
 	return 0;
 }
 
 struct mr_diff *mr_diff(const char *a, const char *b,
 			const struct mr_diff_options *options,
-			enum mr_side *side, struct mr_error *err)
+			struct mr_error *err)
 {
 	const char *path[MR_SIDES] = { a, b };
 	struct mr_diff *d = calloc(1, sizeof(*d));
 	double begin = watch_clock();
 
-	*side = MR_SIDES;
 	if (!d) {
 		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		return NULL;
 	}
 	d->options = *options;
-	atomic_flag_clear(&d->failed);
 	if (options->only)
 		d->options.memory_only = true;
-	if (open_sides(d, path, side, err) || compare(d, side, err)) {
+	if (open_sides(d, path, err) || compare(d, err)) {
 		mr_diff_free(d);
 		return NULL;
 	}
@@ -477,9 +469,10 @@ int mr_diff_page(const struct mr_diff *d, size_t block, uint64_t page,
 	memset(buf, 0, unit);
 	if (!bits_test(w->bits[side], page - w->first))
 		return 0;
-	if (s->guest)
-		return guest_read(s->guest, w->of[side].guest, &run, 1, err);
-	if (io_read_full(s->img->io, buf, unit,
+	if (s->guest && guest_read(s->guest, w->of[side].guest, &run, 1, err))
+		return error_about(err, s->who);
+	if (s->img &&
+	    io_read_full(s->img->io, buf, unit,
 			 w->of[side].image->pages_offset + page * unit, err))
 		return image_blame(s->img, err);
 	return 0;

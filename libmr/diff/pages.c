@@ -42,18 +42,6 @@ struct extent {
 	bool failed; /* *err is filled */
 };
 
-/* A side cannot be read: the first such failure of all workers is kept. */
-static int fail_side(struct mr_diff *d, enum mr_side side, struct mr_error *err)
-{
-	if (d->side[side].img)
-		(void)image_blame(d->side[side].img, err);
-	if (!atomic_flag_test_and_set(&d->failed)) {
-		d->fault = side;
-		d->fault_error = *err;
-	}
-	return -1;
-}
-
 static struct extent extent_of(struct crew_worker *w, struct crew_slot *s,
 			       struct mr_error *err)
 {
@@ -83,8 +71,10 @@ static uint64_t *words_of(const struct extent *x, uint64_t *map)
 static bool read_side(struct mr_diff *d, enum mr_side side, void *to,
 		      size_t length, uint64_t at, struct mr_error *err)
 {
-	return io_read_full(d->side[side].img->io, to, length, at, err) &&
-	       fail_side(d, side, err);
+	struct mr_image *img = d->side[side].img;
+
+	return io_read_full(img->io, to, length, at, err) &&
+	       image_blame(img, err);
 }
 
 /* The side that OP reads; a VM's has no file and no transfers. */
@@ -95,7 +85,7 @@ static enum mr_side side_of(const struct mr_diff *d, const struct queue_op *op)
 	return a && op->file == &a->file ? MR_A : MR_B;
 }
 
-/* Transfers that failed, once more: to know where, and whose fault it is. */
+/* Transfers that failed, once more: to know where. */
 static int read_again(struct extent *x)
 {
 	for (size_t i = 0; i < x->s->finished; i++) {
@@ -192,7 +182,7 @@ static int fetch_guests(struct extent *x)
 				CREW_GAP, add_run, x);
 		if (guest_read(side->guest, x->b->of[i].guest, x->runs, x->n,
 			       x->err))
-			return fail_side(x->d, x->side, x->err);
+			return error_about(x->err, side->who);
 	}
 	return 0;
 }
@@ -285,7 +275,7 @@ static bool worth_direct(const struct mr_diff *d)
 	return pages > SMALL / d->info.page_size;
 }
 
-int diff_pages(struct mr_diff *d, enum mr_side *side, struct mr_error *err)
+int diff_pages(struct mr_diff *d, struct mr_error *err)
 {
 	size_t unit = d->info.page_size;
 	uint64_t *lengths = calloc(d->info.n_blocks + 1, sizeof(*lengths));
@@ -314,10 +304,5 @@ int diff_pages(struct mr_diff *d, enum mr_side *side, struct mr_error *err)
 	d->direct = worth_direct(d);
 	rc = crew_run(&plan, err);
 	free(lengths);
-	if (rc && atomic_flag_test_and_set(&d->failed) && err &&
-	    err->code != MR_CANCELLED) {
-		*err = d->fault_error;
-		*side = d->fault;
-	}
 	return rc;
 }

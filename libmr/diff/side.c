@@ -47,6 +47,7 @@ static int open_image(struct diff_side *s, const struct mr_diff_options *o,
 	s->img = mr_image_open(s->path, o->direct, &watch, err);
 	if (!s->img)
 		return -1;
+	s->img->io->who = s->who;
 	info = mr_image_info(s->img);
 	if (info->damage.code != MR_OK) {
 		*err = info->damage;
@@ -83,16 +84,21 @@ static int open_vm(struct diff_side *s, const struct mr_diff_options *o,
 	return preflight_direct(s->guest, s->q, err);
 }
 
-int diff_side_open(struct diff_side *s, const char *path,
+int diff_side_open(struct diff_side *s, const char *path, unsigned who,
 		   const struct mr_diff_options *o, struct mr_error *err)
 {
 	struct stat st;
+	int rc;
 
 	s->path = path;
+	s->who = who;
 	if (stat(path, &st))
-		return error_sys(err, MR_NO_OFFSET, "cannot open");
-	return S_ISSOCK(st.st_mode) ? open_vm(s, o, err)
-				    : open_image(s, o, err);
+		rc = error_sys(err, MR_NO_OFFSET, "cannot open");
+	else if (S_ISSOCK(st.st_mode))
+		rc = open_vm(s, o, err);
+	else
+		rc = open_image(s, o, err);
+	return rc ? error_about(err, who) : 0;
 }
 
 void diff_side_release(struct diff_side *s)
@@ -265,38 +271,46 @@ int diff_side_bits(const struct diff_side *s, const struct diff_view *v,
 			    .pages = pages,
 			    .times = v->page_size / unit };
 
-	return s->img ? image_bits(s, v, unit, &t, err)
-		      : guest_bits(s, v->guest, &t, err);
+	if (s->img ? image_bits(s, v, unit, &t, err)
+		   : guest_bits(s, v->guest, &t, err))
+		return error_about(err, s->who);
+	return 0;
 }
 
 /* ---- the rest of a side ---- */
 
-int diff_side_devices(struct diff_side *s, const struct mr_image **img,
-		      struct mr_error *err)
+static int fetch_state(struct diff_side *s, struct mr_error *err)
 {
-	*img = s->img;
-	if (s->img)
-		return 0;
+	const struct mr_image_info *info;
+
 	if (!s->state_img) {
 		if (device_state_fetch(&s->state, s->q, s->guest->status, err))
 			return -1;
 		mem_io_init(&s->state_io, s->state.data, s->state.len);
 		s->state_img = image_open_io(&s->state_io.io, NULL, err);
 	}
-	*img = s->state_img;
-	if (s->state_img && mr_image_info(s->state_img)->damage.code != MR_OK)
+	if (!s->state_img)
+		return -1;
+	info = mr_image_info(s->state_img);
+	if (info->damage.code != MR_OK)
 		return error_set(err, MR_QMP, MR_NO_OFFSET,
-				 "QEMU's device state: %s",
-				 mr_image_info(s->state_img)->damage.msg);
-	return s->state_img ? 0 : -1;
+				 "QEMU's device state: %s", info->damage.msg);
+	return 0;
 }
 
-int diff_side_stood_still(struct diff_side *s, struct mr_error *err)
+int diff_side_devices(struct diff_side *s, const struct mr_image **img,
+		      struct mr_error *err)
+{
+	if (!s->img && fetch_state(s, err))
+		return error_about(err, s->who);
+	*img = s->img ? s->img : s->state_img;
+	return 0;
+}
+
+static int stood_still(struct diff_side *s, struct mr_error *err)
 {
 	struct ask_status now;
 
-	if (s->img)
-		return 0;
 	if (ask_status(s->q, &now, err))
 		return -1;
 	if (!now.running && !ask_was_resumed(s->q))
@@ -304,4 +318,11 @@ int diff_side_stood_still(struct diff_side *s, struct mr_error *err)
 	return error_set(err, MR_QMP, MR_NO_OFFSET,
 			 "the VM was resumed while it was compared: the result "
 			 "would mean nothing");
+}
+
+int diff_side_stood_still(struct diff_side *s, struct mr_error *err)
+{
+	if (s->img || !stood_still(s, err))
+		return 0;
+	return error_about(err, s->who);
 }

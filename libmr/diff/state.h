@@ -23,6 +23,7 @@
 
 struct diff_side {
 	const char *path;
+	unsigned who; /* of errors about it (mr_error.who) */
 	/* An image, or else */
 	struct mr_image *img;
 	struct cached cached;
@@ -66,17 +67,14 @@ struct mr_diff {
 	bool ranged; /* `only` wants less than a block */
 	bool direct; /* what is not cached is read around the page cache */
 	atomic_bool differs; /* set by the workers */
-	/* Set by the first worker that could not read a side; then whose fault
-	 * that was, and what. */
-	atomic_flag failed;
-	enum mr_side fault;
-	struct mr_error fault_error;
 };
 
-/* Each returns 0, or -1 with *err filled. */
+/* Each returns 0, or -1 with *err filled: err->who is right where it is about
+ * a side. */
 
-/* Opens what path is. A VM must be paused, and stays so. */
-int diff_side_open(struct diff_side *s, const char *path,
+/* Opens what path is, the verb's argument number who. A VM must be paused, and
+ * stays so. */
+int diff_side_open(struct diff_side *s, const char *path, unsigned who,
 		   const struct mr_diff_options *o, struct mr_error *err);
 /* s may be all zero. */
 void diff_side_release(struct diff_side *s);
@@ -101,12 +99,11 @@ int diff_side_devices(struct diff_side *s, const struct mr_image **img,
 /* Fails if a VM has run since it was opened. */
 int diff_side_stood_still(struct diff_side *s, struct mr_error *err);
 
-/* Compares all pages of d->work. *side becomes whose fault a failure is. */
-int diff_pages(struct mr_diff *d, enum mr_side *side, struct mr_error *err);
+/* Compares all pages of d->work. */
+int diff_pages(struct mr_diff *d, struct mr_error *err);
 
-/* Compares the device sections: fills d->sections. *side becomes whose fault
- * a failure is. */
-int diff_devices(struct mr_diff *d, enum mr_side *side, struct mr_error *err);
+/* Compares the device sections: fills d->sections. */
+int diff_devices(struct mr_diff *d, struct mr_error *err);
 void diff_devices_release(struct mr_diff *d);
 /* The same of what fields.c keeps in d. */
 void diff_fields_release(struct mr_diff *d);

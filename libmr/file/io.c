@@ -28,8 +28,10 @@ ssize_t io_read_upto(struct io *io, void *buf, size_t len, uint64_t offset,
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return error_sys(err, offset + done, "cannot read");
+		if (n < 0) {
+			(void)error_sys(err, offset + done, "cannot read");
+			return error_about(err, io->who);
+		}
 		if (n == 0)
 			break;
 		done += (size_t)n;
@@ -44,11 +46,11 @@ int io_read_full(struct io *io, void *buf, size_t len, uint64_t offset,
 
 	if (n < 0)
 		return -1;
-	if ((size_t)n < len)
-		return error_set(err, MR_SHORT, offset + (uint64_t)n,
-				 "file ends, %zu bytes expected here",
-				 len - (size_t)n);
-	return 0;
+	if ((size_t)n == len)
+		return 0;
+	(void)error_set(err, MR_SHORT, offset + (uint64_t)n,
+			"file ends, %zu bytes expected here", len - (size_t)n);
+	return error_about(err, io->who);
 }
 
 int io_write_full(struct io *io, const void *buf, size_t len, uint64_t offset,
@@ -64,8 +66,10 @@ int io_write_full(struct io *io, const void *buf, size_t len, uint64_t offset,
 			continue;
 		if (n == 0)
 			errno = EIO; /* pwrite(2) of something never does */
-		if (n <= 0)
-			return error_sys(err, offset + done, "cannot write");
+		if (n <= 0) {
+			(void)error_sys(err, offset + done, "cannot write");
+			return error_about(err, io->who);
+		}
 		done += (size_t)n;
 	}
 	return 0;

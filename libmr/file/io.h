@@ -29,6 +29,7 @@ struct io_ops {
 struct io {
 	const struct io_ops *ops;
 	uint64_t size; /* bytes that can be read; UINT64_MAX: not known */
+	unsigned who; /* of an error of its transfers (mr_error.who) */
 };
 
 /* Reads exactly len bytes; an end of file before that is MR_SHORT. */

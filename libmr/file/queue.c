@@ -115,12 +115,14 @@ static bool account(struct queue_op *op, long res, struct mr_error *err)
 	if (res < 0) {
 		errno = (int)-res;
 		(void)error_sys(err, at, "cannot %s", verb);
+		(void)error_about(err, op->file->io.who);
 		return true;
 	}
 	if (res == 0) {
 		(void)error_set(err, MR_SHORT, at,
 				"file ends, %zu bytes expected here",
 				op->length - op->done);
+		(void)error_about(err, op->file->io.who);
 		return true;
 	}
 	op->done += (size_t)res;

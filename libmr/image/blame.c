@@ -42,12 +42,12 @@ static uint64_t first_bad(const struct mr_image *img, uint64_t at)
 
 int image_blame(const struct mr_image *img, struct mr_error *err)
 {
-	static const char cannot[] = "cannot read";
 	const struct mr_block *b;
 	uint64_t at, page;
+	unsigned who = img->io->who;
 
 	if (!err || err->code != MR_SYS || err->offset == MR_NO_OFFSET ||
-	    strncmp(err->msg, cannot, sizeof(cannot) - 1) != 0)
+	    err->who != who)
 		return -1;
 	at = first_bad(img, err->offset);
 	b = block_at(img, at, &page);
@@ -56,9 +56,12 @@ int image_blame(const struct mr_image *img, struct mr_error *err)
 	errno = err->sys;
 	*err = (struct mr_error)MR_ERROR_INIT;
 	if (page == UINT64_MAX)
-		return error_sys(err, at,
-				 "cannot read the bitmap of block %.64s",
-				 b->name);
-	return error_sys(err, at, "cannot read page %" PRIu64 " of block %.64s",
-			 page, b->name);
+		(void)error_sys(err, at,
+				"cannot read the bitmap of block %.64s",
+				b->name);
+	else
+		(void)error_sys(err, at,
+				"cannot read page %" PRIu64 " of block %.64s",
+				page, b->name);
+	return error_about(err, who);
 }

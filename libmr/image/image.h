@@ -65,8 +65,9 @@ int image_parse(struct mr_image *img, const struct mr_watch *watch,
 		struct mr_error *err);
 
 /*
- * If *err is that of a read of this image: looks for the very place and names
- * it, as far as it is known ("page 7 of block pc.ram"). Returns -1.
+ * If *err is that of a read of this image (by its io's who): looks for the very
+ * place and names it, as far as it is known ("page 7 of block pc.ram"). Returns
+ * -1.
  */
 int image_blame(const struct mr_image *img, struct mr_error *err);
 

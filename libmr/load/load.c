@@ -28,6 +28,9 @@
  * channels cost a loaded GiB up to twice the CPU of 8, and took longer. */
 #define CHANNELS 8u
 
+/* mr_load's arguments, as mr_error.who counts them. */
+enum { LOAD_IMAGE = 1, LOAD_VM = 2 };
+
 struct load {
 	const struct mr_load_options *options;
 	struct mr_load_report *report;
@@ -107,10 +110,13 @@ static int choose_direct(struct load *l, struct mr_error *err)
 
 	if (l->options->direct == MR_DIRECT_OFF)
 		return 0;
-	if (l->info->kind != MR_IMAGE_MAPPED)
-		return on ? error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				      "no direct I/O with a plain stream")
-			  : 0;
+	if (l->info->kind != MR_IMAGE_MAPPED) {
+		if (!on)
+			return 0;
+		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				"no direct I/O with a plain stream");
+		return error_about(err, LOAD_IMAGE);
+	}
 	if (!migrate_has_direct(l->guest))
 		return on ? error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				      "QEMU %d.%d has no direct I/O: that came "
@@ -121,11 +127,13 @@ static int choose_direct(struct load *l, struct mr_error *err)
 		if (l->info->blocks[i].pages_offset % l->img->file.align ||
 		    l->info->page_size % l->img->file.align)
 			aligned = false;
-	if (!aligned && on)
-		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				 "no direct I/O: the pages do not lie at "
-				 "multiples of %" PRIu32 " bytes",
-				 l->img->file.align);
+	if (!aligned && on) {
+		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				"no direct I/O: the pages do not lie at "
+				"multiples of %" PRIu32 " bytes",
+				l->img->file.align);
+		return error_about(err, LOAD_IMAGE);
+	}
 	l->report->direct = aligned && l->img->file.direct_fd >= 0;
 	return 0;
 }
@@ -359,17 +367,21 @@ int mr_load(const char *image, const char *vm,
 	*report = (struct mr_load_report){ .vm = MR_VM_UNTOUCHED };
 	l.img = load_open(image, options->direct, true, &options->watch,
 			  &report->data, err);
-	if (!l.img)
+	if (!l.img) {
+		(void)error_about(err, LOAD_IMAGE);
 		goto out;
+	}
 	l.info = mr_image_info(l.img);
 	describe(&l);
 	l.q = qmp_open(vm, CONNECT_MS, err);
-	if (!l.q)
-		goto out;
-	qmp_limit(l.q, CONNECT_MS, options->watch.cancel);
-	rc = look(&l, err);
+	if (l.q) {
+		qmp_limit(l.q, CONNECT_MS, options->watch.cancel);
+		rc = look(&l, err);
+	}
 	if (!rc && !options->check_only)
 		rc = load(&l, err);
+	if (rc)
+		(void)error_about(err, LOAD_VM);
 	if (report->vm == MR_VM_LOST)
 		add_advice(&l, err);
 out:

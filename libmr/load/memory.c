@@ -39,6 +39,10 @@
  * pages an eighth. Less than CREW_OPS. */
 #define ABSENT_MAX 64u
 
+/* mr_load_memory's arguments, as mr_error.who counts them; of several files
+ * the first. */
+enum { MEMORY_IMAGE = 1, MEMORY_FILE = 2 };
+
 struct target {
 	const struct mr_block *block;
 	bool existed;
@@ -370,7 +374,8 @@ static int empty_rest(struct extent_run *x, struct mr_error *err)
 	if (!x->failed)
 		return 0;
 	errno = x->failed;
-	return error_sys(err, e->offset, "cannot punch a hole");
+	(void)error_sys(err, e->offset, "cannot punch a hole");
+	return error_about(err, t->file->io.who);
 }
 
 /* The file's own pages for an extent that is nearly all data, and a hole of
@@ -556,32 +561,39 @@ static int refuse_twice(const struct mr_memory *memory, size_t i,
 	return 0;
 }
 
+static unsigned who_of(size_t i)
+{
+	return MEMORY_FILE + (unsigned)i;
+}
+
 /* Nothing is changed before all is known to be in order. */
 static int open_targets(struct job *j, const struct mr_memory *memory,
-			const struct mr_memory_options *o, size_t *which,
-			struct mr_error *err)
+			const struct mr_memory_options *o, struct mr_error *err)
 {
-	for (*which = 0; *which < j->n; ++*which)
-		if (refuse_twice(memory, *which, err) ||
-		    find_block(j, *which, &memory[*which], err) ||
-		    open_target(&j->targets[*which], memory[*which].path, j,
-				o->direct, err))
-			return -1;
+	for (size_t i = 0; i < j->n; i++) {
+		if (find_block(j, i, &memory[i], err))
+			return error_about(err, MEMORY_IMAGE);
+		if (refuse_twice(memory, i, err) ||
+		    open_target(&j->targets[i], memory[i].path, j, o->direct,
+				err))
+			return error_about(err, who_of(i));
+		j->targets[i].file->io.who = who_of(i);
+	}
 	j->report->direct_write = true;
-	for (*which = 0; *which < j->n; ++*which) {
-		if (begin_target(&j->targets[*which], j->page, err))
-			return -1;
-		if (j->targets[*which].file->direct_fd < 0)
+	for (size_t i = 0; i < j->n; i++) {
+		if (begin_target(&j->targets[i], j->page, err))
+			return error_about(err, who_of(i));
+		if (j->targets[i].file->direct_fd < 0)
 			j->report->direct_write = false;
 	}
 	return 0;
 }
 
-static int end_targets(struct job *j, size_t *which, struct mr_error *err)
+static int end_targets(struct job *j, struct mr_error *err)
 {
-	for (*which = 0; *which < j->n; ++*which)
-		if (end_target(&j->targets[*which], err))
-			return -1;
+	for (size_t i = 0; i < j->n; i++)
+		if (end_target(&j->targets[i], err))
+			return error_about(err, who_of(i));
 	return 0;
 }
 
@@ -597,8 +609,7 @@ static void release(struct job *j)
 
 int mr_load_memory(const char *image, const struct mr_memory *memory, size_t n,
 		   const struct mr_memory_options *options,
-		   struct mr_memory_report *report, size_t *which,
-		   struct mr_error *err)
+		   struct mr_memory_report *report, struct mr_error *err)
 {
 	struct job j = { .n = n, .report = report };
 	double begin = watch_clock();
@@ -606,7 +617,6 @@ int mr_load_memory(const char *image, const struct mr_memory *memory, size_t n,
 	int rc = -1;
 
 	*report = (struct mr_memory_report){ 0 };
-	*which = n;
 	report->jobs = options->jobs ? options->jobs : crew_default_jobs();
 	j.targets = calloc(n + 1, sizeof(*j.targets));
 	if (!j.targets) {
@@ -619,15 +629,17 @@ int mr_load_memory(const char *image, const struct mr_memory *memory, size_t n,
 	}
 	j.img = load_open(image, options->direct, false, &options->watch,
 			  &present, err);
-	if (!j.img)
+	if (!j.img) {
+		(void)error_about(err, MEMORY_IMAGE);
 		goto out;
+	}
+	j.img->io->who = MEMORY_IMAGE;
 	j.page = mr_image_info(j.img)->page_size;
 	report->direct_read = j.img->file.direct_fd >= 0;
-	if (open_targets(&j, memory, options, which, err))
+	if (open_targets(&j, memory, options, err))
 		goto out;
-	*which = n;
 	choose_extent(&j);
-	if (copy(&j, options, err) || end_targets(&j, which, err))
+	if (copy(&j, options, err) || end_targets(&j, err))
 		goto out;
 	rc = 0;
 out:

@@ -124,12 +124,11 @@ struct mr_diff; /* opaque */
 /*
  * Compares two of: a mapped-ram image, the QMP socket of a paused VM. A VM
  * that runs is MR_REFUSED; one that ran while it was compared is MR_QMP. The
- * VM stays as it is. NULL on failure: *side is whose fault it is, MR_SIDES if
- * that cannot be told.
+ * VM stays as it is. NULL on failure; err->who: 1 a, 2 b.
  */
 struct mr_diff *mr_diff(const char *a, const char *b,
 			const struct mr_diff_options *options,
-			enum mr_side *side, struct mr_error *err);
+			struct mr_error *err);
 /* d may be NULL. VMs are let go here. */
 void mr_diff_free(struct mr_diff *d);
 
@@ -146,7 +145,8 @@ void mr_diff_count(const struct mr_diff *d, size_t block, uint64_t first,
 uint64_t mr_diff_next(const struct mr_diff *d, size_t block, uint64_t *first,
 		      enum mr_diff_class *what);
 
-/* The content of a page that was compared, page_size bytes. 0 or -1. */
+/* The content of a page that was compared, page_size bytes. 0 or -1; err->who
+ * is as for mr_diff. */
 int mr_diff_page(const struct mr_diff *d, size_t block, uint64_t page,
 		 enum mr_side side, void *buf, struct mr_error *err);
 
@@ -155,7 +155,8 @@ int mr_diff_page(const struct mr_diff *d, size_t block, uint64_t page,
  * frees them while d lives. A side without a vmdescription borrows the other
  * one's, or if that has none either that of the image `from` (NULL: none),
  * which is the same in all calls and outlives d. NULL with MR_UNSUPPORTED or
- * MR_FORMAT: no description fits, and only bytes can be told.
+ * MR_FORMAT: no description fits, and only bytes can be told. err->who is as
+ * for mr_diff.
  */
 struct mr_diff_fields *mr_diff_fields_new(struct mr_diff *d, size_t section,
 					  const struct mr_image *from,

@@ -24,6 +24,10 @@ struct mr_error {
 	enum mr_code code;
 	int sys; /* errno, or 0 */
 	uint64_t offset; /* byte in the file, or MR_NO_OFFSET */
+	/* Which of the files and VMs that the call was given it is about, in
+	 * the order of its declaration: 1 is the first. 0: none of them, or
+	 * there is but one. */
+	unsigned who;
 	char msg[240]; /* no path, no newline, no full stop */
 };
 #define MR_ERROR_INIT                                 \

@@ -49,9 +49,9 @@ struct mr_load_report {
 
 /*
  * Has the QEMU behind the QMP socket vm, which was started with -incoming
- * defer, load the file image. MR_REFUSED and MR_MISMATCH: the image or the VM
- * is not fit for it, and the VM was not touched. *report is filled as far as
- * things went, on failure too.
+ * defer, load the file image. err->who: 1 image, 2 vm. MR_REFUSED and
+ * MR_MISMATCH: the image or the VM is not fit for it, and the VM was not
+ * touched. *report is filled as far as things went, on failure too.
  */
 int mr_load(const char *image, const char *vm,
 	    const struct mr_load_options *options,
@@ -89,11 +89,10 @@ struct mr_memory_report {
  * block. A file that exists is overwritten in place and holds nothing of its
  * old content afterwards, nor do pages that the image lacks; after a failure
  * it is not to be used. A new one appears whole or not at all, mode 0600.
- * *which is the entry of memory that an error is about; n: the image.
+ * err->who: 1 image, 2 + i memory[i].
  */
 int mr_load_memory(const char *image, const struct mr_memory *memory, size_t n,
 		   const struct mr_memory_options *options,
-		   struct mr_memory_report *report, size_t *which,
-		   struct mr_error *err);
+		   struct mr_memory_report *report, struct mr_error *err);
 
 #endif

@@ -70,10 +70,10 @@ struct mr_save_report {
 
 /*
  * Saves the VM behind the QMP socket vm into the file image. image is absent,
- * the old file, or the complete new one at every instant. Fails with
- * MR_REFUSED if the preflight says no: the VM was not touched then. *report
- * is filled as far as things went, on failure too; report->vm says how the VM
- * was left in any case.
+ * the old file, or the complete new one at every instant. err->who: 1 vm,
+ * 2 image. Fails with MR_REFUSED if the preflight says no: the VM was not
+ * touched then. *report is filled as far as things went, on failure too;
+ * report->vm says how the VM was left in any case.
  */
 int mr_save(const char *vm, const char *image,
 	    const struct mr_save_options *options,

@@ -96,9 +96,9 @@ struct mr_verify_report {
 
 /*
  * Says whether a file is a sound image: 0 and report->sound. -1 is trouble: it
- * could not be told. With repair, seal and no output the file is locked for
- * writing (an OFD lock) first; MR_SYS if somebody else has it. Only mapped-ram
- * images can be mended or sealed.
+ * could not be told; err->who: 1 path, 2 the output. With repair, seal and no
+ * output the file is locked for writing (an OFD lock) first; MR_REFUSED if
+ * somebody else has it. Only mapped-ram images can be mended or sealed.
  */
 int mr_verify(const char *path, const struct mr_verify_options *options,
 	      struct mr_verify_report *report, struct mr_error *err);

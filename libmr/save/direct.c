@@ -161,9 +161,10 @@ static int get_extent(struct extent_run *x, const unsigned char **base,
 		x->view = guest_view_at(x->c->guest, b, e->offset, e->length,
 					x->touched);
 	*base = x->view ? x->view : x->s->buf;
-	if (!x->view)
-		return guest_read(x->c->guest, b, x->runs, x->n, err);
-	crew_spare(x->w, x->s);
+	if (x->view)
+		crew_spare(x->w, x->s);
+	else if (guest_read(x->c->guest, b, x->runs, x->n, err))
+		return error_about(err, SAVE_VM);
 	return 0;
 }
 
@@ -237,8 +238,11 @@ static int lay_out(struct copy *c, const struct guest *g, struct mr_error *err)
 		lengths[n++] = g->blocks[i].used;
 	}
 	rc = image_writer_layout(&c->w, g->machine, n, names, lengths, err);
+	if (rc)
+		(void)error_about(err, SAVE_IMAGE);
 	for (size_t i = 0; !rc && i < n; i++)
-		rc = guest_touched(g, c->sources[i], c->w.blocks[i].bits, err);
+		if (guest_touched(g, c->sources[i], c->w.blocks[i].bits, err))
+			rc = error_about(err, SAVE_VM);
 out:
 	free(names);
 	free(lengths);
@@ -282,18 +286,25 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	int rc = -1;
 
 	/* Memory may have been plugged since the preflight. */
-	if (guest_refresh(s->guest, s->q, err) || guest_map(s->guest, err))
+	if (guest_refresh(s->guest, s->q, err) || guest_map(s->guest, err)) {
+		(void)error_about(err, SAVE_VM);
 		goto out;
+	}
 	c->in_place = s->options->zero_copy != MR_ZERO_COPY_OFF;
 	c->extent = IMAGE_EXTENT;
 	if (c->in_place &&
 	    guest_view(s->guest, s->options->zero_copy == MR_ZERO_COPY_ON))
 		c->extent = LARGE_EXTENT;
-	if (lay_out(c, s->guest, err) || copy_memory(c, s->options, err) ||
-	    device_state_fetch(&state, s->q, s->report->run_state, err))
+	if (lay_out(c, s->guest, err) || copy_memory(c, s->options, err))
 		goto out;
+	if (device_state_fetch(&state, s->q, s->report->run_state, err)) {
+		(void)error_about(err, SAVE_VM);
+		goto out;
+	}
 	s->report->device = state.len;
 	rc = image_writer_finish(&c->w, state.data, state.len, err);
+	if (rc)
+		(void)error_about(err, SAVE_IMAGE);
 out:
 	device_state_release(&state);
 	return rc;
@@ -323,19 +334,22 @@ int save_direct(struct save *s, struct mr_error *err)
 
 	if (image_writer_open(&c.w, s->image, s->options->direct,
 			      !s->options->no_seal, err))
-		return -1;
+		return error_about(err, SAVE_IMAGE);
+	c.w.out.file.io.who = SAVE_IMAGE;
 	watch_note(&s->options->watch, "engine direct, %s",
 		   c.w.out.file.direct_fd >= 0 ? "direct I/O" : "buffered I/O");
 	if (!pause_begin(&s->pause, s->q, s->was_running, err)) {
 		qmp_limit(s->q, -1, s->options->watch.cancel);
 		rc = copy_paused(s, &c, err);
+	} else {
+		(void)error_about(err, SAVE_VM);
 	}
 	fill_report(s, &c);
 	/* The guest need not wait for the disk's last word. */
 	if (save_resume(s, rc != 0, err))
 		rc = -1;
-	if (!rc)
-		rc = output_publish(&c.w.out, err);
+	if (!rc && output_publish(&c.w.out, err))
+		rc = error_about(err, SAVE_IMAGE);
 	image_writer_release(&c.w);
 	crew_leavers_join(&c.leavers);
 	free(c.sources);

@@ -269,7 +269,8 @@ int save_qemu(struct save *s, struct mr_error *err)
 	s->report->jobs =
 		s->options->jobs ? s->options->jobs : crew_default_jobs();
 	if (output_create(&o, s->image, s->options->direct, err))
-		return -1;
+		return error_about(err, SAVE_IMAGE);
+	o.file.io.who = SAVE_IMAGE;
 	s->report->direct = o.file.direct_fd >= 0;
 	watch_note(&s->options->watch, "engine qemu, %s, %u channels",
 		   s->report->direct ? "direct I/O" : "buffered I/O",
@@ -279,15 +280,15 @@ int save_qemu(struct save *s, struct mr_error *err)
 		     : pause_begin(&s->pause, s->q, s->was_running, err);
 	if (!rc)
 		rc = migrate(s, &o, &lent, err);
+	if (rc)
+		(void)error_about(err, SAVE_VM);
 	if (save_resume(s, rc != 0, err))
 		rc = -1;
 	else if (!rc && (!s->was_running || s->options->leave_paused))
 		s->report->vm = MR_VM_POSTMIGRATE;
 	take_back(s, &lent);
-	if (!rc)
-		rc = settle(s, &o, err);
-	if (!rc)
-		rc = output_publish(&o, err);
+	if (!rc && (settle(s, &o, err) || output_publish(&o, err)))
+		rc = error_about(err, SAVE_IMAGE);
 	output_discard(&o);
 	return rc;
 }

@@ -69,22 +69,24 @@ static int check_room(struct save *s, const struct output_target *t,
 	r->estimate = preflight_estimate_all(s->guest);
 	if (r->engine == MR_ENGINE_DIRECT &&
 	    preflight_estimate(s->guest, &r->estimate, err))
-		return -1;
+		return error_about(err, SAVE_VM);
 	if (s->options->any_room || r->estimate <= r->room)
 		return 0;
 	/* Its estimate is all of memory, as what was touched cannot be asked
 	 * for. It stands all the same: QEMU 10.0 can crash when a save of its
 	 * own with several channels fails on the way. */
 	if (r->engine == MR_ENGINE_QEMU)
-		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				 "QEMU's own save may need %" PRIu64
-				 " MiB, the file system has %" PRIu64
-				 " MiB: running out of room can crash QEMU",
-				 r->estimate >> 20, r->room >> 20);
-	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-			 "the image may need %" PRIu64 " MiB, the file system "
-			 "has %" PRIu64 " MiB",
-			 r->estimate >> 20, r->room >> 20);
+		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				"QEMU's own save may need %" PRIu64
+				" MiB, the file system has %" PRIu64
+				" MiB: running out of room can crash QEMU",
+				r->estimate >> 20, r->room >> 20);
+	else
+		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				"the image may need %" PRIu64
+				" MiB, the file system has %" PRIu64 " MiB",
+				r->estimate >> 20, r->room >> 20);
+	return error_about(err, SAVE_IMAGE);
 }
 
 static int look(struct save *s, struct mr_error *err)
@@ -94,7 +96,7 @@ static int look(struct save *s, struct mr_error *err)
 
 	s->guest = guest_open(s->q, s->options->pid, err);
 	if (!s->guest)
-		return -1;
+		return error_about(err, SAVE_VM);
 	(void)snprintf(r->machine, sizeof(r->machine), "%s", s->guest->machine);
 	(void)snprintf(r->run_state, sizeof(r->run_state), "%s",
 		       s->guest->status);
@@ -105,10 +107,13 @@ static int look(struct save *s, struct mr_error *err)
 		r->ram += s->guest->blocks[i].used;
 	}
 	s->was_running = s->guest->running;
-	if (preflight_common(s->guest, s->q, s->image, &target, err) ||
-	    choose(s, err) || check_room(s, &target, err))
-		return -1;
-	return 0;
+	if (preflight_run_state(s->guest, err) || preflight_migrate(s->q, err))
+		return error_about(err, SAVE_VM);
+	if (preflight_place(s->guest, s->image, &target, err))
+		return error_about(err, SAVE_IMAGE);
+	if (choose(s, err))
+		return error_about(err, SAVE_VM);
+	return check_room(s, &target, err);
 }
 
 int mr_save(const char *vm, const char *image,
@@ -125,7 +130,7 @@ int mr_save(const char *vm, const char *image,
 	*report = (struct mr_save_report){ .engine = options->engine };
 	s.q = qmp_open(vm, CONNECT_MS, err);
 	if (!s.q)
-		return -1;
+		return error_about(err, SAVE_VM);
 	if (!look(&s, err)) {
 		if (options->check_only)
 			rc = 0;

@@ -9,6 +9,9 @@
 #include "libmr/vm/pause.h"
 #include "libmr/vm/qmp.h"
 
+/* mr_save's arguments, as mr_error.who counts them. */
+enum { SAVE_VM = 1, SAVE_IMAGE = 2 };
+
 struct save {
 	const char *image;
 	const struct mr_save_options *options;

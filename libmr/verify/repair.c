@@ -51,8 +51,12 @@ int verify_repair_open(struct verify *v, struct mr_error *err)
 {
 	int fd;
 
-	if (v->o->output)
-		return output_create(&v->out, v->o->output, v->o->direct, err);
+	if (v->o->output) {
+		if (output_create(&v->out, v->o->output, v->o->direct, err))
+			return error_about(err, VERIFY_OUTPUT);
+		v->out.file.io.who = VERIFY_OUTPUT;
+		return 0;
+	}
 	fd = open(v->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return error_sys(err, MR_NO_OFFSET, "cannot open to write");
@@ -500,7 +504,7 @@ static int finish_copy(struct verify *v, struct mr_error *err)
 	if (v->r->waste && v->o->repair)
 		verify_did(v, "%" PRIu64 " zero pages left out", v->r->waste);
 	if (output_publish(&v->out, err))
-		return -1;
+		return error_about(err, VERIFY_OUTPUT);
 	verify_did(v, "written to %s", v->o->output);
 	return 0;
 }

@@ -61,6 +61,9 @@ struct verify_block {
 	struct seal_digest *digests;
 };
 
+/* mr_verify's arguments, as mr_error.who counts them. */
+enum { VERIFY_IMAGE = 1, VERIFY_OUTPUT = 2 };
+
 struct verify {
 	const char *path;
 	const struct mr_verify_options *o;

@@ -332,7 +332,7 @@ static int look(struct verify *v, struct mr_error *err)
 	if (v->has_seal && verify_parts(v, err))
 		return -1;
 	if (v->out.file.fd >= 0 && output_resize(&v->out, v->tail_offset, err))
-		return -1;
+		return error_about(err, VERIFY_OUTPUT);
 	if (verify_scan(v, err))
 		return -1;
 	verify_tell_unreadable(v);
@@ -389,6 +389,8 @@ int mr_verify(const char *path, const struct mr_verify_options *options,
 	if (check_options(options, err))
 		return -1;
 	rc = verify(&v, err);
+	if (rc)
+		(void)error_about(err, VERIFY_IMAGE);
 	release(&v);
 	report->seconds = watch_clock() - begin;
 	return rc;

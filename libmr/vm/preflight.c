@@ -56,13 +56,12 @@ int preflight_migrate(struct qmp *q, struct mr_error *err)
 	return 0;
 }
 
-int preflight_common(const struct guest *g, struct qmp *q, const char *image,
-		     struct output_target *target, struct mr_error *err)
+int preflight_place(const struct guest *g, const char *image,
+		    struct output_target *target, struct mr_error *err)
 {
 	int used;
 
-	if (preflight_run_state(g, err) || preflight_migrate(q, err) ||
-	    output_look(image, target, err))
+	if (output_look(image, target, err))
 		return -1;
 	if (!target->exists || !g->pid)
 		return 0;

@@ -21,13 +21,10 @@ int preflight_run_state(const struct guest *g, struct mr_error *err);
  * asked for the device state. */
 int preflight_migrate(struct qmp *q, struct mr_error *err);
 
-/*
- * What holds for every engine: the run state is one that can be saved, no
- * migration is under way, QEMU names no migration blocker, the image's place
- * is fit and not a file that the VM itself uses. Fills *target.
- */
-int preflight_common(const struct guest *g, struct qmp *q, const char *image,
-		     struct output_target *target, struct mr_error *err);
+/* The image's place is fit and not a file that the VM itself uses. Fills
+ * *target. */
+int preflight_place(const struct guest *g, const char *image,
+		    struct output_target *target, struct mr_error *err);
 
 /*
  * What the direct engine needs besides: the right and the means to read the

@@ -148,19 +148,27 @@ int cli_usage(const char *fmt, ...)
 	return CLI_TROUBLE;
 }
 
-void cli_warn(const char *path, const struct mr_error *err)
+/* Which of the paths the error is about; NULL: none of them. */
+static const char *blamed(const struct mr_error *err, const char *const *paths)
 {
+	size_t n = 0;
+
+	while (paths[n])
+		n++;
+	if (err->who)
+		return err->who <= n ? paths[err->who - 1] : NULL;
+	return n == 1 ? paths[0] : NULL;
+}
+
+int cli_fail(const struct mr_error *err, const char *const *paths)
+{
+	const char *path = blamed(err, paths);
 	char at[48] = "";
 
 	if (err->offset != MR_NO_OFFSET)
 		(void)snprintf(at, sizeof(at), " at byte %" PRIu64,
 			       err->offset);
 	cli_say("%s%s%s%s", path ? path : "", path ? ": " : "", err->msg, at);
-}
-
-int cli_fail(const char *path, const struct mr_error *err)
-{
-	cli_warn(path, err);
 	if (err->code == MR_REFUSED || err->code == MR_MISMATCH)
 		return CLI_REFUSED;
 	return CLI_TROUBLE;

@@ -63,10 +63,13 @@ static inline int cli_worse(int a, int b)
 /* Tells a usage error, with a pointer to --help. Returns CLI_TROUBLE. */
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* "TOOL: PATH: message at byte N"; path may be NULL. */
-void cli_warn(const char *path, const struct mr_error *err);
-/* The same; returns the exit status that the error calls for. */
-int cli_fail(const char *path, const struct mr_error *err);
+/*
+ * "TOOL: PATH: message at byte N"; returns the exit status that the error calls
+ * for. paths are those that the call was given, in its order (err->who); of a
+ * call with only one every error is about that.
+ */
+int cli_fail(const struct mr_error *err, const char *const *paths);
+#define CLI_PATHS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 /* "TOOL: message"; cli_note only with -v. */
 void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -90,7 +90,8 @@ static int show_content(struct mr_diff *d, size_t i,
 
 	f = mr_diff_fields_new(d, i, show->vmdesc, &err);
 	if (!f && err.code != MR_UNSUPPORTED && err.code != MR_FORMAT)
-		return cli_fail(NULL, &err);
+		return cli_fail(&err,
+				CLI_PATHS(show->path[MR_A], show->path[MR_B]));
 	if (!f) {
 		show_bytes(s);
 		return CLI_OK;

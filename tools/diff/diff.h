@@ -22,7 +22,7 @@ void diff_text(const struct mr_diff *d, const struct diff_show *show);
 int diff_list_devices(struct mr_diff *d, const struct diff_show *show);
 void diff_list_pages(const struct mr_diff *d);
 /* Returns 0, or -1 with *err filled: a page could not be read again. */
-int diff_hex(const struct mr_diff *d, enum mr_side *side, struct mr_error *err);
+int diff_hex(const struct mr_diff *d, struct mr_error *err);
 
 /* Returns CLI_OK, or CLI_TROUBLE after telling why. */
 int diff_json(struct mr_diff *d, const struct diff_show *show);

@@ -111,7 +111,8 @@ static void fields(json_t *o, struct mr_diff *d, size_t i,
 	if (!f) {
 		if (err.code == MR_UNSUPPORTED || err.code == MR_FORMAT)
 			return;
-		(void)cli_fail(NULL, &err);
+		(void)cli_fail(&err,
+			       CLI_PATHS(show->path[MR_A], show->path[MR_B]));
 		*bad = true;
 		return;
 	}

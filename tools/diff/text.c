@@ -212,31 +212,27 @@ static void put_page(const uint8_t *a, const uint8_t *b, size_t size,
 }
 
 static int hex_page(const struct mr_diff *d, size_t block, uint64_t page,
-		    enum mr_diff_class c, uint8_t *buf, enum mr_side *side,
-		    struct mr_error *err)
+		    enum mr_diff_class c, uint8_t *buf, struct mr_error *err)
 {
 	const struct mr_diff_info *info = mr_diff_info(d);
 	size_t size = info->page_size;
 
-	for (int i = 0; i < MR_SIDES; i++) {
-		*side = (enum mr_side)i;
-		if (mr_diff_page(d, block, page, *side, buf + (size_t)i * size,
-				 err))
+	for (int i = 0; i < MR_SIDES; i++)
+		if (mr_diff_page(d, block, page, (enum mr_side)i,
+				 buf + (size_t)i * size, err))
 			return -1;
-	}
 	put_range(info->blocks[block].name, page * size, size);
 	(void)printf(" %s\n", mr_diff_class_name(c));
 	put_page(buf, buf + size, size, page * size);
 	return 0;
 }
 
-int diff_hex(const struct mr_diff *d, enum mr_side *side, struct mr_error *err)
+int diff_hex(const struct mr_diff *d, struct mr_error *err)
 {
 	const struct mr_diff_info *info = mr_diff_info(d);
 	uint8_t *buf = malloc(MR_SIDES * (size_t)info->page_size);
 	int rc = 0;
 
-	*side = MR_SIDES;
 	if (!buf) {
 		err->code = MR_NOMEM;
 		(void)snprintf(err->msg, sizeof(err->msg), "out of memory");
@@ -253,8 +249,7 @@ int diff_hex(const struct mr_diff *d, enum mr_side *side, struct mr_error *err)
 			for (uint64_t k = 0; !rc && k < n; k++) {
 				if (atomic_load(&cli_cancel) || ferror(stdout))
 					goto out;
-				rc = hex_page(d, i, first + k, c, buf, side,
-					      err);
+				rc = hex_page(d, i, first + k, c, buf, err);
 			}
 	}
 out:

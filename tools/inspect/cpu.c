@@ -131,7 +131,7 @@ int show_cpus(const struct show *s, const struct mr_devices *d)
 	size_t n;
 
 	if (mr_cpus(d, &cpus, &n, &err))
-		return cli_fail(s->path, &err);
+		return cli_fail(&err, CLI_PATHS(s->path));
 	if (cli.json)
 		cli_json_put_open("cpus", '[');
 	for (size_t i = 0; i < n; i++) {

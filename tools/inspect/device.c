@@ -282,7 +282,7 @@ static int show_one(const struct mr_devices *d, size_t i, const struct show *s)
 	struct mr_device *dev = mr_devices_read(d, i, &err);
 
 	if (!dev)
-		return cli_fail(s->path, &err);
+		return cli_fail(&err, CLI_PATHS(s->path));
 	if (!cli.json) {
 		show_text_of(dev);
 	} else {

@@ -92,7 +92,7 @@ int show_find(const struct show *s)
 
 	if (mr_find(s->img, q->find, q->find_len, &o, &r, &err)) {
 		mr_find_release(&r);
-		return cli_fail(s->path, &err);
+		return cli_fail(&err, CLI_PATHS(s->path));
 	}
 	cli_progress_end();
 	cli_note("read %" PRIu64 " of %" PRIu64 " MiB in %.3f s, %s",

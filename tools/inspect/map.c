@@ -73,7 +73,7 @@ int show_map(const struct show *s, const char *svg)
 		map_print(&m);
 	}
 	if (c.err.code != MR_OK)
-		status = cli_fail(s->path, &c.err);
+		status = cli_fail(&c.err, CLI_PATHS(s->path));
 	free(blocks);
 	return status;
 }

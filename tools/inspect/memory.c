@@ -54,7 +54,7 @@ static int put_text(const struct show *s, const struct dump *d)
 	if (mr_image_memory(s->img, d->block, d->offset, buf, 1, &present,
 			    &err)) {
 		free(buf);
-		return cli_fail(s->path, &err);
+		return cli_fail(&err, CLI_PATHS(s->path));
 	}
 	(void)printf("\n%s:0x%" PRIx64,
 		     cli_escape(safe, sizeof(safe), d->block->name), d->offset);
@@ -70,7 +70,7 @@ static int put_text(const struct show *s, const struct dump *d)
 		if (mr_image_memory(s->img, d->block, d->offset + at, buf, n,
 				    &present, &err)) {
 			free(buf);
-			return cli_fail(s->path, &err);
+			return cli_fail(&err, CLI_PATHS(s->path));
 		}
 		hex_put(&h, buf, n);
 		all += present;
@@ -100,7 +100,7 @@ static int put_json(const struct show *s, const struct dump *d)
 	if (mr_image_memory(s->img, d->block, d->offset, buf, (size_t)d->length,
 			    &present, &err)) {
 		free(buf);
-		return cli_fail(s->path, &err);
+		return cli_fail(&err, CLI_PATHS(s->path));
 	}
 	cli_json_item();
 	cli_json_open('{');
@@ -170,7 +170,7 @@ static int dump_gpa(const struct show *s, const char *text)
 		struct mr_place p;
 
 		if (mr_image_gpa(s->img, gpa, &p, &err))
-			return cli_fail(s->path, &err);
+			return cli_fail(&err, CLI_PATHS(s->path));
 		d.block = p.block;
 		d.offset = p.offset;
 		d.length = p.length < left ? p.length : left;

@@ -29,11 +29,11 @@ static int show_state(const struct show *s)
 		from = mr_image_open_devices(r->vmdesc_from, cli_watch(), &err);
 		cli_progress_end();
 		if (!from)
-			return cli_fail(r->vmdesc_from, &err);
+			return cli_fail(&err, CLI_PATHS(r->vmdesc_from));
 	}
 	d = mr_devices_open(s->img, from, &err);
 	if (!d)
-		status = cli_fail(s->path, &err);
+		status = cli_fail(&err, CLI_PATHS(s->path));
 	if (d && r->cpu)
 		status = cli_worse(status, show_cpus(s, d));
 	if (d && r->devices)
@@ -49,7 +49,7 @@ static int show_description(const struct show *s)
 	char *text = mr_image_description(s->img, &err);
 
 	if (!text)
-		return cli_fail(s->path, &err);
+		return cli_fail(&err, CLI_PATHS(s->path));
 	(void)puts(text);
 	free(text);
 	return CLI_OK;

@@ -110,6 +110,26 @@ static void places_a_fault(void **state)
 	}
 }
 
+static void knows_whom_to_blame(void **state)
+{
+	struct mr_error err = MR_ERROR_INIT;
+
+	(void)state;
+	assert_int_equal(error_about(NULL, 1), -1);
+	(void)error_about(&err, 1); /* there is no error yet */
+	assert_int_equal(err.who, 0);
+	(void)error_set(&err, MR_QMP, 0, "no");
+	assert_int_equal(error_about(&err, 2), -1);
+	assert_int_equal(err.who, 2);
+	(void)error_about(&err, 1);
+	assert_int_equal(err.who, 2);
+	/* That has nothing to do with any of them. */
+	err = (struct mr_error)MR_ERROR_INIT;
+	(void)error_set(&err, MR_CANCELLED, 0, "interrupted");
+	(void)error_about(&err, 1);
+	assert_int_equal(err.who, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -118,6 +138,7 @@ int main(void)
 		cmocka_unit_test(works_without_an_error),
 		cmocka_unit_test(stays_one_line),
 		cmocka_unit_test(places_a_fault),
+		cmocka_unit_test(knows_whom_to_blame),
 	};
 
 	return cmocka_run_group_tests_name("error", tests, NULL, NULL);

@@ -260,8 +260,7 @@ static void check(const struct mr_diff *d, const struct memory *a,
 static struct mr_diff *diff(const struct mr_diff_options *o)
 {
 	struct mr_error err = MR_ERROR_INIT;
-	enum mr_side side;
-	struct mr_diff *d = mr_diff("a", "b", o, &side, &err);
+	struct mr_diff *d = mr_diff("a", "b", o, &err);
 
 	/* Not every file system has it. */
 	if (!d && o->direct == MR_DIRECT_ON && err.code == MR_UNSUPPORTED)
@@ -440,10 +439,9 @@ static void only(void **state)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct mr_error err = MR_ERROR_INIT;
-		enum mr_side side;
 
 		o.only = bad[i];
-		assert_null(mr_diff("a", "b", &o, &side, &err));
+		assert_null(mr_diff("a", "b", &o, &err));
 		assert_int_equal(err.code, MR_USAGE);
 	}
 	memory_free(&m[MR_A]);
@@ -670,11 +668,10 @@ static void cancelled(void **state)
 	struct mr_error err = MR_ERROR_INIT;
 	struct plan p[MR_SIDES];
 	struct memory m[MR_SIDES];
-	enum mr_side side;
 
 	(void)state;
 	make_two(p, m);
-	assert_null(mr_diff("a", "b", &o, &side, &err));
+	assert_null(mr_diff("a", "b", &o, &err));
 	assert_int_equal(err.code, MR_CANCELLED);
 	memory_free(&m[MR_A]);
 	memory_free(&m[MR_B]);
@@ -688,7 +685,6 @@ static void whose_fault(void **state)
 	struct mr_error err = MR_ERROR_INIT;
 	struct plan p[MR_SIDES];
 	struct memory m[MR_SIDES];
-	enum mr_side side;
 	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	(void)state;
@@ -696,15 +692,15 @@ static void whose_fault(void **state)
 	assert_true(s >= 0);
 	assert_int_equal(bind(s, (struct sockaddr *)&at, sizeof(at)), 0);
 	/* Nobody listens. */
-	assert_null(mr_diff("a", "vm", &o, &side, &err));
-	assert_int_equal(side, MR_B);
+	assert_null(mr_diff("a", "vm", &o, &err));
+	assert_int_equal(err.who, 2);
 	assert_int_equal(err.sys, ECONNREFUSED);
 	err = (struct mr_error)MR_ERROR_INIT;
-	assert_null(mr_diff("vm", "a", &o, &side, &err));
-	assert_int_equal(side, MR_A);
+	assert_null(mr_diff("vm", "a", &o, &err));
+	assert_int_equal(err.who, 1);
 	err = (struct mr_error)MR_ERROR_INIT;
-	assert_null(mr_diff("a", "absent", &o, &side, &err));
-	assert_int_equal(side, MR_B);
+	assert_null(mr_diff("a", "absent", &o, &err));
+	assert_int_equal(err.who, 2);
 	assert_int_equal(err.sys, ENOENT);
 	assert_int_equal(close(s), 0);
 	memory_free(&m[MR_A]);
@@ -718,7 +714,6 @@ static void failures(int with)
 	struct plan p[MR_SIDES];
 	struct memory m[MR_SIDES];
 	unsigned n = 0, failed = 0, blamed[MR_SIDES] = { 0 };
-	enum mr_side side;
 
 	make_two(p, m);
 	for (bool more = true; more; n++) {
@@ -727,7 +722,7 @@ static void failures(int with)
 		struct mr_diff *d;
 
 		fail_arm(n + 1, with);
-		d = mr_diff("a", "b", &o, &side, &err);
+		d = mr_diff("a", "b", &o, &err);
 		name = fail_plan.name;
 		more = name != NULL;
 		fail_arm(0, 0);
@@ -735,9 +730,10 @@ static void failures(int with)
 		assert_true(more || d);
 		/* Whose fault it is, and where. */
 		if (!d && !strcmp(name, "pread64")) {
-			assert_in_range(side, MR_A, MR_B);
+			assert_in_range(err.who, 1, 2);
 			assert_int_equal(err.sys, with);
-			blamed[side] += strstr(err.msg, " of block ") != NULL;
+			blamed[err.who - 1] +=
+				strstr(err.msg, " of block ") != NULL;
 		}
 		if (d) {
 			assert_true(mr_diff_info(d)->same);

@@ -52,8 +52,7 @@ static struct mr_diff *diff(void)
 {
 	struct mr_diff_options o = { .jobs = 1 };
 	struct mr_error err = MR_ERROR_INIT;
-	enum mr_side side;
-	struct mr_diff *d = mr_diff("a", "b", &o, &side, &err);
+	struct mr_diff *d = mr_diff("a", "b", &o, &err);
 
 	assert_string_equal(err.msg, "");
 	assert_non_null(d);
