@@ -270,6 +270,20 @@ int file_open(struct file *f, const char *path, enum mr_direct direct,
 	return -1;
 }
 
+int file_lock(int fd, struct mr_error *err)
+{
+	/* Of the open file, not the process: libraries cannot drop it. */
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (!fcntl(fd, F_OFD_SETLK, &lock))
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "in use: a VM lives on it, or another tool "
+				 "works on it, and holds a lock");
+	return error_sys(err, MR_NO_OFFSET, "cannot lock");
+}
+
 int file_close(struct file *f)
 {
 	int rc = 0;

@@ -81,6 +81,10 @@ int file_open(struct file *f, const char *path, enum mr_direct direct,
  * MR_UNSUPPORTED; the fd is the caller's again then. */
 int file_adopt(struct file *f, int fd, int access, enum mr_direct direct,
 	       struct mr_error *err);
+/* Takes the lock that keeps other tools from writing to a file while it is
+ * written in place, for as long as the descriptor is open (OFD). MR_REFUSED:
+ * somebody else holds one. */
+int file_lock(int fd, struct mr_error *err);
 /* f may be closed already. Returns -1 with errno if close(2) failed. */
 int file_close(struct file *f);
 

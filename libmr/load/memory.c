@@ -115,18 +115,6 @@ static bool can_punch(int fd)
 			  4096);
 }
 
-static int lock_whole(int fd, struct mr_error *err)
-{
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-
-	if (!fcntl(fd, F_OFD_SETLK, &lock))
-		return 0;
-	if (errno == EAGAIN || errno == EACCES)
-		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				 "another process holds a lock on this file");
-	return error_sys(err, MR_NO_OFFSET, "cannot lock");
-}
-
 static int adopt_old(struct target *t, int fd, const struct job *j,
 		     enum mr_direct direct, struct mr_error *err)
 {
@@ -150,7 +138,7 @@ static int adopt_old(struct target *t, int fd, const struct job *j,
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "files of hugetlbfs can only be mapped, not "
 				 "written");
-	if (lock_whole(fd, err))
+	if (file_lock(fd, err))
 		return -1;
 	t->shm = lies_on(fd, TMPFS_MAGIC);
 	return file_adopt(&t->old, fd, O_RDWR, t->shm ? MR_DIRECT_OFF : direct,

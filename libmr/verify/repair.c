@@ -33,20 +33,6 @@
 
 /* ---- opening ---- */
 
-static int lock(int fd, struct mr_error *err)
-{
-	/* Of the open file, not the process: libraries cannot drop it. */
-	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-
-	if (!fcntl(fd, F_OFD_SETLK, &fl))
-		return 0;
-	if (errno == EAGAIN || errno == EACCES)
-		return error_sys(err, MR_NO_OFFSET,
-				 "in use: a VM lives on it, or another tool "
-				 "works on it");
-	return error_sys(err, MR_NO_OFFSET, "cannot lock");
-}
-
 int verify_repair_open(struct verify *v, struct mr_error *err)
 {
 	int fd;
@@ -60,7 +46,7 @@ int verify_repair_open(struct verify *v, struct mr_error *err)
 	fd = open(v->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return error_sys(err, MR_NO_OFFSET, "cannot open to write");
-	if (!lock(fd, err) &&
+	if (!file_lock(fd, err) &&
 	    !file_adopt(&v->rw, fd, O_RDWR, MR_DIRECT_OFF, err))
 		return 0;
 	(void)close(fd);

@@ -134,7 +134,7 @@ setup() { cd "$BATS_TEST_TMPDIR" || return; }
 	sum=$(sha256sum a)
 	exec 5<a
 	flock_ofd 5 || skip "no python3 to take an OFD lock with"
-	run -2 mrverify --seal a
+	run -3 mrverify --seal a
 	[[ $output == *"in use"* ]]
 	[ "$sum" = "$(sha256sum a)" ]
 	run -0 mrverify a
