@@ -4,26 +4,38 @@ comma := ,
 O ?= build/$(if $(SAN),$(subst $(comma),-,$(SAN)),release)
 prefix ?= /usr/local
 bindir = $(prefix)/bin
+libdir = $(prefix)/lib
+includedir = $(prefix)/include
 mandir = $(prefix)/share/man
 compdir = $(prefix)/share/bash-completion/completions
 VERSION := $(shell cat VERSION)
 CFLAGS ?= -O2 -g
-PKGS = popt jansson libxxhash
+PKG_CONFIG ?= pkg-config
+OBJCOPY ?= objcopy
+# As pkg-config calls them; of libaio it knows nothing (Debian 12).
+LIB_PKGS = jansson libxxhash
+PKGS = $(LIB_PKGS) popt
 W = -Wall -Wextra -Wshadow -Wconversion -Wvla -Wundef -Wstrict-prototypes \
 	-Wmissing-prototypes -Wformat=2 -Wcast-qual -Wwrite-strings \
 	-Wswitch-enum -Werror
 ALL_CPPFLAGS = -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
 	-DMR_VERSION='"$(VERSION)"' \
-	$(if $(SAN),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2) $(CPPFLAGS)
+	$(if $(SAN),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2) \
+	$(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = -std=c11 -pthread $(W) $(CFLAGS) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 ALL_LDFLAGS = -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
-LDLIBS = -laio $(shell pkg-config --libs $(PKGS))
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
+LDLIBS = -laio $(PKG_LIBS)
+# Of the library only what the public headers declare is seen from outside,
+# and it is machine code whatever the CFLAGS are.
+LIB_CFLAGS = -fvisibility=hidden -fno-lto
 
 # Sources are found wherever they are: a folder more is no line here.
 find = $(sort $(shell find $1 -name '$2'))
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/mr*.c))
-LIBSRC := $(call find,formats libmr,*.c)
+LIBOBJ := $(patsubst %.c,$O/%.o,$(call find,formats libmr,*.c))
 UNITS := $(patsubst %.c,$O/%,$(call find,tests/formats tests/libmr \
 	tests/tools,*_test.c))
 HELPERS := $(patsubst %.c,$O/%,$(wildcard tests/helpers/*.c))
@@ -35,8 +47,18 @@ unit-tests: $(UNITS)
 helpers: $(HELPERS) $O/guest.img
 
 # The compiler line, rewritten only when it changes: flags are dependencies.
-FLAGS = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LDLIBS)
+FLAGS = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LIB_CFLAGS) $(ALL_LDFLAGS) \
+	$(LDLIBS)
+# What is not there, in Debian's words.
+LACKING = $(if $(shell $(PKG_CONFIG) --version 2>/dev/null),\
+	$(foreach p,$(PKGS),$(shell \
+		$(PKG_CONFIG) --exists $p || echo lib$(p:lib%=%)-dev)),\
+	pkg-config) \
+	$(shell $(CC) $(CPPFLAGS) -E -include libaio.h -x c /dev/null \
+		>/dev/null 2>&1 || echo libaio-dev)
 $O/flags: FORCE
+	$(if $(strip $(LACKING)),$(error missing: $(strip $(LACKING)) (see \
+		make deps)))
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \
 		printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@
@@ -44,9 +66,17 @@ $O/flags: FORCE
 $O/%.o: %.c $O/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
-$O/libmr.a: $(LIBSRC:%.c=$O/%.o)
+$(LIBOBJ): private ALL_CFLAGS += $(LIB_CFLAGS)
+$O/libmr.a: $(LIBOBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
+# The same for others: one object, in which what is not public is local.
+$O/lib/libmr.a: $(LIBOBJ)
+	@mkdir -p $(@D)
+	$(CC) -r -nostdlib -o $O/lib/libmr.o $^
+	$(OBJCOPY) --localize-hidden $O/lib/libmr.o
+	@rm -f $@
+	$(AR) rcs $@ $O/lib/libmr.o
 # What tools share; each takes what it needs.
 $O/tools.a: $(patsubst %.c,$O/%.o,$(filter-out $(TOOLS:%=tools/%.c),\
 	$(call find,tools,*.c)))
@@ -127,14 +157,24 @@ demo: deps
 	@$(MAKE) --no-print-directory all helpers
 	@O=$O tests/demo
 
-install: all
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man1 \
-		$(DESTDIR)$(mandir)/man5 $(DESTDIR)$(compdir)
+install: all $O/lib/libmr.a
+	install -d $(addprefix $(DESTDIR),$(bindir) $(mandir)/man1 \
+		$(mandir)/man5 $(compdir) $(libdir)/pkgconfig \
+		$(includedir)/libmr/mr)
 	install -m 755 $(TOOLS:%=$O/%) $(DESTDIR)$(bindir)
 	install -m 644 $(wildcard man/*.1) $(DESTDIR)$(mandir)/man1
 	install -m 644 $(wildcard man/*.5) $(DESTDIR)$(mandir)/man5
 	for t in $(TOOLS); do install -m 644 tools/completion.bash \
 		$(DESTDIR)$(compdir)/$$t || exit; done
+	install -m 644 $O/lib/libmr.a $(DESTDIR)$(libdir)
+	install -m 644 libmr/mr.h $(DESTDIR)$(includedir)/libmr
+	install -m 644 $(wildcard libmr/mr/*.h) $(DESTDIR)$(includedir)/libmr/mr
+	sed -e 's|@prefix@|$(prefix)|' \
+		-e 's|@libdir@|$(libdir:$(prefix)/%=$${prefix}/%)|' \
+		-e 's|@includedir@|$(includedir:$(prefix)/%=$${prefix}/%)|' \
+		-e 's|@requires@|$(LIB_PKGS)|; s|@version@|$(VERSION)|' \
+		libmr/libmr.pc.in >$O/lib/libmr.pc
+	install -m 644 $O/lib/libmr.pc $(DESTDIR)$(libdir)/pkgconfig
 
 dist:
 	@mkdir -p build

@@ -9,6 +9,8 @@
 #include "libmr/mr/error.h"
 #include "libmr/mr/image.h"
 
+#pragma GCC visibility push(default)
+
 enum mr_field_kind {
 	MR_FIELD_OPAQUE, /* bytes whose meaning only QEMU knows */
 	MR_FIELD_UINT,
@@ -136,5 +138,7 @@ struct mr_cpu {
  * *out. MR_UNSUPPORTED: there are none, or not of such a machine. */
 int mr_cpus(const struct mr_devices *d, struct mr_cpu **out, size_t *n,
 	    struct mr_error *err);
+
+#pragma GCC visibility pop
 
 #endif

@@ -11,6 +11,8 @@
 #include "libmr/mr/image.h"
 #include "libmr/mr/watch.h"
 
+#pragma GCC visibility push(default)
+
 /* The two that are compared. */
 enum mr_side { MR_A, MR_B, MR_SIDES };
 
@@ -165,5 +167,7 @@ void mr_diff_fields_free(struct mr_diff_fields *f); /* f may be NULL */
 
 /* "zero", "equal", "changed", "only in A", "only in B". */
 const char *mr_diff_class_name(enum mr_diff_class c);
+
+#pragma GCC visibility pop
 
 #endif

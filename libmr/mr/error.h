@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 enum mr_code {
 	MR_OK = 0,
 	MR_SYS, /* the system said no: err.sys is errno */
@@ -34,5 +36,7 @@ struct mr_error {
 	{                                             \
 		.code = MR_OK, .offset = MR_NO_OFFSET \
 	}
+
+#pragma GCC visibility pop
 
 #endif

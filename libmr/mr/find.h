@@ -10,6 +10,8 @@
 #include "libmr/mr/image.h"
 #include "libmr/mr/watch.h"
 
+#pragma GCC visibility push(default)
+
 struct mr_find_options {
 	unsigned jobs; /* worker threads, at most MR_JOBS_MAX; 0: CPUs, <= 8 */
 	/* AUTO reads around the page cache what is not in it. The image must
@@ -46,5 +48,7 @@ int mr_find(const struct mr_image *img, const void *bytes, size_t len,
 	    const struct mr_find_options *options,
 	    struct mr_find_report *report, struct mr_error *err);
 void mr_find_release(struct mr_find_report *report);
+
+#pragma GCC visibility pop
 
 #endif

@@ -9,6 +9,8 @@
 #include "libmr/mr/error.h"
 #include "libmr/mr/watch.h"
 
+#pragma GCC visibility push(default)
+
 /* Bytes of memory that verbs take from one image: a sparse file can promise
  * more, to keep us busy for days. */
 #define MR_MEMORY_MAX (UINT64_C(64) << 40)
@@ -256,5 +258,7 @@ void mr_inspection_release(struct mr_inspection *out);
 
 /* "sound", "damaged", ... */
 const char *mr_verdict_name(enum mr_verdict verdict);
+
+#pragma GCC visibility pop
 
 #endif

@@ -10,6 +10,8 @@
 #include "libmr/mr/vm.h"
 #include "libmr/mr/watch.h"
 
+#pragma GCC visibility push(default)
+
 /* What the guest does once it is loaded. */
 enum mr_load_then {
 	MR_THEN_AS_SAVED, /* runs exactly if it ran when it was saved */
@@ -94,5 +96,7 @@ struct mr_memory_report {
 int mr_load_memory(const char *image, const struct mr_memory *memory, size_t n,
 		   const struct mr_memory_options *options,
 		   struct mr_memory_report *report, struct mr_error *err);
+
+#pragma GCC visibility pop
 
 #endif

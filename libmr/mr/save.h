@@ -10,6 +10,8 @@
 #include "libmr/mr/vm.h"
 #include "libmr/mr/watch.h"
 
+#pragma GCC visibility push(default)
+
 enum mr_engine {
 	MR_ENGINE_AUTO, /* direct where the preflight allows it */
 	MR_ENGINE_DIRECT, /* we read the paused VM's memory from outside */
@@ -81,5 +83,7 @@ int mr_save(const char *vm, const char *image,
 
 /* "direct", "qemu", "auto". */
 const char *mr_engine_name(enum mr_engine engine);
+
+#pragma GCC visibility pop
 
 #endif

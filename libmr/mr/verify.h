@@ -9,6 +9,8 @@
 #include "libmr/mr/image.h"
 #include "libmr/mr/watch.h"
 
+#pragma GCC visibility push(default)
+
 enum mr_finding_kind {
 	/* Structure. */
 	MR_FINDING_UNREADABLE, /* a bad sector: taken for zeros */
@@ -105,5 +107,7 @@ int mr_verify(const char *path, const struct mr_verify_options *options,
 
 /* "stale", "missing", ... */
 const char *mr_finding_kind_name(enum mr_finding_kind kind);
+
+#pragma GCC visibility pop
 
 #endif

@@ -2,6 +2,8 @@
 #ifndef LIBMR_MR_VM_H
 #define LIBMR_MR_VM_H
 
+#pragma GCC visibility push(default)
+
 /* How the VM was left. */
 enum mr_vm_fate {
 	MR_VM_UNTOUCHED, /* nothing was asked of it but questions */
@@ -16,5 +18,7 @@ enum mr_vm_fate {
 
 /* "untouched", "as found", ... */
 const char *mr_vm_fate_name(enum mr_vm_fate fate);
+
+#pragma GCC visibility pop
 
 #endif

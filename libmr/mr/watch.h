@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 /* Worker threads, at most. */
 #define MR_JOBS_MAX 64u
 
@@ -26,5 +28,7 @@ struct mr_watch {
 	 * MR_CANCELLED. NULL: cannot be cancelled. */
 	const atomic_bool *cancel;
 };
+
+#pragma GCC visibility pop
 
 #endif
