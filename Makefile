@@ -90,6 +90,7 @@ WRAP_libmr/file/queue = io_setup io_submit io_getevents io_destroy
 WRAP_libmr/file/output = open64 __open64_2 openat64 close realpath fstat64 \
 	fstatat64 faccessat fstatvfs64 statx getrandom strdup fchmod \
 	ftruncate64 pwrite64 fsync dup linkat renameat
+WRAP_libmr/image/index = calloc malloc realloc mmap64
 WRAP_libmr/image/writer = calloc realloc mmap64 munmap ftruncate64 pwrite64
 WRAP_libmr/diff/diff = calloc malloc realloc mmap64 pread64
 WRAP_libmr/diff/fields = calloc malloc realloc pread64

@@ -175,8 +175,10 @@ static bool is_damage(const struct mr_error *err)
 	       err->code == MR_UNSUPPORTED;
 }
 
-int image_parse(struct mr_image *img, const struct mr_watch *watch,
-		struct mr_error *err)
+/* Once through the file; page_size: what it is known to be, or 0. 1: what the
+ * page size was taken for was wrong, and it is img->info.page_size. */
+static int parse_once(struct mr_image *img, uint32_t page_size,
+		      const struct mr_watch *watch, struct mr_error *err)
 {
 	struct mr_error why = MR_ERROR_INIT;
 	struct parse p = {
@@ -184,13 +186,14 @@ int image_parse(struct mr_image *img, const struct mr_watch *watch,
 	};
 	int rc = 0;
 
-	img->info.file_size = img->io->size;
-	img->info.page_size = 4096;
-	img->info.damage = why;
-	img->desc_why = why;
+	image_forget(img);
+	if (page_size) {
+		img->info.page_size = page_size;
+		img->info.page_size_known = true;
+	}
 	if (reader_init(&p.r, img->io, WINDOW, 0, err))
 		return -1;
-	if (parse_file(&p)) {
+	if (parse_file(&p) && !p.again) {
 		if (is_damage(&why)) {
 			img->info.damage = why;
 		} else {
@@ -206,5 +209,15 @@ int image_parse(struct mr_image *img, const struct mr_watch *watch,
 		watch->progress(watch->arg, img->io->size, img->io->size);
 	reader_release(&p.r);
 	free(p.by_name);
-	return rc;
+	return rc ? rc : p.again;
+}
+
+int image_parse(struct mr_image *img, const struct mr_watch *watch,
+		struct mr_error *err)
+{
+	int rc = parse_once(img, 0, watch, err);
+
+	if (rc > 0)
+		rc = parse_once(img, img->info.page_size, watch, err);
+	return rc < 0 ? -1 : 0;
 }

@@ -57,16 +57,18 @@ fail:
 	return NULL;
 }
 
+enum want { WANT_ALL, WANT_DEVICES, WANT_MEMORY };
+
 static struct mr_image *open_path(const char *path, enum mr_direct direct,
-				  bool skip_memory,
-				  const struct mr_watch *watch,
+				  enum want want, const struct mr_watch *watch,
 				  struct mr_error *err)
 {
 	struct mr_image *img = image_open_file(path, direct, err);
 
 	if (!img)
 		return NULL;
-	img->skip_memory = skip_memory;
+	img->skip_memory = want == WANT_DEVICES;
+	img->want_memory = want == WANT_MEMORY;
 	if (!image_parse(img, watch, err))
 		return img;
 	mr_image_free(img);
@@ -77,14 +79,48 @@ struct mr_image *mr_image_open(const char *path, enum mr_direct direct,
 			       const struct mr_watch *watch,
 			       struct mr_error *err)
 {
-	return open_path(path, direct, false, watch, err);
+	return open_path(path, direct, WANT_ALL, watch, err);
+}
+
+struct mr_image *mr_image_open_memory(const char *path, enum mr_direct direct,
+				      const struct mr_watch *watch,
+				      struct mr_error *err)
+{
+	return open_path(path, direct, WANT_MEMORY, watch, err);
 }
 
 struct mr_image *mr_image_open_devices(const char *path,
 				       const struct mr_watch *watch,
 				       struct mr_error *err)
 {
-	return open_path(path, MR_DIRECT_OFF, true, watch, err);
+	return open_path(path, MR_DIRECT_OFF, WANT_DEVICES, watch, err);
+}
+
+void image_forget(struct mr_image *img)
+{
+	for (size_t i = 0; img->maps && i < img->info.n_blocks; i++) {
+		free(img->maps[i].sent);
+		free(img->maps[i].zero);
+	}
+	free(img->maps);
+	img->maps = NULL;
+	img->maps_page_size = 0;
+	page_index_free(img->index);
+	img->index = NULL;
+	img->discards = false;
+	vmdesc_release(&img->desc);
+	for (size_t i = 0; i < img->n_names; i++)
+		free(img->names[i]);
+	img->n_names = 0;
+	img->info = (struct mr_image_info){
+		.file_size = img->io ? img->io->size : 0,
+		.file_allocated = img->info.file_allocated,
+		.sections = img->sections, /* room for them */
+		.blocks = img->blocks,
+		.page_size = 4096,
+		.damage = MR_ERROR_INIT,
+	};
+	img->desc_why = (struct mr_error)MR_ERROR_INIT;
 }
 
 void mr_image_free(struct mr_image *img)
@@ -92,11 +128,8 @@ void mr_image_free(struct mr_image *img)
 	if (!img)
 		return;
 	(void)file_close(&img->file);
-	for (size_t i = 0; i < img->n_names; i++)
-		free(img->names[i]);
+	image_forget(img);
 	free(img->names);
-	image_maps_free(img);
-	vmdesc_release(&img->desc);
 	free(img->sections);
 	free(img->blocks);
 	free(img);

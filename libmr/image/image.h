@@ -9,6 +9,7 @@
  *   device.c  where sections without a length end
  *   parse.c   what those share
  *   use.c     bitmaps, and holes
+ *   index.c   where each page of a plain stream last came
  *   memory.c  pages
  *   blame.c   which page it is that cannot be read
  */
@@ -21,6 +22,7 @@
 
 #include "libmr/file/io.h"
 #include "libmr/mr.h"
+#include "libmr/image/index.h"
 #include "libmr/image/vmdesc.h"
 
 /* Bit p % 64 of word p / 64 is page p's. */
@@ -29,21 +31,22 @@ struct page_map {
 	uint64_t *zero; /* and the last one said zero */
 };
 
-/* Pages that are kept track of: 64 MiB of bits. */
-#define PAGE_MAPS_LIMIT (UINT64_C(1) << 28)
-
 struct mr_image {
 	struct file file;
 	struct io *io; /* &file.io, or a test's */
 	bool skip_memory; /* only the devices are wanted */
+	bool want_memory; /* pages are going to be read */
 	struct mr_image_info info; /* its arrays are the two below */
 	struct mr_section *sections;
 	struct mr_block *blocks;
 	size_t sections_room, blocks_room;
 	/* Plain streams: what the last word of each page was. NULL: there was
-	 * no page, or there are more than PAGE_MAPS_LIMIT. */
+	 * no page, or there are more than PAGE_INDEX_LIMIT. */
 	struct page_map *maps; /* one per block */
 	uint32_t maps_page_size; /* bytes: what a bit stands for */
+	/* And where it is, if want_memory. */
+	struct page_index *index;
+	bool discards; /* pages were taken back: postcopy went on elsewhere */
 	char **names; /* every string that sections and blocks point to */
 	size_t n_names, names_room;
 	struct vmdesc desc; /* { 0 }: there is none */
@@ -91,7 +94,11 @@ uint64_t image_skip_hole(const struct mr_image *img, const struct mr_block *b,
 int image_any_page(const struct mr_image *img, const struct mr_block *b,
 		   struct mr_error *err);
 
-/* img->maps with all that is in it. */
-void image_maps_free(struct mr_image *img);
+/* Whether the memory of an image can be read, as far as the whole of it is
+ * concerned. 0, or -1 with why not. */
+int image_memory_check(const struct mr_image *img, struct mr_error *err);
+
+/* All that was found, as before image_parse. */
+void image_forget(struct mr_image *img);
 
 #endif

@@ -60,6 +60,8 @@ void parse_page_size(struct parse *p, uint32_t page_size)
 {
 	p->info->page_size = page_size;
 	p->info->page_size_known = true;
+	p->again =
+		p->img->maps_page_size && p->img->maps_page_size != page_size;
 	for (size_t i = 0; i < p->info->n_blocks; i++)
 		p->img->blocks[i].pages = mapped_ram_num_pages(
 			p->img->blocks[i].length, page_size);

@@ -31,6 +31,7 @@ struct parse {
 	size_t last_block; /* CONTINUE's; n_blocks: none yet */
 	uint64_t host_page_sizes; /* of POSTCOPY_ADVISE, or 0 */
 	uint32_t ticks;
+	bool again; /* what was read before the page size was known is wrong */
 
 	bool looked_for_vmdesc;
 	size_t desc_next; /* the device that the next FULL should be */
@@ -44,7 +45,8 @@ int parse_tick(struct parse *p);
 int parse_fault(struct parse *p, const struct fault *f, uint64_t base);
 /* Keeps a name for as long as the image lives; NULL with p->err filled. */
 const char *parse_name(struct parse *p, const char *name);
-/* What the target's page size turned out to be. */
+/* What the target's page size turned out to be: p->again if there were words
+ * about pages of another. */
 void parse_page_size(struct parse *p, uint32_t page_size);
 
 /* The whole stream, from its header on. */

@@ -245,13 +245,11 @@ static int xbzrle_body(struct parse *p, const struct ram_item *item,
 	return 0;
 }
 
-/* Pages of a size that turns out to be another are not kept track of. */
 static int new_maps(struct parse *p)
 {
 	struct mr_image *img = p->img;
 
-	if (img->maps_page_size ||
-	    p->info->ram / p->info->page_size > PAGE_MAPS_LIMIT)
+	if (p->info->ram / p->info->page_size > PAGE_INDEX_LIMIT)
 		return 0;
 	img->maps_page_size = p->info->page_size;
 	img->maps = calloc(p->info->n_blocks, sizeof(*img->maps));
@@ -267,34 +265,41 @@ static int new_maps(struct parse *p)
 			return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
 					 "out of memory");
 	}
-	return 0;
+	if (img->want_memory)
+		img->index = page_index_new(img->blocks, p->info->n_blocks,
+					    p->info->page_size, p->err);
+	return img->want_memory && !img->index ? -1 : 0;
 }
 
-/* Keeps what the word said of its page. */
-static int mark(struct parse *p, const struct ram_item *item)
+/* Keeps what the word said of its page; the data is at byte at. */
+static int mark(struct parse *p, const struct ram_item *item, uint64_t at)
 {
 	uint64_t page = item->offset / p->info->page_size;
 	uint64_t bit = UINT64_C(1) << (page % 64);
 	struct mr_image *img = p->img;
 	struct page_map *m;
 
-	if (!img->maps && new_maps(p))
+	if (p->again || (!img->maps && new_maps(p)))
 		return -1;
 	if (!img->maps)
 		return 0;
-	if (img->maps_page_size != p->info->page_size) {
-		image_maps_free(img);
-		return 0;
-	}
 	m = &img->maps[p->last_block];
 	if (!m->sent || !m->zero)
 		return 0; /* out of memory, which was told */
+	if (item->kind == RAM_XBZRLE && !p->info->flushes &&
+	    !(m->sent[page / 64] & bit))
+		return error_set(p->err, MR_FORMAT, mr_reader_tell(&p->r),
+				 "XBZRLE changes to page %" PRIu64
+				 " of RAM block \"%s\", which was never sent",
+				 page, img->blocks[p->last_block].name);
 	m->sent[page / 64] |= bit;
 	if (item->kind == RAM_ZERO)
 		m->zero[page / 64] |= bit;
 	else
 		m->zero[page / 64] &= ~bit;
-	return 0;
+	if (!img->index)
+		return 0;
+	return page_index_add(img->index, p->last_block, item, at, p->err);
 }
 
 /* A word about a page, header bytes long, and the data behind it. */
@@ -323,7 +328,7 @@ static int page_word(struct parse *p, const struct ram_item *item,
 				 item->offset, b->name, b->length);
 	if (item->kind == RAM_XBZRLE && xbzrle_body(p, item, header))
 		return -1;
-	if (mark(p, item))
+	if (mark(p, item, at + header))
 		return -1;
 	b->wire_bytes += header + item->data_len;
 	if (item->kind == RAM_PAGE)
@@ -351,7 +356,7 @@ static int ram_item(struct parse *p, bool start, bool *end)
 	if (n < 0)
 		return parse_fault(p, &f, at);
 	if (item.kind == RAM_PAGE && !p->info->page_size_known) {
-		if (guess_page_size(p, (size_t)n))
+		if (guess_page_size(p, (size_t)n) || p->again)
 			return -1;
 		return 0; /* once more, with the right size */
 	}
@@ -371,16 +376,6 @@ static int ram_item(struct parse *p, bool start, bool *end)
 		return block_list(p, item.offset);
 	return error_set(p->err, MR_FORMAT, at, "%s where there cannot be one",
 			 ram_kind_name(item.kind));
-}
-
-void image_maps_free(struct mr_image *img)
-{
-	for (size_t i = 0; img->maps && i < img->info.n_blocks; i++) {
-		free(img->maps[i].sent);
-		free(img->maps[i].zero);
-	}
-	free(img->maps);
-	img->maps = NULL;
 }
 
 int parse_ram(struct parse *p, bool start)

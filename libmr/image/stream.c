@@ -197,6 +197,8 @@ static int command(struct parse *p, const struct stream_element *e,
 				"page size %" PRIu64 " in a stream of %" PRIu32,
 				a.target_page_size, p->info->page_size);
 	}
+	if (e->command == STREAM_CMD_POSTCOPY_RAM_DISCARD)
+		p->img->discards = true;
 	s->payload = e->length + extra;
 	s->length = s->header + s->payload;
 	mr_reader_skip(&p->r, s->payload);

@@ -161,7 +161,7 @@ static int stream_classes(const struct mr_image *img, size_t block,
 	uint64_t sent, zero;
 
 	if (!img->maps && img->maps_page_size == 0 &&
-	    img->info.ram / img->info.page_size <= PAGE_MAPS_LIMIT) {
+	    img->info.ram / img->info.page_size <= PAGE_INDEX_LIMIT) {
 		pages[MR_PAGE_ABSENT] += n; /* there was no word at all */
 		return 0;
 	}

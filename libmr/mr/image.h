@@ -131,6 +131,14 @@ struct mr_image *mr_image_open(const char *path, enum mr_direct direct,
 			       const struct mr_watch *watch,
 			       struct mr_error *err);
 /*
+ * The same for one whose memory is going to be read: of a plain stream it is
+ * remembered where each page last came, in 8 bytes of memory for each page and
+ * 16 for each change (XBZRLE).
+ */
+struct mr_image *mr_image_open_memory(const char *path, enum mr_direct direct,
+				      const struct mr_watch *watch,
+				      struct mr_error *err);
+/*
  * The same, but the pages of a plain stream are passed over where it is sure
  * how far they reach (info->skipped), and those of a mapped-ram image are not
  * counted (mr_inspect): all that there is to know of memory then is the list
@@ -182,9 +190,9 @@ const char *mr_section_type_name(enum mr_section_type type);
 /* ---- its memory ---- */
 
 /*
- * len bytes of a block of a mapped-ram image as the guest saw them: pages
- * that the image does not have are zero. *present is how many of the bytes it
- * has. 0 or -1.
+ * len bytes of a block of an image, or of a plain stream that was opened with
+ * mr_image_open_memory, as the guest saw them: pages that it does not have are
+ * zero. *present is how many of the bytes it has. 0 or -1.
  */
 int mr_image_memory(const struct mr_image *img, const struct mr_block *b,
 		    uint64_t offset, void *buf, size_t len, size_t *present,

@@ -16,7 +16,7 @@ enum { MAX_BLOCKS = 64, MAX_RUNS = 64 };
 
 static int plain, devices_only, ignore_shared, no_config, no_end, no_bitmaps;
 static int interrupted, big_endian, part, was_running, page_bits, parts;
-static int no_devices, flush;
+static int no_devices, no_pages, flush;
 static long long trailing, truncate_to = -1, advise;
 static char *machine, *uuid, *libvirt, *vmdesc, *state;
 static char *early_bytes, *part_bytes, *late_bytes;
@@ -63,6 +63,7 @@ static const struct poptOption options[] = {
 	FLAG("no-config", no_config, "no configuration section"),
 	FLAG("no-end", no_end, "no END of ram, as background-snapshot"),
 	FLAG("no-bitmaps", no_bitmaps, "leave all bitmaps clear"),
+	FLAG("no-pages", no_pages, "a plain stream does not send any"),
 	FLAG("no-devices", no_devices, "no device section at all"),
 	FLAG("interrupted", interrupted, "stop after the pages"),
 	FLAG("flush", flush, "FLUSH words, as with multifd"),
@@ -201,7 +202,7 @@ static void put_ram(struct build *b)
 		build_word(b, RAM_FLUSH);
 		build_word(b, RAM_EOS);
 		build_footer(b, b->ram_id);
-	} else if (plain) {
+	} else if (plain && !no_pages) {
 		build_ram_pages(b, STREAM_PART, block, n_blocks);
 	}
 	if (part_bytes) {

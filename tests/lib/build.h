@@ -226,22 +226,30 @@ static inline void build_ram_empty(struct build *b, enum stream_type type)
 	build_footer(b, b->ram_id);
 }
 
-/* The words of one page in a plain stream; data: the page, NULL: zero. */
-static inline void build_page_word(struct build *b, const char *block,
-				   uint64_t offset, const uint8_t *data)
+/* A word about a page in a plain stream, with what is behind it. */
+static inline void build_item(struct build *b, enum ram_flag kind,
+			      const char *block, uint64_t offset,
+			      const void *data, size_t len)
 {
-	struct ram_item item = { .kind = data ? RAM_PAGE : RAM_ZERO,
+	struct ram_item item = { .kind = kind,
 				 .offset = offset,
 				 .cont = !strcmp(block, b->last_block),
-				 .data_len = data ? b->page_size : 0 };
+				 .data_len = (uint32_t)len };
 	uint8_t buf[RAM_ITEM_MAX];
 
 	if (!item.cont)
 		(void)snprintf(item.block, sizeof(item.block), "%s", block);
 	(void)snprintf(b->last_block, sizeof(b->last_block), "%s", block);
 	build_put(b, buf, ram_item_encode(buf, &item));
-	if (data)
-		build_put(b, data, b->page_size);
+	build_put(b, data, len);
+}
+
+/* The words of one page in a plain stream; data: the page, NULL: zero. */
+static inline void build_page_word(struct build *b, const char *block,
+				   uint64_t offset, const uint8_t *data)
+{
+	build_item(b, data ? RAM_PAGE : RAM_ZERO, block, offset, data,
+		   data ? b->page_size : 0);
 }
 
 /* PART or END of "ram" with all pages of the blocks. */

@@ -1,0 +1,348 @@
+/* index.c - where each page of a plain stream last came (index.h). */
+#include "libmr/image/index.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "libmr/base/error.h"
+
+#define NONE UINT32_MAX
+/* Between two pages that are read at once: less than a read of its own costs.
+ * In a stream there are 8 bytes, and a block's name now and then. */
+#define GAP 4096u
+
+static enum page_index_kind kind_of(uint64_t word)
+{
+	return (enum page_index_kind)(word & 3);
+}
+
+static uint64_t value_of(uint64_t word)
+{
+	return word >> 2;
+}
+
+static uint64_t word_of(enum page_index_kind kind, uint64_t value)
+{
+	return value << 2 | kind;
+}
+
+/* ---- making one ---- */
+
+struct page_index *page_index_new(const struct mr_block *blocks, size_t n,
+				  uint32_t page_size, struct mr_error *err)
+{
+	struct page_index *x = calloc(1, sizeof(*x));
+	uint64_t pages = 0;
+
+	if (!x)
+		goto nomem;
+	*x = (struct page_index){ .page_size = page_size,
+				  .blocks = blocks,
+				  .n = n,
+				  .spare = NONE,
+				  .why = MR_ERROR_INIT };
+	x->first = calloc(n + 1, sizeof(*x->first));
+	if (!x->first)
+		goto nomem;
+	for (size_t i = 0; i < n; i++) {
+		x->first[i] = pages;
+		pages += blocks[i].pages;
+	}
+	x->size = (size_t)(pages + 1) * sizeof(*x->words);
+	/* Whatever the file says that it has: only what is there costs. */
+	x->words = mmap(NULL, x->size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (x->words != MAP_FAILED)
+		return x;
+	x->words = NULL;
+nomem:
+	page_index_free(x);
+	(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+			"no memory to keep track of the stream's pages");
+	return NULL;
+}
+
+void page_index_free(struct page_index *x)
+{
+	if (!x)
+		return;
+	if (x->words)
+		(void)munmap(x->words, x->size);
+	free(x->first);
+	free(x->deltas);
+	free(x);
+}
+
+/* A ring's places for others. */
+static void give_back(struct page_index *x, uint32_t newest)
+{
+	uint32_t first = x->deltas[newest].next;
+
+	x->deltas[newest].next = x->spare;
+	x->spare = first;
+}
+
+/* Makes room for two more: a ring begins with two. 1: there can't be more. */
+static int reserve(struct page_index *x, struct mr_error *err)
+{
+	uint32_t room = x->room ? 2 * x->room : 1024;
+	void *more;
+
+	if (x->used + 2 <= x->room ||
+	    (x->spare != NONE && x->deltas[x->spare].next != NONE))
+		return 0;
+	if (x->room == PAGE_INDEX_DELTAS)
+		return 1;
+	more = realloc(x->deltas, room * sizeof(*x->deltas));
+	if (!more)
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	x->deltas = more;
+	x->room = room;
+	return 0;
+}
+
+/* One that is reserved. */
+static uint32_t take(struct page_index *x)
+{
+	uint32_t n = x->spare;
+
+	if (n == NONE)
+		return x->used++;
+	x->spare = x->deltas[n].next;
+	return n;
+}
+
+static int add_delta(struct page_index *x, uint64_t *word, uint64_t at,
+		     uint32_t length, struct mr_error *err)
+{
+	uint32_t n, last;
+	int rc = reserve(x, err);
+
+	if (rc < 0)
+		return -1;
+	if (rc > 0) {
+		(void)error_set(&x->why, MR_UNSUPPORTED, at,
+				"more than %u XBZRLE changes to keep track of",
+				(unsigned)PAGE_INDEX_DELTAS);
+		return 0;
+	}
+	if (kind_of(*word) != PAGE_INDEX_DELTA) {
+		last = take(x);
+		x->deltas[last] =
+			(struct page_index_delta){ .at = *word, .next = last };
+	} else {
+		last = (uint32_t)value_of(*word);
+	}
+	n = take(x);
+	x->deltas[n] = (struct page_index_delta){ .at = at,
+						  .next = x->deltas[last].next,
+						  .length = length };
+	x->deltas[last].next = n;
+	*word = word_of(PAGE_INDEX_DELTA, n);
+	return 0;
+}
+
+int page_index_add(struct page_index *x, size_t block,
+		   const struct ram_item *item, uint64_t at,
+		   struct mr_error *err)
+{
+	uint64_t *word =
+		&x->words[x->first[block] + item->offset / x->page_size];
+
+	if (x->why.code != MR_OK)
+		return 0;
+	if (value_of(word_of(PAGE_INDEX_DATA, at)) != at) {
+		(void)error_set(&x->why, MR_UNSUPPORTED, at,
+				"pages beyond byte 2^62 of the file");
+		return 0;
+	}
+	x->data += item->kind != RAM_ZERO;
+	if (item->kind == RAM_XBZRLE)
+		return add_delta(x, word, at, item->data_len, err);
+	if (kind_of(*word) == PAGE_INDEX_DELTA)
+		give_back(x, (uint32_t)value_of(*word));
+	*word = item->kind == RAM_ZERO ? word_of(PAGE_INDEX_ZERO, 0)
+				       : word_of(PAGE_INDEX_DATA, at);
+	return 0;
+}
+
+/* ---- reading ---- */
+
+struct reading {
+	const struct page_index *x;
+	struct io *io;
+	const struct mr_block *b;
+	const uint64_t *words; /* the block's */
+	uint8_t *scratch; /* two pages, once there was a need */
+	struct mr_error *err;
+};
+
+/* Bytes of the file that belong to a page. */
+static int read_bytes(struct reading *r, uint64_t page, void *buf, size_t len,
+		      uint64_t at)
+{
+	struct mr_error e = MR_ERROR_INIT;
+
+	if (!io_read_full(r->io, buf, len, at, &e))
+		return 0;
+	if (e.code != MR_SYS) {
+		if (r->err && r->err->code == MR_OK)
+			*r->err = e;
+		return -1;
+	}
+	errno = e.sys;
+	return error_sys(r->err, e.offset,
+			 "cannot read page %" PRIu64 " of block %.64s", page,
+			 r->b->name);
+}
+
+/* What a page is made of that came in changes; buf: room for one of them. */
+static int read_ring(struct reading *r, uint64_t page, uint8_t *to,
+		     uint8_t *buf)
+{
+	const struct page_index_delta *deltas = r->x->deltas;
+	uint32_t newest = (uint32_t)value_of(r->words[page]);
+	uint32_t n = deltas[newest].next;
+	uint64_t base = deltas[n].at;
+	struct fault f;
+
+	if (kind_of(base) != PAGE_INDEX_DATA)
+		memset(to, 0, r->x->page_size);
+	else if (read_bytes(r, page, to, r->x->page_size, value_of(base)))
+		return -1;
+	while (n != newest) {
+		n = deltas[n].next;
+		if (read_bytes(r, page, buf, deltas[n].length, deltas[n].at))
+			return -1;
+		if (ram_xbzrle_apply(buf, deltas[n].length, to, r->x->page_size,
+				     &f))
+			return error_fault(r->err, &f, deltas[n].at);
+	}
+	return 0;
+}
+
+/* Bytes skip .. skip + n - 1 of a page. */
+static int read_piece(struct reading *r, uint64_t page, size_t skip,
+		      uint8_t *buf, size_t n)
+{
+	size_t size = r->x->page_size;
+	uint64_t word = r->words[page];
+	uint8_t *whole = buf;
+
+	if (kind_of(word) == PAGE_INDEX_DATA)
+		return read_bytes(r, page, buf, n, value_of(word) + skip);
+	if (kind_of(word) != PAGE_INDEX_DELTA) {
+		memset(buf, 0, n);
+		return 0;
+	}
+	if (!r->scratch)
+		r->scratch = malloc(2 * size);
+	if (!r->scratch)
+		return error_set(r->err, MR_NOMEM, MR_NO_OFFSET,
+				 "out of memory");
+	if (n < size)
+		whole = r->scratch + size;
+	if (read_ring(r, page, whole, r->scratch))
+		return -1;
+	if (n < size)
+		memcpy(buf, whole + skip, n);
+	return 0;
+}
+
+/* Pages from here on that lie one close behind the other in the file, and fit
+ * into len bytes with all that is between them. */
+static size_t run_of(const struct reading *r, uint64_t page, size_t len)
+{
+	size_t size = r->x->page_size, n = 1;
+	uint64_t first = value_of(r->words[page]), end = first + size;
+
+	if (kind_of(r->words[page]) != PAGE_INDEX_DATA)
+		return 1;
+	while ((n + 1) * size <= len) {
+		uint64_t word = r->words[page + n], at = value_of(word);
+
+		if (kind_of(word) != PAGE_INDEX_DATA || at < end ||
+		    at - end > GAP || at + size - first > len)
+			break;
+		end = at + size;
+		n++;
+	}
+	return n;
+}
+
+/* Reads n pages that are a run: all at once, and then each to its place,
+ * which is before the one that it was read to. */
+static int read_run(struct reading *r, uint64_t page, uint8_t *buf, size_t n)
+{
+	size_t size = r->x->page_size;
+	uint64_t first = value_of(r->words[page]);
+	uint64_t end = value_of(r->words[page + n - 1]) + size;
+
+	if (io_read_full(r->io, buf, (size_t)(end - first), first, NULL))
+		return -1;
+	for (size_t i = 1; i < n; i++)
+		memmove(buf + i * size,
+			buf + (value_of(r->words[page + i]) - first), size);
+	return 0;
+}
+
+/* The pages that are wanted as a whole; all of them, one after the other. */
+static int read_pages(struct reading *r, uint64_t page, uint8_t *buf,
+		      size_t len)
+{
+	size_t size = r->x->page_size, n;
+
+	for (; len; page += n, buf += n * size, len -= n * size) {
+		n = run_of(r, page, len);
+		if (n > 1 && !read_run(r, page, buf, n))
+			continue;
+		n = 1; /* which of them is it that cannot be read? */
+		if (read_piece(r, page, 0, buf, size))
+			return -1;
+	}
+	return 0;
+}
+
+static bool is_present(const struct reading *r, uint64_t page)
+{
+	return kind_of(r->words[page]) != PAGE_INDEX_ABSENT;
+}
+
+int page_index_read(const struct page_index *x, struct io *io, size_t block,
+		    uint64_t offset, void *buf, size_t len, size_t *present,
+		    struct mr_error *err)
+{
+	struct reading r = { .x = x,
+			     .io = io,
+			     .b = &x->blocks[block],
+			     .words = x->words + x->first[block],
+			     .err = err };
+	size_t size = x->page_size;
+	uint8_t *to = buf;
+	int rc = 0;
+
+	*present = 0;
+	while (len && !rc) {
+		size_t skip = (size_t)(offset % size), n = size - skip;
+		uint64_t page = offset / size;
+
+		if (skip || len < size) {
+			n = n < len ? n : len;
+			rc = read_piece(&r, page, skip, to, n);
+			*present += is_present(&r, page) ? n : 0;
+		} else {
+			n = len - len % size;
+			rc = read_pages(&r, page, to, n);
+			for (size_t i = 0; i < n / size; i++)
+				*present += is_present(&r, page + i) ? size : 0;
+		}
+		to += n;
+		offset += n;
+		len -= n;
+	}
+	free(r.scratch);
+	return rc;
+}
