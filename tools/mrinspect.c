@@ -51,9 +51,11 @@ static struct mr_image *open_image(const char *path, struct mr_error *err)
 {
 	if (show_is_of_devices(&request))
 		return mr_image_open_devices(path, cli_watch(), err);
-	return mr_image_open(path,
-			     request.find_len ? request.direct : MR_DIRECT_OFF,
-			     cli_watch(), err);
+	if (request.pages || request.gpas || request.find_len)
+		return mr_image_open_memory(
+			path, request.find_len ? request.direct : MR_DIRECT_OFF,
+			cli_watch(), err);
+	return mr_image_open(path, MR_DIRECT_OFF, cli_watch(), err);
 }
 
 /* What is in the image: the overview, or what was asked for instead. */

@@ -58,12 +58,63 @@ put() {
 		run -2 --separate-stderr mrinspect -p "$place" image
 		[[ $stderr == "mrinspect: "* ]]
 	done
-	mkimage --plain image
-	run -2 --separate-stderr mrinspect -p pc.ram:0 image
-	[[ $stderr == *"only in a mapped-ram image pages have a place"* ]]
 	mkimage --ignore-shared --ignored pc.ram=8 --block pc.bios=2:0+1 image
 	run -2 --separate-stderr mrinspect -p pc.ram:0 image
 	[[ $stderr == *"pc.ram was left out of the image"* ]]
+	mkimage --devices image
+	run -2 --separate-stderr mrinspect -p pc.ram:0 image
+}
+
+# The dumps of all memory, without the lines that say what is in the file.
+dumps() {
+	mrinspect -p pc.ram:0+4M -p pc.bios:0+64K --gpa 0xffffe000+8192 "$@" |
+		tail -n +2 | grep -v 'not in the image'
+}
+
+@test "memory of a plain stream is that of the image" {
+	blocks=(--block pc.ram=1024:0+160,300+8 --block pc.bios=16:1+15)
+	mkimage "${blocks[@]}" image
+	dumps image >want
+	[ "$(wc -l <want)" -gt 10000 ]
+	for how in --plain '--plain --libvirt raw' '--plain --no-end' \
+		'--plain --vmdesc none'; do
+		mkimage $how "${blocks[@]}" stream
+		diff want <(dumps stream)
+	done
+	cmp <(mrinspect --json -p pc.ram:12+99999 image | jq -S \
+		'.files[0].memory[0].bytes') \
+		<(mrinspect --json -p pc.ram:12+99999 stream | jq -S \
+		'.files[0].memory[0].bytes')
+}
+
+@test "what changed in a plain stream" {
+	# A page goes to zero, another changes by XBZRLE twice, one is new.
+	mkimage --plain --block pc.ram=8:0+3 --part-bytes "$(
+		printf '%016x06%s00' 2 "$(printf pc.ram | xxd -p)" # zero
+		printf '%016x01000402026869' $((0x1000 | 0x60)) # "hi" at 2
+		printf '%016x01000304014f' $((0x1000 | 0x60)) # "O" at 4
+		printf '%016x01000300014f' $((0x7000 | 0x60)) # on zeros
+		printf '%016x' 16
+	)" image
+	[ "$(mrinspect --json -p pc.ram:0 image |
+		jq -r '.files[0].memory[0] | .present, (.bytes |
+		test("^0+$"))')" = "$(printf '4096\ntrue')" ]
+	run -0 mrinspect -p pc.ram:0x1002+3 image
+	[[ $output == *"  68 69 4f  "* ]]
+	run -0 mrinspect -p pc.ram:0x7000+2 image
+	[[ $output == *"  4f 00  "* ]]
+}
+
+@test "a plain stream without its memory" {
+	mkimage --plain --flush image
+	run -2 --separate-stderr mrinspect -p pc.ram:0 image
+	[[ $stderr == *"went through multifd channels: they are not in it" ]]
+	mkimage --plain --no-pages image
+	run -2 --separate-stderr mrinspect -p pc.ram:0 image
+	[[ $stderr == *"no page with data is in this stream"* ]]
+	mkimage --plain --block pc.ram=8:0+8 --truncate 20000 image
+	run -2 --separate-stderr mrinspect -p pc.ram:0 image
+	[[ $stderr == *"file ends"*" byte 20000" ]]
 }
 
 @test "guest-physical addresses" {
