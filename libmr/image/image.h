@@ -94,9 +94,13 @@ uint64_t image_skip_hole(const struct mr_image *img, const struct mr_block *b,
 int image_any_page(const struct mr_image *img, const struct mr_block *b,
 		   struct mr_error *err);
 
-/* Whether the memory of an image can be read, as far as the whole of it is
- * concerned. 0, or -1 with why not. */
-int image_memory_check(const struct mr_image *img, struct mr_error *err);
+/* Whether a file that is no mapped-ram image is a plain stream whose index
+ * says what its memory is. 0, or -1 with why not. */
+int image_check_index(const struct mr_image *img, struct mr_error *err);
+
+/* Whether a block of a plain stream is in it: nothing says which
+ * x-ignore-shared leaves out, but no word is about them. */
+bool image_block_sent(const struct mr_image *img, const struct mr_block *b);
 
 /* All that was found, as before image_parse. */
 void image_forget(struct mr_image *img);

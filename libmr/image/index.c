@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "libmr/base/error.h"
+#include "libmr/image/image.h"
 
 #define NONE UINT32_MAX
 /* Between two pages that are read at once: less than a read of its own costs.
@@ -345,4 +346,60 @@ int page_index_read(const struct page_index *x, struct io *io, size_t block,
 	}
 	free(r.scratch);
 	return rc;
+}
+
+/* ---- of an image ---- */
+
+/* Where the memory of a plain stream is known, and all of it. */
+static int check_stream(const struct mr_image *img, struct mr_error *err)
+{
+	const struct mr_image_info *info = &img->info;
+
+	if (!img->want_memory)
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "the stream was opened without its memory");
+	if (info->damage.code != MR_OK && !info->ram_ended) {
+		if (err && err->code == MR_OK)
+			*err = info->damage;
+		return -1;
+	}
+	if (info->flushes)
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "this stream's pages went through multifd "
+				 "channels: they are not in it");
+	if (img->discards)
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "this stream went over to postcopy: what its "
+				 "memory was in the end is not in it");
+	if (info->ram / info->page_size > PAGE_INDEX_LIMIT)
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "the stream has 0x%" PRIx64
+				 " bytes of memory, "
+				 "more than can be kept track of",
+				 info->ram);
+	/* Up to QEMU 8.0 multifd has no word in the stream. */
+	if (!img->index || !img->index->data)
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "no page with data is in this stream: they "
+				 "may have gone through multifd channels");
+	if (img->index->why.code != MR_OK) {
+		if (err && err->code == MR_OK)
+			*err = img->index->why;
+		return -1;
+	}
+	return 0;
+}
+
+int image_check_index(const struct mr_image *img, struct mr_error *err)
+{
+	if (img->info.kind == MR_IMAGE_STREAM && img->info.n_blocks)
+		return check_stream(img, err);
+	return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			 "a file of this kind (%s) has no memory to read",
+			 mr_image_kind_name(img->info.kind));
+}
+
+bool image_block_sent(const struct mr_image *img, const struct mr_block *b)
+{
+	return !img->info.ignore_shared || b->normal_words || b->zero_words;
 }

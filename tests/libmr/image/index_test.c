@@ -187,6 +187,18 @@ static void devices(struct model *m)
 
 /* ---- it, opened ---- */
 
+/* Memory of a block, as far as there is any to read. */
+static int memory_of(const struct mr_image *img, const struct mr_block *b,
+		     uint64_t offset, void *buf, size_t len, size_t *present,
+		     struct mr_error *err)
+{
+	if (image_check_index(img, err))
+		return -1;
+	return page_index_read(img->index, img->io,
+			       (size_t)(b - mr_image_info(img)->blocks), offset,
+			       buf, len, present, err);
+}
+
 struct opened {
 	uint8_t *data;
 	size_t len;
@@ -247,8 +259,8 @@ static void expect_bytes(struct model *m, const struct mr_image *img,
 
 	assert_non_null(buf);
 	memset(buf, 0xa5, len + 1);
-	assert_int_equal(
-		mr_image_memory(img, b, offset, buf, len, &present, &err), 0);
+	assert_int_equal(memory_of(img, b, offset, buf, len, &present, &err),
+			 0);
 	assert_memory_equal(buf, m->bytes[block] + offset, len);
 	assert_int_equal(buf[len], 0xa5);
 	for (uint64_t at = offset; at < offset + len; at++)
@@ -284,8 +296,8 @@ static void expect_refusal(const struct mr_image *img, enum mr_code code,
 	uint8_t byte;
 	size_t n;
 
-	assert_int_equal(mr_image_memory(img, &mr_image_info(img)->blocks[0], 0,
-					 &byte, 1, &n, &err),
+	assert_int_equal(memory_of(img, &mr_image_info(img)->blocks[0], 0,
+				   &byte, 1, &n, &err),
 			 -1);
 	assert_int_equal(err.code, code);
 	if (!strstr(err.msg, msg))
@@ -491,7 +503,6 @@ static void test_refusals(void **state)
 		{ "page 5 of RAM block \"pc.ram\", which was never sent",
 		  MR_FORMAT },
 		{ "opened without its memory", MR_USAGE },
-		{ "left out of the image", MR_UNSUPPORTED },
 	};
 	static const uint8_t change[] = { 0, 1, 0x55 };
 	static const uint8_t discard[20] = { 0, 1, 'x' };
@@ -502,12 +513,11 @@ static void test_refusals(void **state)
 		struct opened o;
 
 		begin_file(&m, 4096);
-		m.b.config.ignore_shared = i == 5;
 		begin(&m, 4096, 8);
 		part(&m, STREAM_END);
 		if (i == 0)
 			build_word(&m.b, RAM_FLUSH);
-		send_zero(&m, i == 5, 0);
+		send_zero(&m, 0, 0);
 		if (i != 1)
 			send_page(&m, 1, 1);
 		if (i == 3)
@@ -524,6 +534,33 @@ static void test_refusals(void **state)
 		expect_refusal(o.img, cases[i].code, cases[i].msg);
 		assert_int_equal(mr_image_info(o.img)->damage.code,
 				 i == 3 ? MR_FORMAT : MR_OK);
+		drop(&o);
+		model_free(&m);
+	}
+}
+
+/* With x-ignore-shared, and without. */
+static void test_left_out(void **state)
+{
+	(void)state;
+	for (int shared = 0; shared < 2; shared++) {
+		struct model m = { .random = 8 };
+		const struct mr_block *b;
+		struct opened o;
+
+		begin_file(&m, 4096);
+		m.b.config.ignore_shared = shared;
+		begin(&m, 4096, 8);
+		part(&m, STREAM_END);
+		send_page(&m, 1, 0);
+		send_zero(&m, 2, 0);
+		part_end(&m);
+		devices(&m);
+		open_all(&m, &o);
+		b = mr_image_info(o.img)->blocks;
+		assert_int_equal(image_block_sent(o.img, &b[0]), !shared);
+		assert_true(image_block_sent(o.img, &b[1]));
+		assert_true(image_block_sent(o.img, &b[2]));
 		drop(&o);
 		model_free(&m);
 	}
@@ -558,10 +595,10 @@ static void test_limit(void **state)
 				       "0x10000001000 bytes of memory");
 		} else {
 			assert_int_equal(
-				mr_image_memory(
-					o.img, &mr_image_info(o.img)->blocks[0],
-					k.length - 4096, buf, sizeof(buf),
-					&present, &err),
+				memory_of(o.img,
+					  &mr_image_info(o.img)->blocks[0],
+					  k.length - 4096, buf, sizeof(buf),
+					  &present, &err),
 				0);
 			assert_memory_equal(buf, page, sizeof(buf));
 		}
@@ -618,9 +655,8 @@ static void test_truncation(void **state)
 			whole++;
 			expect_all(&m, o.img);
 		} else if (info->n_blocks) {
-			assert_int_equal(mr_image_memory(o.img,
-							 &info->blocks[0], 0,
-							 &byte, 1, &n, &err),
+			assert_int_equal(memory_of(o.img, &info->blocks[0], 0,
+						   &byte, 1, &n, &err),
 					 -1);
 			assert_int_equal(err.code, MR_SHORT);
 			assert_true(is_told(&err, len));
@@ -649,8 +685,7 @@ static void read_any(const struct mr_image *img, uint64_t len)
 
 			if (left > sizeof(buf))
 				left = sizeof(buf);
-			if (mr_image_memory(img, b, at, buf, (size_t)left, &n,
-					    &err))
+			if (memory_of(img, b, at, buf, (size_t)left, &n, &err))
 				assert_true(is_told(&err, len));
 			else
 				assert_true(n <= left);
@@ -731,8 +766,8 @@ static void test_read_errors(void **state)
 
 		f.calls = 0;
 		f.fail_at = ++nth;
-		if (mr_image_memory(o.img, &mr_image_info(o.img)->blocks[0],
-				    512, buf, sizeof(buf), &n, &err)) {
+		if (memory_of(o.img, &mr_image_info(o.img)->blocks[0], 512, buf,
+			      sizeof(buf), &n, &err)) {
 			told++;
 			assert_int_equal(err.code, MR_SYS);
 			assert_int_equal(err.sys, EIO);
@@ -771,9 +806,8 @@ static void test_bad_page(void **state)
 	f.io.size = o.len;
 	f.under = &o.mem.io;
 	o.img->io = &f.io;
-	assert_int_equal(mr_image_memory(o.img,
-					 &mr_image_info(o.img)->blocks[0], 0,
-					 buf, sizeof(buf), &n, &err),
+	assert_int_equal(memory_of(o.img, &mr_image_info(o.img)->blocks[0], 0,
+				   buf, sizeof(buf), &n, &err),
 			 -1);
 	assert_non_null(strstr(err.msg, "cannot read page 77 of block pc.ram"));
 	/* Without it: two reads for a run, and it is what it was. */
@@ -809,16 +843,14 @@ static void test_changed_file(void **state)
 	b = &mr_image_info(o.img)->blocks[0];
 	expect_all(&m, o.img);
 	memset(o.data + at, 0xff, 3);
-	assert_int_equal(
-		mr_image_memory(o.img, b, 4096, buf, sizeof(buf), &n, &err),
-		-1);
+	assert_int_equal(memory_of(o.img, b, 4096, buf, sizeof(buf), &n, &err),
+			 -1);
 	assert_int_equal(err.code, MR_FORMAT);
 	assert_int_equal(err.offset, at);
 	err = (struct mr_error)MR_ERROR_INIT;
 	o.mem.io.size = at - 100;
-	assert_int_equal(
-		mr_image_memory(o.img, b, 4096, buf, sizeof(buf), &n, &err),
-		-1);
+	assert_int_equal(memory_of(o.img, b, 4096, buf, sizeof(buf), &n, &err),
+			 -1);
 	assert_int_equal(err.code, MR_SHORT);
 	assert_int_equal(err.offset, at - 100);
 	drop(&o);
@@ -846,9 +878,9 @@ static void test_no_memory(void **state)
 		fail_arm(++nth, ENOMEM);
 		o.img = open_io(&o.mem.io, &err);
 		if (o.img)
-			rc = mr_image_memory(
-				o.img, &mr_image_info(o.img)->blocks[0],
-				3 * 1024 + 9, buf, sizeof(buf), &n, &err);
+			rc = memory_of(o.img, &mr_image_info(o.img)->blocks[0],
+				       3 * 1024 + 9, buf, sizeof(buf), &n,
+				       &err);
 		failed = fail_plan.name != NULL;
 		fail_arm(0, 0);
 		if (rc)
@@ -876,7 +908,7 @@ static void *read_much(void *arg)
 
 		if (n > b->length)
 			n = (size_t)b->length;
-		if (mr_image_memory(img, b, b->length - n, buf, n, &n, NULL))
+		if (memory_of(img, b, b->length - n, buf, n, &n, NULL))
 			break;
 		if (i == 199) {
 			free(buf);
@@ -921,6 +953,7 @@ int main(void)
 		cmocka_unit_test(test_rings),
 		cmocka_unit_test(test_long_ring),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_left_out),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_truncation),
 		cmocka_unit_test(test_flips),
