@@ -291,16 +291,13 @@ int diff_pages(struct mr_diff *d, struct mr_error *err)
 		.finish = add_tally,
 		.arg = d,
 		.watch = &d->options.watch,
-		.quick = CREW_QUICK,
 	};
 	int rc;
 
 	if (!lengths)
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	for (size_t i = 0; i < d->info.n_blocks; i++) {
+	for (size_t i = 0; i < d->info.n_blocks; i++)
 		lengths[i] = d->work[i].pages * unit;
-		plan.total += lengths[i];
-	}
 	d->direct = worth_direct(d);
 	rc = crew_run(&plan, err);
 	free(lengths);

@@ -1,8 +1,8 @@
 /*
  * crew.c - the engine's threads.
  *
- * Shared state is struct crew. Fixed before the threads start: plan, first.
- * Atomics: next, bytes, stop. Under lock: error, running, plan->leavers.
+ * Shared state is struct crew. Fixed before the threads start: plan, first,
+ * total. Atomics: next, bytes, stop. Under lock: error, running, plan->leavers.
  *
  * A worker claims while it has a free slot, polls for what has finished
  * meanwhile, and only waits when every slot (or buffer) is in flight. On a
@@ -28,10 +28,13 @@
 #define IN_FLIGHT 16u
 #define BUFFERED ((size_t)16 << 20)
 #define DEPTH 256u
+/* A kernel context costs more than to move this much without. */
+#define QUICK ((size_t)4 << 20)
 
 struct crew {
 	const struct crew_plan *plan;
 	uint64_t *first; /* number of each block's first extent; + the total */
+	uint64_t total; /* bytes of all blocks */
 	atomic_uint_fast64_t next;
 	atomic_uint_fast64_t bytes;
 	atomic_bool stop;
@@ -193,11 +196,19 @@ static void put_slot(struct hand *h, struct crew_slot *s)
 	h->idle[h->nidle++] = s->index;
 }
 
+static uint64_t length_of(const struct crew_plan *p, size_t block)
+{
+	size_t stride = p->stride ? p->stride : sizeof(*p->lengths);
+
+	return *(const uint64_t *)(const void *)((const char *)p->lengths +
+						 block * stride);
+}
+
 static bool claim(struct hand *h, struct crew_extent *e)
 {
 	struct crew *c = h->w.crew;
 	const struct crew_plan *p = c->plan;
-	uint64_t n;
+	uint64_t n, left;
 
 	if (atomic_load_explicit(&c->stop, memory_order_relaxed))
 		return false;
@@ -208,9 +219,8 @@ static bool claim(struct hand *h, struct crew_extent *e)
 		h->block++;
 	e->block = h->block;
 	e->offset = (n - c->first[h->block]) * p->extent_size;
-	e->length = p->extent_size;
-	if (e->length > p->lengths[h->block] - e->offset)
-		e->length = (size_t)(p->lengths[h->block] - e->offset);
+	left = length_of(p, h->block) - e->offset;
+	e->length = left < p->extent_size ? (size_t)left : p->extent_size;
 	return true;
 }
 
@@ -374,7 +384,7 @@ static int hand_init(struct hand *h, struct crew *c, unsigned index,
 			goto nomem;
 		h->idle[h->nidle++] = nslots - 1 - i;
 	}
-	queue_init(&h->w.queue, DEPTH, p->quick);
+	queue_init(&h->w.queue, DEPTH, p->eager ? 0 : QUICK);
 	return make_arena(h, p, err);
 nomem:
 	return error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory for a worker");
@@ -397,19 +407,22 @@ static void hand_release(struct hand *h)
 	free(h->w.priv);
 }
 
-static uint64_t *count_extents(const struct crew_plan *p, struct mr_error *err)
+static int count_extents(struct crew *c, struct mr_error *err)
 {
-	uint64_t *first = calloc(p->blocks + 1, sizeof(*first));
+	const struct crew_plan *p = c->plan;
 
-	if (!first) {
-		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
-				"no memory for %zu blocks", p->blocks);
-		return NULL;
+	c->first = calloc(p->blocks + 1, sizeof(*c->first));
+	if (!c->first)
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for %zu blocks", p->blocks);
+	for (size_t i = 0; i < p->blocks; i++) {
+		uint64_t length = length_of(p, i);
+
+		c->first[i + 1] = c->first[i] + length / p->extent_size +
+				  (length % p->extent_size != 0);
+		c->total += length;
 	}
-	for (size_t i = 0; i < p->blocks; i++)
-		first[i + 1] = first[i] + p->lengths[i] / p->extent_size +
-			       (p->lengths[i] % p->extent_size != 0);
-	return first;
+	return 0;
 }
 
 static void report(struct crew *c)
@@ -417,7 +430,7 @@ static void report(struct crew *c)
 	const struct mr_watch *w = c->plan->watch;
 
 	if (w && w->progress)
-		w->progress(w->arg, atomic_load(&c->bytes), c->plan->total);
+		w->progress(w->arg, atomic_load(&c->bytes), c->total);
 }
 
 /* Passes a cancel on to the workers. */
@@ -483,6 +496,8 @@ static void start(struct crew *c, struct hand *hands, unsigned jobs)
 			stop_with(c, &err);
 		}
 	}
+	if (c->plan->ran)
+		*c->plan->ran = started;
 }
 
 static int crew_init(struct crew *c, const struct crew_plan *plan,
@@ -491,8 +506,7 @@ static int crew_init(struct crew *c, const struct crew_plan *plan,
 	pthread_condattr_t attr;
 
 	*c = (struct crew){ .plan = plan, .error = MR_ERROR_INIT };
-	c->first = count_extents(plan, err);
-	if (!c->first)
+	if (count_extents(c, err))
 		return -1;
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

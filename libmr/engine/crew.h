@@ -66,12 +66,12 @@ struct crew_leavers {
  * to crew_run. */
 void crew_leavers_join(struct crew_leavers *l);
 
-/* For plan->quick: a context costs more than to move this much without. */
-#define CREW_QUICK ((size_t)4 << 20)
-
 struct crew_plan {
 	size_t extent_size; /* bytes */
-	const uint64_t *lengths; /* bytes of each block */
+	/* Bytes of each block: the first one's, and how far it is to the next
+	 * one's; 0: they are one array. */
+	const uint64_t *lengths;
+	size_t stride;
 	size_t blocks;
 	unsigned buffers; /* extent-sized buffers per slot; 0 is fine */
 	size_t worker_size; /* bytes of private state per worker */
@@ -80,15 +80,16 @@ struct crew_plan {
 	/* step() looks at the errors of its reads itself (queue_op.error): the
 	 * first thing that it does, before it adds transfers. */
 	bool own_errors;
-	uint64_t total; /* for progress, bytes */
 	int (*step)(struct crew_worker *w, struct crew_slot *s,
 		    struct mr_error *err);
 	/* Called for each worker after all have been joined; may be NULL. */
 	void (*finish)(struct crew_worker *w, void *arg);
 	void *arg;
 	const struct mr_watch *watch; /* may be NULL */
-	/* Bytes that each worker moves before it asks for a kernel context. */
-	size_t quick;
+	/* Each worker asks for a kernel context before its first transfer, not
+	 * only when it has moved more than a context costs: for tests. */
+	bool eager;
+	unsigned *ran; /* becomes the number of threads; may be NULL */
 	/* The workers' contexts are given back behind the caller's back; NULL:
 	 * before crew_run returns. */
 	struct crew_leavers *leavers;
@@ -108,7 +109,7 @@ void crew_transfer(struct crew_worker *w, struct crew_slot *s,
 /* From step(): this extent needs its buffers no more. */
 void crew_spare(struct crew_worker *w, struct crew_slot *s);
 
-/* From step(): counts bytes towards plan->total. */
+/* From step(): counts bytes towards the sum of plan->lengths. */
 void crew_progress(struct crew_worker *w, uint64_t bytes);
 
 void *crew_arg(const struct crew_worker *w); /* plan->arg */

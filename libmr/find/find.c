@@ -287,7 +287,7 @@ static int add_blocks(struct job *j, const struct mr_find_options *o,
 	return 0;
 }
 
-static int run(struct job *j, const struct mr_find_options *o, uint64_t total,
+static int run(struct job *j, const struct mr_find_options *o,
 	       struct mr_error *err)
 {
 	uint64_t *lengths = calloc(j->n + 1, sizeof(*lengths));
@@ -297,11 +297,9 @@ static int run(struct job *j, const struct mr_find_options *o, uint64_t total,
 		.blocks = j->n,
 		.buffers = 2,
 		.jobs = o->jobs,
-		.total = total,
 		.step = step,
 		.arg = j,
 		.watch = &o->watch,
-		.quick = CREW_QUICK,
 	};
 	int rc;
 
@@ -355,8 +353,7 @@ int mr_find(const struct mr_image *img, const void *bytes, size_t len,
 	j.extent = crew_extent_size(j.page);
 	j.zeros = ((const uint8_t *)bytes)[0] == 0 &&
 		  !memcmp(bytes, (const uint8_t *)bytes + 1, len - 1);
-	if (add_blocks(&j, options, report, err) ||
-	    run(&j, options, report->ram, err))
+	if (add_blocks(&j, options, report, err) || run(&j, options, err))
 		goto out;
 	if (j.n_found)
 		qsort(j.found, j.n_found, sizeof(*j.found), by_place);

@@ -497,12 +497,10 @@ static int copy(struct job *j, const struct mr_memory_options *o,
 		.worker_size = sizeof(struct hand),
 		.slot_size = sizeof(struct slot_state),
 		.jobs = o->jobs,
-		.total = j->report->ram,
 		.step = load_extent,
 		.finish = add_tally,
 		.arg = j,
 		.watch = &o->watch,
-		.quick = CREW_QUICK,
 	};
 	int rc;
 

@@ -260,12 +260,10 @@ static int copy_memory(struct copy *c, const struct mr_save_options *o,
 		.buffers = 1,
 		.worker_size = sizeof(struct tally),
 		.jobs = o->jobs,
-		.total = c->w.ram,
 		.step = copy_extent,
 		.finish = add_tally,
 		.arg = c,
 		.watch = &o->watch,
-		.quick = CREW_QUICK,
 		.leavers = &c->leavers,
 	};
 	int rc;

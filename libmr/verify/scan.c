@@ -436,18 +436,16 @@ static void add_tally(struct crew_worker *w, void *arg)
 	t->hash = NULL;
 }
 
-static uint64_t number_extents(const struct verify *v, uint64_t *first,
-			       uint64_t *lengths)
+static void number_extents(const struct verify *v, uint64_t *first,
+			   uint64_t *lengths)
 {
-	uint64_t total = 0, n = 0;
+	uint64_t n = 0;
 
 	for (size_t i = 0; i < v->n; i++) {
 		first[i] = n;
 		n += v->blocks[i].n_extents;
 		lengths[i] = v->blocks[i].length;
-		total += lengths[i];
 	}
-	return total;
 }
 
 int verify_scan(struct verify *v, struct mr_error *err)
@@ -467,7 +465,6 @@ int verify_scan(struct verify *v, struct mr_error *err)
 		.finish = add_tally,
 		.arg = &c,
 		.watch = &v->o->watch,
-		.quick = CREW_QUICK,
 	};
 	int rc = -1;
 
@@ -475,7 +472,7 @@ int verify_scan(struct verify *v, struct mr_error *err)
 		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		goto out;
 	}
-	plan.total = number_extents(v, c.first, lengths);
+	number_extents(v, c.first, lengths);
 	rc = crew_run(&plan, err);
 	v->bits_changed = c.sum.bits_changed;
 	v->odd_words = c.sum.odd_words;

@@ -260,8 +260,17 @@ static void claim_all(unsigned jobs, const uint64_t *lengths, size_t blocks,
 	struct seen *seen = calloc(1, sizeof(*seen));
 	struct mr_watch watch = { .progress = see_progress, .arg = seen };
 	struct mr_error err = MR_ERROR_INIT;
+	struct {
+		const char *name;
+		uint64_t length;
+	} of[BLOCKS_MAX] = { { .name = "" } };
+	unsigned hands = 0, ran = 0;
+	uint64_t total = 0;
 	struct crew_plan plan = { .extent_size = extent_size,
-				  .lengths = lengths,
+				  .eager = true,
+				  .lengths = &of[0].length,
+				  .stride = sizeof(of[0]),
+				  .ran = &ran,
 				  .blocks = blocks,
 				  .worker_size = sizeof(uint64_t),
 				  .jobs = jobs,
@@ -269,13 +278,14 @@ static void claim_all(unsigned jobs, const uint64_t *lengths, size_t blocks,
 				  .finish = see_worker,
 				  .arg = seen,
 				  .watch = &watch };
-	unsigned hands = 0;
 
 	assert_non_null(seen);
 	seen->lengths = lengths;
 	seen->extent_size = extent_size;
-	for (size_t b = 0; b < blocks; b++)
-		plan.total += lengths[b];
+	for (size_t b = 0; b < blocks; b++) {
+		of[b].length = lengths[b];
+		total += lengths[b];
+	}
 	assert_int_equal(crew_run(&plan, &err), 0);
 	assert_int_equal(err.code, MR_OK);
 	assert_int_equal(seen->wrong, 0);
@@ -283,15 +293,16 @@ static void claim_all(unsigned jobs, const uint64_t *lengths, size_t blocks,
 		for (size_t i = 0; i < EXTENTS_MAX; i++)
 			assert_int_equal(seen->times[b][i],
 					 i * extent_size < lengths[b] ? 1 : 0);
-	assert_int_equal(seen->bytes, plan.total);
-	assert_int_equal(seen->reported, plan.total);
-	assert_int_equal(seen->total, plan.total);
+	assert_int_equal(seen->bytes, total);
+	assert_int_equal(seen->reported, total);
+	assert_int_equal(seen->total, total);
 	assert_int_equal(seen->backwards, 0);
 	for (unsigned i = 0; i < MR_JOBS_MAX; i++) {
 		assert_in_range(seen->finished[i], 0, 1);
 		hands += seen->finished[i];
 	}
 	assert_in_range(hands, 1, jobs ? jobs : crew_default_jobs());
+	assert_int_equal(ran, no_thread ? threads_made : hands);
 	free(seen);
 }
 
@@ -410,6 +421,7 @@ static int copy_leaving(struct copy *c, unsigned jobs, uint64_t length,
 			struct crew_leavers *leavers, struct mr_error *err)
 {
 	struct crew_plan plan = { .extent_size = EXTENT,
+				  .eager = true,
 				  .lengths = &length,
 				  .blocks = 1,
 				  .buffers = 2,
@@ -500,6 +512,7 @@ static void spare_buffers_go_first(void **state)
 	struct mr_error err = MR_ERROR_INIT;
 	struct lender l = { .from = malloc(LARGE) };
 	struct crew_plan plan = { .extent_size = LARGE,
+				  .eager = true,
 				  .lengths = &length,
 				  .blocks = 1,
 				  .buffers = 1,
@@ -581,6 +594,7 @@ static void first_error_wins(void **state)
 	struct two two = { .arrived = 0 };
 	struct mr_error err = MR_ERROR_INIT;
 	struct crew_plan plan = { .extent_size = EXTENT,
+				  .eager = true,
 				  .lengths = &length,
 				  .blocks = 1,
 				  .jobs = 2,
@@ -730,6 +744,7 @@ static void cancelled(void **state)
 			struct mr_watch watch = { .cancel = &c.flag };
 			struct mr_error err = MR_ERROR_INIT;
 			struct crew_plan plan = { .extent_size = EXTENT,
+						  .eager = true,
 						  .lengths = &length,
 						  .blocks = 1,
 						  .jobs = jobs,
