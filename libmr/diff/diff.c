@@ -457,9 +457,9 @@ int mr_diff_page(const struct mr_diff *d, size_t block, uint64_t page,
 	const struct diff_block *w = &d->work[block];
 	const struct diff_side *s = &d->side[side];
 	size_t unit = d->info.page_size;
-	struct guest_run run = { .offset = page * unit,
-				 .length = unit,
-				 .dest = buf };
+	struct memory_run run = { .offset = page * unit,
+				  .length = unit,
+				  .dest = buf };
 
 	if (page < w->first || page - w->first >= w->pages)
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,

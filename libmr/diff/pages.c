@@ -36,7 +36,7 @@ struct extent {
 	unsigned char *buf[MR_SIDES];
 	/* The side that runs are wanted of. */
 	enum mr_side side;
-	struct guest_run runs[MAX_RUNS];
+	struct memory_run runs[MAX_RUNS];
 	size_t n;
 	struct mr_error *err;
 	bool failed; /* *err is filled */
@@ -127,7 +127,7 @@ static void add_run(void *arg, size_t offset, size_t length)
 	struct tally *t = x->w->priv;
 
 	t->read[x->side] += length;
-	x->runs[x->n++] = (struct guest_run){
+	x->runs[x->n++] = (struct memory_run){
 		.offset = (x->b->first + x->first) * x->unit + offset,
 		.length = length,
 		.dest = x->buf[x->side] + offset,

@@ -26,6 +26,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "libmr/base/run.h"
 #include "libmr/mr.h"
 
 struct qmp;
@@ -82,13 +83,6 @@ struct guest {
 	bool no_scan; /* as if the kernel had no PAGEMAP_SCAN */
 	struct guest_file *files; /* backing files, each opened once */
 	size_t n_files;
-};
-
-/* A piece of a block and where it goes. */
-struct guest_run {
-	uint64_t offset; /* in the block */
-	size_t length;
-	void *dest;
 };
 
 /*
@@ -148,7 +142,7 @@ int guest_most(const struct guest *g, const struct guest_block *b,
  * as a whole, naming block and offset, when one byte cannot be had.
  */
 int guest_read(const struct guest *g, const struct guest_block *b,
-	       const struct guest_run *runs, size_t n, struct mr_error *err);
+	       const struct memory_run *runs, size_t n, struct mr_error *err);
 
 /*
  * Map shared memory to be written from in place, without a copy: that on huge

@@ -442,7 +442,7 @@ static int read_piece(struct batch *p, const struct guest_segment *s,
 }
 
 int guest_read(const struct guest *g, const struct guest_block *b,
-	       const struct guest_run *runs, size_t n, struct mr_error *err)
+	       const struct memory_run *runs, size_t n, struct mr_error *err)
 {
 	struct batch p;
 

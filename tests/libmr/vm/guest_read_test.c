@@ -323,7 +323,7 @@ static bool reads_right(const struct guest *g, enum region r,
 			struct mr_error *err)
 {
 	char *buf = malloc(SIZE);
-	struct guest_run run = { 0, SIZE, buf };
+	struct memory_run run = { 0, SIZE, buf };
 	bool ok = buf && !guest_read(g, &g->blocks[r], &run, 1, err);
 
 	for (size_t i = 0; ok && i < PAGES; i++)
@@ -496,9 +496,9 @@ static void many_runs(void **state)
 {
 	struct guest *g = mapped_guest(*state);
 	struct mr_error err = MR_ERROR_INIT;
-	struct guest_run *runs = calloc(3 * PAGES, sizeof(*runs));
+	struct memory_run *runs = calloc(3 * PAGES, sizeof(*runs));
 	char *buf = malloc(3 * SIZE), *whole = malloc(SIZE);
-	struct guest_run all = { 0, SIZE, whole };
+	struct memory_run all = { 0, SIZE, whole };
 	const struct guest_block *b = &g->blocks[MIXED];
 	size_t n = 0;
 
@@ -511,7 +511,7 @@ static void many_runs(void **state)
 
 		if (n + len > 3 * SIZE)
 			break;
-		runs[i] = (struct guest_run){ at, len, buf + n };
+		runs[i] = (struct memory_run){ at, len, buf + n };
 		n += len;
 	}
 	assert_true(n > SIZE);
@@ -567,7 +567,7 @@ static void expect_unreadable(const struct guest *g, uint64_t offset,
 {
 	struct mr_error err = MR_ERROR_INIT;
 	char *buf = malloc(SIZE);
-	struct guest_run run = { GUEST_PAGE, SIZE - GUEST_PAGE, buf };
+	struct memory_run run = { GUEST_PAGE, SIZE - GUEST_PAGE, buf };
 	char want[128];
 
 	assert_non_null(buf);
@@ -586,7 +586,7 @@ static void failures_name_block_and_offset(void **state)
 	struct guest *g = mapped_guest(c);
 	struct mr_error err = MR_ERROR_INIT;
 	char byte;
-	struct guest_run run = { SIZE - 1, 2, &byte };
+	struct memory_run run = { SIZE - 1, 2, &byte };
 
 	assert_int_equal(guest_read(g, &g->blocks[ANON], &run, 1, &err), -1);
 	assert_int_equal(err.code, MR_USAGE);
@@ -631,7 +631,7 @@ static void file_ends_early(void **state)
 	const struct guest_block *b = &g->blocks[FILE_SH];
 	const size_t last = PAGES - 3; /* the page that it ends in */
 	char path[64], buf[2 * GUEST_PAGE];
-	struct guest_run run = { last * GUEST_PAGE, GUEST_PAGE, buf };
+	struct memory_run run = { last * GUEST_PAGE, GUEST_PAGE, buf };
 	uint64_t want = tag(FILE_SH, last);
 	int fd;
 
@@ -814,7 +814,7 @@ static void expect_huge(const struct guest *g, size_t which,
 {
 	struct mr_error err = MR_ERROR_INIT;
 	char *buf = malloc(4 * HUGE_PAGE);
-	struct guest_run run = { 0, 4 * HUGE_PAGE, buf };
+	struct memory_run run = { 0, 4 * HUGE_PAGE, buf };
 	uint64_t bitmap[4 * HUGE_PAGE / GUEST_PAGE / 64] = { 0 };
 
 	assert_non_null(buf);

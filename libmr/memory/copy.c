@@ -1,0 +1,234 @@
+/*
+ * copy.c - memory to a sink.
+ *
+ * A worker has the touched pages of an extent in place or reads them, clears
+ * the bits of those that are zero while they are in its cache, and puts what
+ * is left.
+ */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/bits.h"
+#include "libmr/base/error.h"
+#include "libmr/base/pages.h"
+#include "libmr/base/zeros.h"
+#include "libmr/memory/sink.h"
+
+/* Of an extent: 4 MiB of 1 KiB pages. */
+#define EXTENT_WORDS 64u
+
+enum { START, FETCHED, VIEWED };
+
+struct copy {
+	struct memory *from;
+	struct sink *to;
+	uint64_t **touched; /* a map for each block */
+	struct memory_tally *tally;
+};
+
+/* A worker's own. */
+struct own {
+	struct memory_tally tally;
+	max_align_t sink[]; /* the sink's */
+};
+
+static uint64_t map_size(const struct memory *m, size_t block)
+{
+	return bits_size(m->blocks[block].length / m->page);
+}
+
+/* p has the bits that were touched: leaves those of the pages that hold data,
+ * and puts them. */
+static int put_part(struct crew_worker *w, struct crew_slot *s,
+		    struct memory_part *p, struct mr_error *err)
+{
+	struct copy *c = crew_arg(w);
+	struct own *own = w->priv;
+	struct sink_hand h = { w, s, &own->tally, own->sink };
+	uint64_t bits[EXTENT_WORDS];
+	size_t n = 0;
+
+	if (!c->from->exact) {
+		memcpy(bits, p->bits, (p->pages + 63) / 64 * sizeof(*bits));
+		p->bits = bits;
+		n = pages_clear_zero(p->buf, p->unit, p->pages, bits);
+		own->tally.zero += n * p->unit;
+	}
+	n = bits_count(p->bits, 0, p->pages);
+	own->tally.data += n * p->unit;
+	if (n)
+		return c->to->ops->put(c->to, &h, s->extent.block, p, err);
+	return c->to->ops->zero(c->to, &h, s->extent.block, s->extent.offset,
+				s->extent.length, err);
+}
+
+static int begin_extent(struct crew_worker *w, struct crew_slot *s,
+			struct memory_part *p, struct mr_error *err)
+{
+	struct copy *c = crew_arg(w);
+	const struct memory_ops *ops = c->from->ops;
+	struct own *own = w->priv;
+	struct sink_hand h = { w, s, &own->tally, own->sink };
+	uint64_t read = bits_count(p->bits, 0, p->pages) * p->unit;
+	unsigned char **room = s->priv;
+	const void *view = NULL;
+	int64_t n;
+
+	crew_progress(w, s->extent.length);
+	own->tally.untouched += s->extent.length - read;
+	own->tally.scanned += read;
+	if (!read)
+		return put_part(w, s, p, err) ? CREW_FAILED : CREW_DONE;
+	if (ops->view)
+		view = ops->view(c->from, p->block, p->offset, s->extent.length,
+				 p->bits);
+	if (view) {
+		p->buf = (unsigned char *)(uintptr_t)view;
+		p->touched = p->bits;
+		crew_spare(w, s);
+		return put_part(w, s, p, err) ? CREW_FAILED : VIEWED;
+	}
+	*room = c->to->ops->room && c->from->exact
+			? c->to->ops->room(c->to, &h, s->extent.block, p)
+			: NULL;
+	if (*room) {
+		p->buf = *room;
+		p->apart = true;
+	}
+	n = memory_fetch(c->from, p, w, s, err);
+	own->tally.read += n < 0 ? 0 : (uint64_t)n;
+	return n < 0 ? CREW_FAILED : FETCHED;
+}
+
+/* The part is in the sink already. */
+static void count_room(struct crew_worker *w, const struct crew_slot *s,
+		       const struct memory_part *p)
+{
+	struct own *own = w->priv;
+
+	own->tally.data += bits_count(p->bits, 0, p->pages) * p->unit;
+	own->tally.written += s->extent.length;
+	own->tally.in_room += s->extent.length;
+}
+
+static int copy_extent(struct crew_worker *w, struct crew_slot *s,
+		       struct mr_error *err)
+{
+	struct copy *c = crew_arg(w);
+	const struct memory_block *b = &c->from->blocks[s->extent.block];
+	unsigned char **room = s->priv;
+	struct memory_part p = {
+		.block = b,
+		.offset = s->extent.offset,
+		.unit = c->from->page,
+		.pages = s->extent.length / c->from->page,
+		.bits = c->touched[s->extent.block] +
+			s->extent.offset / c->from->page / 64,
+		.buf = s->buf,
+	};
+
+	if (s->stage == START)
+		return begin_extent(w, s, &p, err);
+	if (s->stage == VIEWED) {
+		c->from->ops->view_done(c->from, b, p.offset, s->extent.length);
+		return CREW_DONE;
+	}
+	p.buf = *room ? *room : s->buf;
+	if (memory_fetched(c->from, &p, s, err))
+		return CREW_FAILED;
+	if (*room)
+		count_room(w, s, &p);
+	else if (put_part(w, s, &p, err))
+		return CREW_FAILED;
+	return CREW_DONE;
+}
+
+static void add_tally(struct crew_worker *w, void *arg)
+{
+	struct copy *c = arg;
+	struct own *own = w->priv;
+	const struct memory_tally *t = &own->tally;
+
+	c->tally->untouched += t->untouched;
+	c->tally->scanned += t->scanned;
+	c->tally->zero += t->zero;
+	c->tally->data += t->data;
+	c->tally->read += t->read;
+	c->tally->written += t->written;
+	c->tally->in_room += t->in_room;
+	if (c->to->ops->let_go)
+		c->to->ops->let_go(c->to, own->sink);
+}
+
+/* *bytes: what there is to be read. */
+static int find_touched(struct copy *c, uint64_t *bytes, struct mr_error *err)
+{
+	const struct memory *m = c->from;
+
+	*bytes = 0;
+	for (size_t i = 0; i < m->n; i++) {
+		uint64_t pages = m->blocks[i].length / m->page;
+
+		c->touched[i] = zeros_new(map_size(m, i));
+		if (!c->touched[i])
+			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+					 "no memory for the map of %.64s",
+					 m->blocks[i].name);
+		if (memory_touched(m, &m->blocks[i], m->page, 0, pages,
+				   c->touched[i], err))
+			return -1;
+		*bytes += bits_count(c->touched[i], 0, pages) * m->page;
+	}
+	return 0;
+}
+
+int memory_copy(struct memory *from, struct sink *to,
+		const struct memory_copy_options *o, struct memory_tally *t,
+		struct mr_error *err)
+{
+	struct copy c = { .from = from, .to = to, .tally = t };
+	struct crew_plan plan = {
+		.extent_size =
+			from->extent > to->extent ? from->extent : to->extent,
+		.lengths = &from->blocks[0].length,
+		.stride = sizeof(from->blocks[0]),
+		.blocks = from->n,
+		.buffers = 1,
+		.worker_size = sizeof(struct own) + to->hand_size,
+		.slot_size = sizeof(unsigned char *),
+		.own_errors = true,
+		.jobs = o->jobs,
+		.ran = &t->jobs,
+		.step = copy_extent,
+		.finish = add_tally,
+		.arg = &c,
+		.watch = o->watch,
+		.leavers = o->leavers,
+	};
+	uint64_t bytes;
+	int rc = -1;
+
+	c.touched = calloc(from->n + 1, sizeof(*c.touched));
+	if (!c.touched)
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
+	if (!to->ops->begin(to, from, err) && !find_touched(&c, &bytes, err)) {
+		memory_choose(from, o->direct, bytes);
+		rc = crew_run(&plan, err);
+	}
+	for (size_t i = 0; i < from->n; i++)
+		zeros_free(c.touched[i], map_size(from, i));
+	free(c.touched);
+	return rc;
+}
+
+int sink_write(const struct sink_hand *h, struct file *file, const void *bytes,
+	       size_t length, uint64_t at, struct mr_error *err)
+{
+	h->tally->written += length;
+	if (!h->w)
+		return io_write_full(&file->io, bytes, length, at, err);
+	crew_transfer(h->w, h->s, file, (void *)(uintptr_t)bytes, length, at,
+		      true);
+	return 0;
+}

@@ -1,0 +1,23 @@
+/* image_sink.h - the sink that is a mapped-ram image (sink.h). */
+#ifndef LIBMR_IMAGE_SINK_H
+#define LIBMR_IMAGE_SINK_H
+
+#include "libmr/image/writer.h"
+#include "libmr/memory/sink.h"
+
+struct image_sink {
+	struct sink sink;
+	struct image_writer *writer;
+	/* The caller's, before sink.ops->end: as image_writer_finish has it. */
+	const uint8_t *device;
+	size_t device_len;
+};
+
+/*
+ * w comes out of image_writer_open. It has an image after end, which the
+ * caller publishes; until then no more than a nameless file is there. With a
+ * seal, parts are whole extents of IMAGE_EXTENT, but for the ends of blocks.
+ */
+void image_sink_init(struct image_sink *s, struct image_writer *w);
+
+#endif

@@ -1,0 +1,160 @@
+/*
+ * memory.h - somebody's RAM, and where it goes.
+ *
+ * A memory is one of the back ends of struct memory_ops, each a file here:
+ *
+ *   vm.c           a paused VM, read from outside
+ *   image.c        a mapped-ram image
+ *
+ * and a sink one of those of struct sink_ops (sink.h). Verbs know neither:
+ * they take the pages of a memory through the calls below, or have memory_copy
+ * take them all to a sink. A back end more is a file more.
+ *
+ * Pages are pulled, extent by extent, by the workers of a crew. Where blocks
+ * lie in a file as they are (memory.file), the crew reads that, around the page
+ * cache where that is better. A memory that has no such file (a VM; a stream
+ * whose pages are decoded one by one) only has ops->read: it is given all the
+ * runs of an extent at once, and sorts them if it likes. Extents are claimed in
+ * the order of the blocks.
+ */
+#ifndef LIBMR_MEMORY_H
+#define LIBMR_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libmr/base/run.h"
+#include "libmr/engine/crew.h"
+#include "libmr/file/cached.h"
+#include "libmr/mr.h"
+
+struct memory;
+
+struct memory_block {
+	const char *name; /* the back end's */
+	uint64_t length; /* bytes, whole pages */
+	bool held; /* false: left out; only the two above mean something */
+	uint64_t at; /* byte of memory.file where the block begins */
+	size_t index; /* the back end's: blocks may be left out and moved */
+};
+
+struct memory_ops {
+	/* Which pages may hold something else than zeros: sets their bits in
+	 * a map of the whole block, clear before. By one thread at a time. */
+	int (*touched)(const struct memory *m, const struct memory_block *b,
+		       uint64_t *bits, struct mr_error *err);
+	/* Reads n runs of pages with a bit. Called by many threads at once: a
+	 * back end that cannot bear that has to see to it itself. A failure
+	 * says which page it is. */
+	int (*read)(const struct memory *m, const struct memory_block *b,
+		    const struct memory_run *runs, size_t n,
+		    struct mr_error *err);
+	/* The range in place, or NULL: read it. Pages without a bit in
+	 * touched, which begins at offset, must not be looked at. NULL: the
+	 * back end never can. */
+	const void *(*view)(const struct memory *m,
+			    const struct memory_block *b, uint64_t offset,
+			    size_t length, const uint64_t *touched);
+	/* What was viewed is not needed any more. */
+	void (*view_done)(const struct memory *m, const struct memory_block *b,
+			  uint64_t offset, size_t length);
+	/* Fails if it is another memory than when it was opened. NULL: it
+	 * cannot change. */
+	int (*still)(struct memory *m, struct mr_error *err);
+	void (*free)(struct memory *m);
+};
+
+/* First member of each back end. */
+struct memory {
+	const struct memory_ops *ops;
+	unsigned who; /* of the verb's arguments, as mr_error.who; 0: unsaid */
+	const char *machine; /* type; "": not known */
+	size_t page; /* bytes: what a bit of touched stands for */
+	bool exact; /* pages are touched only if they hold data */
+	size_t extent; /* bytes that are best dealt with at a time */
+	/* What the blocks lie in as they are; NULL: no file, or not so. */
+	struct file *file;
+	struct memory_block *blocks; /* memory_init's */
+	size_t n;
+	/* From memory_choose: the file is read around the page cache, but for
+	 * what that has. */
+	bool direct;
+	struct cached cached;
+};
+
+/* What back ends begin with: no blocks yet, and room for n. */
+int memory_init(struct memory *m, const struct memory_ops *ops, size_t page,
+		size_t n, struct mr_error *err);
+void memory_free(struct memory *m); /* m may be NULL */
+
+/* A mapped-ram image, which must outlive the memory. holes: pages that lie in
+ * holes of the file do not count as touched. */
+struct memory *memory_of_image(struct mr_image *img, bool holes,
+			       struct mr_error *err);
+
+struct guest;
+/* A paused VM after guest_map; g must outlive the memory. in_place: what
+ * guest_view_at has is given in place. */
+struct memory *memory_of_guest(struct guest *g, enum mr_zero_copy in_place,
+			       struct mr_error *err);
+
+/* The block of that name, or NULL. */
+const struct memory_block *memory_find(const struct memory *m,
+				       const char *name);
+
+/* Whether the file is read around the page cache by who wants so many bytes in
+ * all: for a few it takes longer to set that up than to do without. */
+void memory_choose(struct memory *m, enum mr_direct direct, uint64_t bytes);
+
+/*
+ * Which of `pages` pages of `unit` bytes, from page `first` of the block on,
+ * may hold data: bits, as in ops->touched, in a map of these. unit divides
+ * m->page.
+ */
+int memory_touched(const struct memory *m, const struct memory_block *b,
+		   size_t unit, uint64_t first, uint64_t pages, uint64_t *bits,
+		   struct mr_error *err);
+
+/* A stretch of a block in somebody's hands: an extent of a crew, mostly. */
+struct memory_part {
+	const struct memory_block *block;
+	uint64_t offset; /* in the block, bytes; whole pages */
+	size_t unit; /* bytes of a page of this part */
+	size_t pages;
+	const uint64_t *bits; /* of its pages, the first one's is bit 0 */
+	unsigned char *buf; /* of its first page */
+	/* The block in place: pages without a bit here are taboo. NULL: buf is
+	 * ours. */
+	const uint64_t *touched;
+	/* What lies in buf between pages with a bit must stay as it is. */
+	bool apart;
+};
+
+/*
+ * Reads the pages of a part that have a bit, in two calls: what can be left to
+ * the crew is under way after the first, and in buf, with all else, after the
+ * second, which is the first thing that the slot's next stage does. The plan
+ * has own_errors. Other pages of buf then hold anything. memory_fetch returns
+ * the bytes that were or will be read, or -1.
+ */
+int64_t memory_fetch(const struct memory *m, const struct memory_part *p,
+		     struct crew_worker *w, struct crew_slot *s,
+		     struct mr_error *err);
+int memory_fetched(const struct memory *m, const struct memory_part *p,
+		   const struct crew_slot *s, struct mr_error *err);
+
+/* Makes those of a part's pages from .. to - 1 zero that have no bit. */
+void memory_blank(const struct memory_part *p, size_t from, size_t to);
+
+/*
+ * The runs of a part, ready to be written: joined over gaps of less than `gap`
+ * bytes, which are made zero, or left out of a part in place. offset is in the
+ * block.
+ */
+void memory_runs(const struct memory_part *p, size_t gap,
+		 void (*fn)(void *arg, uint64_t offset,
+			    const unsigned char *bytes, size_t length),
+		 void *arg);
+
+#endif
