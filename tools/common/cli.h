@@ -90,7 +90,7 @@ void cli_progress_end(void);
  */
 int cli_finish(int status);
 
-/* ---- values of options (tools/common/cli_option.c) ---- */
+/* ---- values of options (tools/common/option.c) ---- */
 
 /*
  * A size: digits, then nothing or one of K M G T (or KiB MiB GiB TiB), powers
@@ -109,7 +109,7 @@ extern const char *const cli_when[3];
 int cli_io(const char *direct, int jobs, enum mr_direct *how,
 	   unsigned *threads);
 
-/* ---- text (tools/common/cli_text.c, cli_table.c) ---- */
+/* ---- text (tools/common/text.c, table.c) ---- */
 
 /* A number of bytes as people read it: "4 KiB", "1.5 GiB", rounded down. */
 #define CLI_HUMAN 32
@@ -135,7 +135,7 @@ void cli_table_cell(struct cli_table *t, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void cli_table_print(struct cli_table *t);
 
-/* ---- JSON (tools/common/cli_json.c) ---- */
+/* ---- JSON (tools/common/json.c) ---- */
 
 /* json_string of cli_escape. */
 json_t *cli_json_text(const char *text);

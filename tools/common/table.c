@@ -1,4 +1,4 @@
-/* cli_table.c - columns that line up. */
+/* table.c - columns that line up. */
 #include "tools/common/cli.h"
 
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* cli_option.c - what the values of options mean. */
+/* option.c - what the values of options mean. */
 #include "tools/common/cli.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /*
- * cli_json.c - JSON on stdout: trees of jansson's, and what is printed piece
+ * json.c - JSON on stdout: trees of jansson's, and what is printed piece
  * by piece because a tree of it would cost more than all the rest.
  */
 #include <assert.h>

@@ -1,4 +1,4 @@
-/* cli_text.c - sizes and safe text for every tool. */
+/* text.c - sizes and safe text for every tool. */
 #include "tools/common/cli.h"
 
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-/* cli_progress.c - how far a verb has come, for people and for programs. */
+/* progress.c - how far a verb has come, for people and for programs. */
 #include "tools/common/cli.h"
 
 #include <stdio.h>
