@@ -7,7 +7,7 @@
 #include "tools/common/cli.h"
 #include "tools/inspect/show.h"
 
-enum { SCHEMA = 1, MAX = 1000 };
+enum { SCHEMA = 2, MAX = 1000 };
 
 static struct show_request request = { .max = MAX };
 static int cpu, map, jobs, vmdesc;
@@ -93,14 +93,13 @@ static int inspect(const char *path)
 		status = show_file(&s, &in);
 	} else {
 		status = cli_fail(&err, CLI_PATHS(path));
-		/* Programs want to know which. */
-		if (cli.json) {
+		if (cli.json)
 			cli_json_put_text("path", path);
-			cli_json_put_text("error", err.msg);
-		}
 	}
-	if (cli.json)
+	if (cli.json) {
+		cli_json_put_failure();
 		cli_json_close();
+	}
 	mr_inspection_release(&in);
 	mr_image_free(img);
 	return status;
@@ -115,9 +114,7 @@ static int inspect_all(poptContext ctx)
 	if (!path)
 		return cli_usage("no FILE given");
 	if (cli.json) {
-		cli_json_open('{');
-		cli_json_put_number("schema", SCHEMA);
-		cli_json_put_text("tool", cli.tool);
+		cli_json_begin();
 		cli_json_put_open("files", '[');
 	}
 	for (bool first = true; path && !atomic_load(&cli_cancel);
@@ -154,10 +151,13 @@ static int check_options(uint8_t **pattern)
 
 int main(int argc, char **argv)
 {
-	poptContext ctx = cli_parse(argc, argv, options, "FILE...");
 	uint8_t *pattern = NULL;
-	int status = check_options(&pattern);
+	poptContext ctx;
+	int status;
 
+	cli.schema = SCHEMA;
+	ctx = cli_parse(argc, argv, options, "FILE...");
+	status = check_options(&pattern);
 	request.find = pattern;
 	if (status == CLI_OK)
 		status = inspect_all(ctx);

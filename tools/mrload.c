@@ -6,8 +6,6 @@
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
 
-enum { SCHEMA = 1 };
-
 static int jobs, check, run_it, pause_it;
 static char *direct = NULL;
 static char **memory = NULL;
@@ -68,32 +66,40 @@ static void print_load(const struct mr_load_report *r)
 
 static int json_load(const char *image, const struct mr_load_report *r)
 {
-	json_t *root = cli_json_new(SCHEMA);
-	bool bad = false;
-
-	cli_json_set(root, "image", cli_json_text(image), &bad);
-	cli_json_set(root, "vm", json_string(mr_vm_fate_name(r->vm)), &bad);
-	cli_json_set(root, "machine", cli_json_text(r->machine), &bad);
-	cli_json_set(root, "saved",
-		     r->saved[0] ? cli_json_text(r->saved) : json_null(), &bad);
-	cli_json_set(root, "run_state", cli_json_text(r->run_state), &bad);
-	cli_json_number(root, "blocks", r->blocks, &bad);
-	cli_json_number(root, "ram", r->ram, &bad);
-	cli_json_set(root, "data",
-		     r->jobs ? json_integer((json_int_t)r->data) : json_null(),
-		     &bad);
-	cli_json_number(root, "jobs", r->jobs, &bad);
-	cli_json_set(root, "direct_io", json_boolean(r->direct), &bad);
-	cli_json_set(root, "seconds", json_real(r->seconds), &bad);
-	return cli_json_print(root, bad);
+	cli_json_begin();
+	cli_json_put_text("image", image);
+	cli_json_put_text("vm", mr_vm_fate_name(r->vm));
+	cli_json_put_text("machine", r->machine);
+	cli_json_put_text("saved", r->saved[0] ? r->saved : NULL);
+	cli_json_put_text("run_state", r->run_state);
+	cli_json_put_number("blocks", r->blocks);
+	cli_json_put_number("ram", r->ram);
+	if (r->jobs)
+		cli_json_put_number("data", r->data);
+	else
+		cli_json_put_null("data");
+	cli_json_put_number("jobs", r->jobs);
+	cli_json_put_bool("direct_io", r->direct);
+	cli_json_put_real("seconds", r->seconds);
+	return cli_json_end();
 }
 
+/* For programs they are a list, in a document that cli_json_end ends with the
+ * failure that follows from them. */
 static void on_mismatch(void *arg, const char *line)
 {
-	char text[4 * 640];
+	bool *any = arg;
 
-	(void)arg;
-	cli_say("%s", cli_escape(text, sizeof(text), line));
+	cli_say("%s", line);
+	if (!cli.json)
+		return;
+	if (!*any) {
+		cli_json_begin();
+		cli_json_put_open("mismatches", '[');
+	}
+	*any = true;
+	cli_json_item();
+	cli_json_string(line);
 }
 
 static int load_vm(const char *image, const char *vm)
@@ -101,6 +107,7 @@ static int load_vm(const char *image, const char *vm)
 	struct mr_load_options o = MR_LOAD_OPTIONS_INIT;
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_load_report report;
+	bool mismatches = false;
 	int rc;
 
 	o.jobs = threads;
@@ -110,11 +117,14 @@ static int load_vm(const char *image, const char *vm)
 			    : MR_THEN_AS_SAVED;
 	o.check_only = check;
 	o.mismatch = on_mismatch;
+	o.mismatch_arg = &mismatches;
 	o.watch = *cli_watch();
 	rc = mr_load(image, vm, &o, &report, &err);
 	cli_progress_end();
 	if (rc)
 		rc = cli_fail(&err, CLI_PATHS(image, vm));
+	if (mismatches)
+		rc = cli_worse(rc, cli_json_end());
 	if (rc && (report.vm == MR_VM_LOST || report.vm == MR_VM_LOADED))
 		return CLI_STUCK;
 	if (rc)
@@ -130,20 +140,18 @@ static int load_vm(const char *image, const char *vm)
 
 static int json_memory(const char *image, const struct mr_memory_report *r)
 {
-	json_t *root = cli_json_new(SCHEMA);
-	bool bad = false;
-
-	cli_json_set(root, "image", cli_json_text(image), &bad);
-	cli_json_number(root, "ram", r->ram, &bad);
-	cli_json_number(root, "data", r->data, &bad);
-	cli_json_number(root, "read", r->read, &bad);
-	cli_json_number(root, "written", r->written, &bad);
-	cli_json_number(root, "huge_pages", r->huge, &bad);
-	cli_json_number(root, "jobs", r->jobs, &bad);
-	cli_json_set(root, "direct_read", json_boolean(r->direct_read), &bad);
-	cli_json_set(root, "direct_write", json_boolean(r->direct_write), &bad);
-	cli_json_set(root, "seconds", json_real(r->seconds), &bad);
-	return cli_json_print(root, bad);
+	cli_json_begin();
+	cli_json_put_text("image", image);
+	cli_json_put_number("ram", r->ram);
+	cli_json_put_number("data", r->data);
+	cli_json_put_number("read", r->read);
+	cli_json_put_number("written", r->written);
+	cli_json_put_number("huge_pages", r->huge);
+	cli_json_put_number("jobs", r->jobs);
+	cli_json_put_bool("direct_read", r->direct_read);
+	cli_json_put_bool("direct_write", r->direct_write);
+	cli_json_put_real("seconds", r->seconds);
+	return cli_json_end();
 }
 
 static void print_memory(const struct mr_memory_report *r)
@@ -209,10 +217,8 @@ static int load_memory(const char *image)
 	while (memory[n])
 		n++;
 	m = calloc(n + 1, sizeof(*m));
-	if (!m) {
-		cli_say("out of memory");
-		return CLI_TROUBLE;
-	}
+	if (!m)
+		return cli_no_memory();
 	for (i = 0; i < n && status == CLI_OK; i++) {
 		char *equal = strchr(memory[i], '=');
 

@@ -6,8 +6,6 @@
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
 
-enum { SCHEMA = 1 };
-
 static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
 static int jobs, check, leave_paused, live, any_room, no_seal;
 static char *direct = NULL, *engine = NULL, *zero_copy = NULL;
@@ -76,37 +74,32 @@ static void print_check(const struct mr_save_report *r)
 
 static int print_json(const char *image, const struct mr_save_report *r)
 {
-	json_t *root = cli_json_new(SCHEMA);
-	bool bad = false;
-
-	cli_json_set(root, "image", cli_json_text(image), &bad);
-	cli_json_set(root, "machine", cli_json_text(r->machine), &bad);
-	cli_json_set(root, "run_state", cli_json_text(r->run_state), &bad);
-	cli_json_set(root, "vm", json_string(mr_vm_fate_name(r->vm)), &bad);
-	cli_json_set(root, "engine", json_string(mr_engine_name(r->engine)),
-		     &bad);
-	cli_json_set(root, "why",
-		     r->why[0] ? cli_json_text(r->why) : json_null(), &bad);
-	cli_json_number(root, "blocks", r->blocks, &bad);
-	cli_json_number(root, "ram", r->ram, &bad);
-	cli_json_number(root, "room", r->room, &bad);
-	cli_json_number(root, "estimate", r->estimate, &bad);
+	cli_json_begin();
+	cli_json_put_text("image", image);
+	cli_json_put_text("machine", r->machine);
+	cli_json_put_text("run_state", r->run_state);
+	cli_json_put_text("vm", mr_vm_fate_name(r->vm));
+	cli_json_put_text("engine", mr_engine_name(r->engine));
+	cli_json_put_text("why", r->why[0] ? r->why : NULL);
+	cli_json_put_number("blocks", r->blocks);
+	cli_json_put_number("ram", r->ram);
+	cli_json_put_number("room", r->room);
+	cli_json_put_number("estimate", r->estimate);
 	if (!check) {
-		cli_json_number(root, "untouched", r->untouched, &bad);
-		cli_json_number(root, "scanned", r->scanned, &bad);
-		cli_json_number(root, "zero", r->zero, &bad);
-		cli_json_number(root, "data", r->data, &bad);
-		cli_json_number(root, "written", r->written, &bad);
-		cli_json_number(root, "device", r->device, &bad);
-		cli_json_number(root, "size", r->size, &bad);
-		cli_json_number(root, "jobs", r->jobs, &bad);
-		cli_json_set(root, "direct_io", json_boolean(r->direct), &bad);
-		cli_json_set(root, "sealed", json_boolean(r->sealed), &bad);
-		cli_json_set(root, "paused_seconds", json_real(r->paused),
-			     &bad);
+		cli_json_put_number("untouched", r->untouched);
+		cli_json_put_number("scanned", r->scanned);
+		cli_json_put_number("zero", r->zero);
+		cli_json_put_number("data", r->data);
+		cli_json_put_number("written", r->written);
+		cli_json_put_number("device", r->device);
+		cli_json_put_number("size", r->size);
+		cli_json_put_number("jobs", r->jobs);
+		cli_json_put_bool("direct_io", r->direct);
+		cli_json_put_bool("sealed", r->sealed);
+		cli_json_put_real("paused_seconds", r->paused);
 	}
-	cli_json_set(root, "seconds", json_real(r->seconds), &bad);
-	return cli_json_print(root, bad);
+	cli_json_put_real("seconds", r->seconds);
+	return cli_json_end();
 }
 
 static int check_options(void)

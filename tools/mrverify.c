@@ -9,7 +9,7 @@
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
 
-enum { SCHEMA = 1 };
+enum { SCHEMA = 2 };
 
 static struct mr_verify_options verify;
 static int jobs, need_seal, repair, seal;
@@ -44,13 +44,57 @@ static struct poptOption options[] = {
 /* A finding as a line, when every byte of it has to be escaped. */
 enum { LINE = 4 * 256 + 4 * 240 + 16 };
 
-/* A file under check. */
+/* Lines for people, in order. */
+struct lines {
+	char **line;
+	size_t n, room;
+};
+
+/* A file under check. For programs, findings and changes are printed as they
+ * come. */
 struct file {
 	const char *path;
-	json_t *findings, *did;
+	struct lines findings, did;
+	uint64_t printed; /* findings */
+	bool changing; /* the list that is open is that of changes */
 	char first[LINE]; /* the first damage, for people */
 	bool no_memory;
 };
+
+static void add_line(struct file *file, struct lines *to, const char *prefix,
+		     const char *text)
+{
+	size_t room = to->room ? 2 * to->room : 16;
+	char *line = NULL;
+	void *more;
+
+	if (to->n == to->room) {
+		more = realloc(to->line, room * sizeof(*to->line));
+		if (!more) {
+			file->no_memory = true;
+			return;
+		}
+		to->line = more;
+		to->room = room;
+	}
+	if (asprintf(&line, "  %s%s", prefix, text) < 0)
+		file->no_memory = true;
+	else
+		to->line[to->n++] = line;
+}
+
+static void print_lines(const struct lines *lines)
+{
+	for (size_t i = 0; i < lines->n; i++)
+		(void)puts(lines->line[i]);
+}
+
+static void free_lines(struct lines *lines)
+{
+	for (size_t i = 0; i < lines->n; i++)
+		free(lines->line[i]);
+	free(lines->line);
+}
 
 static void describe(char buf[LINE], const struct mr_finding *f)
 {
@@ -66,39 +110,38 @@ static void describe(char buf[LINE], const struct mr_finding *f)
 }
 
 /* [[first page, pages], ...] */
-static json_t *ranges_json(const struct mr_finding *f, bool *bad)
+static void put_ranges(const struct mr_finding *f)
 {
-	json_t *list = json_array();
-
-	for (uint64_t i = 0; i < f->n_ranges && i < MR_FINDING_RANGES; i++)
-		cli_json_add(list,
-			     json_pack("[I, I]", (json_int_t)f->ranges[i].first,
-				       (json_int_t)f->ranges[i].pages),
-			     bad);
-	return list;
+	cli_json_put_open("ranges", '[');
+	for (uint64_t i = 0; i < f->n_ranges && i < MR_FINDING_RANGES; i++) {
+		cli_json_item();
+		cli_json_open('[');
+		cli_json_item(), cli_json_number(f->ranges[i].first);
+		cli_json_item(), cli_json_number(f->ranges[i].pages);
+		cli_json_close();
+	}
+	cli_json_close();
+	cli_json_put_number("range_count", f->n_ranges);
 }
 
-static json_t *finding_json(const struct mr_finding *f, const char *line,
-			    bool *bad)
+static void put_finding(const struct mr_finding *f, const char *line)
 {
-	json_t *j = json_pack("{s:s, s:b, s:o}", "kind",
-			      mr_finding_kind_name(f->kind), "damage",
-			      f->damage, "block",
-			      f->block ? cli_json_text(f->block) : json_null());
-
-	cli_json_number(j, "offset", f->offset, bad);
-	cli_json_number(j, "length", f->length, bad);
-	cli_json_set(j, "text", json_string(line), bad);
+	cli_json_item();
+	cli_json_open('{');
+	cli_json_put_text("kind", mr_finding_kind_name(f->kind));
+	cli_json_put_bool("damage", f->damage);
+	cli_json_put_text("block", f->block);
+	cli_json_put_number("offset", f->offset);
+	cli_json_put_number("length", f->length);
+	cli_json_put_text("text", line);
 	if (f->pages) {
-		cli_json_number(j, "first_page", f->first, bad);
-		cli_json_number(j, "pages", f->pages, bad);
-		cli_json_number(j, "count", f->count, bad);
+		cli_json_put_number("first_page", f->first);
+		cli_json_put_number("pages", f->pages);
+		cli_json_put_number("count", f->count);
 	}
-	if (f->ranges) {
-		cli_json_set(j, "ranges", ranges_json(f, bad), bad);
-		cli_json_number(j, "range_count", f->n_ranges, bad);
-	}
-	return j;
+	if (f->ranges)
+		put_ranges(f);
+	cli_json_close();
 }
 
 static void on_finding(void *arg, const struct mr_finding *f)
@@ -109,29 +152,35 @@ static void on_finding(void *arg, const struct mr_finding *f)
 	describe(line, f);
 	if (f->damage && !file->first[0])
 		memcpy(file->first, line, LINE);
-	if (json_array_size(file->findings) >= MAX_FINDINGS)
+	if (!cli.json && cli.verbose)
+		add_line(file, &file->findings,
+			 f->damage ? "" : "note: ", line);
+	if (cli.json && file->printed++ < MAX_FINDINGS)
+		put_finding(f, line);
+}
+
+/* What was found comes first, then what was done about it. */
+static void open_changes(struct file *file)
+{
+	if (file->changing)
 		return;
-	cli_json_add(file->findings, finding_json(f, line, &file->no_memory),
-		     &file->no_memory);
+	file->changing = true;
+	cli_json_close();
+	cli_json_put_open("did", '[');
 }
 
 static void on_change(void *arg, const char *line)
 {
 	struct file *file = arg;
+	char safe[LINE];
 
-	cli_json_add(file->did, cli_json_text(line), &file->no_memory);
-}
-
-static void print_list(const char *prefix, const json_t *list, const char *key)
-{
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		const json_t *j = json_array_get(list, i);
-		bool damage = key && json_is_true(json_object_get(j, "damage"));
-
-		if (key)
-			j = json_object_get(j, key);
-		printf("  %s%s\n", key && !damage ? "note: " : prefix,
-		       json_string_value(j));
+	if (cli.json) {
+		open_changes(file);
+		cli_json_item();
+		cli_json_string(line);
+	} else {
+		add_line(file, &file->did, "",
+			 cli_escape(safe, sizeof(safe), line));
 	}
 }
 
@@ -170,50 +219,54 @@ static void print_text(const struct file *file,
 	print_line(file, r);
 	if (cli.quiet)
 		return;
-	if (cli.verbose)
-		print_list("", file->findings, "text");
-	print_list("", file->did, NULL);
+	print_lines(&file->findings);
+	print_lines(&file->did);
 }
 
-static json_t *to_json(struct file *file, const struct mr_verify_report *r)
+static void open_json(const char *path)
 {
-	json_t *j = json_pack("{s:o, s:b, s:b, s:b, s:s, s:i, s:i}", "image",
-			      cli_json_text(file->path), "sound", r->sound,
-			      "sealed", r->sealed, "changed", r->changed,
-			      "kind", mr_image_kind_name(r->kind), "damages",
-			      (int)r->damages, "notes", (int)r->notes);
-	bool *bad = &file->no_memory;
+	cli_json_item();
+	cli_json_open('{');
+	cli_json_put_text("path", path);
+	cli_json_put_open("findings", '[');
+}
 
-	cli_json_number(j, "ram", r->ram, bad);
-	cli_json_number(j, "data", r->data, bad);
-	cli_json_number(j, "read", r->read, bad);
-	cli_json_number(j, "unreadable", r->unreadable, bad);
-	cli_json_number(j, "stale", r->stale, bad);
-	cli_json_number(j, "waste", r->waste, bad);
-	cli_json_number(j, "missing", r->missing, bad);
-	if (r->subsets) {
-		cli_json_number(j, "subset", r->subset, bad);
-		cli_json_number(j, "subsets", r->subsets, bad);
+static void close_json(struct file *file, const struct mr_verify_report *r)
+{
+	open_changes(file);
+	cli_json_close();
+	if (!r) {
+		cli_json_put_null("sound");
+		cli_json_put_failure();
+		cli_json_close();
+		return;
 	}
-	cli_json_set(j, "direct_io", json_boolean(r->direct), bad);
-	cli_json_set(j, "seconds", json_real(r->seconds), bad);
-	cli_json_set(j, "findings", json_incref(file->findings), bad);
-	cli_json_set(j, "did", json_incref(file->did), bad);
-	return j;
+	cli_json_put_bool("sound", r->sound);
+	cli_json_put_bool("sealed", r->sealed);
+	cli_json_put_bool("changed", r->changed);
+	cli_json_put_text("kind", mr_image_kind_name(r->kind));
+	cli_json_put_number("damages", r->damages);
+	cli_json_put_number("notes", r->notes);
+	cli_json_put_number("ram", r->ram);
+	cli_json_put_number("data", r->data);
+	cli_json_put_number("read", r->read);
+	cli_json_put_number("unreadable", r->unreadable);
+	cli_json_put_number("stale", r->stale);
+	cli_json_put_number("waste", r->waste);
+	cli_json_put_number("missing", r->missing);
+	if (r->subsets) {
+		cli_json_put_number("subset", r->subset);
+		cli_json_put_number("subsets", r->subsets);
+	}
+	cli_json_put_bool("direct_io", r->direct);
+	cli_json_put_real("seconds", r->seconds);
+	cli_json_close();
 }
 
-static json_t *trouble_json(const char *path, const struct mr_error *err)
+/* One file: its status. */
+static int check(const char *path, bool *stop)
 {
-	return json_pack("{s:o, s:n, s:o}", "image", cli_json_text(path),
-			 "sound", "error", cli_json_text(err->msg));
-}
-
-/* One file: its status; its object goes into list. */
-static int check(const char *path, json_t *list, bool *stop)
-{
-	struct file file = { .path = path,
-			     .findings = json_array(),
-			     .did = json_array() };
+	struct file file = { .path = path };
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_verify_report report;
 	int status, rc;
@@ -221,6 +274,8 @@ static int check(const char *path, json_t *list, bool *stop)
 	verify.found = on_finding;
 	verify.did = on_change;
 	verify.arg = &file;
+	if (cli.json)
+		open_json(path);
 	rc = mr_verify(path, &verify, &report, &err);
 	cli_progress_end();
 	*stop = rc && err.code == MR_CANCELLED;
@@ -228,24 +283,19 @@ static int check(const char *path, json_t *list, bool *stop)
 		status = cli_fail(&err, output ? CLI_PATHS(path, output)
 					       : CLI_PATHS(path));
 		/* What was done before it went wrong. */
-		if (!cli.json && !cli.quiet)
-			print_list("", file.did, NULL);
+		if (!cli.quiet)
+			print_lines(&file.did);
 	} else {
 		status = report.sound ? CLI_OK : CLI_NO;
 		if (!cli.json)
 			print_text(&file, &report);
 	}
 	if (cli.json)
-		cli_json_add(list,
-			     rc ? trouble_json(path, &err)
-				: to_json(&file, &report),
-			     &file.no_memory);
-	if (file.no_memory) {
-		cli_say("out of memory");
-		status = CLI_TROUBLE;
-	}
-	json_decref(file.findings);
-	json_decref(file.did);
+		close_json(&file, rc ? NULL : &report);
+	if (file.no_memory)
+		status = cli_worse(status, cli_no_memory());
+	free_lines(&file.findings);
+	free_lines(&file.did);
 	return status;
 }
 
@@ -297,31 +347,32 @@ static int check_options(void)
 
 static int check_all(const char **paths)
 {
-	json_t *list = json_array();
 	int status = CLI_OK;
 	bool stop = false;
 
-	for (; paths && *paths && !stop; paths++)
-		status = cli_worse(status, check(*paths, list, &stop));
 	if (cli.json) {
-		json_t *root = cli_json_new(SCHEMA);
-		bool bad = false;
-
-		cli_json_set(root, "sound", json_boolean(status == CLI_OK),
-			     &bad);
-		cli_json_set(root, "files", json_incref(list), &bad);
-		status = cli_worse(status, cli_json_print(root, bad));
+		cli_json_begin();
+		cli_json_put_open("files", '[');
 	}
-	json_decref(list);
-	return status;
+	for (; paths && *paths && !stop; paths++)
+		status = cli_worse(status, check(*paths, &stop));
+	if (!cli.json)
+		return status;
+	cli_json_close();
+	cli_json_put_bool("sound", status == CLI_OK);
+	return cli_worse(status, cli_json_end());
 }
 
 int main(int argc, char **argv)
 {
-	poptContext ctx = cli_parse(argc, argv, options, "IMAGE...");
-	const char **paths = poptGetArgs(ctx);
-	int status = check_options();
+	poptContext ctx;
+	const char **paths;
+	int status;
 
+	cli.schema = SCHEMA;
+	ctx = cli_parse(argc, argv, options, "IMAGE...");
+	paths = poptGetArgs(ctx);
+	status = check_options();
 	if (status == CLI_OK && !paths)
 		status = cli_usage("no IMAGE");
 	if (status == CLI_OK && output && paths[1])

@@ -13,6 +13,25 @@ static int vfail(struct mr_error *err, enum mr_code code, int sys,
 		 uint64_t offset, const char *fmt, va_list ap)
 	__attribute__((format(printf, 5, 0)));
 
+const char *mr_code_name(enum mr_code code)
+{
+	static const char *const names[] = {
+		[MR_OK] = "ok",
+		[MR_SYS] = "system",
+		[MR_SHORT] = "short",
+		[MR_FORMAT] = "format",
+		[MR_UNSUPPORTED] = "unsupported",
+		[MR_QMP] = "qmp",
+		[MR_REFUSED] = "refused",
+		[MR_MISMATCH] = "mismatch",
+		[MR_CANCELLED] = "cancelled",
+		[MR_NOMEM] = "memory",
+		[MR_USAGE] = "usage",
+	};
+
+	return names[code];
+}
+
 /* One line of text whatever went in: names come from files and from QEMU, and
  * a precision or the end of the buffer may cut a character in two. */
 static void make_text(char *p)

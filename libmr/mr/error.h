@@ -37,6 +37,9 @@ struct mr_error {
 		.code = MR_OK, .offset = MR_NO_OFFSET \
 	}
 
+/* "system", "short", "format", ...: a word for programs. */
+const char *mr_code_name(enum mr_code code);
+
 #pragma GCC visibility pop
 
 #endif

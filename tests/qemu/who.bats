@@ -29,14 +29,30 @@ vms() {
 
 # TOOL ends with STATUS; its one message is about PATH.
 blames() { # STATUS PATH TOOL...
-	local status=0 want=$1 path=$2 out
+	local status=0 want=$1 path=$2 out bound=
 	shift 2
 	out=$(timed "$@" 2>&1 >/dev/null </dev/null) || status=$?
+	[ $1 != bound ] || bound=bound
 	[ $1 != bound ] || shift
 	[ "$status" = "$want" ] && [[ $out == "$1: $path: "* ]] &&
-		[[ $out != *$'\n'* ]] && return
-	echo "$* ended with $status, not $want, and said: $out"
-	return 1
+		[[ $out != *$'\n'* ]] || {
+		echo "$* ended with $status, not $want, and said: $out"
+		return 1
+	}
+	tells_json "$want" "$path" "$bound" "$@"
+}
+
+# The same for a program: the error is in JSON, and is all that there is.
+tells_json() { # STATUS PATH TOOL...
+	local tool=$4 got
+	got=$(timed $3 "$tool" --json "${@:5}" 2>/dev/null </dev/null |
+		jq -r '(.files[0].error // .error) |
+			[.status, .path, (.message != ""), (.code != ""),
+			has("offset"), has("errno"), length] | @csv') || :
+	[ "$got" = "$1,\"$2\",true,true,true,true,6" ] || {
+		echo "${*:4} --json: $got"
+		return 1
+	}
 }
 
 # A FIFO must not make it wait for ever.
@@ -135,4 +151,20 @@ bound() { # COMMAND...
 	blames 2 "$a" bound mrsave "$a" x
 	blames 2 "$a" bound mrload good "$a"
 	blames 2 "$a" bound mrdiff good "$a"
+}
+
+@test "JSON of what is wrong with the options, as far as it was asked for" {
+	for tool in mrsave mrload mrinspect mrverify mrdiff; do
+		for args in --bogus --jobs=1000 --progress=77 ""; do
+			# bats closes 3; the shell has no 77.
+			run -2 --separate-stderr $tool --json $args
+			[ "$(jq -c '[.tool, .error.code, .error.path,
+				.error.status]' <<<"$output")" = \
+				"[\"$tool\",\"usage\",null,2]" ]
+			[ "$(jq -r .error.message <<<"$output")" = \
+				"${stderr_lines[0]#"$tool: "}" ]
+		done
+		run -2 --separate-stderr $tool --bogus --json
+		[ -z "$output" ]
+	done
 }

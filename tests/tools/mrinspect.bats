@@ -73,7 +73,7 @@ shows() {
 		--state paused --block pc.ram=1024:0+160,300+8 \
 		--block "sram A1=3:1+1" --device serial=11 --trailing 7 image
 	run -0 --separate-stderr mrinspect --json image
-	has schema 1
+	has schema 2
 	has tool '"mrinspect"'
 	has path '"image"'
 	has kind '"mapped-ram"'
@@ -260,7 +260,7 @@ shows() {
 	[ "$stderr" = "mrinspect: none: cannot open: No such file or directory" ]
 	run -2 --separate-stderr mrinspect --json bad none good
 	has path '"none"'
-	has error '"cannot open: No such file or directory"'
+	has message '"cannot open: No such file or directory"'
 	has path '"good"'
 }
 

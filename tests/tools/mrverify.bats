@@ -155,10 +155,10 @@ fcntl.fcntl($1, 37, struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 0, 0, 0))"
 	printf x | dd of=a bs=1 seek=$((0x100000 + 300 * 4096 + 5)) \
 		conv=notrunc status=none
 	run -2 --separate-stderr mrverify --json a absent
-	for line in '"sound": false' '"image": "a"' '"sealed": true' \
+	for line in '"sound": false' '"path": "a"' '"sealed": true' \
 		'"kind": "pages"' '"damage": true' '"block": "pc.ram"' \
 		'"first_page": 256' '"pages": 256' '"offset": 2097152' \
-		'"length": 1048576' '"image": "absent"' '"error": "cannot open'; do
+		'"length": 1048576' '"path": "absent"' '"message": "cannot open'; do
 		[[ $output == *"$line"* ]] || {
 			echo "no $line in $output"
 			return 1

@@ -1,19 +1,13 @@
-/* cli.c - options, messages, signals and the end of every tool. */
+/* cli.c - options, signals and the end of every tool. */
 #include "tools/common/cli.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct cli cli = { .tool = "mrtools", .progress_fd = -1 };
-
-atomic_bool cli_cancel;
 
 /* clang-format off */
 struct poptOption cli_common[] = {
@@ -99,87 +93,35 @@ poptContext cli_parse(int argc, char **argv, const struct poptOption *options,
 			       cli.progress_fd);
 	if (rc != -1) {
 		(void)poptFreeContext(ctx);
-		exit(rc);
+		exit(cli_finish(rc));
 	}
 	return ctx;
 }
 
-static void say(const char *fmt, va_list ap)
-	__attribute__((format(printf, 1, 0)));
-
-/* Paths and QEMU's words are in messages: no line breaks, no escapes. */
-static void say(const char *fmt, va_list ap)
+static void on_note(void *arg, const char *text)
 {
-	char text[2048], safe[4 * sizeof(text)];
-
-	cli_progress_end();
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	(void)fprintf(stderr, "%s: %s\n", cli.tool,
-		      cli_escape(safe, sizeof(safe), text));
+	(void)arg;
+	cli_note("%s", text);
 }
 
-void cli_say(const char *fmt, ...)
+const struct mr_watch *cli_watch(void)
 {
-	va_list ap;
+	static const struct mr_watch watch = { .progress = cli_progress,
+					       .note = on_note,
+					       .cancel = &cli_cancel };
 
-	va_start(ap, fmt);
-	say(fmt, ap);
-	va_end(ap);
-}
-
-void cli_note(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	if (cli.verbose)
-		say(fmt, ap);
-	va_end(ap);
-}
-
-int cli_usage(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	say(fmt, ap);
-	va_end(ap);
-	(void)fprintf(stderr, "Try '%s --help'.\n", cli.tool);
-	return CLI_TROUBLE;
-}
-
-/* Which of the paths the error is about; NULL: none of them. */
-static const char *blamed(const struct mr_error *err, const char *const *paths)
-{
-	size_t n = 0;
-
-	while (paths[n])
-		n++;
-	if (err->who)
-		return err->who <= n ? paths[err->who - 1] : NULL;
-	return n == 1 ? paths[0] : NULL;
-}
-
-int cli_fail(const struct mr_error *err, const char *const *paths)
-{
-	const char *path = blamed(err, paths);
-	char at[48] = "";
-
-	if (err->offset != MR_NO_OFFSET)
-		(void)snprintf(at, sizeof(at), " at byte %" PRIu64,
-			       err->offset);
-	cli_say("%s%s%s%s", path ? path : "", path ? ": " : "", err->msg, at);
-	if (err->code == MR_REFUSED || err->code == MR_MISMATCH)
-		return CLI_REFUSED;
-	return CLI_TROUBLE;
+	return &watch;
 }
 
 int cli_finish(int status)
 {
-	bool pending = __fpending(stdout) != 0;
-	bool bad = ferror(stdout);
+	bool pending, bad;
 
 	cli_progress_end();
+	if (cli.json)
+		cli_json_failure(status);
+	pending = __fpending(stdout) != 0;
+	bad = ferror(stdout);
 	errno = 0;
 	/* Closed beforehand (>&-) is fine as long as nothing was printed. */
 	if ((fclose(stdout) && (pending || errno != EBADF)) || bad) {

@@ -12,7 +12,6 @@
 #ifndef TOOLS_CLI_H
 #define TOOLS_CLI_H
 
-#include <jansson.h>
 #include <popt.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,6 +31,7 @@ enum cli_status {
 /* What the common options said; set by cli_parse. */
 struct cli {
 	const char *tool; /* the tool's name, for messages */
+	int schema; /* of its JSON; the tool sets it before it parses */
 	int quiet;
 	int verbose;
 	int json;
@@ -47,9 +47,10 @@ extern struct poptOption cli_common[];
 /*
  * Reads all options (they must store through their arg pointers: popt's val
  * is for cli_common) and installs the signal handlers. args names what
- * follows the options, for the usage line. A bad option is told and exits
- * with CLI_TROUBLE; --help, --usage and --version exit too. The caller frees
- * the context, which owns what poptGetArg returns.
+ * follows the options, for the usage line. A bad option is told, in JSON too
+ * if --json came before it, and exits with CLI_TROUBLE; --help, --usage and
+ * --version exit too. The caller frees the context, which owns what poptGetArg
+ * returns.
  */
 poptContext cli_parse(int argc, char **argv, const struct poptOption *options,
 		      const char *args);
@@ -59,6 +60,8 @@ static inline int cli_worse(int a, int b)
 {
 	return a > b ? a : b;
 }
+
+/* ---- messages (tools/common/message.c) ---- */
 
 /* Tells a usage error, with a pointer to --help. Returns CLI_TROUBLE. */
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -70,9 +73,33 @@ int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  */
 int cli_fail(const struct mr_error *err, const char *const *paths);
 #define CLI_PATHS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+/* The same for what no call of libmr said; path may be NULL. With MR_SYS errno
+ * is told too, unless it is 0. */
+int cli_trouble(const char *path, enum mr_code code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+int cli_no_memory(void);
+
+/* The first failure of those three that JSON has not told yet, or NULL: it
+ * counts as told then. Valid until the next. */
+struct cli_failure {
+	const char *path; /* NULL: about none */
+	int status; /* what the call returned */
+	struct mr_error error;
+};
+const struct cli_failure *cli_failure(void);
+
 /* "TOOL: message"; cli_note only with -v. */
 void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- progress (tools/common/progress.c) ---- */
+
+/* For a struct mr_watch. */
+void cli_progress(void *arg, uint64_t done, uint64_t total);
+/* Takes the progress line away; messages do it by themselves. */
+void cli_progress_end(void);
+
+/* ---- running ---- */
 
 /*
  * For a libmr verb: progress (a line on a terminal, "N/100" lines on
@@ -81,12 +108,11 @@ void cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  */
 const struct mr_watch *cli_watch(void);
 extern atomic_bool cli_cancel;
-/* Takes the progress line away; messages do it by themselves. */
-void cli_progress_end(void);
 
 /*
  * The exit status: status, or at least CLI_TROUBLE if what went to stdout
- * could not be written (told). Call it last, once.
+ * could not be written (told). With --json a failure goes there, if nothing
+ * else did. Call it last, once.
  */
 int cli_finish(int status);
 
@@ -137,25 +163,10 @@ void cli_table_print(struct cli_table *t);
 
 /* ---- JSON (tools/common/json.c) ---- */
 
-/* json_string of cli_escape. */
-json_t *cli_json_text(const char *text);
-/* Members of an object, items of an array: *bad becomes true where one could
- * not be made (out of memory). A number that JSON's readers cannot hold, of
- * 2^63 and more, is null. */
-void cli_json_set(json_t *o, const char *key, json_t *value, bool *bad);
-void cli_json_number(json_t *o, const char *key, uint64_t n, bool *bad);
-void cli_json_add(json_t *list, json_t *value, bool *bad);
-
-/* A new object with "schema" and "tool". NULL: out of memory. */
-json_t *cli_json_new(int schema);
-/* Prints to stdout, indented, and drops the reference. Returns CLI_OK, or
- * CLI_TROUBLE after saying why. root is NULL, or `bad`: out of memory. */
-int cli_json_print(json_t *root, bool bad);
-
 /*
- * The same piece by piece, where there is too much for a tree:
+ * To stdout, piece by piece:
  *
- *	cli_json_open('{');
+ *	cli_json_begin();
  *	cli_json_put_number("count", 1);
  *	cli_json_put_open("list", '[');
  *	cli_json_item(), cli_json_string("a");
@@ -163,27 +174,42 @@ int cli_json_print(json_t *root, bool bad);
  *
  * What goes wrong on the way is told at the end.
  */
+void cli_json_begin(void); /* an object with "schema" and "tool" */
 void cli_json_open(char bracket);
 void cli_json_close(void); /* the innermost */
 void cli_json_key(const char *key); /* before a value in an object */
 void cli_json_item(void); /* before a value in an array */
-/* Values: cli_escape's text; a tree, whose reference is dropped; a string of
- * hexadecimal digits with something plain in front. */
+/*
+ * Values. Of text, bytes that are not UTF-8 become \xNN; numbers that JSON's
+ * readers cannot hold, of 2^63 and more, null; infinities, strings.
+ */
 void cli_json_string(const char *text);
-void cli_json_tree(json_t *value);
+void cli_json_number(uint64_t n);
+void cli_json_signed(int64_t n);
+void cli_json_real(double d);
+void cli_json_bool(bool v);
+void cli_json_null(void);
+/* A string of hexadecimal digits with something plain in front. */
 void cli_json_hex(const char *prefix, const uint8_t *bytes, size_t n);
 /* Items of `size` bytes each, one behind the other. */
 void cli_json_hex_items(const char *prefix, const uint8_t *bytes, size_t size,
 			uint64_t count);
 /* Members: a key and its value. */
 void cli_json_put_open(const char *key, char bracket);
-void cli_json_put_text(const char *key, const char *text);
-void cli_json_put_number(const char *key, uint64_t n); /* as cli_json_number */
+void cli_json_put_text(const char *key, const char *text); /* NULL: null */
+void cli_json_put_number(const char *key, uint64_t n);
+void cli_json_put_real(const char *key, double d);
 void cli_json_put_bool(const char *key, bool v);
+void cli_json_put_null(const char *key);
+/* "error", an object, if there is a failure (cli_failure). */
+void cli_json_put_failure(void);
 /* Something was to be printed for which there was no memory. */
 void cli_json_no_memory(void);
-/* Closes what is open. CLI_OK; or CLI_TROUBLE if memory ran out, which it
- * tells, or stdout cannot be written, which cli_finish tells. */
+/* Closes what is open, with a failure if there is one. CLI_OK; or CLI_TROUBLE
+ * if memory ran out, which it tells, or stdout cannot be written, which
+ * cli_finish tells. */
 int cli_json_end(void);
+/* A document of its own for a failure, if there is one and was no other. */
+void cli_json_failure(int status);
 
 #endif

@@ -3,10 +3,8 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "tools/common/cli.h"
-#include "tools/common/hex.h"
 
 static void bytes_text(char buf[FIELD_TEXT], const struct mr_value *v,
 		       uint64_t from)
@@ -64,54 +62,37 @@ const char *field_text(char buf[FIELD_TEXT], const struct mr_value *v,
 	return buf;
 }
 
-static json_t *bytes_json(const struct mr_value *v)
-{
-	char *hex = hex_text(v->bytes, (size_t)v->size);
-	json_t *o = hex ? json_stringn_nocheck(hex, 2 * (size_t)v->size) : NULL;
-
-	free(hex);
-	return o;
-}
-
-/* A device may have ten thousands of them: by hand. */
-static json_t *uint_json(const struct mr_value *v)
-{
-	static const char digits[] = "0123456789abcdef";
-	char text[2 + 16] = "0x";
-	size_t n = 2 * (size_t)v->size;
-
-	for (size_t i = 0; i < n; i++)
-		text[2 + i] = digits[v->u >> 4 * (n - 1 - i) & 15];
-	return json_stringn_nocheck(text, 2 + n);
-}
-
-json_t *field_json(const struct mr_value *v)
+void field_json(const struct mr_value *v)
 {
 	switch (v->kind) {
 	case MR_FIELD_UINT:
-		return uint_json(v);
+		cli_json_hex("0x", v->bytes, (size_t)v->size);
+		return;
 	case MR_FIELD_BOOL:
-		return json_boolean(v->u != 0);
+		cli_json_bool(v->u != 0);
+		return;
 	case MR_FIELD_INT:
 	case MR_FIELD_TIMER:
-		return json_integer(v->i);
+		cli_json_signed(v->i);
+		return;
 	case MR_FIELD_FLOAT:
-		/* JSON has neither infinities nor NaN. */
-		return v->d - v->d == 0 ? json_real(v->d)
-					: json_sprintf("%g", v->d);
+		cli_json_real(v->d);
+		return;
 	case MR_FIELD_TEXT:
-		return cli_json_text(v->text);
+		cli_json_string(v->text);
+		return;
 	case MR_FIELD_NULL:
-		return json_null();
+		cli_json_null();
+		return;
 	case MR_FIELD_OPAQUE:
 	case MR_FIELD_BUFFER:
 	case MR_FIELD_UNUSED:
 	case MR_FIELD_BITMAP:
 	case MR_FIELD_STRUCT:
 	case MR_FIELD_SUBSECTION:
-		break;
+		cli_json_hex("", v->bytes, (size_t)v->size);
+		return;
 	}
-	return bytes_json(v);
 }
 
 /* Appends as much as there is room for; what is there now. */

@@ -4,8 +4,6 @@
 #ifndef TOOLS_FIELD_H
 #define TOOLS_FIELD_H
 
-#include <jansson.h>
-
 #include "libmr/mr.h"
 
 /*
@@ -17,9 +15,9 @@ enum { FIELD_BYTES = 16, FIELD_TEXT = 1100 };
 const char *field_text(char buf[FIELD_TEXT], const struct mr_value *v,
 		       uint64_t from);
 
-/* A new reference: unsigned numbers and bytes are strings of hexadecimal
- * digits (the former with 0x). NULL: out of memory. */
-json_t *field_json(const struct mr_value *v);
+/* Prints it as a JSON value: unsigned numbers and bytes are strings of
+ * hexadecimal digits (the former with 0x). */
+void field_json(const struct mr_value *v);
 
 /* Names from the outermost in: "env.segs[1].base". */
 struct field_path {

@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 void hex_begin(struct hex *h, const char *indent, uint64_t base)
@@ -73,20 +72,4 @@ void hex_end(struct hex *h)
 	if (h->have)
 		end_line(h);
 	(void)printf("%s%08" PRIx64 "\n", h->indent, h->base + h->lines * 16);
-}
-
-char *hex_text(const void *bytes, size_t len)
-{
-	static const char digits[] = "0123456789abcdef";
-	char *text = malloc(2 * len + 1);
-	const uint8_t *p = bytes;
-
-	if (!text)
-		return NULL;
-	for (size_t i = 0; i < len; i++) {
-		text[2 * i] = digits[p[i] >> 4];
-		text[2 * i + 1] = digits[p[i] & 15];
-	}
-	text[2 * len] = '\0';
-	return text;
 }

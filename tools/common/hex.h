@@ -23,7 +23,4 @@ void hex_put(struct hex *h, const void *bytes, size_t len);
 /* The last line, and the number of the byte behind it. */
 void hex_end(struct hex *h);
 
-/* Lower-case digits and nothing else; the caller frees it. NULL: no memory. */
-char *hex_text(const void *bytes, size_t len);
-
 #endif

@@ -1,13 +1,14 @@
 /*
- * json.c - JSON on stdout: trees of jansson's, and what is printed piece
- * by piece because a tree of it would cost more than all the rest.
+ * json.c - JSON on stdout, piece by piece: a tree of it would cost more than
+ * all the rest. The text of strings and numbers is jansson's.
  */
+#include "tools/common/cli.h"
+
 #include <assert.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "tools/common/cli.h"
 
 enum { INDENT = 2 };
 
@@ -16,6 +17,7 @@ static struct {
 	size_t n;
 	unsigned depth; /* of open brackets */
 	bool more; /* there is something before, in the same brackets */
+	bool begun; /* there has been something */
 	bool failed;
 	bool no_memory;
 	char closing[256]; /* of the open brackets */
@@ -69,23 +71,23 @@ static void put_line(void)
 	out.n += n + 1;
 }
 
-/* jansson's output: no string of it has a line break, which belong to the
- * layout. */
-static int put_tree(const char *text, size_t n, void *arg)
+static int put_piece(const char *text, size_t n, void *arg)
 {
-	const char *line;
-
 	(void)arg;
-	while ((line = memchr(text, '\n', n))) {
-		size_t some = (size_t)(line - text);
-
-		put(text, some);
-		put_line();
-		text += some + 1;
-		n -= some + 1;
-	}
 	put(text, n);
 	return out.failed ? -1 : 0;
+}
+
+/* A scalar, whose reference is dropped. Characters beyond ASCII are escaped:
+ * some of them would turn a terminal's lines around. */
+static void put_value(json_t *value)
+{
+	if ((!value ||
+	     json_dump_callback(value, put_piece, NULL,
+				JSON_ENCODE_ANY | JSON_ENSURE_ASCII)) &&
+	    !out.failed)
+		cli_json_no_memory();
+	json_decref(value);
 }
 
 void cli_json_no_memory(void)
@@ -93,17 +95,7 @@ void cli_json_no_memory(void)
 	out.no_memory = true;
 }
 
-void cli_json_tree(json_t *value)
-{
-	if ((!value ||
-	     json_dump_callback(value, put_tree, NULL,
-				JSON_INDENT(INDENT) | JSON_ENCODE_ANY)) &&
-	    !out.failed)
-		cli_json_no_memory();
-	json_decref(value);
-}
-
-/* Characters that stand for themselves in a JSON string, and on a terminal. */
+/* Characters that stand for themselves in a JSON string, which are most. */
 static bool is_plain(const char *text)
 {
 	for (; *text; text++)
@@ -112,15 +104,55 @@ static bool is_plain(const char *text)
 	return true;
 }
 
+/* What is no UTF-8 cannot be in JSON. */
+static json_t *escaped(const char *text)
+{
+	size_t size = strlen(text) * 4 + 1;
+	char *buf = malloc(size);
+	json_t *j = buf ? json_string(cli_escape(buf, size, text)) : NULL;
+
+	free(buf);
+	return j;
+}
+
 void cli_json_string(const char *text)
 {
-	if (!is_plain(text)) {
-		cli_json_tree(cli_json_text(text));
+	json_t *j;
+
+	if (is_plain(text)) {
+		put("\"", 1);
+		put(text, strlen(text));
+		put("\"", 1);
 		return;
 	}
-	put("\"", 1);
-	put(text, strlen(text));
-	put("\"", 1);
+	j = json_string(text);
+	put_value(j ? j : escaped(text));
+}
+
+void cli_json_number(uint64_t n)
+{
+	put_value(n > INT64_MAX ? json_null() : json_integer((json_int_t)n));
+}
+
+void cli_json_signed(int64_t n)
+{
+	put_value(json_integer(n));
+}
+
+void cli_json_real(double d)
+{
+	/* JSON has neither infinities nor NaN. */
+	put_value(d - d == 0 ? json_real(d) : json_sprintf("%g", d));
+}
+
+void cli_json_bool(bool v)
+{
+	put_value(json_boolean(v));
+}
+
+void cli_json_null(void)
+{
+	put_value(json_null());
 }
 
 void cli_json_item(void)
@@ -141,6 +173,7 @@ void cli_json_key(const char *key)
 void cli_json_open(char bracket)
 {
 	assert(out.depth < sizeof(out.closing));
+	out.begun = true;
 	out.closing[out.depth++] = bracket == '{' ? '}' : ']';
 	put(&bracket, 1);
 	out.more = false;
@@ -166,28 +199,34 @@ void cli_json_put_open(const char *key, char bracket)
 void cli_json_put_text(const char *key, const char *text)
 {
 	cli_json_key(key);
-	cli_json_string(text);
+	if (text)
+		cli_json_string(text);
+	else
+		cli_json_null();
 }
 
 void cli_json_put_number(const char *key, uint64_t n)
 {
-	char text[20], *end = text + sizeof(text), *at = end;
-
 	cli_json_key(key);
-	if (n > INT64_MAX) {
-		put("null", 4);
-		return;
-	}
-	do
-		*--at = (char)('0' + n % 10);
-	while (n /= 10);
-	put(at, (size_t)(end - at));
+	cli_json_number(n);
+}
+
+void cli_json_put_real(const char *key, double d)
+{
+	cli_json_key(key);
+	cli_json_real(d);
 }
 
 void cli_json_put_bool(const char *key, bool v)
 {
 	cli_json_key(key);
-	put(v ? "true" : "false", v ? 4 : 5);
+	cli_json_bool(v);
+}
+
+void cli_json_put_null(const char *key)
+{
+	cli_json_key(key);
+	cli_json_null();
 }
 
 static char *put_digits(char *to, const uint8_t *bytes, size_t n)
@@ -241,10 +280,43 @@ void cli_json_hex_items(const char *prefix, const uint8_t *bytes, size_t size,
 	}
 }
 
+/* ---- documents ---- */
+
+void cli_json_begin(void)
+{
+	cli_json_open('{');
+	cli_json_put_number("schema", (uint64_t)cli.schema);
+	cli_json_put_text("tool", cli.tool);
+}
+
+/* The same keys everywhere: what a failure lacks is null. */
+static void put_failure(const struct cli_failure *f, int status)
+{
+	cli_json_put_open("error", '{');
+	cli_json_put_text("path", f->path);
+	cli_json_put_text("code", mr_code_name(f->error.code));
+	cli_json_put_text("message", f->error.msg);
+	cli_json_put_number("offset", f->error.offset);
+	cli_json_put_text("errno",
+			  f->error.sys ? strerrorname_np(f->error.sys) : NULL);
+	cli_json_put_number("status", (uint64_t)status);
+	cli_json_close();
+}
+
+void cli_json_put_failure(void)
+{
+	const struct cli_failure *f = cli_failure();
+
+	if (f)
+		put_failure(f, f->status);
+}
+
 int cli_json_end(void)
 {
-	while (out.depth)
+	while (out.depth > 1)
 		cli_json_close();
+	cli_json_put_failure();
+	cli_json_close();
 	put("\n", 1);
 	flush();
 	if (out.no_memory)
@@ -252,52 +324,13 @@ int cli_json_end(void)
 	return out.failed || out.no_memory ? CLI_TROUBLE : CLI_OK;
 }
 
-json_t *cli_json_text(const char *text)
+void cli_json_failure(int status)
 {
-	size_t size = strlen(text) * 4 + 1;
-	char *buf = malloc(size);
-	json_t *j = NULL;
+	const struct cli_failure *f = out.begun ? NULL : cli_failure();
 
-	if (buf)
-		j = json_string(cli_escape(buf, size, text));
-	free(buf);
-	return j;
-}
-
-void cli_json_set(json_t *o, const char *key, json_t *value, bool *bad)
-{
-	if (json_object_set_new(o, key, value))
-		*bad = true;
-}
-
-void cli_json_number(json_t *o, const char *key, uint64_t n, bool *bad)
-{
-	cli_json_set(o, key,
-		     n <= INT64_MAX ? json_integer((json_int_t)n) : json_null(),
-		     bad);
-}
-
-void cli_json_add(json_t *list, json_t *value, bool *bad)
-{
-	if (json_array_append_new(list, value))
-		*bad = true;
-}
-
-json_t *cli_json_new(int schema)
-{
-	return json_pack("{s:i, s:s}", "schema", schema, "tool", cli.tool);
-}
-
-int cli_json_print(json_t *root, bool bad)
-{
-	if (bad) {
-		json_decref(root);
-		root = NULL;
-	}
-	if (!root) {
-		cli_say("out of memory");
-		return CLI_TROUBLE;
-	}
-	cli_json_tree(root);
-	return cli_json_end();
+	if (!f)
+		return;
+	cli_json_begin();
+	put_failure(f, status);
+	(void)cli_json_end();
 }

@@ -280,7 +280,7 @@ int map_svg(const struct map *m, const char *path)
 
 	s.f = open_beside(path, &temporary);
 	if (!s.f) {
-		cli_say("%s: cannot create: %s", path, strerror(errno));
+		(void)cli_trouble(path, MR_SYS, "cannot create");
 		free(temporary);
 		return CLI_TROUBLE;
 	}
@@ -289,8 +289,7 @@ int map_svg(const struct map *m, const char *path)
 	bad = ferror(s.f);
 	bad |= fclose(s.f) != 0;
 	if (bad || rename(temporary, path)) {
-		cli_say("%s: cannot write: %s", path,
-			errno ? strerror(errno) : "output error");
+		(void)cli_trouble(path, MR_SYS, "cannot write");
 		(void)unlink(temporary);
 		bad = true;
 	}

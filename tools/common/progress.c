@@ -41,7 +41,7 @@ static void show_line(uint64_t done, uint64_t total, unsigned percent)
 		      cli_human(c, speed));
 }
 
-static void on_progress(void *arg, uint64_t done, uint64_t total)
+void cli_progress(void *arg, uint64_t done, uint64_t total)
 {
 	unsigned percent = 100;
 
@@ -68,19 +68,4 @@ void cli_progress_end(void)
 	if (line.shown)
 		(void)fputs("\r\033[K", stderr);
 	line.shown = false;
-}
-
-static void on_note(void *arg, const char *text)
-{
-	(void)arg;
-	cli_note("%s", text);
-}
-
-const struct mr_watch *cli_watch(void)
-{
-	static const struct mr_watch watch = { .progress = on_progress,
-					       .note = on_note,
-					       .cancel = &cli_cancel };
-
-	return &watch;
 }

@@ -50,8 +50,7 @@ int diff_map(const struct mr_diff *d, const struct diff_show *show,
 	if (!blocks || !notes ||
 	    asprintf(&title, "A %s, B %s", show->path[MR_A], show->path[MR_B]) <
 		    0) {
-		cli_say("out of memory");
-		rc = CLI_TROUBLE;
+		rc = cli_no_memory();
 		title = NULL;
 		goto out;
 	}

@@ -92,36 +92,37 @@ static void show_text_of(const struct mr_cpu *c)
 	}
 }
 
-static json_t *hex_json(uint64_t v)
+static void put_hex(const char *key, uint64_t v)
 {
 	char buf[24];
 
 	(void)snprintf(buf, sizeof(buf), "0x%016" PRIx64, v);
-	return json_string(buf);
+	cli_json_put_text(key, buf);
 }
 
-static json_t *json_of(const struct mr_cpu *c)
+static void put_json(const struct mr_cpu *c)
 {
-	json_t *regs = json_object(), *segments = json_object();
-
+	cli_json_open('{');
+	cli_json_put_number("index", c->index);
+	cli_json_put_bool("described", c->described);
+	cli_json_put_bool("halted", c->halted);
+	cli_json_put_open("registers", '{');
 	for (size_t i = 0; i < c->n_regs; i++)
-		(void)json_object_set_new(regs, c->regs[i].name,
-					  hex_json(c->regs[i].value));
+		put_hex(c->regs[i].name, c->regs[i].value);
+	cli_json_close();
+	cli_json_put_open("segments", '{');
 	for (size_t i = 0; i < c->n_segments; i++) {
 		const struct mr_segment *s = &c->segments[i];
 
-		(void)json_object_set_new(
-			segments, s->name,
-			json_pack("{s:I, s:o, s:I, s:I}", "selector",
-				  (json_int_t)s->selector, "base",
-				  hex_json(s->base), "limit",
-				  (json_int_t)s->limit, "flags",
-				  (json_int_t)s->flags));
+		cli_json_put_open(s->name, '{');
+		cli_json_put_number("selector", s->selector);
+		put_hex("base", s->base);
+		cli_json_put_number("limit", s->limit);
+		cli_json_put_number("flags", s->flags);
+		cli_json_close();
 	}
-	return json_pack("{s:I, s:b, s:b, s:o, s:o}", "index",
-			 (json_int_t)c->index, "described", (int)c->described,
-			 "halted", (int)c->halted, "registers", regs,
-			 "segments", segments);
+	cli_json_close();
+	cli_json_close();
 }
 
 int show_cpus(const struct show *s, const struct mr_devices *d)
@@ -140,7 +141,7 @@ int show_cpus(const struct show *s, const struct mr_devices *d)
 			continue;
 		}
 		cli_json_item();
-		cli_json_tree(json_of(&cpus[i]));
+		put_json(&cpus[i]);
 	}
 	if (cli.json)
 		cli_json_close();

@@ -146,16 +146,6 @@ static void link_names(const struct names *x, size_t i, size_t end)
 
 static void put_fields(const struct names *x, size_t i, size_t end);
 
-static void put_value(const struct mr_value *v)
-{
-	if (v->kind == MR_FIELD_UINT)
-		cli_json_hex("0x", v->bytes, (size_t)v->size);
-	else if (is_bytes(v))
-		cli_json_hex("", v->bytes, (size_t)v->size);
-	else
-		cli_json_tree(field_json(v));
-}
-
 /* The elements of field i, which are the items of an array or one value. */
 static void put_values(const struct names *x, size_t i, bool item)
 {
@@ -180,7 +170,7 @@ static void put_values(const struct names *x, size_t i, bool item)
 		}
 		if (item)
 			cli_json_item();
-		put_value(&v);
+		field_json(&v);
 	}
 }
 

@@ -29,10 +29,8 @@ int show_pattern(const char *text, uint8_t **bytes, size_t *n)
 	if (*n == 0 || *n > (hex ? 2 : 1) * (size_t)MR_FIND_MAX)
 		return cli_usage("--find takes 1 to %u bytes", MR_FIND_MAX);
 	*bytes = (uint8_t *)strdup(text);
-	if (!*bytes) {
-		cli_say("out of memory");
-		return CLI_TROUBLE;
-	}
+	if (!*bytes)
+		return cli_no_memory();
 	for (size_t i = 0; hex && i < *n; i += 2) {
 		int high = digit(text[i]), low = -1;
 

@@ -1,4 +1,4 @@
-/* json.c - what mrinspect found, for programs: schema 1. */
+/* json.c - what mrinspect found, for programs. */
 #include "tools/inspect/show.h"
 
 static void libvirt(const struct mr_libvirt *v)

@@ -54,10 +54,8 @@ int show_map(const struct show *s, const char *svg)
 			 .arg = &c };
 	int status = CLI_OK;
 
-	if (!blocks) {
-		cli_say("out of memory");
-		return CLI_TROUBLE;
-	}
+	if (!blocks)
+		return cli_no_memory();
 	for (size_t i = 0; i < info->n_blocks; i++) {
 		const struct mr_block *b = &info->blocks[i];
 

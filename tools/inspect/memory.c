@@ -46,10 +46,8 @@ static int put_text(const struct show *s, const struct dump *d)
 	char safe[1024];
 	struct hex h;
 
-	if (!buf) {
-		cli_say("out of memory");
-		return CLI_TROUBLE;
-	}
+	if (!buf)
+		return cli_no_memory();
 	/* Nothing is shown of what cannot be read at all. */
 	if (mr_image_memory(s->img, d->block, d->offset, buf, 1, &present,
 			    &err)) {
@@ -93,10 +91,8 @@ static int put_json(const struct show *s, const struct dump *d)
 	uint8_t *buf = malloc((size_t)d->length);
 	size_t present;
 
-	if (!buf) {
-		cli_json_no_memory();
-		return CLI_TROUBLE;
-	}
+	if (!buf)
+		return cli_no_memory();
 	if (mr_image_memory(s->img, d->block, d->offset, buf, (size_t)d->length,
 			    &present, &err)) {
 		free(buf);
@@ -122,11 +118,10 @@ static int put_json(const struct show *s, const struct dump *d)
 static int put_dump(const struct show *s, struct dump *d)
 {
 	if (d->offset >= d->block->length ||
-	    d->length > d->block->length - d->offset) {
-		cli_say("%s: block %s has only 0x%" PRIx64 " bytes", s->path,
-			d->block->name, d->block->length);
-		return CLI_TROUBLE;
-	}
+	    d->length > d->block->length - d->offset)
+		return cli_trouble(s->path, MR_USAGE,
+				   "block %s has only 0x%" PRIx64 " bytes",
+				   d->block->name, d->block->length);
 	return cli.json ? put_json(s, d) : put_text(s, d);
 }
 
@@ -141,10 +136,9 @@ static int dump_page(const struct show *s, const char *text)
 	free(name);
 	if (!colon)
 		return cli_usage("%s is not BLOCK:OFFSET", text);
-	if (!d.block) {
-		cli_say("%s: there is no RAM block for %s", s->path, text);
-		return CLI_TROUBLE;
-	}
+	if (!d.block)
+		return cli_trouble(s->path, MR_USAGE,
+				   "there is no RAM block for %s", text);
 	status = range(colon + 1, &d.offset, &d.length);
 	if (status)
 		return status;

@@ -103,25 +103,12 @@ static void test_escape(void **state)
 			    "abc");
 }
 
-static void test_json(void **state)
-{
-	json_t *j = cli_json_text("a\xff\n");
-
-	(void)state;
-	assert_string_equal(json_string_value(j), "a\\xff\\x0a");
-	json_decref(j);
-	j = cli_json_new(3);
-	assert_int_equal(json_integer_value(json_object_get(j, "schema")), 3);
-	json_decref(j);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_human),
 		cmocka_unit_test(test_escape),
-		cmocka_unit_test(test_json),
 	};
 
 	return cmocka_run_group_tests_name("cli", tests, NULL, NULL);
