@@ -1,4 +1,5 @@
 /* vmdesc_text.c - the vmdescription's JSON (vmdesc_text.h). */
+#include "formats/name.h"
 #include "formats/vmdesc_text.h"
 
 #include <string.h>
@@ -363,4 +364,74 @@ int vmdesc_text_uint(const char *s, const struct vmdesc_token *token,
 	}
 	*n = v;
 	return 0;
+}
+
+/* ---- what descriptions hold ---- */
+
+typedef const struct vmdesc_token *token;
+
+int vmdesc_text_number(const char *text, token o, const char *key, int dflt,
+		       uint64_t *n)
+{
+	token v = vmdesc_text_get(text, o, key);
+
+	if (!v && dflt >= 0) {
+		*n = (uint64_t)dflt;
+		return 0;
+	}
+	return vmdesc_text_uint(text, v, VMDESC_PAYLOAD_LIMIT, n);
+}
+
+const char *vmdesc_text_name(const char *text, token o, const char *key)
+{
+	token v = vmdesc_text_get(text, o, key);
+
+	return v && v->n <= NAME_MAX_LEN ? vmdesc_text_string(text, v) : NULL;
+}
+
+/* Whether there is an array, or nothing. */
+static bool is_array_or_absent(token list)
+{
+	return !list || list->kind == VMDESC_ARRAY;
+}
+
+/* Adds what fields and subsections of a description take. */
+static int add_size(const char *text, token d, uint64_t *sum)
+{
+	token fields = vmdesc_text_get(text, d, "fields");
+	token subs = vmdesc_text_get(text, d, "subsections"), o, end;
+
+	if (!is_array_or_absent(fields) || !is_array_or_absent(subs))
+		return -1;
+	end = fields ? vmdesc_text_next(fields) : NULL;
+	for (o = fields ? fields + 1 : NULL; o != end;
+	     o = vmdesc_text_next(o)) {
+		uint64_t size, count;
+
+		if (vmdesc_text_number(text, o, "size", -1, &size) ||
+		    vmdesc_text_number(text, o, "array_len", 1, &count))
+			return -1;
+		if (size && count > VMDESC_PAYLOAD_LIMIT / size)
+			return -1;
+		*sum += size * count;
+		if (*sum > VMDESC_PAYLOAD_LIMIT)
+			return -1;
+	}
+	end = subs ? vmdesc_text_next(subs) : NULL;
+	for (o = subs ? subs + 1 : NULL; o != end; o = vmdesc_text_next(o)) {
+		const char *name = vmdesc_text_name(text, o, "vmsd_name");
+
+		if (!name)
+			return -1;
+		*sum += 6 + strlen(name);
+		if (add_size(text, o, sum))
+			return -1;
+	}
+	return 0;
+}
+
+int vmdesc_text_payload(const char *text, token device, uint64_t *size)
+{
+	*size = 0;
+	return add_size(text, device, size);
 }

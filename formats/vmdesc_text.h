@@ -80,4 +80,30 @@ vmdesc_text_next(const struct vmdesc_token *value)
 	return value + 1 + (value->kind <= VMDESC_ARRAY ? value->n : 0);
 }
 
+/* ---- what descriptions hold ---- */
+
+/* No payload is longer, in bytes: keeps every sum far from overflow. */
+#define VMDESC_PAYLOAD_LIMIT (UINT64_C(1) << 40)
+
+/* The whole number 0 .. VMDESC_PAYLOAD_LIMIT under key; dflt if there is no
+ * such key and dflt is not negative. Returns 0 or -1. */
+int vmdesc_text_number(const char *s, const struct vmdesc_token *o,
+		       const char *key, int dflt, uint64_t *n);
+
+/* A name as there can be in the stream, of at most NAME_MAX_LEN bytes; or
+ * NULL. */
+const char *vmdesc_text_name(const char *s, const struct vmdesc_token *o,
+			     const char *key);
+
+/*
+ * How many bytes of payload a device (or a subsection) takes whose
+ * description this object is: the sum of size * (array_len or 1) over its
+ * fields, and for each subsection 6 + its name's length (a type byte, a name
+ * with its length, a version) + the same of it. Seen to hold, footer to
+ * footer, on every device section of files that QEMU 10.0 made. Returns 0, or
+ * -1: sizes that cannot be.
+ */
+int vmdesc_text_payload(const char *s, const struct vmdesc_token *device,
+			uint64_t *size);
+
 #endif

@@ -15,7 +15,6 @@
 #include "formats/vmdesc.h"
 #include "libmr/devices/devices.h"
 #include "libmr/base/error.h"
-#include "libmr/image/vmdesc.h"
 
 struct decoder {
 	const uint8_t *buf;
@@ -88,7 +87,7 @@ static int decode_inside(struct decoder *x, size_t i, token desc)
 
 	if (x->depth == DEVICE_DEPTH_LIMIT)
 		return bad(x, "nested too deeply");
-	if (vmdesc_number(x->text, desc, "version", 0, &version) ||
+	if (vmdesc_text_number(x->text, desc, "version", 0, &version) ||
 	    version > UINT32_MAX)
 		return bad(x, "impossible version");
 	if (x->fields[i].kind == MR_FIELD_STRUCT)
@@ -194,8 +193,9 @@ static int decode_field(struct decoder *x, token f, size_t *prev)
 	bool is_struct = type && !strcmp(type, "struct");
 	uint64_t size, count, times;
 
-	if (!name || !type || vmdesc_number(x->text, f, "size", -1, &size) ||
-	    vmdesc_number(x->text, f, "array_len", 1, &count))
+	if (!name || !type ||
+	    vmdesc_text_number(x->text, f, "size", -1, &size) ||
+	    vmdesc_text_number(x->text, f, "array_len", 1, &count))
 		return bad(x, "a field without a proper name, type and size");
 	if (!is_struct && size == 0)
 		count = 1;

@@ -12,8 +12,6 @@
 #define VMDESC_TEXT_NONE 2u
 /* Longer than any description; one of a q35 with 56 devices has 200 KB. */
 #define VMDESC_TEXT_LIMIT ((size_t)32 << 20)
-/* No payload is longer, in bytes: keeps every sum far from overflow. */
-#define VMDESC_PAYLOAD_LIMIT (UINT64_C(1) << 40)
 /* A stream with more sections, or a description of more, is none that QEMU
  * made. */
 #define SECTIONS_LIMIT 65536u
@@ -44,10 +42,5 @@ struct vmdesc {
 int vmdesc_read(struct vmdesc *out, char *text, size_t len, uint64_t offset,
 		struct mr_error *err);
 void vmdesc_release(struct vmdesc *d);
-
-/* The whole number 0 .. VMDESC_PAYLOAD_LIMIT under key; dflt if there is no
- * such key and dflt is not negative. Returns 0 or -1. */
-int vmdesc_number(const char *text, const struct vmdesc_token *o,
-		  const char *key, int dflt, uint64_t *n);
 
 #endif

@@ -222,13 +222,100 @@ static void members(void **state)
 		vmdesc_text_get(text, vmdesc_text_get(text, tokens, "c"), "a"));
 }
 
+/* What a description's payload takes; -1: sizes that cannot be. */
+static int64_t payload(const char *description)
+{
+	struct fault f;
+	uint64_t n = 12345;
+
+	assert_true(parse(description, &f) > 0);
+	return vmdesc_text_payload(text, tokens, &n) ? -1 : (int64_t)n;
+}
+
+static void payloads(void **state)
+{
+	static const struct {
+		const char *description;
+		int64_t want;
+	} cases[] = {
+		{ "{}", 0 },
+		{ "{\"fields\":[],\"subsections\":[]}", 0 },
+		{ "{\"fields\":[{\"size\":4}]}", 4 },
+		{ "{\"fields\":[{\"size\":4},{\"size\":3,"
+		  "\"array_len\":5},{\"size\":0,\"array_len\":9}]}",
+		  19 },
+		{ "{\"fields\":[{\"size\":1}],\"subsections\":["
+		  "{\"vmsd_name\":\"a/b\",\"fields\":[{\"size\":2}],"
+		  "\"subsections\":[{\"vmsd_name\":\"a/b/c\"}]},"
+		  "{\"vmsd_name\":\"\"}]}",
+		  1 + (6 + 3 + 2 + (6 + 5)) + 6 },
+		{ "{\"fields\":[{\"size\":1099511627776}]}",
+		  (int64_t)VMDESC_PAYLOAD_LIMIT },
+		{ "{\"fields\":[{\"size\":1099511627777}]}", -1 },
+		{ "{\"fields\":[{\"size\":1099511627776},{\"size\":1}]}", -1 },
+		{ "{\"fields\":[{\"size\":4294967296,"
+		  "\"array_len\":4294967296}]}",
+		  -1 },
+		{ "{\"fields\":[{\"size\":-1}]}", -1 },
+		{ "{\"fields\":[{\"size\":\"4\"}]}", -1 },
+		{ "{\"fields\":[{}]}", -1 },
+		{ "{\"fields\":[{\"size\":4,\"array_len\":-1}]}", -1 },
+		{ "{\"fields\":{}}", -1 },
+		{ "{\"fields\":7}", -1 },
+		{ "{\"subsections\":\"a\"}", -1 },
+		{ "{\"subsections\":[{}]}", -1 },
+		{ "{\"subsections\":[{\"vmsd_name\":\"a\","
+		  "\"fields\":[{}]}]}",
+		  -1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(payload(cases[i].description), cases[i].want);
+}
+
+/* A name of 255 bytes is one, of 256 none. */
+static void names(void **state)
+{
+	char object[300] = "{\"n\":\"";
+	struct fault f;
+
+	(void)state;
+	memset(object + 6, 'x', 255);
+	memcpy(object + 6 + 255, "\"}", 3);
+	assert_true(parse(object, &f) > 0);
+	assert_int_equal(strlen(vmdesc_text_name(text, tokens, "n")), 255);
+	assert_null(vmdesc_text_name(text, tokens, "m"));
+	memcpy(object + 6 + 255, "x\"}", 4);
+	assert_true(parse(object, &f) > 0);
+	assert_null(vmdesc_text_name(text, tokens, "n"));
+	assert_true(parse("{\"n\":1}", &f) > 0);
+	assert_null(vmdesc_text_name(text, tokens, "n"));
+}
+
+static void numbers(void **state)
+{
+	struct fault f;
+	uint64_t n = 5;
+
+	(void)state;
+	assert_true(parse("{\"a\":3,\"b\":-3}", &f) > 0);
+	assert_int_equal(vmdesc_text_number(text, tokens, "a", 1, &n), 0);
+	assert_int_equal(n, 3);
+	assert_int_equal(vmdesc_text_number(text, tokens, "c", 1, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(vmdesc_text_number(text, tokens, "c", -1, &n), -1);
+	assert_int_equal(vmdesc_text_number(text, tokens, "b", 1, &n), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole),   cmocka_unit_test(cut),
 		cmocka_unit_test(refused), cmocka_unit_test(depth),
 		cmocka_unit_test(strings), cmocka_unit_test(members),
-		cmocka_unit_test(crowded),
+		cmocka_unit_test(crowded), cmocka_unit_test(payloads),
+		cmocka_unit_test(names),   cmocka_unit_test(numbers),
 	};
 
 	return cmocka_run_group_tests_name("vmdesc_text", tests, NULL, NULL);
