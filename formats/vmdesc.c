@@ -247,6 +247,16 @@ ssize_t vmdesc_x86_cpu_decode(const uint8_t *buf, size_t len,
 	return VMDESC_X86_CPU_SIZE;
 }
 
+bool vmdesc_x86_cpu_plausible(const struct vmdesc_x86_cpu *c)
+{
+	if (!(c->rflags & 2))
+		return false;
+	for (size_t i = 0; i < VMDESC_SEGS; i++)
+		if (c->segs[i].selector > UINT16_MAX)
+			return false;
+	return true;
+}
+
 const char *vmdesc_x86_reg_name(enum vmdesc_x86_reg reg)
 {
 	static const char *const names[VMDESC_REGS] = {
@@ -263,4 +273,15 @@ const char *vmdesc_x86_seg_name(enum vmdesc_x86_seg seg)
 							"DS", "FS", "GS" };
 
 	return (unsigned int)seg < VMDESC_SEGS ? names[seg] : NULL;
+}
+
+/* ---- any CPU ---- */
+
+ssize_t vmdesc_halted_decode(const uint8_t *buf, size_t len, bool *halted,
+			     struct fault *f)
+{
+	if (len < 4)
+		return fault_set(f, FAULT_SHORT, len, "ends inside a field");
+	*halted = get_be32(buf) != 0;
+	return 4;
 }

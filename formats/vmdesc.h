@@ -148,8 +148,19 @@ extern const struct vmdesc_x86_field vmdesc_x86_fields[];
 /* Returns VMDESC_X86_CPU_SIZE. */
 ssize_t vmdesc_x86_cpu_decode(const uint8_t *buf, size_t len,
 			      struct vmdesc_x86_cpu *out, struct fault *f);
+/* Whether any CPU can be in that state: bit 1 of RFLAGS is always set, and a
+ * selector has 16 bits. */
+bool vmdesc_x86_cpu_plausible(const struct vmdesc_x86_cpu *c);
 /* "RAX" .. "R15", "ES" .. "GS"; NULL for what is none. */
 const char *vmdesc_x86_reg_name(enum vmdesc_x86_reg reg);
 const char *vmdesc_x86_seg_name(enum vmdesc_x86_seg seg);
+
+/* ---- any CPU ---- */
+
+/* Whether it waits for an interrupt: the head of the payload of section
+ * "cpu_common", whose instance id is the CPU's index, is u32 halted, u32
+ * interrupt_request. Returns 4. */
+ssize_t vmdesc_halted_decode(const uint8_t *buf, size_t len, bool *halted,
+			     struct fault *f);
 
 #endif

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/bytes.h"
 #include "formats/vmdesc.h"
 #include "libmr/devices/devices.h"
 #include "libmr/base/error.h"
@@ -64,17 +63,6 @@ static int gather(const struct mr_device *dev, uint8_t *buf,
 	return 0;
 }
 
-/* Bit 1 of RFLAGS is always set, and a selector has 16 bits. */
-static bool plausible(const struct vmdesc_x86_cpu *c)
-{
-	if (!(c->rflags & 2))
-		return false;
-	for (size_t i = 0; i < VMDESC_SEGS; i++)
-		if (c->segs[i].selector > UINT16_MAX)
-			return false;
-	return true;
-}
-
 static int decode(const struct mr_device *dev, struct vmdesc_x86_cpu *c,
 		  struct mr_error *err)
 {
@@ -89,7 +77,7 @@ static int decode(const struct mr_device *dev, struct vmdesc_x86_cpu *c,
 	}
 	if (dev->section->version != VMDESC_X86_CPU_VERSION ||
 	    vmdesc_x86_cpu_decode(dev->bytes, (size_t)dev->size, c, &f) < 0 ||
-	    !plausible(c))
+	    !vmdesc_x86_cpu_plausible(c))
 		return error_set(err, MR_UNSUPPORTED, dev->offset,
 				 "CPU %" PRIu32 " does not look like one of a "
 				 "64-bit x86 machine, and it is not described",
@@ -162,17 +150,20 @@ static int read_cpu(const struct mr_devices *d, size_t i, struct mr_cpu *cpu,
 	return rc;
 }
 
-/* cpu_common: u32 halted, u32 interrupt_request. */
 static int read_halted(const struct mr_devices *d, size_t i,
 		       struct mr_cpu *cpus, size_t n, struct mr_error *err)
 {
 	struct mr_device *dev = mr_devices_read(d, i, err);
+	bool halted = false;
+	struct fault f;
 
 	if (!dev)
 		return -1;
-	for (size_t k = 0; k < n && dev->size >= 4; k++)
-		if (cpus[k].index == dev->section->instance)
-			cpus[k].halted = get_be32(dev->bytes) != 0;
+	if (vmdesc_halted_decode(dev->bytes, (size_t)dev->size, &halted, &f) >=
+	    0)
+		for (size_t k = 0; k < n; k++)
+			if (cpus[k].index == dev->section->instance)
+				cpus[k].halted = halted;
 	mr_device_free(dev);
 	return 0;
 }

@@ -5,32 +5,23 @@
  * writes the sizes of RAM below and above 4 GiB into the CMOS of the clock.
  * Where that does not fit the RAM block (the guest may write there), it is
  * what the machine types do by themselves. In the last 256 KiB of the first
- * MiB the host bridge decides between RAM and firmware: its PAM registers say
- * for each 16 KiB which is read.
+ * MiB the host bridge decides between RAM and firmware. formats/pc.h knows
+ * where they say so.
  *
- * Facts from QEMU 10.0: hw/i386/pc.c (pc_cmos_init, pc_memory_init),
- * pc_piix.c and pc_q35.c (memory split), hw/pci-host/pam.c.
+ * Facts from QEMU 10.0: hw/i386/pc.c (pc_memory_init), pc_piix.c and
+ * pc_q35.c (memory split).
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/pc.h"
 #include "libmr/base/error.h"
 #include "libmr/image/image.h"
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)
 #define GIB (KIB * MIB)
-
-enum {
-	CMOS_VERSION = 3, /* of section mc146818rtc */
-	CMOS_SIZE = 128, /* its first field */
-	BRIDGE_VERSION = 3, /* of the host bridge's section */
-	CONFIG_AT = 4, /* its PCI configuration: after an int32 */
-	CONFIG_SIZE = 256,
-	PAM_I440FX = 0x59,
-	PAM_Q35 = 0x90,
-};
 
 /* The address space that AMD's HyperTransport takes; QEMU moves RAM that
  * would reach into it. */
@@ -85,23 +76,19 @@ static bool any_block(const struct mr_image *img, uint64_t length,
 	return n == 1;
 }
 
-/* Sizes are in units of 64 KiB, so less than that may be missing of the part
- * that ends RAM. */
 static bool split_by_cmos(struct layout *l, const uint8_t *cmos)
 {
-	uint64_t high = (uint64_t)(cmos[0x34] | cmos[0x35] << 8) * 64 * KIB;
-	uint64_t low = (uint64_t)(cmos[0x30] | cmos[0x31] << 8) * KIB;
-	uint64_t above = (uint64_t)(cmos[0x5b] | (uint32_t)cmos[0x5c] << 8 |
-				    (uint32_t)cmos[0x5d] << 16) *
-			 64 * KIB;
-	uint64_t below = high ? 16 * MIB + high : MIB + low;
+	struct pc_memory m;
+	uint64_t sum;
+	struct fault f;
 
-	if (!l->ram && !any_block(l->img, below + above, &l->ram))
+	(void)pc_cmos_decode(cmos, PC_CMOS_SIZE, &m, &f);
+	sum = m.below + m.above;
+	if (!l->ram && !any_block(l->img, sum, &l->ram))
 		return false;
-	if (l->ram->length < below + above ||
-	    l->ram->length - below - above >= 64 * KIB)
+	if (l->ram->length < sum || l->ram->length - sum >= 64 * KIB)
 		return false;
-	l->below = above ? below : l->ram->length;
+	l->below = m.above ? m.below : l->ram->length;
 	l->above = l->ram->length - l->below;
 	l->how = "the memory sizes in the clock's CMOS";
 	return true;
@@ -124,8 +111,8 @@ static bool split_by_machine(struct layout *l)
 static int find_layout(struct layout *l, struct mr_error *err)
 {
 	const struct mr_image_info *info = &l->img->info;
-	uint8_t cmos[CMOS_SIZE];
-	int n = read_section(l->img, "mc146818rtc", CMOS_VERSION, cmos,
+	uint8_t cmos[PC_CMOS_SIZE];
+	int n = read_section(l->img, "mc146818rtc", PC_CMOS_VERSION, cmos,
 			     sizeof(cmos), err);
 
 	if (n < 0)
@@ -217,25 +204,21 @@ static int find_rom(const struct mr_image *img, uint64_t gpa,
 	return 0;
 }
 
-/* Whether RAM is read at 0xc0000 .. 0xfffff. PAM0 has 0xf0000 in its high
- * half; PAM1 .. PAM6 have two pieces of 16 KiB each from 0xc0000 on. Bit 0 of
- * four says that RAM is read. 1, 0, or -1. */
+/* Whether RAM is read at 0xc0000 .. 0xfffff. 1, 0, or -1. */
 static int ram_is_read(const struct layout *l, uint64_t gpa,
 		       struct mr_error *err)
 {
-	uint8_t payload[CONFIG_AT + CONFIG_SIZE];
-	const uint8_t *pam =
-		payload + CONFIG_AT + (l->q35 ? PAM_Q35 : PAM_I440FX);
-	uint64_t piece = (gpa - 0xc0000) / (16 * KIB);
-	int n = read_section(
-		l->img, l->q35 ? "0000:00:00.0/mch" : "0000:00:00.0/I440FX",
-		l->q35 ? 1 : BRIDGE_VERSION, payload, sizeof(payload), err);
+	const struct pc_bridge *bridge = l->q35 ? &pc_q35 : &pc_i440fx;
+	uint8_t payload[PC_BRIDGE_SIZE];
+	uint16_t ram;
+	struct fault f;
+	int n = read_section(l->img, bridge->section, bridge->version, payload,
+			     sizeof(payload), err);
 
 	if (n <= 0)
 		return n < 0 ? -1 : 1;
-	if (gpa >= 0xf0000)
-		return pam[0] >> 4 & 1;
-	return pam[1 + piece / 2] >> (piece % 2 * 4) & 1;
+	(void)pc_pam_decode(payload, sizeof(payload), bridge, &ram, &f);
+	return ram >> (gpa - PC_PAM_BEGIN) / PC_PAM_PIECE & 1;
 }
 
 /* ---- addresses ---- */

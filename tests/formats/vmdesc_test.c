@@ -365,14 +365,60 @@ static void cpu_names(void **state)
 	assert_null(vmdesc_x86_seg_name(VMDESC_SEGS));
 }
 
+static bool halted;
+
+static ssize_t decode_halted(const uint8_t *buf, size_t len, struct fault *f)
+{
+	return vmdesc_halted_decode(buf, len, &halted, f);
+}
+
+static void halted_or_not(void **state)
+{
+	uint8_t buf[8] = { 0, 0, 0, 0, 0, 0, 0, 2 };
+
+	(void)state;
+	check_truncations(decode_halted, buf, 4, 8, 4);
+	assert_false(halted);
+	for (size_t i = 0; i < 4; i++) {
+		memset(buf, 0, 4);
+		buf[i] = 1;
+		check_truncations(decode_halted, buf, 4, 8, 4);
+		assert_true(halted);
+	}
+}
+
+static void plausible(void **state)
+{
+	struct vmdesc_x86_cpu c = { .rflags = 2 };
+
+	(void)state;
+	assert_true(vmdesc_x86_cpu_plausible(&c));
+	c.rflags = UINT64_MAX - 2;
+	assert_false(vmdesc_x86_cpu_plausible(&c));
+	c.rflags = 0x246;
+	for (int i = 0; i < VMDESC_SEGS; i++) {
+		c.segs[i].selector = 0xffff;
+		assert_true(vmdesc_x86_cpu_plausible(&c));
+		c.segs[i].selector = 0x10000;
+		assert_false(vmdesc_x86_cpu_plausible(&c));
+		c.segs[i].selector = 8;
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(type_names),	 cmocka_unit_test(integers),
-		cmocka_unit_test(other_scalars), cmocka_unit_test(wrong_sizes),
-		cmocka_unit_test(capability),	 cmocka_unit_test(bitmap),
-		cmocka_unit_test(cpu_sample),	 cmocka_unit_test(cpu_fields),
+		cmocka_unit_test(type_names),
+		cmocka_unit_test(integers),
+		cmocka_unit_test(other_scalars),
+		cmocka_unit_test(wrong_sizes),
+		cmocka_unit_test(capability),
+		cmocka_unit_test(bitmap),
+		cmocka_unit_test(cpu_sample),
+		cmocka_unit_test(cpu_fields),
 		cmocka_unit_test(cpu_names),
+		cmocka_unit_test(halted_or_not),
+		cmocka_unit_test(plausible),
 	};
 
 	return cmocka_run_group_tests_name("vmdesc", tests, NULL, NULL);
