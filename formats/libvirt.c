@@ -106,16 +106,6 @@ const char *libvirt_format_name(enum libvirt_format format)
 	return (unsigned int)format < LIBVIRT_FORMATS ? names[format] : NULL;
 }
 
-int libvirt_format_by_name(const char *name)
-{
-	int i;
-
-	for (i = 0; i < LIBVIRT_FORMATS; i++)
-		if (strcmp(names[i], name) == 0)
-			return i;
-	return -1;
-}
-
 ssize_t libvirt_data_decode(const uint8_t *buf, size_t len,
 			    const struct libvirt_header *h,
 			    struct libvirt_data *out, struct fault *f)

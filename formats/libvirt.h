@@ -74,8 +74,6 @@ static inline uint64_t libvirt_stream_offset(const struct libvirt_header *h)
 
 /* "raw", "gzip", ... "sparse", as in qemu.conf. */
 const char *libvirt_format_name(enum libvirt_format format);
-/* The reverse: an enum libvirt_format, or -1. */
-int libvirt_format_by_name(const char *name);
 
 /* The data area; both strings lie in the caller's buffer and end in NUL. */
 struct libvirt_data {

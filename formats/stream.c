@@ -309,10 +309,9 @@ const char *stream_command_name(unsigned int command)
 	return commands[command].name; /* NULL for 0 */
 }
 
-bool stream_command_length_ok(unsigned int command, size_t length)
+/* Whether QEMU takes the command, which there is, with so many bytes. */
+static bool command_length_ok(unsigned int command, size_t length)
 {
-	if (!stream_command_name(command))
-		return false;
 	if (command == STREAM_CMD_POSTCOPY_ADVISE)
 		return length == 0 || length == 16;
 	return length >= commands[command].least &&
@@ -368,7 +367,7 @@ static ssize_t decode_command(const uint8_t *buf, size_t len,
 	if (!stream_command_name(out->command))
 		return fault_value(f, FAULT_UNSUPPORTED, 1, "unknown command",
 				   out->command);
-	if (!stream_command_length_ok(out->command, out->length))
+	if (!command_length_ok(out->command, out->length))
 		return fault_value(f, FAULT_BAD, 3,
 				   "wrong length for the command", out->length);
 	return 5;

@@ -156,8 +156,6 @@ enum stream_command {
 
 /* "ping", "postcopy-advise", ...; NULL for an id that QEMU 10.0 lacks. */
 const char *stream_command_name(unsigned int command);
-/* Whether QEMU takes the command with this many bytes of data. */
-bool stream_command_length_ok(unsigned int command, size_t length);
 
 /* The data of a 16-byte POSTCOPY_ADVISE. */
 struct stream_advise {

@@ -145,11 +145,6 @@ ssize_t vmdesc_value_decode(const uint8_t *buf, size_t len, size_t size,
 	return (ssize_t)size;
 }
 
-bool vmdesc_bitmap_test(const uint8_t *buf, size_t n)
-{
-	return get_be64(buf + n / 64 * 8) >> (n % 64) & 1;
-}
-
 /* ---- x86 registers ---- */
 
 /* Bytes of the payload, and how far apart its arrays' elements are. */

@@ -79,9 +79,6 @@ ssize_t vmdesc_value_decode(const uint8_t *buf, size_t len, size_t size,
 			    struct vmdesc_type t, struct vmdesc_value *out,
 			    struct fault *f);
 
-/* Bit n of a "bitmap" field; n is less than 8 times its size. */
-bool vmdesc_bitmap_test(const uint8_t *buf, size_t n);
-
 /* ---- x86 registers ---- */
 
 /*

@@ -433,7 +433,6 @@ static void command_table(void **state)
 			bool ok = len >= want[c].least && len <= want[c].most;
 
 			ok |= c == STREAM_CMD_POSTCOPY_ADVISE && len == 16;
-			assert_int_equal(stream_command_length_ok(c, len), ok);
 			put_be16(buf + 1, (uint16_t)c);
 			put_be16(buf + 3, (uint16_t)len);
 			if (!c) {
@@ -455,7 +454,6 @@ static void command_table(void **state)
 	for (; c < 65536; c++) {
 		put_be16(buf + 1, (uint16_t)c);
 		assert_null(stream_command_name(c));
-		assert_false(stream_command_length_ok(c, 0));
 		check_fault(decode_element, buf, 5, FAULT_UNSUPPORTED, 1);
 	}
 }

@@ -256,15 +256,17 @@ static void put_patch(struct build *b, const char *arg)
 static void put_all(struct build *b)
 {
 	if (libvirt) {
-		int format = libvirt_format_by_name(libvirt);
+		const char *name;
 		struct libvirt_header h = { .complete = !part,
 					    .big_endian = big_endian,
 					    .version = LIBVIRT_VERSION,
 					    .was_running = was_running };
 
-		if (format < 0)
+		while ((name = libvirt_format_name(h.format)) &&
+		       strcmp(name, libvirt) != 0)
+			h.format++;
+		if (!name)
 			die("no such format", libvirt);
-		h.format = (enum libvirt_format)format;
 		build_libvirt(b, h, "<domain type='kvm'/>", 65536);
 	}
 	build_header(b);
