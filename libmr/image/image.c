@@ -28,6 +28,7 @@ struct mr_image *image_open_io(struct io *io, const struct mr_watch *watch,
 	if (!img)
 		return NULL;
 	img->io = io;
+	img->want_memory = true;
 	img->info.file_allocated = io->size;
 	if (!image_parse(img, watch, err))
 		return img;

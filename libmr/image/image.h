@@ -53,8 +53,8 @@ struct mr_image {
 	struct mr_error desc_why; /* there is one that can't be used: why */
 };
 
-/* As mr_image_open, over a back end of the caller's, which must outlive the
- * image. */
+/* As mr_image_open_memory, over a back end of the caller's, which must outlive
+ * the image. */
 struct mr_image *image_open_io(struct io *io, const struct mr_watch *watch,
 			       struct mr_error *err);
 

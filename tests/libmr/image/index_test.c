@@ -206,21 +206,6 @@ struct opened {
 	struct mr_image *img;
 };
 
-static struct mr_image *open_io(struct io *io, struct mr_error *err)
-{
-	struct mr_image *img =
-		image_open_file("/proc/self/exe", MR_DIRECT_OFF, err);
-
-	if (!img)
-		return NULL;
-	img->io = io;
-	img->want_memory = true;
-	if (!image_parse(img, NULL, err))
-		return img;
-	mr_image_free(img);
-	return NULL;
-}
-
 /* The file as bytes that a test may change; closes it. */
 static void map(struct model *m, struct opened *o)
 {
@@ -238,7 +223,7 @@ static void open_all(struct model *m, struct opened *o)
 	struct mr_error err = MR_ERROR_INIT;
 
 	map(m, o);
-	o->img = open_io(&o->mem.io, &err);
+	o->img = image_open_io(&o->mem.io, NULL, &err);
 	assert_non_null(o->img);
 	assert_int_equal(err.code, MR_OK);
 }
@@ -648,7 +633,7 @@ static void test_truncation(void **state)
 		size_t n;
 
 		mem_io_init(&o.mem, o.data, len);
-		o.img = open_io(&o.mem.io, &err);
+		o.img = image_open_io(&o.mem.io, NULL, &err);
 		assert_non_null(o.img);
 		info = mr_image_info(o.img);
 		if (info->ram_ended) {
@@ -709,7 +694,7 @@ static void test_flips(void **state)
 
 			o.data[at] = (uint8_t)(i ? below(&m, 256)
 						 : was ^ 1U << at % 8);
-			o.img = open_io(&o.mem.io, &err);
+			o.img = image_open_io(&o.mem.io, NULL, &err);
 			assert_non_null(o.img);
 			read_any(o.img, o.len);
 			mr_image_free(o.img);
@@ -876,7 +861,7 @@ static void test_no_memory(void **state)
 		int rc = -1;
 
 		fail_arm(++nth, ENOMEM);
-		o.img = open_io(&o.mem.io, &err);
+		o.img = image_open_io(&o.mem.io, NULL, &err);
 		if (o.img)
 			rc = memory_of(o.img, &mr_image_info(o.img)->blocks[0],
 				       3 * 1024 + 9, buf, sizeof(buf), &n,
