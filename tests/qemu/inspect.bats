@@ -258,3 +258,61 @@ every_address_of() {
 	run -1 mrinspect image
 	[[ ${lines[0]} == *INTERRUPTED ]]
 }
+
+# ---- the memory of plain streams ----
+
+# The blocks of FILE, all of their memory: a page is zero, or has words.
+memory_of() {
+	local name length
+	blocks_of_file "$1" | while read -r name length; do
+		echo "$name"
+		mrinspect -p "$name:0+$length" "$1" |
+			sed '1,/^$/d; /not in the image/d'
+	done
+}
+
+# The stream FILE holds what the mapped-ram image "mapped" holds, and no more.
+same_memory() {
+	memory_of mapped >mapped.dump
+	(($(wc -l <mapped.dump) > 100000))
+	memory_of "$1" | cmp mapped.dump -
+}
+
+@test "memory of a plain stream, of a paused guest" {
+	start_vm a -m 32M -append "fill=4M zero=1M" -device VGA,vgamem_mb=1
+	wait_ready a
+	wait_count a
+	qmp_do a stop
+	mrsave -q "$(vm_qmp a)" mapped
+	plain_save stream
+	same_memory stream
+}
+
+# The guest writes on while QEMU sends it, and what it changed is sent as
+# changes; it stands still then, and its memory is what the stream says.
+@test "memory of a live plain stream with XBZRLE" {
+	start_vm a -m 32M -append "fill=4M zero=1M" -machine memory-backend=m0 \
+		-object "memory-backend-file,id=m0,size=32M,mem-path=$PWD/ram,share=on"
+	wait_ready a
+	set_caps a xbzrle
+	qmp_do a migrate-set-parameters '{"max-bandwidth":2000000,
+		"avail-switchover-bandwidth":100000,"downtime-limit":1}' >/dev/null
+	qmp_do a migrate "{\"uri\":\"file:$PWD/stream\"}" >/dev/null
+	# Slower than the guest, from the second round on.
+	until [[ $(qmp_do a query-migrate) =~ sync-count\":\ *([0-9]+) ]] &&
+		((BASH_REMATCH[1] > 1)); do :; done
+	qmp_do a migrate-set-parameters '{"max-bandwidth":200000}' >/dev/null
+	until [[ $(qmp_do a query-migrate) =~ \
+		xbzrle-cache[^}]*\"pages\":\ *([0-9]+) ]] &&
+		((BASH_REMATCH[1] > 2)); do
+		[[ $(qmp_do a query-migrate) != *'"completed"'* ]]
+	done
+	qmp_do a migrate-set-parameters '{"max-bandwidth":0,
+		"avail-switchover-bandwidth":0,"downtime-limit":300}' >/dev/null
+	qmp_do a --wait-migration
+	run -0 mrinspect --json stream
+	(($(jq '[.files[0].blocks[].xbzrle_words] | add' <<<"$output") > 0))
+	cmp <(od -An -v -tx1 ram | tr -d ' \n') \
+		<(mrinspect --json -p m0:0+32M stream |
+			jq -j '.files[0].memory[0].bytes')
+}
