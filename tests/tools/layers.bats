@@ -143,3 +143,11 @@ refused() { # LINE...
 	[ "$status" -eq 1 ]
 	[[ $output == *"'build/libmr/image/image.o': No such file"* ]]
 }
+
+@test "CONTRIB.md has the folders of the plan" {
+	sed -n 's/^| `\([a-z]*\|libmr\/[a-z]*\|tools\/[a-z]*\)` |.*/\1/p' \
+		"$ROOT/CONTRIB.md" | sort >said
+	sed -n 's/^\t\([a-z/]*\):.*/\1/p' tests/check-layers | sort >planned
+	[ "$(wc -l <planned)" -gt 10 ]
+	diff planned said
+}
