@@ -1,12 +1,22 @@
 # env.bash - where things are; every bats file loads this, or vm.bash.
 #
 # ROOT  the source tree          O  the build to test (build/release)
-# The tools and the test helpers of that build come first in PATH.
+# The tools and the test helpers of that build come first in PATH; what makes
+# file systems is in a folder that only root has there.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 O=${O:-build/release}
 [[ $O == /* ]] || O=$ROOT/$O
-PATH=$O:$O/tests/helpers:$PATH
+PATH=$O:$O/tests/helpers:$PATH:/usr/sbin:/sbin
 export ROOT O PATH LC_ALL=C
 
 bats_require_minimum_version 1.5.0
+
+# Skips the test where its folder has no direct I/O: a tmpfs takes O_DIRECT, and
+# goes on as always.
+need_direct() {
+	[ "$(stat -f -c %T "$BATS_TEST_TMPDIR")" != tmpfs ] &&
+		dd if=/dev/zero of="$BATS_TEST_TMPDIR/direct" bs=4096 count=1 \
+			oflag=direct status=none 2>/dev/null ||
+		skip "no direct I/O in $BATS_TEST_TMPDIR"
+}

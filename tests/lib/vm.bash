@@ -40,7 +40,8 @@ need_qemu() {
 # Sockets live in a folder with a short name: theirs are limited to 107 bytes.
 # Made before any subshell is, or it would be forgotten there.
 vm_dir() {
-	[ -n "$VM_DIR" ] || VM_DIR=$(mktemp -d /tmp/mrvm.XXXXXX)
+	[ -n "$VM_DIR" ] ||
+		VM_DIR=$(mktemp -d "${MR_SOCKETS:-/tmp}/mrvm.XXXXXX")
 }
 
 vm_qmp() { echo "$VM_DIR/$1.qmp"; }

@@ -78,6 +78,7 @@ number() {
 	[[ $output == *" changed"* ]]
 }
 
+# bats test_tags=address,thread
 @test "memory in memfds, above 4 GiB too: nothing is allocated by looking" {
 	local before
 	start_vm a -M q35,memory-backend=m,max-ram-below-4g=192M -m 384M \
@@ -141,6 +142,7 @@ number() {
 	run -0 mrdiff --memory "$IMAGE.1" "$(vm_qmp a)"
 }
 
+# bats test_tags=address
 @test "device state field by field: QEMU's description, or one borrowed" {
 	start_vm a
 	wait_ready a

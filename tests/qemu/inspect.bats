@@ -87,6 +87,7 @@ every_save_of() {
 		-blockdev null-co,node-name=d,read-zeroes=on
 }
 
+# bats test_tags=address
 @test "q35 with many devices: mapped-ram, multifd, plain" {
 	every_save_of -M q35 -smp 3 -device virtio-vga -device e1000e \
 		-device qemu-xhci -device usb-tablet -device virtio-rng-pci \
@@ -116,6 +117,7 @@ registers() {
 		awk '/^CPU#/ { cpu = $0 } { print cpu, $0 }' | sort
 }
 
+# bats test_tags=address
 @test "registers are what the monitor says" {
 	start_vm a -M q35 -smp 3
 	wait_ready a
@@ -180,6 +182,7 @@ every_address_of() {
 	mrinspect -f 0x02b0ad1b image | grep -x pc.ram:0x100000
 }
 
+# bats test_tags=address
 @test "memory by address: q35, above 4 GiB" {
 	every_address_of -M q35,max-ram-below-4g=128M
 	same_at $((127 << 20))

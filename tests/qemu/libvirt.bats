@@ -12,7 +12,7 @@ setup() {
 	printf '%s\n' 11.2 "$have" | sort -CV ||
 		skip "libvirt is $have, sparse images need 11.2"
 	# Sockets are in there: a short name.
-	ROOT_DIR=$(mktemp -d /tmp/mrlv.XXXXXX)
+	ROOT_DIR=$(mktemp -d "${MR_SOCKETS:-/tmp}/mrlv.XXXXXX")
 	mkdir "$ROOT_DIR/etc"
 	cat >"$ROOT_DIR/etc/qemu.conf" <<-END
 		user = "$(id -un)"

@@ -52,6 +52,7 @@ qemu_to_mrload() { # CAPABILITY... -- QEMU ARGUMENT...
 	qemu_to_mrload -- -M pc
 }
 
+# bats test_tags=address
 @test "q35: QEMU's own image, with multifd, several blocks" {
 	PARAMETERS='{"multifd-channels":3}' qemu_to_mrload multifd -- -M q35 \
 		-object memory-backend-memfd,id=m0,size=128M,share=on \
@@ -143,6 +144,7 @@ misfit() { # LINE...
 	[[ $(status_of b) == *'"inmigrate"'* ]]
 }
 
+# bats test_tags=address
 @test "mismatches: a line for each, and the VM still waits" {
 	start_vm c -m 128M
 	wait_ready c
@@ -234,6 +236,7 @@ libvirt_save() { # FORMAT WAS_RUNNING CAPABILITY...
 	qmp_do a --wait-migration
 }
 
+# bats test_tags=address
 @test "libvirt's sparse image: its flag says whether the guest runs" {
 	source_vm
 	libvirt_save 6 1 mapped-ram multifd
@@ -262,6 +265,7 @@ libvirt_save() { # FORMAT WAS_RUNNING CAPABILITY...
 	counts_on a b
 }
 
+# bats test_tags=address,thread
 @test "--memory writes what QEMU itself would load" {
 	local file=$BATS_TEST_TMPDIR/ram
 	local ram="memory-backend-file,id=m,size=256M,share=on,mem-path=$file"

@@ -79,6 +79,7 @@ no_temporary() {
 		-object memory-backend-memfd,id=m,size=256M,share=on
 }
 
+# bats test_tags=address,thread
 @test "q35: nodes of anonymous, memfd and file memory, above 4 GiB too" {
 	save_and_move -M q35,max-ram-below-4g=192M -m 384M \
 		-object memory-backend-memfd,id=m0,size=128M,share=on \
@@ -102,6 +103,9 @@ no_temporary() {
 
 @test "huge pages" {
 	local pages=/sys/kernel/mm/hugepages/hugepages-2048kB
+	# Who changes the machine's number does it alone.
+	{ exec 9<"$pages/nr_hugepages" && flock 9; } ||
+		skip "no huge pages in this kernel"
 	cp "$pages/nr_hugepages" "$BATS_TEST_TMPDIR/pool" ||
 		skip "no huge pages in this kernel"
 	echo 80 >"$pages/nr_hugepages" || skip "may not reserve huge pages"
@@ -124,6 +128,7 @@ no_temporary() {
 	assert_no_bad b
 }
 
+# bats test_tags=address
 @test "a running guest goes on, and its image is that of one instant" {
 	start_vm a
 	wait_ready a
@@ -151,6 +156,7 @@ no_temporary() {
 	counts_on a b
 }
 
+# bats test_tags=thread
 @test "any number of workers makes the same file" {
 	# The clock of a paused VM goes on otherwise, and is device state.
 	start_vm a
@@ -166,6 +172,7 @@ no_temporary() {
 	cmp "$IMAGE.1" "$IMAGE.buffered"
 }
 
+# bats test_tags=address,thread
 @test "shared memory written in place: the same file, and it does not grow" {
 	local before after
 	# The clock of a paused VM goes on otherwise, and is device state.
@@ -195,6 +202,7 @@ no_temporary() {
 	cmp -n $((257 << 20)) "$IMAGE" "$IMAGE.2"
 }
 
+# bats test_tags=address
 @test "a device that cannot be migrated: refused, and the guest runs" {
 	start_vm a -drive if=none,id=d,file=null-co://,format=raw \
 		-device nvme,drive=d,serial=1
@@ -264,6 +272,7 @@ no_temporary() {
 	((killed == 25))
 }
 
+# bats test_tags=address
 @test "interrupted: exit 2, no file, the guest runs" {
 	local i rc hit=0
 	start_vm a -append "fill=160M"
@@ -296,9 +305,11 @@ no_temporary() {
 	unharmed
 }
 
+# bats test_tags=address,thread
 @test "the same with direct I/O, on a small disk" {
 	local dir=$BATS_TEST_TMPDIR/small
 	mkdir "$dir"
+	type mkfs.ext4 >/dev/null || skip "no mkfs.ext4"
 	truncate -s 64M "$BATS_TEST_TMPDIR/disk"
 	mkfs.ext4 -q "$BATS_TEST_TMPDIR/disk"
 	mount -o loop "$BATS_TEST_TMPDIR/disk" "$dir" 2>/dev/null ||
@@ -311,6 +322,7 @@ no_temporary() {
 	unharmed
 }
 
+# bats test_tags=address
 @test "64 GiB, of which little was touched" {
 	start_vm a -M q35,memory-backend=m -m 64G -append "fill=192M zero=8M" \
 		-object memory-backend-ram,id=m,size=64G,reserve=off
@@ -323,6 +335,7 @@ no_temporary() {
 	unharmed
 }
 
+# bats test_tags=address
 @test "QEMU saves itself: a running guest" {
 	need_qemu 9.1
 	start_vm a
@@ -406,6 +419,7 @@ no_temporary() {
 	wait_checked b
 }
 
+# bats test_tags=address
 @test "QEMU saves itself: a paused guest" {
 	need_qemu 9.1
 	start_vm a

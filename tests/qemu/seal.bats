@@ -18,6 +18,7 @@ loads() {
 	stop_vm b
 }
 
+# bats test_tags=address
 @test "a sealed image loads; a seal made later is the same" {
 	start_vm a
 	wait_ready a

@@ -217,6 +217,7 @@ x:0xc9000+0x1000 changed" ]
 	run -0 mrdiff --memory a b
 }
 
+# bats test_tags=thread
 @test "any number of workers, any kind of I/O: the same answer" {
 	mkimage --block x=9000:0+10,50+3000,7000+2000 --block y=700:3+80 a
 	mkimage --block y=700:8+80 --block x=9000:2+10,40+3000,7000+1990 b

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -892,10 +893,15 @@ static bool set_number(const char *path, long n)
 static const char huge_count[] =
 	"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 static long huge_count_was;
+static int huge_lock = -1;
 
+/* Who changes the machine's number does it alone. */
 static int huge_setup(void **state)
 {
 	(void)state;
+	huge_lock = open(huge_count, O_RDONLY | O_CLOEXEC);
+	if (huge_lock >= 0 && flock(huge_lock, LOCK_EX))
+		return -1;
 	huge_count_was = number_in(huge_count);
 	return 0;
 }
@@ -903,10 +909,15 @@ static int huge_setup(void **state)
 /* However the test ended, the machine gets its memory back. */
 static int huge_teardown(void **state)
 {
+	int rc = 0;
+
 	(void)state;
-	if (number_in(huge_count) == huge_count_was)
-		return 0;
-	return set_number(huge_count, huge_count_was) ? 0 : -1;
+	if (number_in(huge_count) != huge_count_was &&
+	    !set_number(huge_count, huge_count_was))
+		rc = -1;
+	if (huge_lock >= 0)
+		(void)close(huge_lock); /* and gives the lock back */
+	return rc;
 }
 
 static void huge_pages(void **state)
