@@ -32,6 +32,9 @@ LDLIBS = -laio $(PKG_LIBS)
 # and it is machine code whatever the CFLAGS are.
 LIB_CFLAGS = -fvisibility=hidden -fno-lto
 
+# Asked for together with anything else, deps comes before it: make -j deps check
+DEPS_FIRST := $(filter deps,$(MAKECMDGOALS))
+
 # Sources are found wherever they are: a folder more is no line here.
 find = $(sort $(shell find $1 -name '$2'))
 TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/mr*.c))
@@ -56,7 +59,7 @@ LACKING = $(if $(shell $(PKG_CONFIG) --version 2>/dev/null),\
 	pkg-config) \
 	$(shell $(CC) $(CPPFLAGS) -E -include libaio.h -x c /dev/null \
 		>/dev/null 2>&1 || echo libaio-dev)
-$O/flags: FORCE
+$O/flags: FORCE $(DEPS_FIRST)
 	$(if $(strip $(LACKING)),$(error missing: $(strip $(LACKING)) (see \
 		make deps)))
 	@mkdir -p $(@D)
@@ -137,7 +140,8 @@ deps:
 	.ci/deps
 
 # All tests, or those with a word of T in their name: make check T="save crew"
-check: deps
+check: $(DEPS_FIRST)
+	@CC='$(CC)' .ci/deps -n
 	@$(MAKE) --no-print-directory all unit-tests helpers
 	@O=$O tests/check $(T)
 
@@ -154,7 +158,8 @@ lint: $(patsubst %.c,$O/%.tidy,$(filter %.c,$(SOURCES)))
 	mandoc -T lint -W warning $(wildcard man/*.[1-8])
 
 # The main job on a real QEMU, to look at.
-demo: deps
+demo: $(DEPS_FIRST)
+	@CC='$(CC)' .ci/deps -n
 	@$(MAKE) --no-print-directory all helpers
 	@O=$O tests/demo
 
