@@ -240,7 +240,7 @@ static int look_version(struct guest *g, const struct qmp *q,
 	g->minor = v.minor;
 	g->micro = v.micro;
 	if (g->major < MIN_MAJOR)
-		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "QEMU %d.%d.%d does not tell where its memory "
 				 "is: %d.0 or later is needed",
 				 g->major, g->minor, g->micro, MIN_MAJOR);

@@ -332,7 +332,7 @@ static void open_refuses_what_it_cannot_trust(void **state)
 
 	(void)state;
 	a.major = "7";
-	expect_refusal(a, MR_UNSUPPORTED, "8.0 or later");
+	expect_refusal(a, MR_REFUSED, "8.0 or later");
 	a.major = "\"10\"";
 	expect_refusal(a, MR_QMP, "greeting");
 	a.major = "-1";
