@@ -8,8 +8,9 @@
 #include "formats/bits.h"
 #include "libmr/diff/state.h"
 #include "libmr/base/error.h"
-#include "libmr/vm/ask.h"
+#include "libmr/vm/claim.h"
 #include "libmr/vm/preflight.h"
+#include "libmr/vm/runstate.h"
 
 #define CONNECT_MS 5000
 #define CHUNK_WORDS 2048u
@@ -65,6 +66,8 @@ static int open_image(struct diff_side *s, const struct mr_diff_options *o,
 static int open_vm(struct diff_side *s, const struct mr_diff_options *o,
 		   struct mr_error *err)
 {
+	struct claim nobody;
+
 	s->q = qmp_open(s->path, CONNECT_MS, err);
 	if (!s->q)
 		return -1;
@@ -72,13 +75,16 @@ static int open_vm(struct diff_side *s, const struct mr_diff_options *o,
 	s->guest = guest_open(s->q, o->pid, err);
 	if (!s->guest)
 		return -1;
-	if (s->guest->running)
+	if (s->guest->running || runstate_is_live(s->guest->status))
 		return error_set(
 			err, MR_REFUSED, MR_NO_OFFSET,
-			"the VM is running, its memory changes while it "
+			"the VM is %s, its memory changes while it "
 			"is read: pause it first (QMP stop), or save it "
-			"with mrsave and compare the images");
-	if (preflight_run_state(s->guest, err) ||
+			"with mrsave and compare the images",
+			s->guest->status);
+	if (claim_take(&nobody, s->guest->pid, true, err) ||
+	    still_begin(&s->still, s->q, s->guest, err) ||
+	    preflight_run_state(s->guest, err) ||
 	    (!o->memory_only && preflight_migrate(s->q, err)))
 		return -1;
 	return preflight_direct(s->guest, s->q, err);
@@ -107,6 +113,7 @@ void diff_side_release(struct diff_side *s)
 	mr_image_free(s->img);
 	mr_image_free(s->state_img);
 	device_state_release(&s->state);
+	still_release(&s->still);
 	guest_free(s->guest);
 	qmp_free(s->q);
 	*s = (struct diff_side){ 0 };
@@ -309,15 +316,7 @@ int diff_side_devices(struct diff_side *s, const struct mr_image **img,
 
 static int stood_still(struct diff_side *s, struct mr_error *err)
 {
-	struct ask_status now;
-
-	if (ask_status(s->q, &now, err))
-		return -1;
-	if (!now.running && !ask_was_resumed(s->q))
-		return 0;
-	return error_set(err, MR_QMP, MR_NO_OFFSET,
-			 "the VM was resumed while it was compared: the result "
-			 "would mean nothing");
+	return still_prove(&s->still, err);
 }
 
 int diff_side_stood_still(struct diff_side *s, struct mr_error *err)

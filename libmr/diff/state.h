@@ -20,6 +20,7 @@
 #include "libmr/image/image.h"
 #include "libmr/mr.h"
 #include "libmr/vm/qmp.h"
+#include "libmr/vm/still.h"
 
 struct diff_side {
 	const char *path;
@@ -30,6 +31,7 @@ struct diff_side {
 	/* a paused VM. */
 	struct qmp *q;
 	struct guest *guest;
+	struct still still;
 	struct device_state state;
 	struct mem_io state_io;
 	struct mr_image *state_img; /* over state_io */

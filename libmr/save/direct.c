@@ -10,6 +10,7 @@
 #include "libmr/base/watch.h"
 #include "libmr/memory/image_sink.h"
 #include "libmr/vm/device_state.h"
+#include "libmr/vm/still.h"
 
 struct copy {
 	struct image_writer w;
@@ -26,10 +27,12 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 					       .leavers = &c->leavers };
 	struct device_state state = { 0 };
 	struct memory *m = NULL;
+	struct still still = { .q = NULL };
 	int rc = -1;
 
 	/* Memory may have been plugged since the preflight. */
-	if (guest_refresh(s->guest, s->q, err) || guest_map(s->guest, err)) {
+	if (still_begin(&still, s->q, s->guest, err) ||
+	    guest_map(s->guest, err)) {
 		(void)error_about(err, SAVE_VM);
 		goto out;
 	}
@@ -39,7 +42,8 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	m->who = SAVE_VM;
 	if (memory_copy(m, &c->sink.sink, &o, &c->tally, err))
 		goto out;
-	if (device_state_fetch(&state, s->q, s->report->run_state, err)) {
+	if (device_state_fetch(&state, s->q, s->report->run_state, err) ||
+	    still_prove(&still, err)) {
 		(void)error_about(err, SAVE_VM);
 		goto out;
 	}
@@ -50,6 +54,7 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 out:
 	memory_free(m);
 	device_state_release(&state);
+	still_release(&still);
 	return rc;
 }
 
@@ -82,7 +87,7 @@ int save_direct(struct save *s, struct mr_error *err)
 	image_sink_init(&c.sink, &c.w);
 	watch_note(&s->options->watch, "engine direct, %s",
 		   c.w.out.file.direct_fd >= 0 ? "direct I/O" : "buffered I/O");
-	if (!pause_begin(&s->pause, s->q, s->was_running, err)) {
+	if (!pause_begin(&s->pause, s->q, s->was_running, s->claim.fd, err)) {
 		qmp_limit(s->q, -1, s->options->watch.cancel);
 		rc = copy_paused(s, &c, err);
 	} else {

@@ -275,9 +275,10 @@ int save_qemu(struct save *s, struct mr_error *err)
 	watch_note(&s->options->watch, "engine qemu, %s, %u channels",
 		   s->report->direct ? "direct I/O" : "buffered I/O",
 		   s->report->jobs);
-	rc = s->options->live
-		     ? pause_watch(&s->pause, s->q, s->was_running, err)
-		     : pause_begin(&s->pause, s->q, s->was_running, err);
+	rc = s->options->live ? pause_watch(&s->pause, s->q, s->was_running,
+					    s->claim.fd, err)
+			      : pause_begin(&s->pause, s->q, s->was_running,
+					    s->claim.fd, err);
 	if (!rc)
 		rc = migrate(s, &o, &lent, err);
 	if (rc)

@@ -89,6 +89,19 @@ static int check_room(struct save *s, const struct output_target *t,
 	return error_about(err, SAVE_IMAGE);
 }
 
+/* Whoever else works on this VM would resume it under us. */
+static int claim(struct save *s, struct mr_error *err)
+{
+	if (claim_take(&s->claim, s->guest->pid, s->options->check_only, err))
+		return -1;
+	if (s->claim.stranger)
+		watch_note(&s->options->watch,
+			   "a process without rights over this VM (%d) has "
+			   "taken the name of a saver: not heeded",
+			   (int)s->claim.stranger);
+	return 0;
+}
+
 static int look(struct save *s, struct mr_error *err)
 {
 	struct mr_save_report *r = s->report;
@@ -107,7 +120,8 @@ static int look(struct save *s, struct mr_error *err)
 		r->ram += s->guest->blocks[i].used;
 	}
 	s->was_running = s->guest->running;
-	if (preflight_run_state(s->guest, err) || preflight_migrate(s->q, err))
+	if (claim(s, err) || preflight_run_state(s->guest, err) ||
+	    preflight_migrate(s->q, err))
 		return error_about(err, SAVE_VM);
 	if (preflight_place(s->guest, s->image, &target, err))
 		return error_about(err, SAVE_IMAGE);
@@ -123,6 +137,7 @@ int mr_save(const char *vm, const char *image,
 	struct save s = { .image = image,
 			  .options = options,
 			  .report = report,
+			  .claim = CLAIM_NONE,
 			  .pause = PAUSE_NONE };
 	double begin = watch_clock();
 	int rc = -1;
@@ -140,6 +155,7 @@ int mr_save(const char *vm, const char *image,
 			rc = save_qemu(&s, err);
 	}
 	pause_release(&s.pause);
+	claim_release(&s.claim);
 	guest_free(s.guest);
 	qmp_free(s.q);
 	report->seconds = watch_clock() - begin;

@@ -4,6 +4,7 @@
 #ifndef LIBMR_SAVE_STATE_H
 #define LIBMR_SAVE_STATE_H
 
+#include "libmr/vm/claim.h"
 #include "libmr/vm/guest.h"
 #include "libmr/mr.h"
 #include "libmr/vm/pause.h"
@@ -19,6 +20,7 @@ struct save {
 	struct qmp *q;
 	struct guest *guest;
 	bool was_running;
+	struct claim claim;
 	struct pause pause;
 };
 

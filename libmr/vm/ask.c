@@ -155,6 +155,60 @@ char *ask_ramblock(struct qmp *q, struct mr_error *err)
 	return copy;
 }
 
+/* One line for each thing below path, added to *all. */
+static int list_below(struct qmp *q, const char *path, char **all,
+		      struct mr_error *err)
+{
+	json_t *ret, *one;
+	size_t i;
+	int rc = 0;
+
+	if (qmp_call(q, "qom-list", json_pack("{s:s}", "path", path), &ret,
+		     err))
+		return -1;
+	if (!json_is_array(ret))
+		rc = fail_odd(err, "qom-list");
+	json_array_foreach(ret, i, one)
+	{
+		const char *name =
+			json_string_value(json_object_get(one, "name"));
+		const char *type =
+			json_string_value(json_object_get(one, "type"));
+		char *more = NULL;
+
+		if (!name || !type) {
+			rc = fail_odd(err, "qom-list");
+			break;
+		}
+		if (asprintf(&more, "%s%s %s\n", *all, name, type) < 0) {
+			rc = error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				       "no memory for the list of devices");
+			break;
+		}
+		free(*all);
+		*all = more;
+	}
+	json_decref(ret);
+	return rc;
+}
+
+char *ask_devices(struct qmp *q, struct mr_error *err)
+{
+	char *all = strdup("");
+
+	if (!all) {
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				"no memory for the list of devices");
+		return NULL;
+	}
+	if (list_below(q, "/machine/peripheral", &all, err) ||
+	    list_below(q, "/machine/peripheral-anon", &all, err)) {
+		free(all);
+		return NULL;
+	}
+	return all;
+}
+
 /* ---- how it is ---- */
 
 int ask_status(struct qmp *q, struct ask_status *s, struct mr_error *err)
@@ -482,11 +536,36 @@ int ask_migration_event(struct qmp *q, int timeout_ms,
 	return -1;
 }
 
-bool ask_was_resumed(struct qmp *q)
-{
-	static const char *const names[] = { "RESUME", NULL };
-	json_t *event = qmp_wait_event(q, names, 0, NULL, NULL);
+static const char *const disturbances[] = {
+	"RESUME",
+	"RESET",
+	"WAKEUP",
+	"SUSPEND",
+	"SUSPEND_DISK",
+	"SHUTDOWN",
+	"STOP",
+	"GUEST_PANICKED",
+	"GUEST_CRASHLOADED",
+	"WATCHDOG",
+	"DEVICE_DELETED",
+	"DEVICE_UNPLUG_GUEST_ERROR",
+	"MEM_UNPLUG_ERROR",
+	"MEMORY_DEVICE_SIZE_CHANGE",
+	"BALLOON_CHANGE",
+	"MEMORY_FAILURE",
+	"MIGRATION",
+	"COLO_EXIT",
+	NULL,
+};
 
-	json_decref(event);
-	return event != NULL;
+void ask_undisturbed(struct qmp *q)
+{
+	qmp_watch(q, disturbances);
+}
+
+const char *ask_disturbed(struct qmp *q)
+{
+	uint64_t seen = qmp_seen(q);
+
+	return seen ? disturbances[__builtin_ctzll(seen)] : NULL;
 }

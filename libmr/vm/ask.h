@@ -38,6 +38,10 @@ int ask_target(struct qmp *q, char arch[32], struct mr_error *err);
  * on failure. */
 char *ask_ramblock(struct qmp *q, struct mr_error *err);
 
+/* Names and types of all devices that were plugged in or asked for at the
+ * start, a line each; to be freed. */
+char *ask_devices(struct qmp *q, struct mr_error *err);
+
 /* ---- how it is ---- */
 
 struct ask_status {
@@ -122,8 +126,14 @@ int ask_device_state(struct qmp *q, const char *path, struct mr_error *err);
 int ask_migration_event(struct qmp *q, int timeout_ms,
 			const atomic_bool *cancel, enum ask_phase *phase,
 			struct mr_error *err);
-/* Whether the VM was resumed since the connection was made, as far as the
- * answers to this point tell. */
-bool ask_was_resumed(struct qmp *q);
+/*
+ * Events that come from a VM which does not stand still, or to which somebody
+ * does something. ask_undisturbed forgets those that came so far; ask_disturbed
+ * names the first kind of them that has come since then and before QEMU
+ * answered the last question (NULL: none). However many events come, none of
+ * these is missed.
+ */
+void ask_undisturbed(struct qmp *q);
+const char *ask_disturbed(struct qmp *q);
 
 #endif

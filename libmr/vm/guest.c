@@ -260,22 +260,20 @@ static int look_status(struct guest *g, struct qmp *q, struct mr_error *err)
 
 static int look_blocks(struct guest *g, struct qmp *q, struct mr_error *err)
 {
-	char *text = ask_ramblock(q, err);
-	int rc;
-
-	if (!text)
+	g->listing = ask_ramblock(q, err);
+	if (!g->listing)
 		return -1;
-	rc = guest_parse_ramblock(text, &g->blocks, &g->n_blocks, err);
-	free(text);
-	return rc;
+	return guest_parse_ramblock(g->listing, &g->blocks, &g->n_blocks, err);
 }
 
 static void drop_blocks(struct guest *g)
 {
 	guest_unmap(g);
 	free(g->blocks);
+	free(g->listing);
 	g->blocks = NULL;
 	g->n_blocks = 0;
+	g->listing = NULL;
 }
 
 int guest_refresh(struct guest *g, struct qmp *q, struct mr_error *err)

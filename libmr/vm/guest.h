@@ -77,6 +77,7 @@ struct guest {
 	int major, minor, micro; /* of QEMU */
 	struct guest_block *blocks;
 	size_t n_blocks;
+	char *listing; /* of the blocks, as QEMU wrote it; NULL: guest_new's */
 
 	/* private */
 	int pagemap; /* /proc/PID/pagemap, or -1 before guest_map */

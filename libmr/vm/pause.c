@@ -39,18 +39,21 @@ static void close_span(unsigned from, unsigned to)
 		(void)close((int)from);
 }
 
-/* Closes every descriptor from 3 on but these two, so that the dead saver's
- * files and the caller's pipes are not kept open. */
-static void close_others(int a, int b)
+/* Closes every descriptor from 3 on but these, so that the dead saver's files
+ * and the caller's pipes are not kept open. */
+static void close_others(const int *keep, size_t n)
 {
-	unsigned low = (unsigned)(a < b ? a : b);
-	unsigned high = (unsigned)(a < b ? b : a);
+	unsigned from = 3, next;
 
-	if (low > 3)
-		close_span(3, low - 1);
-	if (high > 3)
-		close_span(low + 1 > 3 ? low + 1 : 3, high - 1);
-	close_span(high + 1 > 3 ? high + 1 : 3, ~0u);
+	do {
+		next = ~0u;
+		for (size_t i = 0; i < n; i++)
+			if (keep[i] >= (int)from && (unsigned)keep[i] < next)
+				next = (unsigned)keep[i];
+		if (next > from)
+			close_span(from, next == ~0u ? next : next - 1);
+		from = next + 1;
+	} while (next != ~0u);
 }
 
 /* The saver is gone. If QEMU is saving itself, that is let come to its end,
@@ -76,8 +79,9 @@ static void rescue(int qmp)
 /* The guardian: after fork, so only calls that are safe in a signal handler;
  * all signals are blocked. One byte on the line means that all went well; its
  * end without one means that the saver is gone. */
-__attribute__((noreturn)) static void guard(int line, int qmp)
+__attribute__((noreturn)) static void guard(int line, int qmp, int claim)
 {
+	const int keep[] = { line, qmp, claim };
 	int null = open("/dev/null", O_RDWR);
 	ssize_t n;
 	char byte;
@@ -87,9 +91,9 @@ __attribute__((noreturn)) static void guard(int line, int qmp)
 	(void)setsid();
 	(void)prctl(PR_SET_NAME, "mr-guardian");
 	for (int fd = 0; null >= 0 && fd < 3; fd++)
-		if (fd != line && fd != qmp)
+		if (fd != line && fd != qmp && fd != claim)
 			(void)dup2(null, fd);
-	close_others(line, qmp);
+	close_others(keep, sizeof(keep) / sizeof(*keep));
 	(void)send(line, "", 1, MSG_NOSIGNAL); /* on guard */
 	do
 		n = recv(line, &byte, 1, 0);
@@ -101,7 +105,7 @@ __attribute__((noreturn)) static void guard(int line, int qmp)
 
 /* Forks with all signals blocked, and the child stays so: a signal to the
  * process group must not end it before it has left the group. */
-static pid_t fork_guardian(int ours, int line, int qmp)
+static pid_t fork_guardian(int ours, int line, int qmp, int claim)
 {
 	sigset_t all, old;
 	pid_t pid;
@@ -112,7 +116,7 @@ static pid_t fork_guardian(int ours, int line, int qmp)
 	pid = fork();
 	if (pid == 0) {
 		(void)close(ours);
-		guard(line, qmp);
+		guard(line, qmp, claim);
 	}
 	saved = errno;
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -140,14 +144,14 @@ void pause_release(struct pause *p)
 	*p = (struct pause)PAUSE_NONE;
 }
 
-static int start_guardian(struct pause *p, struct mr_error *err)
+static int start_guardian(struct pause *p, int claim, struct mr_error *err)
 {
 	int fds[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
 		return error_sys(err, MR_NO_OFFSET,
 				 "cannot make a line to the guardian");
-	p->guardian = fork_guardian(fds[0], fds[1], qmp_fd(p->q));
+	p->guardian = fork_guardian(fds[0], fds[1], qmp_fd(p->q), claim);
 	(void)close(fds[1]);
 	if (p->guardian < 0) {
 		(void)error_sys(err, MR_NO_OFFSET,
@@ -180,18 +184,18 @@ int pause_guarded(struct pause *p, struct mr_error *err)
 	return -1;
 }
 
-int pause_watch(struct pause *p, struct qmp *q, bool running,
+int pause_watch(struct pause *p, struct qmp *q, bool running, int claim,
 		struct mr_error *err)
 {
 	*p = (struct pause)PAUSE_NONE;
 	p->q = q;
-	return running ? start_guardian(p, err) : 0;
+	return running ? start_guardian(p, claim, err) : 0;
 }
 
-int pause_begin(struct pause *p, struct qmp *q, bool running,
+int pause_begin(struct pause *p, struct qmp *q, bool running, int claim,
 		struct mr_error *err)
 {
-	if (pause_watch(p, q, running, err) || pause_guarded(p, err))
+	if (pause_watch(p, q, running, claim, err) || pause_guarded(p, err))
 		return -1;
 	if (!running)
 		return 0;

@@ -29,15 +29,16 @@ struct pause {
 	}
 
 /* Stops the VM if running says that it runs. Call pause_end in any case: after
- * a failure it may be stopped with the answer lost. */
-int pause_begin(struct pause *p, struct qmp *q, bool running,
+ * a failure it may be stopped with the answer lost. claim: a descriptor that
+ * the guardian holds as long as it lives (claim.h), or -1. */
+int pause_begin(struct pause *p, struct qmp *q, bool running, int claim,
 		struct mr_error *err);
 
 /* As pause_begin, but the VM is left running for now: only a process that
  * vanishes makes the guardian send `cont`. For a QEMU that stops the VM
  * itself at the end of its migration. The guardian is still on its way: before
  * anything that may stop the VM, pause_guarded waits for it. */
-int pause_watch(struct pause *p, struct qmp *q, bool running,
+int pause_watch(struct pause *p, struct qmp *q, bool running, int claim,
 		struct mr_error *err);
 int pause_guarded(struct pause *p, struct mr_error *err);
 

@@ -37,6 +37,8 @@ struct qmp {
 	unsigned depth;
 	bool in_string, escaped;
 	json_t *greeting, *events;
+	const char *const *watched; /* names of events, or NULL */
+	uint64_t seen; /* bits of those */
 	json_int_t last_id;
 	bool resync; /* the server may hold a fragment of a command */
 	int timeout_ms;
@@ -243,10 +245,20 @@ static int next_message(struct qmp *q, int64_t deadline,
 	return 0;
 }
 
+static void note_seen(struct qmp *q, const char *name)
+{
+	for (size_t i = 0; q->watched && q->watched[i]; i++)
+		if (!strcmp(q->watched[i], name))
+			q->seen |= UINT64_C(1) << i;
+}
+
 /* Takes msg: an event goes to the queue, anything else is forgotten. */
 static void put_by(struct qmp *q, json_t *msg)
 {
-	if (json_is_string(json_object_get(msg, "event"))) {
+	const char *event = json_string_value(json_object_get(msg, "event"));
+
+	if (event) {
+		note_seen(q, event);
 		if (json_array_size(q->events) >= QMP_EVENTS_MAX)
 			(void)json_array_remove(q->events, 0);
 		(void)json_array_append(q->events, msg);
@@ -504,6 +516,20 @@ json_t *qmp_wait_event(struct qmp *q, const char *const *names, int timeout_ms,
 			from--; /* the oldest went */
 	}
 	return event;
+}
+
+void qmp_watch(struct qmp *q, const char *const *names)
+{
+	q->watched = names;
+	q->seen = 0;
+}
+
+uint64_t qmp_seen(struct qmp *q)
+{
+	uint64_t seen = q->seen;
+
+	q->seen = 0;
+	return seen;
 }
 
 int qmp_drop_events(struct qmp *q, struct mr_error *err)

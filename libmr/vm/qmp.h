@@ -83,6 +83,16 @@ int qmp_remove_fdset(struct qmp *q, int64_t fdset_id, struct mr_error *err);
  */
 json_t *qmp_wait_event(struct qmp *q, const char *const *names, int timeout_ms,
 		       const atomic_bool *cancel, struct mr_error *err);
+/*
+ * Events that must not be missed however many others come: from now on qmp_seen
+ * tells of each whose name is in names (ended by NULL, 64 at most; the array
+ * must outlive q). They are queued besides, as all are.
+ */
+void qmp_watch(struct qmp *q, const char *const *names);
+/* Bit i: names[i] has come since the last call, as far as the answers and
+ * events that were read tell: whatever happened before QEMU answered the last
+ * command is in it. */
+uint64_t qmp_seen(struct qmp *q);
 /* Forget the events that came so far, so that a later wait means later ones. */
 int qmp_drop_events(struct qmp *q, struct mr_error *err);
 

@@ -144,6 +144,44 @@ static void ramblock(void **state)
 	assert_string_equal(err.msg, "x-query-ramblock: not here");
 }
 
+static void devices(void **state)
+{
+	static const char peripheral[] =
+		RET("[{\"name\": \"type\", \"type\": \"string\"}, "
+		    "{\"name\": \"nic\", \"type\": \"child<e1000>\"}]");
+	static const char *const odd[] = {
+		RET("{}"),
+		RET("[1]"),
+		RET("[{\"name\": \"a\"}]"),
+		RET("[{\"name\": 1, \"type\": \"x\"}]"),
+	};
+	const struct fake_says says[] = {
+		{ "qom-list", peripheral, NULL },
+		{ "qom-list", RET("[]"), NULL },
+		{ "qom-list", RET("[]"), NULL },
+		{ "qom-list", "\"error\": {\"desc\": \"no such path\"}", NULL },
+		{ NULL, NULL, NULL },
+	};
+	struct mr_error err = MR_ERROR_INIT;
+	struct fake f;
+	struct qmp *vm = fake_open(&f, says, NULL);
+	char *all = ask_devices(vm, &err);
+
+	(void)state;
+	assert_string_equal(all, "type string\nnic child<e1000>\n");
+	free(all);
+	assert_null(ask_devices(vm, &err));
+	assert_string_equal(err.msg, "qom-list: no such path");
+	fake_close(&f, vm);
+	assert_non_null(strstr(f.told, "\"/machine/peripheral\""));
+	assert_non_null(strstr(f.told, "\"/machine/peripheral-anon\""));
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+		err = (struct mr_error)MR_ERROR_INIT;
+		ASK("qom-list", odd[i], assert_null(ask_devices(q, &err)));
+		expect_odd(&err, "qom-list");
+	}
+}
+
 /* ---- how it is ---- */
 
 static void status(void **state)
@@ -477,9 +515,12 @@ static void events(void **state)
 
 	(void)state;
 	assert_int_equal(ask_migration_event(q, 0, NULL, &phase, &err), 0);
-	assert_false(ask_was_resumed(q));
+	ask_undisturbed(q);
+	assert_null(ask_disturbed(q));
 	assert_int_equal(ask_stop(q, &err), 0);
-	assert_true(ask_was_resumed(q));
+	assert_string_equal(ask_disturbed(q), "RESUME");
+	assert_null(ask_disturbed(q)); /* once told */
+
 	assert_int_equal(ask_migration_event(q, 0, NULL, &phase, &err), 1);
 	assert_int_equal(phase, ASK_MIGRATION_COMPLETED);
 	for (int i = 0; i < 2; i++) {
@@ -502,13 +543,14 @@ static void events(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(version),	cmocka_unit_test(machine),
-		cmocka_unit_test(target),	cmocka_unit_test(ramblock),
-		cmocka_unit_test(status),	cmocka_unit_test(migration),
-		cmocka_unit_test(blockers),	cmocka_unit_test(phases),
-		cmocka_unit_test(capabilities), cmocka_unit_test(too_many),
-		cmocka_unit_test(parameters),	cmocka_unit_test(sets),
-		cmocka_unit_test(commands),	cmocka_unit_test(events),
+		cmocka_unit_test(version),   cmocka_unit_test(machine),
+		cmocka_unit_test(target),    cmocka_unit_test(ramblock),
+		cmocka_unit_test(devices),   cmocka_unit_test(status),
+		cmocka_unit_test(migration), cmocka_unit_test(blockers),
+		cmocka_unit_test(phases),    cmocka_unit_test(capabilities),
+		cmocka_unit_test(too_many),  cmocka_unit_test(parameters),
+		cmocka_unit_test(sets),	     cmocka_unit_test(commands),
+		cmocka_unit_test(events),
 	};
 
 	return cmocka_run_group_tests_name("ask", tests, NULL, NULL);

@@ -232,7 +232,7 @@ static void runs_again(void **state)
 	(void)state;
 	open_scene(&s, NULL, 0);
 	q = attach(&s);
-	assert_int_equal(pause_begin(&p, q, true, &err), 0);
+	assert_int_equal(pause_begin(&p, q, true, -1, &err), 0);
 	assert_true(p.guardian > 0);
 	assert_true(p.stopped);
 	assert_int_equal(pause_end(&p, true, &seconds, &err), 0);
@@ -257,7 +257,7 @@ static void stays_paused(void **state)
 	(void)state;
 	open_scene(&s, NULL, 0);
 	q = attach(&s);
-	assert_int_equal(pause_begin(&p, q, true, NULL), 0);
+	assert_int_equal(pause_begin(&p, q, true, -1, NULL), 0);
 	assert_int_equal(pause_end(&p, false, &seconds, NULL), 0);
 	pause_release(&p);
 	qmp_free(q);
@@ -274,7 +274,7 @@ static void was_not_running(void **state)
 	(void)state;
 	open_scene(&s, NULL, 0);
 	q = attach(&s);
-	assert_int_equal(pause_begin(&p, q, false, NULL), 0);
+	assert_int_equal(pause_begin(&p, q, false, -1, NULL), 0);
 	assert_int_equal(p.guardian, 0);
 	assert_int_equal(pause_end(&p, true, &seconds, NULL), 0);
 	assert_true(seconds == 0);
@@ -293,7 +293,7 @@ static void only_watched(void **state)
 	(void)state;
 	open_scene(&s, NULL, 0);
 	q = attach(&s);
-	assert_int_equal(pause_watch(&p, q, true, NULL), 0);
+	assert_int_equal(pause_watch(&p, q, true, -1, NULL), 0);
 	assert_int_equal(pause_guarded(&p, NULL), 0);
 	assert_int_equal(pause_guarded(&p, NULL), 0); /* and once more */
 	assert_true(p.guardian > 0);
@@ -314,7 +314,7 @@ static void cont_refused(void **state)
 	(void)state;
 	open_scene(&s, "cont", 1);
 	q = attach(&s);
-	assert_int_equal(pause_begin(&p, q, true, &err), 0);
+	assert_int_equal(pause_begin(&p, q, true, -1, &err), 0);
 	(void)error_set(&err, MR_SYS, 5, "disk full");
 	assert_int_equal(pause_end(&p, true, &seconds, &err), -1);
 	assert_int_equal(err.code, MR_QMP);
@@ -336,7 +336,7 @@ static void stop_refused(void **state)
 	(void)state;
 	open_scene(&s, "stop", 1);
 	q = attach(&s);
-	assert_int_equal(pause_begin(&p, q, true, &err), -1);
+	assert_int_equal(pause_begin(&p, q, true, -1, &err), -1);
 	assert_int_equal(err.code, MR_QMP);
 	assert_int_equal(pause_end(&p, true, &seconds, &err), 0);
 	assert_string_equal(err.msg, "stop: not now");
@@ -359,7 +359,7 @@ static void no_guardian(void **state)
 		open_scene(&s, NULL, 0);
 		q = attach(&s);
 		fail_arm(n, EAGAIN);
-		assert_int_equal(pause_begin(&p, q, true, &err), -1);
+		assert_int_equal(pause_begin(&p, q, true, -1, &err), -1);
 		assert_non_null(fail_plan.name);
 		assert_int_equal(err.sys, EAGAIN);
 		assert_int_equal(pause_end(&p, true, &seconds, &err), 0);
@@ -375,13 +375,13 @@ typedef void saver_fn(struct pause *p, struct qmp *q);
 
 static void begin(struct pause *p, struct qmp *q)
 {
-	if (pause_begin(p, q, true, NULL))
+	if (pause_begin(p, q, true, -1, NULL))
 		_exit(1);
 }
 
 static void watch(struct pause *p, struct qmp *q)
 {
-	if (pause_watch(p, q, true, NULL) || pause_guarded(p, NULL))
+	if (pause_watch(p, q, true, -1, NULL) || pause_guarded(p, NULL))
 		_exit(1);
 }
 
@@ -604,7 +604,7 @@ static void guardian_killed(void **state)
 	(void)state;
 	open_scene(&s, NULL, 0);
 	q = attach(&s);
-	assert_int_equal(pause_begin(&p, q, true, &err), 0);
+	assert_int_equal(pause_begin(&p, q, true, -1, &err), 0);
 	assert_int_equal(kill(p.guardian, SIGKILL), 0);
 	assert_int_equal(
 		waitid(P_PID, (id_t)p.guardian, &info, WEXITED | WNOWAIT), 0);

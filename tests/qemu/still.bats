@@ -1,0 +1,132 @@
+# An image is one instant of the guest, whoever else has a monitor: what comes
+# between the first page and the last byte is found out, and nothing appears.
+. "$BATS_TEST_DIRNAME/../lib/vm.bash"
+
+setup() {
+	need_qemu
+	IMAGE=$BATS_TEST_TMPDIR/image
+	SAVER=
+}
+
+teardown() {
+	[ -z "$SAVER" ] || kill -KILL "$SAVER" 2>/dev/null || :
+	kill_vms
+}
+
+# Enough memory to be still at it when its first progress has been read.
+start_big() {
+	start_vm a -m 1G -append fill=640M "$@"
+	wait_ready a
+}
+
+# Runs a tool until its first pages are done, and holds it there.
+hold() { # COMMAND...
+	local fifo=$BATS_TEST_TMPDIR/progress.$RANDOM line
+	mkfifo "$fifo"
+	"$@" --progress=4 4>"$fifo" 3>&- >"$BATS_TEST_TMPDIR/out" 2>&1 &
+	SAVER=$!
+	exec 5<"$fifo"
+	# The first line may be 0/100.
+	read -r line <&5
+	while [[ $line == 0/* ]]; do read -r line <&5; done
+	kill -STOP "$SAVER"
+	exec 5<&-
+	[ "$(sed 's/.*) //; s/ .*//' "/proc/$SAVER/stat")" != Z ]
+}
+
+let_go() { # sets status and output
+	kill -CONT "$SAVER"
+	status=0
+	wait "$SAVER" || status=$?
+	SAVER=
+	output=$(cat "$BATS_TEST_TMPDIR/out")
+	echo "status $status: $output"
+}
+
+nothing_published() {
+	[ "$status" -eq 2 ]
+	[ ! -e "$IMAGE" ]
+	[ -z "$(find "$BATS_TEST_TMPDIR" -name '*image*')" ]
+}
+
+@test "resumed by somebody else while it is saved: nothing is published" {
+	start_big
+	hold mrsave -j 1 "$(vm_qmp a)" "$IMAGE"
+	qmp_do a cont
+	let_go
+	nothing_published
+	[[ $output == *RESUME* || $output == *"does not stand still"* ]]
+	[[ $(qmp_do a query-status) == *running* ]]
+	wait_checked a
+	assert_no_bad a
+}
+
+@test "resumed and paused again while it is saved: nothing is published" {
+	start_big
+	hold mrsave -j 1 "$(vm_qmp a)" "$IMAGE"
+	qmp_do a cont
+	qmp_do a stop
+	let_go
+	nothing_published
+	[[ $output == *RESUME* ]]
+}
+
+@test "reset, plugged or unplugged while it is saved: nothing is published" {
+	start_big -device virtio-rng-pci,id=rng
+	hold mrsave -j 1 "$(vm_qmp a)" "$IMAGE"
+	qmp_do a device_add '{"driver":"usb-ehci","id":"more"}'
+	let_go
+	nothing_published
+	[[ $output == *"devices (more child<usb-ehci>)"* ]]
+	[[ $(qmp_do a query-status) == *running* ]]
+
+	qmp_do a stop
+	hold mrsave -j 1 "$(vm_qmp a)" "$IMAGE"
+	qmp_do a object-add '{"qom-type":"memory-backend-ram","id":"m",
+		"size":67108864}'
+	let_go
+	nothing_published
+	[[ $output == *"memory blocks"* ]]
+
+	hold mrsave -j 1 "$(vm_qmp a)" "$IMAGE"
+	qmp_do a system_reset
+	let_go
+	nothing_published
+	[[ $output == *RESET* ]]
+}
+
+@test "two savers at once, by two sockets: the second is refused" {
+	start_big -qmp "unix:$VM_DIR/a.two,server=on,wait=off"
+	hold mrsave -j 1 "$(vm_qmp a)" "$IMAGE"
+	run mrsave "$VM_DIR/a.two" "$IMAGE.two"
+	[ "$status" -eq 3 ]
+	[[ $output == *"process $SAVER of user"* ]]
+	[ ! -e "$IMAGE.two" ]
+	run mrsave --check "$VM_DIR/a.two" "$IMAGE.two"
+	[ "$status" -eq 3 ]
+	run mrdiff "$VM_DIR/a.two" "$VM_DIR/a.two"
+	[ "$status" -eq 2 ]
+	[[ $output == *"process $SAVER of user"* ]]
+	let_go
+	[ "$status" -eq 0 ]
+	mrverify "$IMAGE"
+	# nothing stays behind, not even of one that was killed
+	hold mrsave -j 1 "$(vm_qmp a)" "$IMAGE"
+	kill -KILL "$SAVER"
+	wait "$SAVER" || :
+	SAVER=
+	mrsave -q "$VM_DIR/a.two" "$IMAGE.two"
+	[[ $(mrinspect --json "$IMAGE.two") == *'"run_state": "running"'* ]]
+	[[ $(qmp_do a query-status) == *running* ]]
+}
+
+@test "resumed while it is compared: no result" {
+	start_big
+	qmp_do a stop
+	mrsave -q "$(vm_qmp a)" "$IMAGE"
+	hold mrdiff -j 1 "$IMAGE" "$(vm_qmp a)"
+	qmp_do a cont
+	let_go
+	[ "$status" -eq 2 ]
+	[[ $output == *RESUME* ]]
+}
