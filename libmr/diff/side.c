@@ -291,7 +291,9 @@ static int fetch_state(struct diff_side *s, struct mr_error *err)
 	const struct mr_image_info *info;
 
 	if (!s->state_img) {
-		if (device_state_fetch(&s->state, s->q, s->guest->status, err))
+		if (device_state_fetch(&s->state, s->q,
+				       runstate_find(s->guest->status)->image,
+				       err))
 			return -1;
 		mem_io_init(&s->state_io, s->state.data, s->state.len);
 		s->state_img = image_open_io(&s->state_io.io, NULL, err);

@@ -18,7 +18,9 @@
 #include "libmr/vm/ask.h"
 #include "libmr/vm/migrate.h"
 #include "libmr/vm/pause.h"
+#include "libmr/vm/preflight.h"
 #include "libmr/vm/qmp.h"
+#include "libmr/vm/runstate.h"
 #include "libmr/base/watch.h"
 
 #define CONNECT_MS 10000
@@ -83,6 +85,22 @@ static int check_waiting(const struct load *l, struct mr_error *err)
 				 "sender (%s): start it with -incoming defer",
 				 m.status);
 	return 0;
+}
+
+/* QEMU aborts over some, refuses unknown ones when it has read everything, and
+ * stays for ever in others. */
+static int check_saved_state(const struct load *l, struct mr_error *err)
+{
+	const char *saved = l->info->run_state;
+	const struct runstate *r = runstate_find(saved);
+
+	if (!saved[0] || (r && r->loadable))
+		return 0;
+	(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			"the image says that the VM was in run state %s, in "
+			"which QEMU cannot begin",
+			saved);
+	return error_about(err, LOAD_IMAGE);
 }
 
 static int check_fit(struct load *l, struct mr_error *err)
@@ -158,7 +176,9 @@ static int look(struct load *l, struct mr_error *err)
 	if (!l->guest)
 		return -1;
 	l->pid = l->guest->pid;
-	if (check_waiting(l, err) || check_fit(l, err) || choose_direct(l, err))
+	if (check_waiting(l, err) || check_saved_state(l, err) ||
+	    check_fit(l, err) || choose_direct(l, err) ||
+	    preflight_descriptors(l->q, err))
 		return -1;
 	(void)snprintf(l->report->run_state, sizeof(l->report->run_state), "%s",
 		       l->guest->status);
@@ -166,11 +186,6 @@ static int look(struct load *l, struct mr_error *err)
 }
 
 /* ---- the run state afterwards ---- */
-
-static bool is_live(const char *state)
-{
-	return !strcmp(state, "running") || !strcmp(state, "suspended");
-}
 
 /* What the guest is to do: 1 run, 0 stand still, -1 what QEMU makes of it. */
 static int wanted_run(const struct load *l)
@@ -180,7 +195,8 @@ static int wanted_run(const struct load *l)
 	/* libvirt stops a guest before it saves it. */
 	if (l->info->has_libvirt)
 		return l->info->libvirt.was_running;
-	return l->info->run_state[0] ? is_live(l->info->run_state) : -1;
+	return l->info->run_state[0] ? runstate_is_live(l->info->run_state)
+				     : -1;
 }
 
 static int look_state(struct load *l, struct mr_error *err)
@@ -207,7 +223,7 @@ static int settle(struct load *l, int run, struct mr_error *err)
 
 	if (look_state(l, err))
 		return -1;
-	if (run < 0 || (run && is_live(state)) || (!run && !is_live(state)))
+	if (run < 0 || (run != 0) == runstate_is_live(state))
 		return 0;
 	return set_running(l, run, err) || look_state(l, err) ? -1 : 0;
 }
@@ -377,6 +393,9 @@ int mr_load(const char *image, const char *vm,
 	if (l.q) {
 		qmp_limit(l.q, CONNECT_MS, options->watch.cancel);
 		rc = look(&l, err);
+		/* What QEMU says no to is known beforehand. */
+		if (rc && err->code == MR_QMP && qmp_said_no(l.q))
+			err->code = MR_REFUSED;
 	}
 	if (!rc && !options->check_only)
 		rc = load(&l, err);

@@ -42,7 +42,7 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	m->who = SAVE_VM;
 	if (memory_copy(m, &c->sink.sink, &o, &c->tally, err))
 		goto out;
-	if (device_state_fetch(&state, s->q, s->report->run_state, err) ||
+	if (device_state_fetch(&state, s->q, s->found->image, err) ||
 	    still_prove(&still, err)) {
 		(void)error_about(err, SAVE_VM);
 		goto out;
@@ -87,11 +87,9 @@ int save_direct(struct save *s, struct mr_error *err)
 	image_sink_init(&c.sink, &c.w);
 	watch_note(&s->options->watch, "engine direct, %s",
 		   c.w.out.file.direct_fd >= 0 ? "direct I/O" : "buffered I/O");
-	if (!pause_begin(&s->pause, s->q, s->was_running, s->claim.fd, err)) {
+	if (!save_hold(s, false, err)) {
 		qmp_limit(s->q, -1, s->options->watch.cancel);
 		rc = copy_paused(s, &c, err);
-	} else {
-		(void)error_about(err, SAVE_VM);
 	}
 	fill_report(s, &c);
 	/* The guest need not wait for the disk's last word. */

@@ -21,6 +21,7 @@
 #include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
 #include "libmr/vm/ask.h"
+#include "libmr/vm/device_state.h"
 #include "libmr/image/image.h"
 #include "libmr/vm/migrate.h"
 #include "libmr/file/output.h"
@@ -79,7 +80,7 @@ static int hurry(struct save *s, struct mr_error *err)
 	watch_note(&s->options->watch,
 		   "interrupted: waiting for QEMU, which cannot be stopped "
 		   "safely");
-	if (!s->was_running || s->pause.stopped)
+	if (!s->was_live || s->pause.stopped)
 		return 0;
 	s->pause.stopped = true;
 	s->pause.since = watch_clock();
@@ -183,7 +184,7 @@ static int migrate(struct save *s, struct output *o, struct lent *lent,
 		return -1;
 	rc = follow(s, err);
 	/* From here the VM is in postmigrate: `cont` is needed. */
-	if (!rc && s->was_running && !s->pause.stopped) {
+	if (!rc && s->was_live && !s->pause.stopped) {
 		s->pause.stopped = true;
 		s->pause.since = watch_clock();
 	}
@@ -221,11 +222,11 @@ static int set_run_state(struct save *s, struct output *o,
 		return -1;
 	if (stream_globalstate_decode(buf, sizeof(buf), &state, &f) < 0)
 		return error_fault(err, &f, g->offset + g->header);
-	if (!strcmp(state.runstate, s->report->run_state))
+	if (!strcmp(state.runstate, s->found->image))
 		return 0; /* as it is after a live save */
 	memset(state.runstate, 0, sizeof(state.runstate));
 	(void)snprintf(state.runstate, sizeof(state.runstate), "%s",
-		       s->report->run_state);
+		       s->found->image);
 	(void)stream_globalstate_encode(buf, &state);
 	return io_write_full(&o->file.io, buf, sizeof(buf),
 			     g->offset + g->header, err);
@@ -260,6 +261,31 @@ static int settle(struct save *s, struct output *o, struct mr_error *err)
 	return rc;
 }
 
+/*
+ * A guest that was suspended (S3) when it was stopped is still so, although
+ * its run state is `paused`. After its own save QEMU calls it postmigrate, and
+ * aborts when it is told to go on from there.
+ */
+static int refuse_suspended(struct save *s, struct mr_error *err)
+{
+	struct device_state state = { 0 };
+	bool suspended = false;
+	int rc;
+
+	if (s->was_live || s->guest->major < 9)
+		return 0;
+	rc = device_state_fetch(&state, s->q, s->found->image, err);
+	if (!rc)
+		suspended = state.was_suspended;
+	device_state_release(&state);
+	if (suspended)
+		rc = error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			       "the guest was suspended before it was stopped: "
+			       "QEMU would abort at the `cont` after its own "
+			       "save; take the engine direct, or wake it up");
+	return rc;
+}
+
 int save_qemu(struct save *s, struct mr_error *err)
 {
 	struct output o = OUTPUT_NONE;
@@ -275,17 +301,16 @@ int save_qemu(struct save *s, struct mr_error *err)
 	watch_note(&s->options->watch, "engine qemu, %s, %u channels",
 		   s->report->direct ? "direct I/O" : "buffered I/O",
 		   s->report->jobs);
-	rc = s->options->live ? pause_watch(&s->pause, s->q, s->was_running,
-					    s->claim.fd, err)
-			      : pause_begin(&s->pause, s->q, s->was_running,
-					    s->claim.fd, err);
+	rc = save_hold(s, s->options->live, err);
+	if (!rc)
+		rc = refuse_suspended(s, err);
 	if (!rc)
 		rc = migrate(s, &o, &lent, err);
 	if (rc)
 		(void)error_about(err, SAVE_VM);
 	if (save_resume(s, rc != 0, err))
 		rc = -1;
-	else if (!rc && (!s->was_running || s->options->leave_paused))
+	else if (!rc && (!s->was_live || s->options->leave_paused))
 		s->report->vm = MR_VM_POSTMIGRATE;
 	take_back(s, &lent);
 	if (!rc && (settle(s, &o, err) || output_publish(&o, err)))

@@ -1,7 +1,7 @@
 /*
  * save.c - the verb mr_save: look, choose an engine, let it work.
  *
- * direct.c and qemu.c are the engines, end.c is what they share.
+ * direct.c and qemu.c are the engines, hold.c is what they share.
  */
 #include "libmr/save/state.h"
 
@@ -39,7 +39,7 @@ static int choose(struct save *s, struct mr_error *err)
 
 	r->engine = s->options->engine;
 	if (r->engine == MR_ENGINE_QEMU)
-		return preflight_qemu(s->guest, err);
+		return preflight_qemu(s->guest, s->q, err);
 	if (r->engine == MR_ENGINE_DIRECT)
 		return preflight_direct(s->guest, s->q, err);
 	r->engine = MR_ENGINE_DIRECT;
@@ -52,7 +52,7 @@ static int choose(struct save *s, struct mr_error *err)
 	r->engine = MR_ENGINE_QEMU;
 	(void)snprintf(r->why, sizeof(r->why), "%s", why.msg);
 	watch_note(&s->options->watch, "engine qemu, not direct: %s", why.msg);
-	if (preflight_qemu(s->guest, NULL)) {
+	if (preflight_qemu(s->guest, s->q, NULL)) {
 		*err = why;
 		err->code = MR_REFUSED;
 		return -1;
@@ -112,16 +112,15 @@ static int look(struct save *s, struct mr_error *err)
 		return error_about(err, SAVE_VM);
 	(void)snprintf(r->machine, sizeof(r->machine), "%s", s->guest->machine);
 	(void)snprintf(r->run_state, sizeof(r->run_state), "%s",
-		       s->guest->status);
+		       s->guest->status); /* also if it is refused */
 	for (size_t i = 0; i < s->guest->n_blocks; i++) {
 		if (!s->guest->blocks[i].migratable)
 			continue;
 		r->blocks++;
 		r->ram += s->guest->blocks[i].used;
 	}
-	s->was_running = s->guest->running;
-	if (claim(s, err) || preflight_run_state(s->guest, err) ||
-	    preflight_migrate(s->q, err))
+	if (claim(s, err) || save_found(s, err) ||
+	    preflight_migrate(s->q, err) || preflight_descriptors(s->q, err))
 		return error_about(err, SAVE_VM);
 	if (preflight_place(s->guest, s->image, &target, err))
 		return error_about(err, SAVE_IMAGE);
@@ -146,7 +145,11 @@ int mr_save(const char *vm, const char *image,
 	s.q = qmp_open(vm, CONNECT_MS, err);
 	if (!s.q)
 		return error_about(err, SAVE_VM);
-	if (!look(&s, err)) {
+	if (look(&s, err)) {
+		/* What QEMU says no to is known beforehand. */
+		if (err->code == MR_QMP && qmp_said_no(s.q))
+			err->code = MR_REFUSED;
+	} else {
 		if (options->check_only)
 			rc = 0;
 		else if (report->engine == MR_ENGINE_DIRECT)

@@ -9,6 +9,7 @@
 #include "libmr/mr.h"
 #include "libmr/vm/pause.h"
 #include "libmr/vm/qmp.h"
+#include "libmr/vm/runstate.h"
 
 /* mr_save's arguments, as mr_error.who counts them. */
 enum { SAVE_VM = 1, SAVE_IMAGE = 2 };
@@ -19,7 +20,9 @@ struct save {
 	struct mr_save_report *report;
 	struct qmp *q;
 	struct guest *guest;
-	bool was_running;
+	const struct runstate
+		*found; /* as found, looked at last before the hold */
+	bool was_live; /* it has to be stopped, and resumed */
 	struct claim claim;
 	struct pause pause;
 };
@@ -28,6 +31,12 @@ struct save {
 int save_direct(struct save *s, struct mr_error *err);
 int save_qemu(struct save *s, struct mr_error *err);
 
+/* Takes what s->guest says for the state in which the VM is found, if it can
+ * be saved in it. */
+int save_found(struct save *s, struct mr_error *err);
+/* Looks at the run state once more, then stops the VM if it lives; watch: only
+ * has a guardian watch it. save_resume is due in any case. */
+int save_hold(struct save *s, bool watch, struct mr_error *err);
 /* Lets the VM go on as the options and its state before ask, and records it
  * in the report. failed: the save did not work out. */
 int save_resume(struct save *s, bool failed, struct mr_error *err);

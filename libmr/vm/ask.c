@@ -230,6 +230,21 @@ int ask_status(struct qmp *q, struct ask_status *s, struct mr_error *err)
 	return rc;
 }
 
+int ask_block_jobs(struct qmp *q, size_t *n, struct mr_error *err)
+{
+	static const char command[] = "query-block-jobs";
+	json_t *ret;
+	int rc = 0;
+
+	if (qmp_call(q, command, NULL, &ret, err))
+		return -1;
+	if (!json_is_array(ret))
+		rc = fail_odd(err, command);
+	*n = json_array_size(ret);
+	json_decref(ret);
+	return rc;
+}
+
 /* ---- its migration ---- */
 
 static enum ask_phase phase_of(const char *word)

@@ -50,6 +50,9 @@ struct ask_status {
 };
 int ask_status(struct qmp *q, struct ask_status *s, struct mr_error *err);
 
+/* How many block jobs (copies of disks) there are. */
+int ask_block_jobs(struct qmp *q, size_t *n, struct mr_error *err);
+
 /* ---- its migration ---- */
 
 enum ask_phase {

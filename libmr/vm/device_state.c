@@ -64,6 +64,7 @@ static int set_run_state(struct device_state *d, const char *run_state,
 	if (stream_globalstate_decode(d->data + at, d->len - at, &g, &f) < 0)
 		return error_set(err, MR_QMP, MR_NO_OFFSET,
 				 "QEMU's globalstate section: %s", f.what);
+	d->was_suspended = g.has_vm_was_suspended && g.vm_was_suspended;
 	if (strlen(run_state) >= sizeof(g.runstate))
 		return error_set(err, MR_QMP, MR_NO_OFFSET,
 				 "run state %.40s is too long", run_state);

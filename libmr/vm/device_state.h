@@ -8,6 +8,7 @@
 #ifndef LIBMR_DEVICE_STATE_H
 #define LIBMR_DEVICE_STATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,7 @@
 struct device_state {
 	uint8_t *data; /* stream header, FULL sections with footers, EOF */
 	size_t len;
+	bool was_suspended; /* a guest that was stopped in S3 */
 };
 
 /*

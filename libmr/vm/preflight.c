@@ -14,23 +14,30 @@
 
 #include "libmr/base/error.h"
 #include "libmr/vm/ask.h"
+#include "libmr/vm/runstate.h"
 
 /* Headers, bitmaps' last blocks and device state, generously. */
 #define OVERHEAD ((uint64_t)16 << 20)
 
 int preflight_run_state(const struct guest *g, struct mr_error *err)
 {
-	static const char *const never[] = {
-		"inmigrate", "finish-migrate", "restore-vm",	 "save-vm",
-		"preconfig", "colo",	       "internal-error",
-	};
+	const struct runstate *r = runstate_find(g->status);
 
-	for (size_t i = 0; i < sizeof(never) / sizeof(*never); i++)
-		if (!strcmp(g->status, never[i]))
-			return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-					 "the VM is in run state %s: there is "
-					 "nothing to save",
-					 g->status);
+	if (!r)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "the VM is in run state %s, of which it is "
+				 "not known here whether it stands still",
+				 g->status);
+	if (r->hold == RUNSTATE_BUSY)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "the VM is in run state %s: there is nothing "
+				 "to save",
+				 g->status);
+	if (r->hold == RUNSTATE_STOP && !g->running && g->major < 9)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "the VM is %s, and QEMU before 9.0 cannot "
+				 "stop it: wake it up first",
+				 g->status);
 	return 0;
 }
 
@@ -151,14 +158,48 @@ int preflight_direct(struct guest *g, struct qmp *q, struct mr_error *err)
 	return 0;
 }
 
-int preflight_qemu(const struct guest *g, struct mr_error *err)
+int preflight_descriptors(struct qmp *q, struct mr_error *err)
 {
+	struct mr_error why = MR_ERROR_INIT;
+
+	if (!qmp_try_fd(q, &why))
+		return 0;
+	if (qmp_said_no(q))
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "descriptors do not reach QEMU through this "
+				 "socket (is it a proxy's?): %.100s",
+				 why.msg);
+	if (err && err->code == MR_OK)
+		*err = why;
+	return -1;
+}
+
+int preflight_qemu(const struct guest *g, struct qmp *q, struct mr_error *err)
+{
+	const struct runstate *r = runstate_find(g->status);
+	size_t jobs = 0;
+
+	if (!r || !r->migrates)
+		return error_set(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"QEMU cannot save itself in run state %s%s", g->status,
+			strcmp(g->status, "postmigrate") != 0
+				? ""
+				: ": send it `cont`, or take the engine "
+				  "direct");
 	if (g->major < 9)
 		return error_set(
 			err, MR_REFUSED, MR_NO_OFFSET,
 			"QEMU %d.%d cannot save itself to a mapped-ram "
 			"image: that came with 9.0",
 			g->major, g->minor);
+	if (ask_block_jobs(q, &jobs, err))
+		return -1;
+	if (jobs)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "%zu block job%s at work on this VM's disks: "
+				 "QEMU cannot save itself until it is done",
+				 jobs, jobs == 1 ? " is" : "s are");
 	return 0;
 }
 

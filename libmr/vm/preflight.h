@@ -33,8 +33,11 @@ int preflight_place(const struct guest *g, const char *image,
  */
 int preflight_direct(struct guest *g, struct qmp *q, struct mr_error *err);
 
-/* What the qemu engine needs besides: a QEMU with mapped-ram. */
-int preflight_qemu(const struct guest *g, struct mr_error *err);
+/* What the qemu engine needs besides: a QEMU with mapped-ram, a run state from
+ * which it migrates, and no block jobs, which make that fail at its end. */
+int preflight_qemu(const struct guest *g, struct qmp *q, struct mr_error *err);
+/* A descriptor that is handed over reaches QEMU: not through every proxy. */
+int preflight_descriptors(struct qmp *q, struct mr_error *err);
 
 /* Bytes that the image takes at most in the file system, from what has been
  * touched; g has been mapped. The guest may touch more until it is paused. */

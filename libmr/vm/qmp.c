@@ -40,6 +40,7 @@ struct qmp {
 	const char *const *watched; /* names of events, or NULL */
 	uint64_t seen; /* bits of those */
 	json_int_t last_id;
+	bool said_no; /* the last call was answered with an error */
 	bool resync; /* the server may hold a fragment of a command */
 	int timeout_ms;
 	const atomic_bool *cancel;
@@ -409,6 +410,7 @@ static int call(struct qmp *q, const char *command, json_t *args, int pass,
 	json_int_t id;
 	int rc;
 
+	q->said_no = false;
 	if (send_command(q, command, args, pass, deadline, err))
 		return -1;
 	id = q->last_id;
@@ -422,6 +424,7 @@ static int call(struct qmp *q, const char *command, json_t *args, int pass,
 	if (rc == 0) {
 		q->resync = false;
 		rc = take_reply(command, msg, ret, err);
+		q->said_no = rc != 0;
 		json_decref(msg);
 	}
 	return rc;
@@ -433,6 +436,11 @@ int qmp_call(struct qmp *q, const char *command, json_t *args, json_t **ret,
 	if (ret)
 		*ret = NULL;
 	return call(q, command, args, -1, ret, err);
+}
+
+bool qmp_said_no(const struct qmp *q)
+{
+	return q->said_no;
 }
 
 int64_t qmp_add_fd(struct qmp *q, int64_t fdset_id, int fd,
@@ -456,6 +464,22 @@ int64_t qmp_add_fd(struct qmp *q, int64_t fdset_id, int fd,
 				"add-fd: QEMU named no file descriptor set");
 	json_decref(ret);
 	return set;
+}
+
+int qmp_try_fd(struct qmp *q, struct mr_error *err)
+{
+	static const char name[] = "mrtools-probe";
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return error_sys(err, MR_NO_OFFSET, "cannot open /dev/null");
+	rc = call(q, "getfd", json_pack("{s:s}", "fdname", name), fd, NULL,
+		  err);
+	(void)close(fd);
+	if (!rc)
+		rc = qmp_call(q, "closefd", json_pack("{s:s}", "fdname", name),
+			      NULL, err);
+	return rc;
 }
 
 int qmp_remove_fdset(struct qmp *q, int64_t fdset_id, struct mr_error *err)

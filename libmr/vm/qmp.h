@@ -66,6 +66,10 @@ const json_t *qmp_greeting(const struct qmp *q);
 int qmp_call(struct qmp *q, const char *command, json_t *args, json_t **ret,
 	     struct mr_error *err);
 
+/* Whether the last call failed because QEMU answered with an error: it said
+ * no, and did nothing. */
+bool qmp_said_no(const struct qmp *q);
+
 /*
  * Hand a duplicate of fd to QEMU with add-fd, into the set fdset_id, or a new
  * set when that is -1. Returns the set's id (QEMU opens /dev/fdset/ID), or -1.
@@ -73,6 +77,8 @@ int qmp_call(struct qmp *q, const char *command, json_t *args, json_t **ret,
  */
 int64_t qmp_add_fd(struct qmp *q, int64_t fdset_id, int fd,
 		   struct mr_error *err);
+/* Hands over a descriptor that does nothing, and takes it back. */
+int qmp_try_fd(struct qmp *q, struct mr_error *err);
 int qmp_remove_fdset(struct qmp *q, int64_t fdset_id, struct mr_error *err);
 
 /*
