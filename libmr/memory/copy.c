@@ -23,7 +23,6 @@ enum { START, FETCHED, VIEWED };
 struct copy {
 	struct memory *from;
 	struct sink *to;
-	uint64_t **touched; /* a map for each block */
 	struct memory_tally *tally;
 };
 
@@ -32,11 +31,6 @@ struct own {
 	struct memory_tally tally;
 	max_align_t sink[]; /* the sink's */
 };
-
-static uint64_t map_size(const struct memory *m, size_t block)
-{
-	return bits_size(m->blocks[block].length / m->page);
-}
 
 /* p has the bits that were touched: leaves those of the pages that hold data,
  * and puts them. */
@@ -89,7 +83,8 @@ static int begin_extent(struct crew_worker *w, struct crew_slot *s,
 		crew_spare(w, s);
 		return put_part(w, s, p, err) ? CREW_FAILED : VIEWED;
 	}
-	*room = c->to->ops->room && c->from->exact
+	/* Room is for the kernel to read to, not for us to look at. */
+	*room = c->to->ops->room && c->from->exact && c->from->file
 			? c->to->ops->room(c->to, &h, s->extent.block, p)
 			: NULL;
 	if (*room) {
@@ -123,8 +118,7 @@ static int copy_extent(struct crew_worker *w, struct crew_slot *s,
 		.offset = s->extent.offset,
 		.unit = c->from->page,
 		.pages = s->extent.length / c->from->page,
-		.bits = c->touched[s->extent.block] +
-			s->extent.offset / c->from->page / 64,
+		.bits = b->bits + s->extent.offset / c->from->page / 64,
 		.buf = s->buf,
 	};
 
@@ -161,28 +155,6 @@ static void add_tally(struct crew_worker *w, void *arg)
 		c->to->ops->let_go(c->to, own->sink);
 }
 
-/* *bytes: what there is to be read. */
-static int find_touched(struct copy *c, uint64_t *bytes, struct mr_error *err)
-{
-	const struct memory *m = c->from;
-
-	*bytes = 0;
-	for (size_t i = 0; i < m->n; i++) {
-		uint64_t pages = m->blocks[i].length / m->page;
-
-		c->touched[i] = zeros_new(map_size(m, i));
-		if (!c->touched[i])
-			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
-					 "no memory for the map of %.64s",
-					 m->blocks[i].name);
-		if (memory_touched(m, &m->blocks[i], m->page, 0, pages,
-				   c->touched[i], err))
-			return -1;
-		*bytes += bits_count(c->touched[i], 0, pages) * m->page;
-	}
-	return 0;
-}
-
 int memory_copy(struct memory *from, struct sink *to,
 		const struct memory_copy_options *o, struct memory_tally *t,
 		struct mr_error *err)
@@ -191,7 +163,7 @@ int memory_copy(struct memory *from, struct sink *to,
 	struct crew_plan plan = {
 		.extent_size =
 			from->extent > to->extent ? from->extent : to->extent,
-		.lengths = &from->blocks[0].length,
+		.lengths = &from->blocks[0].held,
 		.stride = sizeof(from->blocks[0]),
 		.blocks = from->n,
 		.buffers = 1,
@@ -206,20 +178,19 @@ int memory_copy(struct memory *from, struct sink *to,
 		.watch = o->watch,
 		.leavers = o->leavers,
 	};
-	uint64_t bytes;
-	int rc = -1;
+	uint64_t bytes = 0;
 
-	c.touched = calloc(from->n + 1, sizeof(*c.touched));
-	if (!c.touched)
-		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
-	if (!to->ops->begin(to, from, err) && !find_touched(&c, &bytes, err)) {
-		memory_choose(from, o->direct, bytes);
-		rc = crew_run(&plan, err);
-	}
+	if (to->ops->begin(to, from, err))
+		return -1;
 	for (size_t i = 0; i < from->n; i++)
-		zeros_free(c.touched[i], map_size(from, i));
-	free(c.touched);
-	return rc;
+		if (memory_map(from, &from->blocks[i], &bytes, err))
+			return -1;
+	/* Whoever copies reads all of it: not to copy what the cache has, but
+	 * to have the disk write it where it goes, takes half the CPU time. */
+	memory_choose(from,
+		      o->direct == MR_DIRECT_AUTO ? MR_DIRECT_ON : o->direct,
+		      bytes);
+	return crew_run(&plan, err);
 }
 
 int sink_write(const struct sink_hand *h, struct file *file, const void *bytes,

@@ -25,11 +25,18 @@ int memory_init(struct memory *m, const struct memory_ops *ops, size_t page,
 				     "no memory for %zu RAM blocks", n);
 }
 
+static uint64_t map_size(const struct memory *m, const struct memory_block *b)
+{
+	return bits_size(memory_pages(m, b)) + sizeof(*b->bits);
+}
+
 void memory_free(struct memory *m)
 {
 	if (!m)
 		return;
 	cached_release(&m->cached);
+	for (size_t i = 0; i < m->n; i++)
+		zeros_free(m->blocks[i].bits, map_size(m, &m->blocks[i]));
 	free(m->blocks);
 	m->ops->free(m);
 }
@@ -75,30 +82,49 @@ static void stretch(const uint64_t *map, uint64_t pages, uint64_t times,
 	}
 }
 
+int memory_map(const struct memory *m, struct memory_block *b, uint64_t *bytes,
+	       struct mr_error *err)
+{
+	if (!b->bits && b->held) {
+		b->bits = zeros_new(map_size(m, b));
+		if (!b->bits)
+			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+					 "no memory for the map of %.64s",
+					 b->name);
+		if (m->ops->touched(m, b, b->bits, err)) {
+			zeros_free(b->bits, map_size(m, b));
+			b->bits = NULL;
+			return error_about(err, m->who);
+		}
+	}
+	if (bytes && b->bits)
+		*bytes += bits_count(b->bits, 0, memory_pages(m, b)) * m->page;
+	return 0;
+}
+
 int memory_touched(const struct memory *m, const struct memory_block *b,
 		   size_t unit, uint64_t first, uint64_t pages, uint64_t *bits,
 		   struct mr_error *err)
 {
-	uint64_t all = b->length / m->page, size = bits_size(all);
-	uint64_t *map;
+	struct memory_block whole = *b;
 	int rc;
 
-	if (unit == m->page && pages == all)
-		return m->ops->touched(m, b, bits, err)
-			       ? error_about(err, m->who)
-			       : 0;
-	map = zeros_new(size);
-	if (!map)
-		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
-				 "no memory for the map of %.64s", b->name);
-	rc = m->ops->touched(m, b, map, err);
+	whole.bits = NULL;
+	rc = memory_map(m, &whole, NULL, err);
 	if (!rc)
-		stretch(map, all, m->page / unit, first, pages, bits);
-	zeros_free(map, size);
-	return rc ? error_about(err, m->who) : 0;
+		stretch(whole.bits, memory_pages(m, b), m->page / unit, first,
+			pages, bits);
+	zeros_free(whole.bits, map_size(m, b));
+	return rc;
 }
 
 /* ---- reading ---- */
+
+int memory_read(const struct memory *m, const struct memory_block *b,
+		const struct memory_run *runs, size_t n, struct mr_error *err)
+{
+	return m->ops->read(m, b, runs, n, err) ? error_about(err, m->who) : 0;
+}
 
 struct reading {
 	const struct memory *m;
@@ -114,9 +140,9 @@ struct reading {
 
 static void read_runs(struct reading *x)
 {
-	if (x->n && !x->failed &&
-	    x->m->ops->read(x->m, x->p->block, x->runs, x->n, x->err))
-		x->failed = error_about(x->err, x->m->who) != 0;
+	if (x->n && !x->failed)
+		x->failed = memory_read(x->m, x->p->block, x->runs, x->n,
+					x->err) != 0;
 	x->n = 0;
 }
 

@@ -33,15 +33,17 @@ struct memory;
 
 struct memory_block {
 	const char *name; /* the back end's */
-	uint64_t length; /* bytes, whole pages */
-	bool held; /* false: left out; only the two above mean something */
+	uint64_t length; /* bytes */
+	uint64_t held; /* the same; 0: its memory was left out */
 	uint64_t at; /* byte of memory.file where the block begins */
+	uint64_t entry; /* byte of the file: for errors, or MR_NO_OFFSET */
 	size_t index; /* the back end's: blocks may be left out and moved */
+	uint64_t *bits; /* from memory_map, and one more word; or NULL */
 };
 
 struct memory_ops {
 	/* Which pages may hold something else than zeros: sets their bits in
-	 * a map of the whole block, clear before. By one thread at a time. */
+	 * a map of the whole block, clear before. */
 	int (*touched)(const struct memory *m, const struct memory_block *b,
 		       uint64_t *bits, struct mr_error *err);
 	/* Reads n runs of pages with a bit. Called by many threads at once: a
@@ -59,9 +61,6 @@ struct memory_ops {
 	/* What was viewed is not needed any more. */
 	void (*view_done)(const struct memory *m, const struct memory_block *b,
 			  uint64_t offset, size_t length);
-	/* Fails if it is another memory than when it was opened. NULL: it
-	 * cannot change. */
-	int (*still)(struct memory *m, struct mr_error *err);
 	void (*free)(struct memory *m);
 };
 
@@ -90,7 +89,7 @@ void memory_free(struct memory *m); /* m may be NULL */
 
 /* A mapped-ram image, which must outlive the memory. holes: pages that lie in
  * holes of the file do not count as touched. */
-struct memory *memory_of_image(struct mr_image *img, bool holes,
+struct memory *memory_of_image(const struct mr_image *img, bool holes,
 			       struct mr_error *err);
 
 struct guest;
@@ -99,9 +98,21 @@ struct guest;
 struct memory *memory_of_guest(struct guest *g, enum mr_zero_copy in_place,
 			       struct mr_error *err);
 
+/* Bits that a map of the block has: a part of a page counts. */
+static inline uint64_t memory_pages(const struct memory *m,
+				    const struct memory_block *b)
+{
+	return b->length / m->page + (b->length % m->page != 0);
+}
+
 /* The block of that name, or NULL. */
 const struct memory_block *memory_find(const struct memory *m,
 				       const char *name);
+
+/* Has b->bits made, a map of what was touched, if there is none; a block that
+ * is not held has none. *bytes grows by the pages in it; may be NULL. */
+int memory_map(const struct memory *m, struct memory_block *b, uint64_t *bytes,
+	       struct mr_error *err);
 
 /* Whether the file is read around the page cache by who wants so many bytes in
  * all: for a few it takes longer to set that up than to do without. */
@@ -115,6 +126,10 @@ void memory_choose(struct memory *m, enum mr_direct direct, uint64_t bytes);
 int memory_touched(const struct memory *m, const struct memory_block *b,
 		   size_t unit, uint64_t first, uint64_t pages, uint64_t *bits,
 		   struct mr_error *err);
+
+/* As ops->read. */
+int memory_read(const struct memory *m, const struct memory_block *b,
+		const struct memory_run *runs, size_t n, struct mr_error *err);
 
 /* A stretch of a block in somebody's hands: an extent of a crew, mostly. */
 struct memory_part {

@@ -40,7 +40,8 @@ struct sink_ops {
 	int (*begin)(struct sink *k, const struct memory *m,
 		     struct mr_error *err);
 	/* Where a part may be read to instead of a buffer: it is in the sink
-	 * then, and not put. NULL: not here. May be NULL. */
+	 * then, and not put. Nobody but the kernel may touch it. NULL: there
+	 * is no such room here. May be NULL. */
 	unsigned char *(*room)(struct sink *k, const struct sink_hand *h,
 			       size_t block, const struct memory_part *p);
 	/* A part: the pages that have a bit are data, the others zero. It is

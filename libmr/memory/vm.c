@@ -87,7 +87,8 @@ struct memory *memory_of_guest(struct guest *g, enum mr_zero_copy in_place,
 			m->blocks[m->n++] = (struct memory_block){
 				.name = g->blocks[i].name,
 				.length = g->blocks[i].used,
-				.held = true,
+				.held = g->blocks[i].used,
+				.entry = MR_NO_OFFSET,
 				.index = i,
 			};
 	if (in_place != MR_ZERO_COPY_OFF &&

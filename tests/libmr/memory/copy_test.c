@@ -135,7 +135,7 @@ static void fake_init(struct fake *f)
 		f->memory.blocks[i] = (struct memory_block){
 			.name = names[i],
 			.length = lengths[i],
-			.held = true,
+			.held = lengths[i],
 			.index = i,
 		};
 	f->memory.n = BLOCKS;
