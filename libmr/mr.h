@@ -14,6 +14,7 @@
 
 #include "libmr/mr/error.h"
 #include "libmr/mr/watch.h"
+#include "libmr/mr/ram.h"
 #include "libmr/mr/range.h"
 #include "libmr/mr/vm.h"
 #include "libmr/mr/image.h"

@@ -4,6 +4,7 @@
 
 #include "libmr/diff/state.h"
 #include "libmr/base/error.h"
+#include "libmr/base/grow.h"
 
 #define PIECE ((size_t)64 << 10)
 
@@ -135,17 +136,9 @@ static int add_byte(struct finding *f, uint64_t offset, struct mr_error *err)
 		last->length++;
 		return 0;
 	}
-	if (f->n == f->room) {
-		size_t room = f->room ? 2 * f->room : 16;
-		void *more = realloc(f->bytes, room * sizeof(*f->bytes));
-
-		if (!more)
-			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
-					 "out of memory");
-		f->bytes = more;
-		f->room = room;
-		s->bytes = more;
-	}
+	if (grow(&f->bytes, &f->room, f->n, sizeof(*f->bytes)))
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	s->bytes = f->bytes;
 	f->last = &f->bytes[f->n++];
 	s->n_bytes = f->n;
 	*f->last = (struct mr_diff_bytes){ .offset = offset, .length = 1 };
@@ -206,9 +199,8 @@ int diff_devices(struct mr_diff *d, struct mr_error *err)
 	int rc = 0;
 
 	for (int i = 0; !rc && i < MR_SIDES; i++) {
-		rc = diff_side_devices(&d->side[i], &img[i], err);
-		if (!rc)
-			rc = list_devices(&l[i], img[i], err);
+		img[i] = mr_ram_devices(d->side[i], err);
+		rc = img[i] ? list_devices(&l[i], img[i], err) : -1;
 	}
 	if (!rc)
 		rc = match(d, l, err) || compare_all(d, img, err) ? -1 : 0;

@@ -4,79 +4,53 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "libmr/base/error.h"
 #include "libmr/base/watch.h"
+#include "libmr/base/zeros.h"
 
 /* ---- blocks, matched by name ---- */
 
 /* A side's blocks in the order of their names, for thousands of them. */
 struct index {
-	struct diff_view *views; /* in the side's order */
-	size_t *order; /* of names */
+	const struct memory_block **order;
 	size_t n;
 };
 
-static int by_name(const void *a, const void *b, void *arg)
+static int by_name(const void *a, const void *b)
 {
-	const struct diff_view *views = arg;
-
-	return strcmp(views[*(const size_t *)a].name,
-		      views[*(const size_t *)b].name);
+	return strcmp((*(const struct memory_block *const *)a)->name,
+		      (*(const struct memory_block *const *)b)->name);
 }
 
-static int index_side(struct index *x, const struct diff_side *s,
+static int index_side(struct index *x, const struct memory *m,
 		      struct mr_error *err)
 {
-	size_t n = diff_side_blocks(s);
-
-	x->views = calloc(n + 1, sizeof(*x->views));
-	x->order = calloc(n + 1, sizeof(*x->order));
-	if (!x->views || !x->order)
+	x->order = calloc(m->n + 1, sizeof(*x->order));
+	if (!x->order)
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	for (size_t i = 0; i < n; i++)
-		if (diff_side_block(s, i, &x->views[x->n])) {
-			x->order[x->n] = x->n;
-			x->n++;
-		}
-	qsort_r(x->order, x->n, sizeof(*x->order), by_name, x->views);
+	for (; x->n < m->n; x->n++)
+		x->order[x->n] = &m->blocks[x->n];
+	qsort(x->order, x->n, sizeof(*x->order), by_name);
 	return 0;
 }
 
-static void index_release(struct index *x)
+static const struct memory_block *index_find(const struct index *x,
+					     const char *name)
 {
-	free(x->views);
-	free(x->order);
+	const struct memory_block want = { .name = name }, *key = &want;
+	const struct memory_block **found =
+		bsearch(&key, x->order, x->n, sizeof(*x->order), by_name);
+
+	return found ? *found : NULL;
 }
 
-static const struct diff_view *index_find(const struct index *x,
-					  const char *name)
+static void add_block(struct mr_diff *d, const struct memory_block *a,
+		      const struct memory_block *b)
 {
-	size_t low = 0, high = x->n;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		const struct diff_view *v = &x->views[x->order[mid]];
-		int c = strcmp(name, v->name);
-
-		if (!c)
-			return v;
-		if (c < 0)
-			high = mid;
-		else
-			low = mid + 1;
-	}
-	return NULL;
-}
-
-static void add_block(struct mr_diff *d, const struct diff_view *a,
-		      const struct diff_view *b)
-{
-	const struct diff_view *v[MR_SIDES] = { a, b };
+	const struct memory_block *v[MR_SIDES] = { a, b };
 	struct mr_diff_block *out = &d->blocks[d->info.n_blocks];
 	struct diff_block *w = &d->work[d->info.n_blocks++];
 
@@ -84,52 +58,52 @@ static void add_block(struct mr_diff *d, const struct diff_view *a,
 	for (int i = 0; i < MR_SIDES; i++) {
 		if (!v[i])
 			continue;
-		w->of[i] = *v[i];
+		w->of[i] = v[i];
 		out->of[i].listed = true;
-		out->of[i].in_file = v[i]->in_file;
+		out->of[i].in_file = v[i]->held != 0;
 		out->of[i].length = v[i]->length;
 	}
-	if (!a || !b || !a->in_file || !b->in_file)
+	if (!a || !b || !a->held || !b->held)
 		return;
 	out->compared = a->length < b->length ? a->length : b->length;
 }
 
 static int match_blocks(struct mr_diff *d, struct mr_error *err)
 {
+	const struct memory *m[MR_SIDES] = { d->side[MR_A]->memory,
+					     d->side[MR_B]->memory };
 	struct index x[MR_SIDES] = { [MR_A].n = 0 };
+	size_t n = m[MR_A]->n + m[MR_B]->n;
 	int rc = -1;
 
-	if (index_side(&x[MR_A], &d->side[MR_A], err) ||
-	    index_side(&x[MR_B], &d->side[MR_B], err))
+	if (index_side(&x[MR_A], m[MR_A], err) ||
+	    index_side(&x[MR_B], m[MR_B], err))
 		goto out;
-	d->blocks = calloc(x[MR_A].n + x[MR_B].n + 1, sizeof(*d->blocks));
-	d->work = calloc(x[MR_A].n + x[MR_B].n + 1, sizeof(*d->work));
+	d->blocks = calloc(n + 1, sizeof(*d->blocks));
+	d->work = calloc(n + 1, sizeof(*d->work));
 	if (!d->blocks || !d->work) {
 		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		goto out;
 	}
 	d->info.blocks = d->blocks;
-	for (size_t i = 0; i < x[MR_A].n; i++) {
-		const struct diff_view *a = &x[MR_A].views[i];
+	for (size_t i = 0; i < m[MR_A]->n; i++) {
+		const struct memory_block *a = &m[MR_A]->blocks[i];
 
 		add_block(d, a, index_find(&x[MR_B], a->name));
 	}
-	for (size_t i = 0; i < x[MR_B].n; i++) {
-		const struct diff_view *b = &x[MR_B].views[i];
+	for (size_t i = 0; i < m[MR_B]->n; i++) {
+		const struct memory_block *b = &m[MR_B]->blocks[i];
 
 		if (!index_find(&x[MR_A], b->name))
 			add_block(d, NULL, b);
 	}
-	d->info.page_size = UINT32_MAX;
-	for (int i = 0; i < MR_SIDES; i++)
-		if (x[i].n && x[i].views[0].page_size < d->info.page_size)
-			d->info.page_size = x[i].views[0].page_size;
-	if (d->info.page_size == UINT32_MAX)
-		d->info.page_size = GUEST_PAGE;
+	d->info.page_size =
+		(uint32_t)(m[MR_A]->page < m[MR_B]->page ? m[MR_A]->page
+							 : m[MR_B]->page);
 	rc = 0;
 out:
-	index_release(&x[MR_A]);
-	index_release(&x[MR_B]);
+	free(x[MR_A].order);
+	free(x[MR_B].order);
 	return rc;
 }
 
@@ -207,17 +181,13 @@ static int apply_only(struct mr_diff *d, struct mr_error *err)
 
 static uint64_t *new_map(uint64_t pages, struct mr_error *err)
 {
-	uint64_t len = bits_size(pages);
-	void *map = MAP_FAILED;
+	uint64_t *map = zeros_new(bits_size(pages));
 
-	if (len <= SIZE_MAX)
-		map = mmap(NULL, (size_t)len, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (map != MAP_FAILED)
-		return map;
-	(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
-			"no memory for the map of %" PRIu64 " pages", pages);
-	return NULL;
+	if (!map)
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				"no memory for the map of %" PRIu64 " pages",
+				pages);
+	return map;
 }
 
 static int make_maps(struct mr_diff *d, size_t i, struct mr_error *err)
@@ -241,17 +211,11 @@ static int make_maps(struct mr_diff *d, size_t i, struct mr_error *err)
 	for (int k = 0; k < MR_SIDES; k++) {
 		w->bits[k] = new_map(w->pages, err);
 		if (!w->bits[k] ||
-		    diff_side_bits(&d->side[k], &w->of[k], unit, w->first,
+		    memory_touched(d->side[k]->memory, w->of[k], unit, w->first,
 				   w->pages, w->bits[k], err))
 			return -1;
 	}
 	return 0;
-}
-
-static void drop_map(uint64_t *map, uint64_t pages)
-{
-	if (map)
-		(void)munmap(map, (size_t)bits_size(pages));
 }
 
 /* ---- the verb ---- */
@@ -282,25 +246,21 @@ static void sum_up(struct mr_diff *d)
 					d->info.of[MR_B].machine);
 }
 
-static void describe(struct mr_diff *d, enum mr_side side)
-{
-	const struct diff_side *s = &d->side[side];
-
-	d->info.of[side].is_vm = s->guest != NULL;
-	(void)snprintf(d->info.of[side].machine,
-		       sizeof(d->info.of[side].machine), "%s",
-		       s->guest ? s->guest->machine
-				: mr_image_info(s->img)->machine);
-}
-
 static int open_sides(struct mr_diff *d, const char *path[MR_SIDES],
 		      struct mr_error *err)
 {
+	const struct mr_ram_options o = { .direct = d->options.direct,
+					  .pid = d->options.pid,
+					  .devices = !d->options.memory_only,
+					  .watch = d->options.watch };
+
 	for (unsigned i = 0; i < MR_SIDES; i++) {
-		if (diff_side_open(&d->side[i], path[i], i + 1, &d->options,
-				   err))
+		d->side[i] = ram_open(path[i], i + 1, true, &o, err);
+		if (!d->side[i])
 			return -1;
-		describe(d, (enum mr_side)i);
+		d->info.of[i].is_vm = d->side[i]->info.is_vm;
+		memcpy(d->info.of[i].machine, d->side[i]->info.machine,
+		       sizeof(d->info.of[i].machine));
 	}
 	return 0;
 }
@@ -334,7 +294,7 @@ static int compare(struct mr_diff *d, struct mr_error *err)
 	if (!d->options.memory_only && diff_devices(d, err))
 		return -1;
 	for (int i = 0; i < MR_SIDES; i++)
-		if (diff_side_stood_still(&d->side[i], err))
+		if (mr_ram_still(d->side[i], err))
 			return -1;
 	return 0;
 }
@@ -368,14 +328,16 @@ void mr_diff_free(struct mr_diff *d)
 	if (!d)
 		return;
 	for (size_t i = 0; i < d->info.n_blocks; i++) {
-		drop_map(d->work[i].bits[MR_A], d->work[i].pages);
-		drop_map(d->work[i].bits[MR_B], d->work[i].pages);
-		drop_map(d->work[i].differ, d->work[i].pages);
+		uint64_t size = bits_size(d->work[i].pages);
+
+		zeros_free(d->work[i].bits[MR_A], size);
+		zeros_free(d->work[i].bits[MR_B], size);
+		zeros_free(d->work[i].differ, size);
 	}
 	diff_fields_release(d);
 	diff_devices_release(d);
-	diff_side_release(&d->side[MR_A]);
-	diff_side_release(&d->side[MR_B]);
+	mr_ram_free(d->side[MR_A]);
+	mr_ram_free(d->side[MR_B]);
 	free(d->work);
 	free(d->blocks);
 	free(d);
@@ -455,7 +417,7 @@ int mr_diff_page(const struct mr_diff *d, size_t block, uint64_t page,
 		 enum mr_side side, void *buf, struct mr_error *err)
 {
 	const struct diff_block *w = &d->work[block];
-	const struct diff_side *s = &d->side[side];
+	const struct memory *m = d->side[side]->memory;
 	size_t unit = d->info.page_size;
 	struct memory_run run = { .offset = page * unit,
 				  .length = unit,
@@ -469,13 +431,7 @@ int mr_diff_page(const struct mr_diff *d, size_t block, uint64_t page,
 	memset(buf, 0, unit);
 	if (!bits_test(w->bits[side], page - w->first))
 		return 0;
-	if (s->guest && guest_read(s->guest, w->of[side].guest, &run, 1, err))
-		return error_about(err, s->who);
-	if (s->img &&
-	    io_read_full(s->img->io, buf, unit,
-			 w->of[side].image->pages_offset + page * unit, err))
-		return image_blame(s->img, err);
-	return 0;
+	return memory_read(m, w->of[side], &run, 1, err);
 }
 
 const char *mr_diff_class_name(enum mr_diff_class c)

@@ -209,17 +209,18 @@ static bool has_vmdesc(const struct mr_image *img)
 	       mr_image_info(img)->vmdesc_length > 2;
 }
 
-static const struct mr_image *image_of(const struct diff_side *s)
+/* The sections were compared: a VM was asked for its devices. */
+static const struct mr_image *image_of(const struct mr_ram *r)
 {
-	return s->img ? s->img : s->state_img;
+	return r->img ? r->img : r->state_img;
 }
 
 static int open_devices(struct mr_diff *d, const struct mr_image *third,
 			struct mr_error *err)
 {
 	for (int i = 0; i < MR_SIDES; i++) {
-		const struct mr_image *own = image_of(&d->side[i]);
-		const struct mr_image *other = image_of(&d->side[!i]);
+		const struct mr_image *own = image_of(d->side[i]);
+		const struct mr_image *other = image_of(d->side[!i]);
 		const struct mr_image *from = own;
 
 		if (d->devices[i])

@@ -124,7 +124,8 @@ struct mr_diff_info {
 struct mr_diff; /* opaque */
 
 /*
- * Compares two of: a mapped-ram image, the QMP socket of a paused VM. A VM
+ * Compares two of: a mapped-ram image, a plain stream, the QMP socket of a
+ * paused VM. A VM
  * that runs is MR_REFUSED; one that ran while it was compared is MR_QMP. The
  * VM stays as it is. NULL on failure; err->who: 1 a, 2 b.
  */

@@ -333,11 +333,9 @@ x:0xc9000+0x1000 changed" ]
 	mkimage a
 	trouble b "No such file"
 	echo no >b
-	trouble b "not a mapped-ram image but: foreign"
-	mkimage --plain b
-	trouble b "not a mapped-ram image but: stream"
+	trouble b "a file of this kind (foreign) has no memory to read"
 	mkimage --devices b
-	trouble b "not a mapped-ram image but: device-state"
+	trouble b "a file of this kind (device-state) has no memory to read"
 	mkdir dir
 	run -2 mrdiff a dir
 	[[ $output == "mrdiff: dir: not a regular file"* ]]

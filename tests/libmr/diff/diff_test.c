@@ -40,7 +40,7 @@ struct plan {
 	uint64_t seed;
 };
 
-struct memory {
+struct model {
 	uint8_t *bytes[BLOCKS];
 	uint64_t length[BLOCKS];
 };
@@ -109,7 +109,7 @@ static void put_pages(const struct build *b, const struct build_block *k,
 }
 
 static void make_image(const char *name, const struct plan *plan,
-		       struct memory *m)
+		       struct model *m)
 {
 	struct build b = { .ram_id = 2,
 			   .next_id = 3,
@@ -125,7 +125,7 @@ static void make_image(const char *name, const struct plan *plan,
 	b.fd = openat(AT_FDCWD, name, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	assert_true(b.fd >= 0);
 	assert_non_null(device);
-	*m = (struct memory){ .length[0] = 0 };
+	*m = (struct model){ .length[0] = 0 };
 	b.config.mapped_ram = true;
 	b.config.target_page_bits = plan->page_bits;
 	(void)snprintf(b.config.machine, sizeof(b.config.machine), "pc");
@@ -157,7 +157,7 @@ static void make_image(const char *name, const struct plan *plan,
 	free(device);
 }
 
-static void memory_free(struct memory *m)
+static void model_free(struct model *m)
 {
 	for (size_t i = 0; i < BLOCKS; i++)
 		free(m->bytes[i]);
@@ -229,8 +229,8 @@ static void check_pages(const struct mr_diff *d, size_t at, const uint8_t *a,
 			    sizeof(sum));
 }
 
-static void check(const struct mr_diff *d, const struct memory *a,
-		  const struct memory *b)
+static void check(const struct mr_diff *d, const struct model *a,
+		  const struct model *b)
 {
 	const struct mr_diff_info *info = mr_diff_info(d);
 	size_t n = 0, at;
@@ -275,7 +275,7 @@ static void compare_plans(const struct plan *pa, const struct plan *pb)
 	static const enum mr_direct directs[] = { MR_DIRECT_AUTO, MR_DIRECT_ON,
 						  MR_DIRECT_OFF };
 	struct mr_diff_options o = { .jobs = 1 };
-	struct memory a, b;
+	struct model a, b;
 
 	make_image("a", pa, &a);
 	make_image("b", pb, &b);
@@ -289,8 +289,8 @@ static void compare_plans(const struct plan *pa, const struct plan *pb)
 			check(d, &a, &b);
 		mr_diff_free(d);
 	}
-	memory_free(&a);
-	memory_free(&b);
+	model_free(&a);
+	model_free(&b);
 }
 
 static uint64_t some_length(uint64_t *seed, uint32_t bits)
@@ -357,7 +357,7 @@ static void page_sizes(void **state)
 		}
 }
 
-static void make_two(struct plan p[MR_SIDES], struct memory m[MR_SIDES])
+static void make_two(struct plan p[MR_SIDES], struct model m[MR_SIDES])
 {
 	for (int i = 0; i < MR_SIDES; i++) {
 		p[i] = (struct plan){ .page_bits = 12,
@@ -410,7 +410,7 @@ static void only(void **state)
 	};
 	struct mr_diff_options o = { .jobs = 2 };
 	struct plan p[MR_SIDES];
-	struct memory m[MR_SIDES];
+	struct model m[MR_SIDES];
 
 	(void)state;
 	make_two(p, m);
@@ -444,8 +444,8 @@ static void only(void **state)
 		assert_null(mr_diff("a", "b", &o, &err));
 		assert_int_equal(err.code, MR_USAGE);
 	}
-	memory_free(&m[MR_A]);
-	memory_free(&m[MR_B]);
+	model_free(&m[MR_A]);
+	model_free(&m[MR_B]);
 }
 
 /* One page that differs, at any place of any part. */
@@ -453,7 +453,7 @@ static void only_where_it_differs(void **state)
 {
 	struct mr_diff_options o = { .jobs = 1 };
 	struct plan p[MR_SIDES];
-	struct memory m[MR_SIDES];
+	struct model m[MR_SIDES];
 	struct mr_diff *d;
 	uint64_t first = 0;
 	enum mr_diff_class c;
@@ -461,7 +461,7 @@ static void only_where_it_differs(void **state)
 	(void)state;
 	make_two(p, m);
 	p[MR_B].seed++;
-	memory_free(&m[MR_B]);
+	model_free(&m[MR_B]);
 	make_image("b", &p[MR_B], &m[MR_B]);
 	for (uint64_t page = 0; page < 300; page += 7) {
 		const uint8_t *a = m[MR_A].bytes[0] + page * 4096;
@@ -483,8 +483,8 @@ static void only_where_it_differs(void **state)
 		assert_int_equal(mr_diff_next(d, 0, &first, &c), 0);
 		mr_diff_free(d);
 	}
-	memory_free(&m[MR_A]);
-	memory_free(&m[MR_B]);
+	model_free(&m[MR_A]);
+	model_free(&m[MR_B]);
 }
 
 /* Bits over holes are not read, nor is what has no bit. */
@@ -548,7 +548,7 @@ static void devices(void **state)
 	struct mr_diff_options o = { .jobs = 1 };
 	const struct mr_diff_section *s;
 	struct plan p[MR_SIDES];
-	struct memory m[MR_SIDES];
+	struct model m[MR_SIDES];
 	struct mr_diff *d;
 	int fd;
 
@@ -578,8 +578,8 @@ static void devices(void **state)
 		assert_int_equal(s->bytes[i].length, 2);
 	}
 	mr_diff_free(d);
-	memory_free(&m[MR_A]);
-	memory_free(&m[MR_B]);
+	model_free(&m[MR_A]);
+	model_free(&m[MR_B]);
 }
 
 /* Another version: not the same, whatever the bytes are. */
@@ -587,7 +587,7 @@ static void device_versions(void **state)
 {
 	struct mr_diff_options o = { .jobs = 1 };
 	struct plan p[MR_SIDES];
-	struct memory m[MR_SIDES];
+	struct model m[MR_SIDES];
 	struct mr_diff *d;
 	int fd;
 
@@ -607,8 +607,8 @@ static void device_versions(void **state)
 	assert_int_equal(gadget(d)->n_bytes, 0);
 	assert_false(gadget(d)->same || mr_diff_info(d)->same);
 	mr_diff_free(d);
-	memory_free(&m[MR_A]);
-	memory_free(&m[MR_B]);
+	model_free(&m[MR_A]);
+	model_free(&m[MR_B]);
 }
 
 /* Another length as well. */
@@ -616,12 +616,12 @@ static void device_lengths(void **state)
 {
 	struct mr_diff_options o = { .jobs = 1 };
 	struct plan p[MR_SIDES];
-	struct memory m[MR_SIDES];
+	struct model m[MR_SIDES];
 	struct mr_diff *d;
 
 	(void)state;
 	make_two(p, m);
-	memory_free(&m[MR_B]);
+	model_free(&m[MR_B]);
 	p[MR_B].device_size = 70000;
 	make_image("b", &p[MR_B], &m[MR_B]);
 	d = diff(&o);
@@ -633,8 +633,8 @@ static void device_lengths(void **state)
 	assert_true(mr_diff_info(d)->same);
 	assert_false(mr_diff_info(d)->has_sections);
 	mr_diff_free(d);
-	memory_free(&m[MR_A]);
-	memory_free(&m[MR_B]);
+	model_free(&m[MR_A]);
+	model_free(&m[MR_B]);
 }
 
 /* ---- ways not to get there ---- */
@@ -643,7 +643,7 @@ static void brief(void **state)
 {
 	struct mr_diff_options o = { .jobs = 2, .brief = true };
 	struct plan p[MR_SIDES];
-	struct memory m[MR_SIDES];
+	struct model m[MR_SIDES];
 	struct mr_diff *d;
 
 	(void)state;
@@ -652,13 +652,13 @@ static void brief(void **state)
 	assert_true(mr_diff_info(d)->same);
 	mr_diff_free(d);
 	p[MR_B].seed++;
-	memory_free(&m[MR_B]);
+	model_free(&m[MR_B]);
 	make_image("b", &p[MR_B], &m[MR_B]);
 	d = diff(&o);
 	assert_false(mr_diff_info(d)->same);
 	mr_diff_free(d);
-	memory_free(&m[MR_A]);
-	memory_free(&m[MR_B]);
+	model_free(&m[MR_A]);
+	model_free(&m[MR_B]);
 }
 
 static void cancelled(void **state)
@@ -667,14 +667,14 @@ static void cancelled(void **state)
 	struct mr_diff_options o = { .jobs = 2, .watch.cancel = &cancel };
 	struct mr_error err = MR_ERROR_INIT;
 	struct plan p[MR_SIDES];
-	struct memory m[MR_SIDES];
+	struct model m[MR_SIDES];
 
 	(void)state;
 	make_two(p, m);
 	assert_null(mr_diff("a", "b", &o, &err));
 	assert_int_equal(err.code, MR_CANCELLED);
-	memory_free(&m[MR_A]);
-	memory_free(&m[MR_B]);
+	model_free(&m[MR_A]);
+	model_free(&m[MR_B]);
 }
 
 /* The one to blame is named. */
@@ -684,7 +684,7 @@ static void whose_fault(void **state)
 	struct mr_diff_options o = { .jobs = 1 };
 	struct mr_error err = MR_ERROR_INIT;
 	struct plan p[MR_SIDES];
-	struct memory m[MR_SIDES];
+	struct model m[MR_SIDES];
 	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	(void)state;
@@ -703,8 +703,8 @@ static void whose_fault(void **state)
 	assert_int_equal(err.who, 2);
 	assert_int_equal(err.sys, ENOENT);
 	assert_int_equal(close(s), 0);
-	memory_free(&m[MR_A]);
-	memory_free(&m[MR_B]);
+	model_free(&m[MR_A]);
+	model_free(&m[MR_B]);
 }
 
 /* Every call that can fail does: an error, or the right answer. */
@@ -712,7 +712,7 @@ static void failures(int with)
 {
 	struct mr_diff_options o = { .jobs = 1 };
 	struct plan p[MR_SIDES];
-	struct memory m[MR_SIDES];
+	struct model m[MR_SIDES];
 	unsigned n = 0, failed = 0, blamed[MR_SIDES] = { 0 };
 
 	make_two(p, m);
@@ -744,8 +744,8 @@ static void failures(int with)
 	}
 	assert_true(failed > 20);
 	assert_true(blamed[MR_A] > 2 && blamed[MR_B] > 2);
-	memory_free(&m[MR_A]);
-	memory_free(&m[MR_B]);
+	model_free(&m[MR_A]);
+	model_free(&m[MR_B]);
 }
 
 static void every_call_fails(void **state)

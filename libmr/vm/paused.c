@@ -1,0 +1,59 @@
+/* paused.c - a VM that stands still, and stays so, while it is looked at. */
+#include "libmr/vm/paused.h"
+
+#include "libmr/base/error.h"
+#include "libmr/vm/claim.h"
+#include "libmr/vm/preflight.h"
+#include "libmr/vm/runstate.h"
+
+#define CONNECT_MS 5000
+
+int paused_vm_open(struct paused_vm *v, const char *socket, int pid,
+		   bool devices, const atomic_bool *cancel,
+		   struct mr_error *err)
+{
+	struct claim nobody;
+
+	*v = (struct paused_vm){ .q = qmp_open(socket, CONNECT_MS, err) };
+	if (!v->q)
+		return -1;
+	qmp_limit(v->q, -1, cancel);
+	v->guest = guest_open(v->q, pid, err);
+	if (!v->guest)
+		return -1;
+	if (v->guest->running || runstate_is_live(v->guest->status))
+		return error_set(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"the VM is %s, its memory changes while it "
+			"is read: pause it first (QMP stop), or save it "
+			"with mrsave and look at the image",
+			v->guest->status);
+	if (claim_take(&nobody, v->guest->pid, true, err) ||
+	    still_begin(&v->still, v->q, v->guest, err) ||
+	    preflight_run_state(v->guest, err) ||
+	    (devices && preflight_migrate(v->q, err)))
+		return -1;
+	return preflight_direct(v->guest, v->q, err);
+}
+
+void paused_vm_release(struct paused_vm *v)
+{
+	device_state_release(&v->state);
+	still_release(&v->still);
+	guest_free(v->guest);
+	qmp_free(v->q);
+	*v = (struct paused_vm){ .q = NULL };
+}
+
+int paused_vm_devices(struct paused_vm *v, struct mr_error *err)
+{
+	if (v->state.data)
+		return 0;
+	return device_state_fetch(&v->state, v->q,
+				  runstate_find(v->guest->status)->image, err);
+}
+
+int paused_vm_still(struct paused_vm *v, struct mr_error *err)
+{
+	return still_prove(&v->still, err);
+}
