@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
@@ -76,7 +77,7 @@ static int show_file(const struct show *s, const struct mr_inspection *in)
 	return cli_worse(status, show_asked(s));
 }
 
-static int inspect(const char *path)
+static int inspect_file(const char *path)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_inspection in = { 0 };
@@ -85,23 +86,32 @@ static int inspect(const char *path)
 	int status;
 
 	cli_progress_end();
+	if (img && !mr_inspect(img, cli_watch(), &in, &err))
+		status = show_file(&s, &in);
+	else
+		status = show_failure(path, &err);
+	mr_inspection_release(&in);
+	mr_image_free(img);
+	return status;
+}
+
+static int inspect(const char *path)
+{
+	struct stat st;
+	int status;
+
 	if (cli.json) {
 		cli_json_item();
 		cli_json_open('{');
 	}
-	if (img && !mr_inspect(img, cli_watch(), &in, &err)) {
-		status = show_file(&s, &in);
-	} else {
-		status = cli_fail(&err, CLI_PATHS(path));
-		if (cli.json)
-			cli_json_put_text("path", path);
-	}
+	if (!stat(path, &st) && S_ISSOCK(st.st_mode))
+		status = show_vm(path, &request);
+	else
+		status = inspect_file(path);
 	if (cli.json) {
 		cli_json_put_failure();
 		cli_json_close();
 	}
-	mr_inspection_release(&in);
-	mr_image_free(img);
 	return status;
 }
 

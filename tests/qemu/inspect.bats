@@ -149,13 +149,17 @@ registers() {
 
 # Memory of VM a by guest-physical address, as QEMU tells it: same_at ADDRESS
 same_at() {
+	local of
 	hmp a pmemsave "$1" 4096 '\"'"$PWD/monitor.bin"'\"'
-	mrinspect --json --gpa "$1+4096" image |
-		jq -r '[.files[0].memory[].bytes] | join("")' >hex
-	[ "$(cat hex)" = "$(od -An -v -tx1 monitor.bin | tr -d ' \n')" ] || {
-		echo "at $1"
-		return 1
-	}
+	for of in image "$(vm_qmp a)"; do
+		mrinspect --json --gpa "$1+4096" "$of" |
+			jq -r '[.files[0].memory[].bytes] | join("")' >hex
+		[ "$(cat hex)" = \
+			"$(od -An -v -tx1 monitor.bin | tr -d ' \n')" ] || {
+			echo "at $1 of $of"
+			return 1
+		}
+	done
 }
 
 every_address_of() {
@@ -180,6 +184,44 @@ every_address_of() {
 			sed 's/../0x&/g')" ]
 	# The guest's first bytes, which make it a Multiboot kernel.
 	mrinspect -f 0x02b0ad1b image | grep -x pc.ram:0x100000
+}
+
+@test "memory of a paused VM: what its image holds" {
+	local vm
+	start_vm a
+	wait_ready a
+	wait_count a
+	vm=$(vm_qmp a)
+	run -3 mrinspect --page pc.ram:0x100000 "$vm"
+	[[ $output == *"$vm: the VM is running, its memory changes while"* ]]
+	qmp_do a stop
+	mrsave -q "$vm" image
+	for what in "-p pc.ram:0x100000" "-p pc.ram:0xff0+9000" "-f ready" \
+		"-f 0x02b0ad1b" "-f 0x0000 --max 5" "-p pc.bios:0+64" \
+		"-g 0xfffffff0+16 -f 0x00000001 -j 8"; do
+		# shellcheck disable=SC2086
+		mrinspect $what image | sed '1d; /: zeros)$/d' >of-image
+		# shellcheck disable=SC2086
+		mrinspect $what "$vm" | sed '1d; /: zeros)$/d' >of-vm
+		diff of-image of-vm
+		[ -s of-vm ]
+	done
+	run -0 mrinspect -f 0x02b0ad1b "$vm"
+	[ "${lines[0]}" = "$vm: virtual machine, paused: pc-i440fx-$(qemu_version)" ]
+	[[ $output == *$'\n'"pc.ram:0x100000" ]]
+	run -0 bash -c "mrinspect --json -f 0x02b0ad1b '$vm' | jq -c '.files[0] |
+		[.kind, .found[0].block, .found[0].offset]'"
+	[ "$output" = '["vm","pc.ram",1048576]' ]
+	run -2 mrinspect -p nosuch:0 "$vm"
+	[[ $output == *"there is no RAM block for nosuch:0"* ]]
+	# There is no more to see than memory; and it is as it was.
+	run -2 mrinspect "$vm"
+	[[ $output == *"a virtual machine: --page, --gpa and --find show"* ]]
+	run -2 mrinspect --cpu -f ready "$vm"
+	[[ $(qmp_do a query-status) == *'"paused"'* ]]
+	qmp_do a cont
+	wait_checked a
+	assert_no_bad a
 }
 
 # bats test_tags=address

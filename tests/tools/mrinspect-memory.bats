@@ -184,9 +184,15 @@ dumps() {
 	run -2 mrinspect -f x --max 0 image
 	run -2 mrinspect -f x --jobs 65 image
 	run -2 mrinspect -f x --direct sometimes image
-	mkimage --plain image
+	mkimage --devices image
 	run -2 --separate-stderr mrinspect -f x image
-	[[ $stderr == *"only in a mapped-ram image pages have a place"* ]]
+	[[ $stderr == *"(device-state) has no memory to read"* ]]
+	# A plain stream is searched like an image of the same pages.
+	mkimage --block pc.ram=64:0+8,32+16 image
+	mkimage --plain --block pc.ram=64:0+8,32+16 stream
+	mrinspect -f x image | tail -n +2 >of-image
+	mrinspect -f x stream | tail -n +2 | diff of-image -
+	[ -s of-image ]
 	mkimage --ignore-shared --ignored pc.ram=8 --block pc.bios=2:0+1 image
 	run -1 --separate-stderr mrinspect -f nothing image
 	[[ $stderr == *"the memory of 1 block is not in the image"* ]]

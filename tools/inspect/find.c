@@ -88,7 +88,7 @@ int show_find(const struct show *s)
 	struct mr_find_report r;
 	int status;
 
-	if (mr_find(s->img, q->find, q->find_len, &o, &r, &err)) {
+	if (mr_find(s->ram, q->find, q->find_len, &o, &r, &err)) {
 		mr_find_release(&r);
 		return cli_fail(&err, CLI_PATHS(s->path));
 	}

@@ -13,7 +13,7 @@
 
 /* A stretch of memory, and how it is called. */
 struct dump {
-	const struct mr_block *block;
+	const struct mr_ram_block *block;
 	uint64_t offset, length; /* in the block, bytes */
 	uint64_t shown; /* what its first byte is numbered */
 	bool is_gpa;
@@ -30,7 +30,7 @@ static int range(const char *text, uint64_t *start, uint64_t *length)
 /* Without a length: the page. */
 static void whole_page(const struct show *s, struct dump *d)
 {
-	uint32_t page = mr_image_info(s->img)->page_size;
+	uint32_t page = mr_ram_info(s->ram)->page_size;
 	uint64_t skip = d->offset % page;
 
 	d->offset -= skip;
@@ -40,6 +40,7 @@ static void whole_page(const struct show *s, struct dump *d)
 
 static int put_text(const struct show *s, const struct dump *d)
 {
+	const char *lacks = s->img ? "not in the image" : "not touched yet";
 	uint8_t *buf = malloc(PIECE);
 	struct mr_error err = MR_ERROR_INIT;
 	size_t present, all = 0;
@@ -49,8 +50,7 @@ static int put_text(const struct show *s, const struct dump *d)
 	if (!buf)
 		return cli_no_memory();
 	/* Nothing is shown of what cannot be read at all. */
-	if (mr_image_memory(s->img, d->block, d->offset, buf, 1, &present,
-			    &err)) {
+	if (mr_ram_read(s->ram, d->block, d->offset, buf, 1, &present, &err)) {
 		free(buf);
 		return cli_fail(&err, CLI_PATHS(s->path));
 	}
@@ -65,8 +65,8 @@ static int put_text(const struct show *s, const struct dump *d)
 		size_t n = d->length - at < PIECE ? (size_t)(d->length - at)
 						  : PIECE;
 
-		if (mr_image_memory(s->img, d->block, d->offset + at, buf, n,
-				    &present, &err)) {
+		if (mr_ram_read(s->ram, d->block, d->offset + at, buf, n,
+				&present, &err)) {
 			free(buf);
 			return cli_fail(&err, CLI_PATHS(s->path));
 		}
@@ -76,11 +76,10 @@ static int put_text(const struct show *s, const struct dump *d)
 	}
 	hex_end(&h);
 	if (!all)
-		(void)puts("  (not in the image: zeros)");
+		(void)printf("  (%s: zeros)\n", lacks);
 	else if (all < d->length)
-		(void)printf("  (%" PRIu64 " of the bytes are not in the "
-			     "image: zeros)\n",
-			     d->length - all);
+		(void)printf("  (%" PRIu64 " of the bytes are %s: zeros)\n",
+			     d->length - all, lacks);
 	free(buf);
 	return CLI_OK;
 }
@@ -93,8 +92,8 @@ static int put_json(const struct show *s, const struct dump *d)
 
 	if (!buf)
 		return cli_no_memory();
-	if (mr_image_memory(s->img, d->block, d->offset, buf, (size_t)d->length,
-			    &present, &err)) {
+	if (mr_ram_read(s->ram, d->block, d->offset, buf, (size_t)d->length,
+			&present, &err)) {
 		free(buf);
 		return cli_fail(&err, CLI_PATHS(s->path));
 	}
@@ -130,7 +129,7 @@ static int dump_page(const struct show *s, const char *text)
 {
 	const char *colon = strrchr(text, ':');
 	char *name = colon ? strndup(text, (size_t)(colon - text)) : NULL;
-	struct dump d = { .block = name ? mr_image_find(s->img, name) : NULL };
+	struct dump d = { .block = name ? mr_ram_find(s->ram, name) : NULL };
 	int status;
 
 	free(name);
@@ -153,9 +152,10 @@ static int dump_gpa(const struct show *s, const char *text)
 {
 	uint64_t gpa = 0, left = 0;
 	int status = range(text, &gpa, &left);
+	const struct mr_image *img = NULL;
 
 	if (!left && !status) {
-		left = mr_image_info(s->img)->page_size;
+		left = mr_ram_info(s->ram)->page_size;
 		gpa -= gpa % left;
 	}
 	while (left && !status) {
@@ -163,9 +163,11 @@ static int dump_gpa(const struct show *s, const char *text)
 		struct dump d = { .shown = gpa, .is_gpa = true };
 		struct mr_place p;
 
-		if (mr_image_gpa(s->img, gpa, &p, &err))
+		if (!img)
+			img = mr_ram_devices(s->ram, &err);
+		if (!img || mr_image_gpa(img, gpa, &p, &err))
 			return cli_fail(&err, CLI_PATHS(s->path));
-		d.block = p.block;
+		d.block = mr_ram_find(s->ram, p.block->name);
 		d.offset = p.offset;
 		d.length = p.length < left ? p.length : left;
 		memcpy(d.how, p.how, sizeof(d.how));

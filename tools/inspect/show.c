@@ -4,10 +4,25 @@
 
 #include "tools/inspect/show.h"
 
+int show_failure(const char *path, const struct mr_error *err)
+{
+	int status = cli_fail(err, CLI_PATHS(path));
+
+	if (cli.json)
+		cli_json_put_text("path", path);
+	return status;
+}
+
 bool show_is_asked(const struct show_request *r)
 {
 	return r->devices || r->cpu || r->pages || r->gpas || r->find_len ||
 	       r->map || r->svg;
+}
+
+bool show_is_of_memory(const struct show_request *r)
+{
+	return (r->pages || r->gpas || r->find_len) && !r->devices && !r->cpu &&
+	       !r->vmdesc && !r->map && !r->svg;
 }
 
 bool show_is_of_devices(const struct show_request *r)
@@ -55,6 +70,27 @@ static int show_description(const struct show *s)
 	return CLI_OK;
 }
 
+/* Bytes of memory: opens that of an image. */
+static int show_memory(const struct show *s)
+{
+	const struct show_request *r = s->request;
+	struct mr_error err = MR_ERROR_INIT;
+	struct show of = *s;
+	int status = CLI_OK;
+
+	if (!of.ram)
+		of.ram = mr_ram_of_image(s->img, &err);
+	if (!of.ram)
+		return cli_fail(&err, CLI_PATHS(s->path));
+	if (r->pages || r->gpas)
+		status = show_dumps(&of);
+	if (r->find_len)
+		status = cli_worse(status, show_find(&of));
+	if (of.ram != s->ram)
+		mr_ram_free(of.ram);
+	return status;
+}
+
 int show_asked(const struct show *s)
 {
 	const struct show_request *r = s->request;
@@ -64,10 +100,8 @@ int show_asked(const struct show *s)
 		status = show_description(s);
 	if (r->cpu || r->devices)
 		status = cli_worse(status, show_state(s));
-	if (r->pages || r->gpas)
-		status = cli_worse(status, show_dumps(s));
-	if (r->find_len)
-		status = cli_worse(status, show_find(s));
+	if (r->pages || r->gpas || r->find_len)
+		status = cli_worse(status, show_memory(s));
 	if (r->map && !cli.json)
 		status = cli_worse(status, show_map(s, NULL));
 	if (r->svg)

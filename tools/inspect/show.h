@@ -29,12 +29,15 @@ struct show_request {
  * object that is being printed. */
 struct show {
 	const char *path; /* how the user called it */
-	const struct mr_image *img;
+	const struct mr_image *img; /* NULL: a VM */
+	struct mr_ram *ram; /* a VM's; an image's is opened when needed */
 	const struct show_request *request;
 };
 
 /* Whether the request is for some of it instead of the overview. */
 bool show_is_asked(const struct show_request *r);
+/* Whether it is for memory and nothing else, as can be had of a VM. */
+bool show_is_of_memory(const struct show_request *r);
 /* Whether it is for device state and nothing else: no memory need be read. */
 bool show_is_of_devices(const struct show_request *r);
 
@@ -45,6 +48,10 @@ int show_devices(const struct show *s, const struct mr_devices *d);
 int show_cpus(const struct show *s, const struct mr_devices *d);
 int show_dumps(const struct show *s);
 int show_find(const struct show *s);
+/* All that was asked for, of the VM behind a QMP socket. */
+int show_vm(const char *path, const struct show_request *r);
+/* A file or VM of which nothing can be shown. */
+int show_failure(const char *path, const struct mr_error *err);
 /* To the terminal; to a file if svg is not NULL. */
 int show_map(const struct show *s, const char *svg);
 

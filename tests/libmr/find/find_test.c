@@ -16,6 +16,7 @@ struct made {
 	int fd;
 	char path[64];
 	struct mr_image *img;
+	struct mr_ram *ram; /* its */
 	uint8_t *memory[2]; /* what the guest had, block by block */
 };
 
@@ -79,11 +80,14 @@ static struct made make(enum mr_direct direct, const char *dir)
 	m.img = mr_image_open(m.path, direct, NULL, &err);
 	assert_non_null(m.img);
 	assert_int_equal(mr_image_info(m.img)->damage.code, MR_OK);
+	m.ram = mr_ram_of_image(m.img, &err);
+	assert_non_null(m.ram);
 	return m;
 }
 
 static void drop(struct made *m)
 {
+	mr_ram_free(m->ram);
 	mr_image_free(m->img);
 	free(m->memory[0]);
 	free(m->memory[1]);
@@ -110,12 +114,12 @@ static void expect(const struct made *m, const void *bytes, size_t len,
 	struct mr_find_options o = { .jobs = jobs,
 				     .max = max,
 				     .direct = direct };
-	const struct mr_image_info *info = mr_image_info(m->img);
+	const struct mr_ram_info *info = mr_ram_info(m->ram);
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_find_report r;
 	size_t n = 0;
 
-	assert_int_equal(mr_find(m->img, bytes, len, &o, &r, &err), 0);
+	assert_int_equal(mr_find(m->ram, bytes, len, &o, &r, &err), 0);
 	assert_int_equal(r.ram, 3 * MIB + 7 * PAGE);
 	assert_int_equal(r.direct, direct == MR_DIRECT_ON);
 	for (size_t i = 0; i < 2; i++)
@@ -246,22 +250,22 @@ static void test_refused(void **state)
 	atomic_bool cancel = true;
 
 	(void)state;
-	assert_int_equal(mr_find(m.img, bytes, 0, &o, &r, &err), -1);
+	assert_int_equal(mr_find(m.ram, bytes, 0, &o, &r, &err), -1);
 	assert_int_equal(err.code, MR_USAGE);
 	err = (struct mr_error)MR_ERROR_INIT;
-	assert_int_equal(mr_find(m.img, bytes, sizeof(bytes), &o, &r, &err),
+	assert_int_equal(mr_find(m.ram, bytes, sizeof(bytes), &o, &r, &err),
 			 -1);
 	assert_int_equal(err.code, MR_USAGE);
 	err = (struct mr_error)MR_ERROR_INIT;
 	o.watch.cancel = &cancel;
-	assert_int_equal(mr_find(m.img, "needle", 6, &o, &r, &err), -1);
+	assert_int_equal(mr_find(m.ram, "needle", 6, &o, &r, &err), -1);
 	assert_int_equal(err.code, MR_CANCELLED);
 	mr_find_release(&r);
 	/* A file that got shorter. */
 	o.watch.cancel = NULL;
 	err = (struct mr_error)MR_ERROR_INIT;
 	assert_int_equal(ftruncate(m.fd, 2 * (off_t)MIB), 0);
-	assert_int_equal(mr_find(m.img, "needle", 6, &o, &r, &err), -1);
+	assert_int_equal(mr_find(m.ram, "needle", 6, &o, &r, &err), -1);
 	assert_int_equal(err.code, MR_SHORT);
 	mr_find_release(&r);
 	drop(&m);
@@ -272,7 +276,7 @@ static void test_refused(void **state)
 static void test_memory(void **state)
 {
 	struct made m = make(MR_DIRECT_OFF, NULL);
-	const struct mr_block *b = &mr_image_info(m.img)->blocks[0];
+	const struct mr_ram_block *b = mr_ram_find(m.ram, "big");
 	uint8_t *buf = malloc(b->length);
 	struct mr_error err = MR_ERROR_INIT;
 	uint64_t seed = 9;
@@ -281,8 +285,7 @@ static void test_memory(void **state)
 	(void)state;
 	assert_non_null(buf);
 	assert_int_equal(
-		mr_image_memory(m.img, b, 0, buf, b->length, &present, &err),
-		0);
+		mr_ram_read(m.ram, b, 0, buf, b->length, &present, &err), 0);
 	assert_memory_equal(buf, m.memory[0], b->length);
 	assert_int_equal(present, 27 * PAGE);
 	for (int i = 0; i < 200; i++) {
@@ -290,20 +293,17 @@ static void test_memory(void **state)
 		size_t len = next_random(&seed) % (3 * PAGE);
 
 		assert_int_equal(
-			mr_image_memory(m.img, b, at, buf, len, &present, &err),
-			0);
+			mr_ram_read(m.ram, b, at, buf, len, &present, &err), 0);
 		assert_memory_equal(buf, m.memory[0] + at, len);
 	}
 	assert_int_equal(
-		mr_image_memory(m.img, b, PAGE - 10, buf, 20, &present, &err),
-		0);
+		mr_ram_read(m.ram, b, PAGE - 10, buf, 20, &present, &err), 0);
 	assert_int_equal(present, 10);
 	assert_int_equal(
-		mr_image_memory(m.img, b, b->length, buf, 0, &present, &err),
-		0);
-	assert_int_equal(mr_image_memory(m.img, b, b->length - 1, buf, 2,
-					 &present, &err),
-			 -1);
+		mr_ram_read(m.ram, b, b->length, buf, 0, &present, &err), 0);
+	assert_int_equal(
+		mr_ram_read(m.ram, b, b->length - 1, buf, 2, &present, &err),
+		-1);
 	assert_int_equal(err.code, MR_USAGE);
 	assert_string_equal(err.msg, "block big has only 0x302000 bytes");
 	free(buf);
