@@ -10,6 +10,8 @@
 #include "libmr/mr/image.h"
 #include "libmr/mr/watch.h"
 
+#pragma GCC visibility push(default)
+
 struct mr_ram_options {
 	enum mr_direct direct; /* how an image is read */
 	int pid; /* of a VM's QEMU; 0: the socket's peer */
@@ -69,5 +71,7 @@ int mr_ram_still(struct mr_ram *ram, struct mr_error *err);
 /* The image; of a VM its device state, and the list of its blocks, as if they
  * were one. It is the memory's. NULL on failure. */
 const struct mr_image *mr_ram_devices(struct mr_ram *ram, struct mr_error *err);
+
+#pragma GCC visibility pop
 
 #endif
