@@ -11,14 +11,8 @@ static int refuse_kind(const struct mr_image_info *info, bool for_vm,
 {
 	switch (info->kind) {
 	case MR_IMAGE_MAPPED:
-		break;
 	case MR_IMAGE_STREAM:
-		if (for_vm)
-			break;
-		return error_set(
-			err, MR_REFUSED, MR_NO_OFFSET,
-			"this is a plain migration stream, whose pages "
-			"have no fixed places: load it into a VM");
+		break;
 	case MR_IMAGE_COMPRESSED:
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "this is a libvirt save image whose body is "
@@ -125,7 +119,9 @@ struct mr_image *load_open(const char *path, enum mr_direct direct, bool for_vm,
 			   const struct mr_watch *watch, uint64_t *present,
 			   struct mr_error *err)
 {
-	struct mr_image *img = mr_image_open(path, direct, watch, err);
+	struct mr_image *img =
+		for_vm ? mr_image_open(path, direct, watch, err)
+		       : mr_image_open_memory(path, direct, watch, err);
 	const struct mr_image_info *info;
 	int rc;
 

@@ -87,11 +87,11 @@ struct mr_memory_report {
 };
 
 /*
- * Writes blocks of a mapped-ram image into memory files, each as long as its
- * block. A file that exists is overwritten in place and holds nothing of its
- * old content afterwards, nor do pages that the image lacks; after a failure
- * it is not to be used. A new one appears whole or not at all, mode 0600.
- * err->who: 1 image, 2 + i memory[i].
+ * Writes blocks of a mapped-ram image or a plain stream into memory files, each
+ * as long as its block. A file that exists is overwritten in place and holds
+ * nothing of its old content afterwards, nor do pages that the image lacks;
+ * after a failure it is not to be used. A new one appears whole or not at all,
+ * mode 0600. err->who: 1 image, 2 + i memory[i].
  */
 int mr_load_memory(const char *image, const struct mr_memory *memory, size_t n,
 		   const struct mr_memory_options *options,

@@ -386,3 +386,29 @@ x:0xc9000+0x1000 changed" ]
 	run -2 bash -c "mrdiff a a >/dev/full"
 	run -2 bash -c "mrdiff --json a a >/dev/full"
 }
+
+@test "plain streams, among themselves and with an image" {
+	local blocks=(--block pc.ram=1024:0+160,300+8 --block b=33:1+15)
+	mkimage "${blocks[@]}" image
+	mkimage --plain "${blocks[@]}" stream
+	mkimage --plain --libvirt raw --no-end "${blocks[@]}" raw
+	run -0 mrdiff image stream
+	run -0 mrdiff stream raw
+	# Page 7 becomes zero, page 200 gets what changes zeros: 3 bytes.
+	mkimage --plain "${blocks[@]}" --part-bytes "$(
+		printf '%016x06%s00' $((0x7000 | 2)) "$(printf pc.ram | xxd -p)"
+		printf '%016x010005%s' $((200 * 4096 | 0x60)) 0903616263
+		printf '%016x' 16
+	)" changed
+	for other in image stream raw; do
+		run -1 mrdiff --json "$other" changed
+		[ "$(jq -c '.blocks[0].pages' <<<"$output")" = \
+			"$(jq -c . <<<'{"zero":855,"equal":167,"changed":0,"only_a":1,"only_b":1}')" ] || {
+			jq -c '.blocks[0]' <<<"$output"
+			return 1
+		}
+	done
+	mkimage --plain --flush "${blocks[@]}" flush
+	run -2 --separate-stderr mrdiff image flush
+	[[ $stderr == "mrdiff: flush: "*"multifd channels"* ]]
+}

@@ -218,8 +218,13 @@ refused() { # STATUS TEXT ARGUMENT...
 	refused 3 'compressed (zstd)' image vm
 	mkimage --libvirt sparse --part --block pc.ram=64:0+64 image
 	refused 3 'libvirt' image vm
-	mkimage --plain --block pc.ram=64:0+64 image
-	refused 3 'plain migration stream' --memory pc.ram=out image
+	mkimage --plain --flush --block pc.ram=64 image
+	refused 3 'multifd' --memory pc.ram=out image
+	mkimage --plain --no-pages --block pc.ram=64 image
+	refused 2 'no page with data is in this stream' \
+		--memory pc.ram=out image
+	mkimage --plain --block pc.ram=64:0+64 --truncate 99999 image
+	refused 3 'file ends' --memory pc.ram=out image
 	mkimage --plain --flush --block pc.ram=64 image
 	refused 3 'multifd' image vm
 	mkimage --ignore-shared --ignored a=16 --block b=16:0+16 image
@@ -382,4 +387,20 @@ terminate_at() { # COMMAND STATUS
 	for at in 0 $((1 << 39)) $(((1 << 40) - 4096)); do
 		cmp -n 4096 -i $(((33 << 20) + at)):$at image out
 	done
+}
+
+@test "--memory of a plain stream is that of an image" {
+	local how blocks=(--block pc.ram=1024:0+160,300+8 --block a=33:1+15)
+	mkimage "${blocks[@]}" image
+	run -0 mrload -q --memory pc.ram=want --memory a=want.a image
+	for how in '' '--libvirt raw' --no-end; do
+		mkimage --plain $how "${blocks[@]}" stream
+		# Over what was there before, and as a new file.
+		junk $((1024 * 4096)) got
+		rm -f got.a
+		run -0 mrload -q --memory pc.ram=got --memory a=got.a stream
+		cmp want got
+		cmp want.a got.a
+	done
+	[ "$(du -k got.a | cut -f 1)" -lt 120 ]
 }
