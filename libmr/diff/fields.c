@@ -12,6 +12,7 @@
 
 #include "libmr/diff/state.h"
 #include "libmr/base/error.h"
+#include "libmr/base/grow.h"
 
 /* Fields told of one section. */
 #define FIELDS_MOST ((size_t)65536)
@@ -101,17 +102,9 @@ static int add(struct result *r, const char *prefix, const struct mr_field *a,
 		r->out.cut = true;
 		return 0;
 	}
-	if (r->out.n == r->room) {
-		size_t room = r->room ? 2 * r->room : 32;
-		void *more = realloc(r->fields, room * sizeof(*r->fields));
-
-		if (!more)
-			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
-					 "out of memory");
-		r->fields = more;
-		r->out.fields = more;
-		r->room = room;
-	}
+	if (grow(&r->fields, &r->room, r->out.n, sizeof(*r->fields)))
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	r->out.fields = r->fields;
 	path = path_of(prefix, a ? a : b, element, whole);
 	if (!path)
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");

@@ -6,6 +6,7 @@
 
 #include "formats/mapped_ram.h"
 #include "libmr/base/error.h"
+#include "libmr/base/grow.h"
 
 int parse_tick(struct parse *p)
 {
@@ -37,15 +38,9 @@ const char *parse_name(struct parse *p, const char *name)
 	struct mr_image *img = p->img;
 	char *copy;
 
-	if (img->n_names == img->names_room) {
-		size_t room = img->names_room ? 2 * img->names_room : 64;
-		void *more = realloc(img->names, room * sizeof(*img->names));
-
-		if (!more)
-			goto nomem;
-		img->names = more;
-		img->names_room = room;
-	}
+	if (grow(&img->names, &img->names_room, img->n_names,
+		 sizeof(*img->names)))
+		goto nomem;
 	copy = strdup(name);
 	if (!copy)
 		goto nomem;

@@ -8,6 +8,7 @@
 #include "formats/mapped_ram.h"
 #include "formats/ram.h"
 #include "libmr/base/error.h"
+#include "libmr/base/grow.h"
 #include "libmr/image/parse.h"
 
 /*
@@ -34,17 +35,11 @@ static int add_block(struct parse *p, const struct mr_block *b)
 {
 	struct mr_image *img = p->img;
 
-	if (p->info->n_blocks == img->blocks_room) {
-		size_t room = img->blocks_room ? 2 * img->blocks_room : 16;
-		void *more = realloc(img->blocks, room * sizeof(*b));
-
-		if (!more)
-			return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
-					 "out of memory");
-		img->blocks = more;
-		img->blocks_room = room;
-		p->info->blocks = more;
-	}
+	if (grow(&img->blocks, &img->blocks_room, p->info->n_blocks,
+		 sizeof(*b)))
+		return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
+				 "out of memory");
+	p->info->blocks = img->blocks;
 	img->blocks[p->info->n_blocks++] = *b;
 	return 0;
 }

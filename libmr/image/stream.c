@@ -8,6 +8,7 @@
 #include "formats/ram.h"
 #include "formats/seal.h"
 #include "libmr/base/error.h"
+#include "libmr/base/grow.h"
 #include "libmr/image/parse.h"
 
 /* PARTs come by the thousand: what goes on from the last entry joins it. */
@@ -32,22 +33,14 @@ static int add_section(struct parse *p, const struct mr_section *s)
 
 	if (info->n_sections && join(&img->sections[info->n_sections - 1], s))
 		return 0;
-	if (info->n_sections == img->sections_room) {
-		size_t room = img->sections_room ? 2 * img->sections_room : 64;
-		void *more = NULL;
-
-		if (info->n_sections >= SECTIONS_LIMIT)
-			return error_set(p->err, MR_UNSUPPORTED, s->offset,
-					 "more than %u sections",
-					 SECTIONS_LIMIT);
-		more = realloc(img->sections, room * sizeof(*s));
-		if (!more)
-			return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
-					 "out of memory");
-		img->sections = more;
-		img->sections_room = room;
-		info->sections = more;
-	}
+	if (info->n_sections >= SECTIONS_LIMIT)
+		return error_set(p->err, MR_UNSUPPORTED, s->offset,
+				 "more than %u sections", SECTIONS_LIMIT);
+	if (grow(&img->sections, &img->sections_room, info->n_sections,
+		 sizeof(*s)))
+		return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
+				 "out of memory");
+	info->sections = img->sections;
 	img->sections[info->n_sections++] = *s;
 	return 0;
 }

@@ -5,11 +5,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "formats/ram.h"
 #include "formats/stream.h"
 #include "libmr/base/error.h"
+#include "libmr/base/zeros.h"
 
 /* Any id serves that no other START uses; 0 would match the wrong handler. */
 #define RAM_SECTION 1u
@@ -51,13 +51,12 @@ static size_t encode_front(const struct image_writer *w,
 	return n;
 }
 
-/* Zeros; mmap: what is never needed costs nothing. NULL: *err. */
+/* NULL: *err. */
 static void *map_zeros(size_t size, const char *name, struct mr_error *err)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = zeros_new(size);
 
-	if (p != MAP_FAILED)
+	if (p)
 		return p;
 	(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
 			"no memory for the bitmap of %s", name);
@@ -291,11 +290,8 @@ void image_writer_release(struct image_writer *w)
 	for (size_t i = 0; i < w->n; i++) {
 		struct writer_block *b = &w->blocks[i];
 
-		if (b->bits)
-			(void)munmap(b->bits, b->nwords * sizeof(*b->bits));
-		if (b->digests)
-			(void)munmap(b->digests,
-				     b->ndigests * sizeof(*b->digests));
+		zeros_free(b->bits, b->nwords * sizeof(*b->bits));
+		zeros_free(b->digests, b->ndigests * sizeof(*b->digests));
 	}
 	free(w->blocks);
 	sealer_release(&w->sealer);

@@ -7,22 +7,16 @@
 
 #include "formats/bytes.h"
 #include "libmr/base/error.h"
+#include "libmr/base/grow.h"
 
 #define CHUNK ((size_t)64 << 10)
 
 static int add_digest(struct sealer *s, const void *piece, size_t len,
 		      struct mr_error *err)
 {
-	if (s->n == s->room) {
-		size_t room = s->room ? 2 * s->room : 256;
-		void *more = realloc(s->digests, room * sizeof(*s->digests));
-
-		if (!more)
-			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
-					 "no memory for the seal");
-		s->digests = more;
-		s->room = room;
-	}
+	if (grow(&s->digests, &s->room, s->n, sizeof(*s->digests)))
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for the seal");
 	s->digests[s->n++] = hash_bytes(piece, len);
 	return 0;
 }

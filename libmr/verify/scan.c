@@ -16,6 +16,7 @@
 #include "libmr/base/error.h"
 #include "libmr/base/hash.h"
 #include "libmr/base/pages.h"
+#include "libmr/memory/memory.h"
 #include "libmr/seal/sealer.h"
 #include "libmr/verify/state.h"
 
@@ -234,20 +235,15 @@ struct copy {
 	struct crew_slot *s;
 };
 
-static void add_copy(void *arg, size_t offset, size_t length)
+static void add_copy(void *arg, uint64_t offset, const unsigned char *bytes,
+		     size_t length)
 {
 	const struct copy *x = arg;
 	struct scan *c = crew_arg(x->w);
 	const struct verify_block *b = &c->v->blocks[x->s->extent.block];
-	const struct look *k = x->s->priv;
-	size_t ps = c->v->page_size;
 
-	/* What lies between present pages is not the guest's. */
-	for (size_t p = offset / ps; p < (offset + length) / ps; p++)
-		if (!bits_test(k->bits, p))
-			memset(x->s->buf + p * ps, 0, ps);
-	crew_transfer(x->w, x->s, &c->v->out.file, x->s->buf + offset, length,
-		      b->pages_offset + x->s->extent.offset + offset, true);
+	crew_transfer(x->w, x->s, &c->v->out.file, (void *)(uintptr_t)bytes,
+		      length, b->pages_offset + offset, true);
 }
 
 /* What mending and sealing need of this extent. */
@@ -260,6 +256,11 @@ static int keep(struct crew_worker *w, struct crew_slot *s, bool blind,
 	uint64_t first = s->extent.offset / c->v->page_size / 64;
 	struct look *k = s->priv;
 	struct copy x = { w, s };
+	const struct memory_part part = { .offset = s->extent.offset,
+					  .unit = c->v->page_size,
+					  .pages = pages_of(c, &s->extent),
+					  .bits = k->bits,
+					  .buf = s->buf };
 
 	mend_bits(c, w, k, nwords, blind);
 	if (!count(k->bits, nwords))
@@ -269,8 +270,7 @@ static int keep(struct crew_worker *w, struct crew_slot *s, bool blind,
 		   &b->digests[s->extent.offset / c->v->extent_size], err))
 		return -1;
 	if (c->v->out.file.fd >= 0)
-		(void)crew_runs(k->bits, pages_of(c, &s->extent),
-				c->v->page_size, CREW_GAP, add_copy, &x);
+		memory_runs(&part, CREW_GAP, add_copy, &x);
 	return 0;
 }
 

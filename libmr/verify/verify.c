@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "formats/mapped_ram.h"
 #include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
+#include "libmr/base/zeros.h"
 #include "libmr/base/watch.h"
 
 /* Bounds what a hostile file makes us allocate. */
@@ -152,40 +152,31 @@ static void block_from_image(struct verify_block *b, const struct mr_block *m)
 	};
 }
 
-/* Zeros that cost nothing until they are written. */
-static void *lazy_zeros(size_t size)
-{
-	void *p = mmap(NULL, size ? size : 1, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
 static int allocate(struct verify *v, struct verify_block *b)
 {
 	b->pages = mapped_ram_num_pages(b->length, v->page_size);
 	b->n_extents = (size_t)seal_pieces(b->length, (uint32_t)v->extent_size);
-	b->extents = lazy_zeros(b->n_extents * sizeof(*b->extents));
+	b->extents = zeros_new(b->n_extents * sizeof(*b->extents));
 	if (!b->extents)
 		return -1;
 	b->odd_words = (size_t)(b->pages / 64 + 1);
 	for (int i = 0; i < VERIFY_ODDS; i++) {
-		b->odd[i] = lazy_zeros(b->odd_words * sizeof(*b->odd[i]));
+		b->odd[i] = zeros_new(b->odd_words * sizeof(*b->odd[i]));
 		if (!b->odd[i])
 			return -1;
 	}
 	if (v->has_seal) {
 		b->n_pieces = (size_t)seal_pieces(b->bitmap_size,
 						  v->seal.head.piece_size);
-		b->bad_pieces = lazy_zeros(b->n_pieces);
+		b->bad_pieces = zeros_new(b->n_pieces);
 		if (!b->bad_pieces)
 			return -1;
 	}
 	if (!v->fix)
 		return 0;
 	b->nwords = (size_t)(b->bitmap_size / sizeof(*b->bits));
-	b->bits = lazy_zeros(b->nwords * sizeof(*b->bits));
-	b->digests = lazy_zeros(b->n_extents * sizeof(*b->digests));
+	b->bits = zeros_new(b->nwords * sizeof(*b->bits));
+	b->digests = zeros_new(b->n_extents * sizeof(*b->digests));
 	return b->bits && b->digests ? 0 : -1;
 }
 
@@ -228,23 +219,18 @@ static int take_blocks(struct verify *v, struct mr_error *err)
 	return 0;
 }
 
-static void unmap(void *p, size_t size)
-{
-	if (p)
-		(void)munmap(p, size ? size : 1);
-}
-
 static void release(struct verify *v)
 {
 	for (size_t i = 0; i < v->n; i++) {
 		struct verify_block *b = &v->blocks[i];
 
-		unmap(b->extents, b->n_extents * sizeof(*b->extents));
-		unmap(b->bad_pieces, b->n_pieces);
+		zeros_free(b->extents, b->n_extents * sizeof(*b->extents));
+		zeros_free(b->bad_pieces, b->n_pieces);
 		for (int k = 0; k < VERIFY_ODDS; k++)
-			unmap(b->odd[k], b->odd_words * sizeof(*b->odd[k]));
-		unmap(b->bits, b->nwords * sizeof(*b->bits));
-		unmap(b->digests, b->n_extents * sizeof(*b->digests));
+			zeros_free(b->odd[k],
+				   b->odd_words * sizeof(*b->odd[k]));
+		zeros_free(b->bits, b->nwords * sizeof(*b->bits));
+		zeros_free(b->digests, b->n_extents * sizeof(*b->digests));
 	}
 	free(v->blocks);
 	verify_repair_close(v);

@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "libmr/base/error.h"
+#include "libmr/base/zeros.h"
 #include "libmr/vm/ask.h"
 #include "libmr/vm/runstate.h"
 
@@ -226,15 +226,14 @@ int preflight_estimate(const struct guest *g, uint64_t *bytes,
 
 		if (!b->migratable || !len)
 			continue;
-		bits = mmap(NULL, len, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		if (bits == MAP_FAILED)
+		bits = zeros_new(len);
+		if (!bits)
 			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
 					 "no memory for the map of %s",
 					 b->name);
 		rc = guest_most(g, b, bits, &most, err);
 		*bytes += most;
-		(void)munmap(bits, len);
+		zeros_free(bits, len);
 		if (rc)
 			return -1;
 	}
