@@ -58,7 +58,7 @@ start_vm() {
 	(
 		# Whatever becomes of the test, the guest does not run for ever.
 		ulimit -t 1800
-		exec "$QEMU" -name "$name" -accel tcg -nodefaults \
+		exec "$QEMU" -name "$name" -accel "${ACCEL:-tcg}" -nodefaults \
 			-display none -m 256M -rtc clock=vm \
 			-kernel "$O/guest.img" \
 			-serial "file:$(vm_serial "$name")" \

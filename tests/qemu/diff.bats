@@ -105,12 +105,11 @@ number() {
 }
 
 @test "a VM whose device state cannot be had: memory alone can" {
-	start_vm a -drive if=none,id=d,file=null-co://,format=raw \
-		-device nvme,drive=d,serial=1
+	start_vm a -device rocker,name=r
 	wait_ready a
 	qmp_do a stop
 	run -2 mrdiff "$(vm_qmp a)" "$(vm_qmp a)"
-	[[ $output == *"cannot migrate this VM"*nvme* ]]
+	[[ $output == *"cannot migrate this VM"*rocker* ]]
 	start_vm b
 	wait_ready b
 	qmp_do b stop
