@@ -90,7 +90,7 @@ $(TOOLS:%=$O/%): $O/%: $O/tools/%.o $O/tools.a $O/libmr.a
 # The calls that a unit test stands in for (tests/libmr/fail.h).
 WRAP_libmr/file/io = pread64
 WRAP_libmr/file/queue = io_setup io_submit io_getevents io_destroy
-WRAP_libmr/file/output = open64 __open64_2 openat64 close realpath fstat64 \
+WRAP_libmr/file/output = open64 __open64_2 openat64 close readlinkat fstat64 \
 	fstatat64 faccessat fstatvfs64 statx getrandom strdup fchmod \
 	ftruncate64 pwrite64 fsync dup linkat renameat
 WRAP_libmr/image/index = calloc malloc realloc mmap64

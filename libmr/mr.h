@@ -24,5 +24,6 @@
 #include "libmr/mr/find.h"
 #include "libmr/mr/verify.h"
 #include "libmr/mr/diff.h"
+#include "libmr/mr/drawing.h"
 
 #endif

@@ -40,11 +40,9 @@ static const struct poptOption options[] = {
 };
 /* clang-format on */
 
-/* As diff(1): whatever went wrong is trouble, and the VM is never touched. */
 static int trouble(const struct diff_show *show, const struct mr_error *err)
 {
-	(void)cli_fail(err, CLI_PATHS(show->path[MR_A], show->path[MR_B]));
-	return CLI_TROUBLE;
+	return cli_fail(err, CLI_PATHS(show->path[MR_A], show->path[MR_B]));
 }
 
 static int report(struct mr_diff *d, const struct diff_show *show)
@@ -120,8 +118,7 @@ static int run(struct diff_show *show)
 			err = mr_image_info(lender)->damage;
 		if (!lender || err.code != MR_OK) {
 			mr_image_free(lender);
-			(void)cli_fail(&err, CLI_PATHS(vmdesc));
-			return CLI_TROUBLE;
+			return cli_fail(&err, CLI_PATHS(vmdesc));
 		}
 	}
 	show->vmdesc = lender;
@@ -132,12 +129,16 @@ static int run(struct diff_show *show)
 
 int main(int argc, char **argv)
 {
-	poptContext ctx = cli_parse(argc, argv, options, "A B");
-	struct diff_show show = { .pages = pages,
-				  .hex = hex,
-				  .device = device };
+	struct diff_show show = { 0 };
+	poptContext ctx;
 	int status;
 
+	/* Whatever went wrong is trouble: the VM is never touched. */
+	cli.like_diff = true;
+	ctx = cli_parse(argc, argv, options, "A B");
+	show.pages = pages;
+	show.hex = hex;
+	show.device = device;
 	show.path[MR_A] = poptGetArg(ctx);
 	show.path[MR_B] = poptGetArg(ctx);
 	if (!show.path[MR_A] || !show.path[MR_B] || poptPeekArg(ctx))

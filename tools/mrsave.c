@@ -7,7 +7,7 @@
 #include "tools/common/cli.h"
 
 static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
-static int jobs, check, leave_paused, live, any_room, no_seal;
+static int jobs, check, leave_paused, live, any_room, force, no_seal;
 static char *direct = NULL, *engine = NULL, *zero_copy = NULL;
 
 /* clang-format off */
@@ -18,6 +18,8 @@ static struct poptOption options[] = {
 	  "direct I/O: auto, on or off", "WHEN" },
 	{ "engine", '\0', POPT_ARG_STRING, &engine, 0,
 	  "who copies memory: auto, direct or qemu", "NAME" },
+	{ "force", '\0', POPT_ARG_NONE, &force, 0,
+	  "replace a file that may be of use to the VM or others", NULL },
 	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
 	  "worker threads (default: CPUs, at most 8)", "N" },
 	{ "leave-paused", '\0', POPT_ARG_NONE, &leave_paused, 0,
@@ -121,6 +123,7 @@ static int check_options(void)
 	save.leave_paused = leave_paused;
 	save.live = live;
 	save.any_room = any_room;
+	save.force = force;
 	save.no_seal = no_seal;
 	save.watch = *cli_watch();
 	return CLI_OK;

@@ -12,13 +12,15 @@
 enum { SCHEMA = 2 };
 
 static struct mr_verify_options verify;
-static int jobs, need_seal, repair, seal;
+static int jobs, force, need_seal, repair, seal;
 static char *direct = NULL, *subset = NULL, *output = NULL;
 
 /* clang-format off */
 static struct poptOption options[] = {
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
 	  "direct I/O: auto, on or off", "WHEN" },
+	{ "force", '\0', POPT_ARG_NONE, &force, 0,
+	  "let --output replace what is no image", NULL },
 	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
 	  "worker threads (default: CPUs, at most 8)", "N" },
 	{ "need-seal", '\0', POPT_ARG_NONE, &need_seal, 0,
@@ -341,6 +343,7 @@ static int check_options(void)
 	verify.repair = repair;
 	verify.seal = seal;
 	verify.output = output;
+	verify.force = force;
 	verify.watch = *cli_watch();
 	return subset ? read_subset() : CLI_OK;
 }

@@ -13,44 +13,45 @@
 #include <stdint.h>
 
 #include "libmr/file/io.h"
+#include "libmr/file/gate.h"
 #include "libmr/mr.h"
 
 struct output {
 	struct file file; /* write through this */
-	int dir; /* the target's folder */
-	char *name; /* of the target in it; symlinks are followed */
+	struct gate gate; /* the target's */
+	enum gate_rule rule;
+	struct gate_found found; /* what has its name */
 	char *tmp; /* temporary name, or NULL while nameless */
 };
 
-#define OUTPUT_NONE                            \
-	{                                      \
-		.file = FILE_CLOSED, .dir = -1 \
+#define OUTPUT_NONE                                    \
+	{                                              \
+		.file = FILE_CLOSED, .gate = GATE_NONE \
 	}
 
 /* What a target names, found without touching it. */
 struct output_target {
-	bool exists;
-	dev_t dev; /* of the existing file */
-	ino_t ino;
+	struct gate_found found;
 	uint64_t room; /* bytes free in the file system, for us */
 	uint64_t block; /* allocation unit of the file system, bytes */
 };
 
 /* Whether path could be an output: its folder is there and can be written,
- * and path is free or a regular file. */
-int output_look(const char *path, struct output_target *t,
+ * and path is free or a file that the rule lets go. */
+int output_look(const char *path, enum gate_rule rule, struct output_target *t,
 		struct mr_error *err);
 
 /* Refuses what output_look refuses about the name itself. */
-int output_create(struct output *o, const char *path, enum mr_direct direct,
-		  struct mr_error *err);
+int output_create(struct output *o, const char *path, enum gate_rule rule,
+		  enum mr_direct direct, struct mr_error *err);
 
 /* Sets the size before anything is written: writes inside a file are a good
  * deal faster than writes that grow it. Refuses what the file system's limits
  * do not allow. */
 int output_resize(struct output *o, uint64_t size, struct mr_error *err);
 
-/* Makes it durable, names it, closes it. On failure it is discarded and the
+/* Makes it durable, names it, closes it; the rule is asked once more. On
+ * failure it is discarded and the
  * target is what it was; only when the very last step, the fsync of the
  * folder, fails is the new file there (but may not survive a crash). */
 int output_publish(struct output *o, struct mr_error *err);

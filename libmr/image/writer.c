@@ -19,11 +19,12 @@
 static const char no_description[] = "{}";
 
 int image_writer_open(struct image_writer *w, const char *path,
-		      enum mr_direct direct, bool seal, struct mr_error *err)
+		      enum gate_rule rule, enum mr_direct direct, bool seal,
+		      struct mr_error *err)
 {
 	*w = (struct image_writer)IMAGE_WRITER_NONE;
 	w->sealed = seal;
-	return output_create(&w->out, path, direct, err);
+	return output_create(&w->out, path, rule, direct, err);
 }
 
 static const struct ram_list_form list_form = { .mapped_ram = true,

@@ -57,7 +57,8 @@ struct image_writer {
 
 /* seal: the image gets one (formats/seal.md). */
 int image_writer_open(struct image_writer *w, const char *path,
-		      enum mr_direct direct, bool seal, struct mr_error *err);
+		      enum gate_rule rule, enum mr_direct direct, bool seal,
+		      struct mr_error *err);
 
 /* names and lengths (bytes) of n blocks, in the order of the list. */
 int image_writer_layout(struct image_writer *w, const char *machine, size_t n,

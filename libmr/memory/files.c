@@ -62,9 +62,6 @@ static int adopt_old(struct files_sink *f, struct file_target *t, int fd,
 
 	if (fstat(fd, &st))
 		return error_sys(err, MR_NO_OFFSET, "cannot stat");
-	if (!S_ISREG(st.st_mode))
-		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-				 "exists and is not a regular file");
 	if (source && st.st_dev == source->dev && st.st_ino == source->ino)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "this is the image itself");
@@ -89,13 +86,16 @@ static int open_old(struct files_sink *f, struct file_target *t,
 		    const char *path, enum mr_direct direct,
 		    const struct file *source, struct mr_error *err)
 {
-	/* O_NONBLOCK: a pipe under this name must not hang us. */
-	int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	struct gate gate;
+	int fd, rc;
 
-	if (fd < 0 && errno == ENOENT)
-		return 0;
+	if (gate_find(&gate, path, err))
+		return -1;
+	fd = gate_open(&gate, err);
+	rc = fd < 0 && errno != ENOENT ? -1 : 0;
+	gate_release(&gate);
 	if (fd < 0)
-		return error_sys(err, MR_NO_OFFSET, "cannot open");
+		return rc;
 	if (adopt_old(f, t, fd, direct, source, err)) {
 		(void)close(fd);
 		t->old = (struct file)FILE_CLOSED;
@@ -111,7 +111,7 @@ static int open_new(struct file_target *t, const char *path,
 {
 	/* On tmpfs direct I/O is nothing, or the page cache by another name:
 	 * only the file tells. */
-	if (output_create(&t->out, path,
+	if (output_create(&t->out, path, GATE_IMAGE,
 			  direct == MR_DIRECT_ON ? MR_DIRECT_AUTO : direct,
 			  err))
 		return -1;

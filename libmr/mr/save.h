@@ -36,6 +36,9 @@ struct mr_save_options {
 	bool leave_paused; /* do not resume a VM that was running */
 	bool live; /* engine qemu: let the guest run meanwhile */
 	bool any_room; /* start although the file system may be too full */
+	/* Replace a file that is neither empty nor an image, and one of which
+	 * it cannot be told whether the VM uses it. */
+	bool force;
 	/* Leave the seal out. Engine qemu writes none: it would have to read
 	 * the image again. */
 	bool no_seal;

@@ -73,6 +73,7 @@ struct mr_verify_options {
 	bool repair; /* mend what can be mended without guessing */
 	bool seal; /* add a seal if there is none */
 	const char *output; /* mend and seal a copy; NULL: the image itself */
+	bool force; /* output may replace what is no image */
 	/* Each finding, in the same order whatever jobs is. NULL: not told. */
 	void (*found)(void *arg, const struct mr_finding *f);
 	/* Each change that was made: a line. NULL: not told. */

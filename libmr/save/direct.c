@@ -80,7 +80,7 @@ int save_direct(struct save *s, struct mr_error *err)
 	struct copy c = { .w = IMAGE_WRITER_NONE };
 	int rc = -1;
 
-	if (image_writer_open(&c.w, s->image, s->options->direct,
+	if (image_writer_open(&c.w, s->image, save_rule(s), s->options->direct,
 			      !s->options->no_seal, err))
 		return error_about(err, SAVE_IMAGE);
 	c.w.out.file.io.who = SAVE_IMAGE;

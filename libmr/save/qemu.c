@@ -294,7 +294,7 @@ int save_qemu(struct save *s, struct mr_error *err)
 
 	s->report->jobs =
 		s->options->jobs ? s->options->jobs : crew_default_jobs();
-	if (output_create(&o, s->image, s->options->direct, err))
+	if (output_create(&o, s->image, save_rule(s), s->options->direct, err))
 		return error_about(err, SAVE_IMAGE);
 	o.file.io.who = SAVE_IMAGE;
 	s->report->direct = o.file.direct_fd >= 0;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
+#include "libmr/file/output.h"
 #include "libmr/vm/preflight.h"
 #include "libmr/base/watch.h"
 
@@ -122,7 +123,9 @@ static int look(struct save *s, struct mr_error *err)
 	if (claim(s, err) || save_found(s, err) ||
 	    preflight_migrate(s->q, err) || preflight_descriptors(s->q, err))
 		return error_about(err, SAVE_VM);
-	if (preflight_place(s->guest, s->image, &target, err))
+	if (output_look(s->image, save_rule(s), &target, err) ||
+	    preflight_unused(s->guest, s->q, &target.found, s->options->force,
+			     err))
 		return error_about(err, SAVE_IMAGE);
 	if (choose(s, err))
 		return error_about(err, SAVE_VM);

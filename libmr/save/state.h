@@ -4,6 +4,7 @@
 #ifndef LIBMR_SAVE_STATE_H
 #define LIBMR_SAVE_STATE_H
 
+#include "libmr/file/gate.h"
 #include "libmr/vm/claim.h"
 #include "libmr/vm/guest.h"
 #include "libmr/mr.h"
@@ -26,6 +27,12 @@ struct save {
 	struct claim claim;
 	struct pause pause;
 };
+
+/* What the image may replace. */
+static inline enum gate_rule save_rule(const struct save *s)
+{
+	return s->options->force ? GATE_ANY_FILE : GATE_IMAGE;
+}
 
 /* Each saves, publishes, and puts the VM back; report->vm says how. */
 int save_direct(struct save *s, struct mr_error *err);

@@ -38,7 +38,9 @@ int verify_repair_open(struct verify *v, struct mr_error *err)
 	int fd;
 
 	if (v->o->output) {
-		if (output_create(&v->out, v->o->output, v->o->direct, err))
+		if (output_create(&v->out, v->o->output,
+				  v->o->force ? GATE_ANY_FILE : GATE_IMAGE,
+				  v->o->direct, err))
 			return error_about(err, VERIFY_OUTPUT);
 		v->out.file.io.who = VERIFY_OUTPUT;
 		return 0;

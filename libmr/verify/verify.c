@@ -346,6 +346,12 @@ static int verify(struct verify *v, struct mr_error *err)
 	    (v->rw.dev != v->img->file.dev || v->rw.ino != v->img->file.ino))
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "replaced by another file meanwhile");
+	if (v->out.found.exists && v->out.found.dev == v->img->file.dev &&
+	    v->out.found.ino == v->img->file.ino) {
+		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				"this is the image itself");
+		return error_about(err, VERIFY_OUTPUT);
+	}
 	v->info = mr_image_info(v->img);
 	v->r->kind = v->info->kind;
 	if (v->info->kind == MR_IMAGE_COMPRESSED)

@@ -209,6 +209,92 @@ char *ask_devices(struct qmp *q, struct mr_error *err)
 	return all;
 }
 
+/* ---- the files that it uses ---- */
+
+struct teller {
+	void (*name)(void *arg, const char *text);
+	void *arg;
+};
+
+/* All strings in there. jansson bounds the depth. */
+static void tell_strings(const struct teller *t, const json_t *v)
+{
+	const char *key;
+	const json_t *item;
+	size_t i;
+
+	if (json_is_string(v))
+		t->name(t->arg, json_string_value(v));
+	json_array_foreach(v, i, item)
+	{
+		tell_strings(t, item);
+	}
+	json_object_foreach((json_t *)(uintptr_t)v, key, item)
+	{
+		tell_strings(t, item);
+	}
+}
+
+/* A memory backend's file, if it has one. */
+static int tell_backend(struct qmp *q, const struct teller *t,
+			const json_t *object, struct mr_error *err)
+{
+	const char *name = json_string_value(json_object_get(object, "name"));
+	const char *type = json_string_value(json_object_get(object, "type"));
+	char path[300];
+	json_t *ret;
+
+	if (!name || !type || !strstr(type, "memory-backend-file"))
+		return 0;
+	(void)snprintf(path, sizeof(path), "/objects/%s", name);
+	if (qmp_call(q, "qom-get",
+		     json_pack("{s:s,s:s}", "path", path, "property",
+			       "mem-path"),
+		     &ret, err))
+		return -1;
+	tell_strings(t, ret);
+	json_decref(ret);
+	return 0;
+}
+
+static int tell_backends(struct qmp *q, const struct teller *t,
+			 struct mr_error *err)
+{
+	const json_t *object;
+	json_t *ret;
+	size_t i;
+	int rc = 0;
+
+	if (qmp_call(q, "qom-list", json_pack("{s:s}", "path", "/objects"),
+		     &ret, err))
+		return -1;
+	json_array_foreach(ret, i, object)
+	{
+		rc = rc ? rc : tell_backend(q, t, object, err);
+	}
+	json_decref(ret);
+	return rc;
+}
+
+int ask_file_names(struct qmp *q, void (*name)(void *arg, const char *text),
+		   void *arg, struct mr_error *err)
+{
+	static const char *const lists[] = { "query-block",
+					     "query-named-block-nodes",
+					     "query-chardev" };
+	const struct teller t = { name, arg };
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+		json_t *ret;
+
+		if (qmp_call(q, lists[i], NULL, &ret, err))
+			return -1;
+		tell_strings(&t, ret);
+		json_decref(ret);
+	}
+	return tell_backends(q, &t, err);
+}
+
 /* ---- how it is ---- */
 
 int ask_status(struct qmp *q, struct ask_status *s, struct mr_error *err)

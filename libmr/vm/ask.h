@@ -42,6 +42,13 @@ char *ask_ramblock(struct qmp *q, struct mr_error *err);
  * start, a line each; to be freed. */
 char *ask_devices(struct qmp *q, struct mr_error *err);
 
+/*
+ * Whatever may be the name of a file in what QEMU says of its disks, its
+ * character devices and its memory backends; names of other things too.
+ */
+int ask_file_names(struct qmp *q, void (*name)(void *arg, const char *text),
+		   void *arg, struct mr_error *err);
+
 /* ---- how it is ---- */
 
 struct ask_status {

@@ -200,12 +200,14 @@ struct fd_match {
 
 /*
  * The first descriptor of the process that is that file: its name in *name.
- * 1: there is one, 0: none, -1: /proc/PID/fd cannot be read.
+ * 1: there is one, 0: none, -1: /proc/PID/fd cannot be read, or not what its
+ * names stand for.
  */
 static int find_fd(const struct guest *g, const struct fd_match *m, int *dir,
 		   char name[16], struct mr_error *err)
 {
 	const struct dirent *e;
+	bool unseen = false;
 	struct stat st;
 	DIR *d;
 	int fd = open_proc(g, "fd", err), found = 0;
@@ -220,9 +222,13 @@ static int find_fd(const struct guest *g, const struct fd_match *m, int *dir,
 	}
 	*dir = -1;
 	while (!found && (e = readdir(d))) {
-		if (e->d_name[0] == '.' || strlen(e->d_name) > 15 ||
-		    fstatat(fd, e->d_name, &st, 0))
+		if (e->d_name[0] == '.' || strlen(e->d_name) > 15)
 			continue;
+		if (fstatat(fd, e->d_name, &st, 0)) {
+			/* Closed meanwhile, or not for our eyes. */
+			unseen |= errno != ENOENT;
+			continue;
+		}
 		if (st.st_ino == m->ino && st.st_dev == m->dev) {
 			found = 1;
 			memcpy(name, e->d_name, strlen(e->d_name) + 1);
@@ -230,7 +236,10 @@ static int find_fd(const struct guest *g, const struct fd_match *m, int *dir,
 		}
 	}
 	(void)closedir(d);
-	return found;
+	if (found || !unseen)
+		return found;
+	errno = EACCES;
+	return fail_proc(g, err);
 }
 
 static int open_by_fd(const struct guest *g, const struct vma *v)

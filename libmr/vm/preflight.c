@@ -63,22 +63,48 @@ int preflight_migrate(struct qmp *q, struct mr_error *err)
 	return 0;
 }
 
-int preflight_place(const struct guest *g, const char *image,
-		    struct output_target *target, struct mr_error *err)
-{
-	int used;
+/* A file, and whether QEMU has named it. */
+struct search {
+	const struct gate_found *file;
+	bool named;
+};
 
-	if (output_look(image, target, err))
-		return -1;
-	if (!target->exists || !g->pid)
+static void compare_name(void *arg, const char *name)
+{
+	struct search *s = arg;
+	struct stat st;
+
+	if (*name == '/' && !stat(name, &st) && st.st_dev == s->file->dev &&
+	    st.st_ino == s->file->ino)
+		s->named = true;
+}
+
+int preflight_unused(const struct guest *g, struct qmp *q,
+		     const struct gate_found *file, bool force,
+		     struct mr_error *err)
+{
+	struct search s = { .file = file };
+	int used = -1;
+
+	if (!file->exists)
 		return 0;
-	used = guest_uses_file(g, target->dev, target->ino, NULL);
-	if (used > 0)
+	if (g->pid)
+		used = guest_uses_file(g, file->dev, file->ino, NULL);
+	if (!used)
+		return 0;
+	if (used < 0 && ask_file_names(q, compare_name, &s, err))
+		return -1;
+	if (used > 0 || s.named)
 		return error_set(
 			err, MR_REFUSED, MR_NO_OFFSET,
 			"the VM itself uses this file: save to another "
 			"name");
-	return 0;
+	if (force)
+		return 0;
+	return error_set(
+		err, MR_REFUSED, MR_NO_OFFSET,
+		"exists, and QEMU's process cannot be looked at to see "
+		"that the VM does not use it: save to another name");
 }
 
 /* vfio shows as open descriptors whatever name the device has. */

@@ -12,7 +12,7 @@
 
 #include "libmr/vm/guest.h"
 #include "libmr/mr.h"
-#include "libmr/file/output.h"
+#include "libmr/file/gate.h"
 #include "libmr/vm/qmp.h"
 
 /* The VM is in a run state in which it is all there. */
@@ -21,10 +21,14 @@ int preflight_run_state(const struct guest *g, struct mr_error *err);
  * asked for the device state. */
 int preflight_migrate(struct qmp *q, struct mr_error *err);
 
-/* The image's place is fit and not a file that the VM itself uses. Fills
- * *target. */
-int preflight_place(const struct guest *g, const char *image,
-		    struct output_target *target, struct mr_error *err);
+/*
+ * The file is not one that the VM itself uses, by what its process has open
+ * and by what QEMU says. Where the process cannot be looked at that is not
+ * known, and not knowing is a no unless forced.
+ */
+int preflight_unused(const struct guest *g, struct qmp *q,
+		     const struct gate_found *file, bool force,
+		     struct mr_error *err);
 
 /*
  * What the direct engine needs besides: the right and the means to read the

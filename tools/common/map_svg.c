@@ -1,13 +1,10 @@
 /* map_svg.c - memory as an SVG picture. */
 #include "tools/common/map.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tools/common/cli.h"
 
@@ -247,52 +244,22 @@ static void put_picture(struct svg *s)
 	(void)fputs("</g>\n</svg>\n", s->f);
 }
 
-/* Beside the file that it will be; errno on failure. */
-static FILE *open_beside(const char *path, char **temporary)
-{
-	FILE *f = NULL;
-	int fd;
-
-	if (asprintf(temporary, "%s.%d.tmp", path, (int)getpid()) < 0) {
-		*temporary = NULL;
-		return NULL;
-	}
-	fd = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	if (fd >= 0)
-		f = fdopen(fd, "w");
-	if (!f) {
-		int saved = errno;
-
-		if (fd >= 0) {
-			(void)close(fd);
-			(void)unlink(*temporary);
-		}
-		errno = saved;
-	}
-	return f;
-}
-
 int map_svg(const struct map *m, const char *path)
 {
 	struct svg s = { .m = m, .region = map_region(m, CELLS) };
-	char *temporary;
-	bool bad;
+	struct mr_error err = MR_ERROR_INIT;
+	char *text = NULL;
+	size_t len = 0;
+	int status = CLI_OK;
 
-	s.f = open_beside(path, &temporary);
-	if (!s.f) {
-		(void)cli_trouble(path, MR_SYS, "cannot create");
-		free(temporary);
-		return CLI_TROUBLE;
-	}
+	s.f = open_memstream(&text, &len);
+	if (!s.f)
+		return cli_no_memory();
 	put_picture(&s);
-	errno = 0;
-	bad = ferror(s.f);
-	bad |= fclose(s.f) != 0;
-	if (bad || rename(temporary, path)) {
-		(void)cli_trouble(path, MR_SYS, "cannot write");
-		(void)unlink(temporary);
-		bad = true;
-	}
-	free(temporary);
-	return bad ? CLI_TROUBLE : CLI_OK;
+	if (fclose(s.f))
+		status = cli_no_memory();
+	else if (mr_drawing_write(path, text, len, &err))
+		status = cli_fail(&err, CLI_PATHS(path));
+	free(text);
+	return status;
 }

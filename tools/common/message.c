@@ -52,7 +52,7 @@ void cli_note(const char *fmt, ...)
 
 static int status_of(enum mr_code code)
 {
-	if (code == MR_REFUSED || code == MR_MISMATCH)
+	if ((code == MR_REFUSED || code == MR_MISMATCH) && !cli.like_diff)
 		return CLI_REFUSED;
 	return CLI_TROUBLE;
 }

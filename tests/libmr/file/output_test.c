@@ -61,7 +61,9 @@ int __wrap_close(int fd)
 	return fail_now("close") ? -1 : rc;
 }
 
-FAIL_WRAP(char *, realpath, (const char *path, char *buf), (path, buf), NULL)
+FAIL_WRAP(ssize_t, readlinkat,
+	  (int dir, const char *path, char *buf, size_t len),
+	  (dir, path, buf, len), -1)
 FAIL_WRAP(int, fstat64, (int fd, struct stat *st), (fd, st), -1)
 FAIL_WRAP(int, fstatat64,
 	  (int dir, const char *path, struct stat *st, int flags),
@@ -189,9 +191,9 @@ static int story(const char *path, const char *text, struct mr_error *err)
 	struct output_target t;
 	struct output o;
 
-	if (output_look(path, &t, err))
+	if (output_look(path, GATE_ANY_FILE, &t, err))
 		return 1;
-	if (output_create(&o, path, MR_DIRECT_AUTO, err))
+	if (output_create(&o, path, GATE_ANY_FILE, MR_DIRECT_AUTO, err))
 		return 2;
 	if (write_new(&o, text, err)) {
 		output_discard(&o);
@@ -229,8 +231,9 @@ static void steps(bool exists)
 		reader = open(in_dir("image"), O_RDONLY);
 		assert_int_equal(fstat(reader, &was), 0);
 	}
-	assert_int_equal(
-		output_create(&o, in_dir("image"), MR_DIRECT_AUTO, &err), 0);
+	assert_int_equal(output_create(&o, in_dir("image"), GATE_ANY_FILE,
+				       MR_DIRECT_AUTO, &err),
+			 0);
 	assert_int_equal(!!content("image"), exists);
 	assert_int_equal(count_names(), exists + (no_tmpfile ? 1u : 0u));
 	assert_int_equal(write_new(&o, "the new one", &err), 0);
@@ -276,7 +279,8 @@ static void discarded(void **state)
 	for (int named = 0; named < 2; named++) {
 		no_tmpfile = named;
 		assert_int_equal(output_create(&o, in_dir("image"),
-					       MR_DIRECT_AUTO, &err),
+					       GATE_ANY_FILE, MR_DIRECT_AUTO,
+					       &err),
 				 0);
 		assert_int_equal(write_new(&o, "half of it", &err), 0);
 		output_discard(&o);
@@ -298,7 +302,8 @@ static void killed(void **state)
 	if (!pid) {
 		struct output o;
 
-		if (output_create(&o, in_dir("image"), MR_DIRECT_AUTO, NULL) ||
+		if (output_create(&o, in_dir("image"), GATE_ANY_FILE,
+				  MR_DIRECT_AUTO, NULL) ||
 		    write_new(&o, "half of it", NULL))
 			_exit(1);
 		(void)kill(getpid(), SIGKILL);
@@ -334,12 +339,14 @@ static void two_at_once(void **state)
 	(void)state;
 	for (int named = 0; named < 2; named++) {
 		no_tmpfile = named;
-		assert_int_equal(
-			output_create(&a, in_dir("image"), MR_DIRECT_OFF, &err),
-			0);
-		assert_int_equal(
-			output_create(&b, in_dir("image"), MR_DIRECT_OFF, &err),
-			0);
+		assert_int_equal(output_create(&a, in_dir("image"),
+					       GATE_ANY_FILE, MR_DIRECT_OFF,
+					       &err),
+				 0);
+		assert_int_equal(output_create(&b, in_dir("image"),
+					       GATE_ANY_FILE, MR_DIRECT_OFF,
+					       &err),
+				 0);
 		assert_int_equal(write_new(&a, "first", &err), 0);
 		assert_int_equal(write_new(&b, "second", &err), 0);
 		assert_int_equal(output_publish(&b, &err), 0);
@@ -364,11 +371,12 @@ static void symlinks(void **state)
 	make_old("other/real");
 	assert_int_equal(symlink("other/real", in_dir("link")), 0);
 	assert_int_equal(symlink("link", in_dir("link2")), 0);
-	assert_int_equal(output_look(in_dir("link2"), &t, &err), 0);
+	assert_int_equal(output_look(in_dir("link2"), GATE_ANY_FILE, &t, &err),
+			 0);
 	assert_int_equal(stat(in_dir("other/real"), &st), 0);
-	assert_true(t.exists);
-	assert_int_equal(t.ino, st.st_ino);
-	assert_int_equal(t.dev, st.st_dev);
+	assert_true(t.found.exists);
+	assert_int_equal(t.found.ino, st.st_ino);
+	assert_int_equal(t.found.dev, st.st_dev);
 	expect_story("link2", "new");
 	assert_string_equal(content("other/real"), "new");
 	assert_int_equal(lstat(in_dir("link2"), &st), 0);
@@ -377,13 +385,14 @@ static void symlinks(void **state)
 
 	/* one that leads nowhere would be replaced: refused by both */
 	assert_int_equal(symlink("other/none", in_dir("dangling")), 0);
-	assert_int_equal(output_look(in_dir("dangling"), &t, &err), -1);
+	assert_int_equal(
+		output_look(in_dir("dangling"), GATE_ANY_FILE, &t, &err), -1);
 	assert_int_equal(err.code, MR_UNSUPPORTED);
 	assert_string_equal(err.msg, "a symlink that leads nowhere");
 	err = (struct mr_error)MR_ERROR_INIT;
-	assert_int_equal(
-		output_create(&o, in_dir("dangling"), MR_DIRECT_AUTO, &err),
-		-1);
+	assert_int_equal(output_create(&o, in_dir("dangling"), GATE_ANY_FILE,
+				       MR_DIRECT_AUTO, &err),
+			 -1);
 	assert_int_equal(err.code, MR_UNSUPPORTED);
 	assert_int_equal(lstat(in_dir("dangling"), &st), 0);
 	assert_true(S_ISLNK(st.st_mode));
@@ -397,10 +406,11 @@ static void refuse(const char *path, enum mr_code code, int sys)
 	struct output_target t;
 	struct output o;
 
-	assert_int_equal(output_look(path, &t, &a), -1);
+	assert_int_equal(output_look(path, GATE_ANY_FILE, &t, &a), -1);
 	assert_int_equal(a.code, code);
 	assert_int_equal(a.sys, sys);
-	assert_int_equal(output_create(&o, path, MR_DIRECT_AUTO, &b), -1);
+	assert_int_equal(
+		output_create(&o, path, GATE_ANY_FILE, MR_DIRECT_AUTO, &b), -1);
 	assert_int_equal(b.code, code);
 	assert_int_equal(b.sys, sys);
 	output_discard(&o);
@@ -471,9 +481,11 @@ static void folder_of_others(void **state)
 
 		if (!geteuid() && seteuid(65534))
 			_exit(77);
-		if (!output_look(in_dir("image"), &t, &a) || a.sys != EACCES)
+		if (!output_look(in_dir("image"), GATE_ANY_FILE, &t, &a) ||
+		    a.sys != EACCES)
 			_exit(1);
-		if (!output_create(&o, in_dir("image"), MR_DIRECT_AUTO, &b) ||
+		if (!output_create(&o, in_dir("image"), GATE_ANY_FILE,
+				   MR_DIRECT_AUTO, &b) ||
 		    b.sys != EACCES)
 			_exit(2);
 		_exit(0);
@@ -492,8 +504,9 @@ static void looks_at_room(void **state)
 	struct output_target t;
 
 	(void)state;
-	assert_int_equal(output_look(in_dir("image"), &t, &err), 0);
-	assert_false(t.exists);
+	assert_int_equal(output_look(in_dir("image"), GATE_ANY_FILE, &t, &err),
+			 0);
+	assert_false(t.found.exists);
 	assert_true(t.room > 0);
 	assert_true(t.block >= 512 && !(t.block & (t.block - 1)));
 	assert_int_equal(count_names(), 0);
@@ -508,8 +521,9 @@ static void sizes(void **state)
 	struct output o;
 
 	(void)state;
-	assert_int_equal(
-		output_create(&o, in_dir("image"), MR_DIRECT_AUTO, NULL), 0);
+	assert_int_equal(output_create(&o, in_dir("image"), GATE_ANY_FILE,
+				       MR_DIRECT_AUTO, NULL),
+			 0);
 	for (size_t i = 0; i < ARRAY_LEN(huge); i++) {
 		struct mr_error err = MR_ERROR_INIT;
 

@@ -82,7 +82,7 @@ static int lay_out(struct image_writer *w, const char *path,
 		names[i] = blocks[i].name;
 		lengths[i] = blocks[i].length;
 	}
-	if (image_writer_open(w, path, MR_DIRECT_OFF, seal, err))
+	if (image_writer_open(w, path, GATE_IMAGE, MR_DIRECT_OFF, seal, err))
 		return -1;
 	return image_writer_layout(w, MACHINE, n, names, lengths, err);
 }
@@ -414,8 +414,8 @@ static void refuses(void **state)
 		image_writer_release(&w);
 	}
 	err = (struct mr_error)MR_ERROR_INIT;
-	assert_int_equal(image_writer_open(&w, in_dir("none"), MR_DIRECT_OFF,
-					   false, &err),
+	assert_int_equal(image_writer_open(&w, in_dir("none"), GATE_IMAGE,
+					   MR_DIRECT_OFF, false, &err),
 			 0);
 	assert_int_equal(
 		image_writer_layout(&w, machine, 1, &one, &length, &err), -1);
