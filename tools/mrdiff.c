@@ -95,7 +95,7 @@ static int compare(const struct diff_show *show)
 	int status;
 
 	d = mr_diff(show->path[MR_A], show->path[MR_B], &diff, &err);
-	cli_progress_end();
+	cli_tell_end();
 	if (!d)
 		return trouble(show, &err);
 	status = report(d, show);

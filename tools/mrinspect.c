@@ -85,7 +85,7 @@ static int inspect_file(const char *path)
 	struct show s = { .path = path, .img = img, .request = &request };
 	int status;
 
-	cli_progress_end();
+	cli_tell_end();
 	if (img && !mr_inspect(img, cli_watch(), &in, &err))
 		status = show_file(&s, &in);
 	else

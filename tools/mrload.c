@@ -120,7 +120,7 @@ static int load_vm(const char *image, const char *vm)
 	o.mismatch_arg = &mismatches;
 	o.watch = *cli_watch();
 	rc = mr_load(image, vm, &o, &report, &err);
-	cli_progress_end();
+	cli_tell_end();
 	if (rc)
 		rc = cli_fail(&err, CLI_PATHS(image, vm));
 	if (mismatches)
@@ -198,7 +198,7 @@ static int run_memory(const char *image, const struct mr_memory *m, size_t n)
 	o.direct = direct_io;
 	o.watch = *cli_watch();
 	rc = mr_load_memory(image, m, n, &o, &report, &err);
-	cli_progress_end();
+	cli_tell_end();
 	if (rc)
 		return fail_memory(image, m, n, &err);
 	if (cli.json)

@@ -135,7 +135,7 @@ static int run(const char *vm, const char *image)
 	struct mr_save_report report;
 	int rc = mr_save(vm, image, &save, &report, &err);
 
-	cli_progress_end();
+	cli_tell_end();
 	if (rc)
 		rc = cli_fail(&err, CLI_PATHS(vm, image));
 	if (rc)

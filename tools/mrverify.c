@@ -279,7 +279,7 @@ static int check(const char *path, bool *stop)
 	if (cli.json)
 		open_json(path);
 	rc = mr_verify(path, &verify, &report, &err);
-	cli_progress_end();
+	cli_tell_end();
 	*stop = rc && err.code == MR_CANCELLED;
 	if (rc) {
 		status = cli_fail(&err, output ? CLI_PATHS(path, output)

@@ -456,3 +456,38 @@ no_temporary() {
 	assert_no_bad a
 	((killed == 8))
 }
+
+@test "a reader that does not read does not keep the guest paused" {
+	start_vm a
+	wait_ready a
+	cd "$BATS_TEST_TMPDIR"
+	mkfifo pipe
+	for how in --progress=7 -v; do
+		exec 7<>pipe
+		dd if=/dev/zero of=pipe bs=4096 oflag=nonblock 2>/dev/null || :
+		mrsave $how "$(vm_qmp a)" image 2>&7 >out 3>&- &
+		pid=$!
+		until [ -e image ]; do
+			kill -0 $pid
+		done
+		wait_count a 2
+		kill -0 $pid # it waits for its reader now
+		dd if=pipe of=drained bs=1M count=1 2>/dev/null
+		wait $pid
+		exec 7<&-
+		mrverify -q image
+		rm image
+	done
+	# Nor does such a mrsave ignore a signal.
+	exec 7<>pipe
+	dd if=/dev/zero of=pipe bs=4096 oflag=nonblock 2>/dev/null || :
+	mrsave --progress=7 "$(vm_qmp a)" image >out 3>&- &
+	pid=$!
+	until [ -e image ]; do
+		kill -0 $pid
+	done
+	kill -TERM $pid
+	wait $pid
+	exec 7<&-
+	assert_no_bad a
+}

@@ -98,16 +98,10 @@ poptContext cli_parse(int argc, char **argv, const struct poptOption *options,
 	return ctx;
 }
 
-static void on_note(void *arg, const char *text)
-{
-	(void)arg;
-	cli_note("%s", text);
-}
-
 const struct mr_watch *cli_watch(void)
 {
-	static const struct mr_watch watch = { .progress = cli_progress,
-					       .note = on_note,
+	static const struct mr_watch watch = { .progress = cli_tell_progress,
+					       .note = cli_tell_note,
 					       .cancel = &cli_cancel };
 
 	return &watch;
@@ -117,7 +111,7 @@ int cli_finish(int status)
 {
 	bool pending, bad;
 
-	cli_progress_end();
+	cli_tell_end();
 	if (cli.json)
 		cli_json_failure(status);
 	pending = __fpending(stdout) != 0;

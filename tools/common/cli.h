@@ -93,12 +93,20 @@ const struct cli_failure *cli_failure(void);
 void cli_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- progress (tools/common/progress.c) ---- */
+/* ---- while a verb works (tools/common/teller.c, progress.c) ---- */
 
-/* For a struct mr_watch. */
-void cli_progress(void *arg, uint64_t done, uint64_t total);
-/* Takes the progress line away; messages do it by themselves. */
-void cli_progress_end(void);
+/* For a struct mr_watch. Neither ever waits for whoever reads it. */
+void cli_tell_progress(void *arg, uint64_t done, uint64_t total);
+void cli_tell_note(void *arg, const char *line); /* only with -v */
+/* Waits until all has been said, and takes the progress line away; messages do
+ * it by themselves. After a signal it waits a second at most. */
+void cli_tell_end(void);
+
+/* Whether anybody sees progress; say it, a note, and take the line away. */
+bool cli_progress_wanted(void);
+void cli_progress_show(uint64_t done, uint64_t total);
+void cli_progress_note(const char *text);
+void cli_progress_clear(void);
 
 /* ---- running ---- */
 

@@ -23,7 +23,7 @@ static void say(const char *fmt, va_list ap)
 {
 	char text[2048], safe[4 * sizeof(text)];
 
-	cli_progress_end();
+	cli_tell_end();
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	(void)fprintf(stderr, "%s: %s\n", cli.tool,
 		      cli_escape(safe, sizeof(safe), text));

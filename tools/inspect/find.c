@@ -92,7 +92,7 @@ int show_find(const struct show *s)
 		mr_find_release(&r);
 		return cli_fail(&err, CLI_PATHS(s->path));
 	}
-	cli_progress_end();
+	cli_tell_end();
 	cli_note("read %" PRIu64 " of %" PRIu64 " MiB in %.3f s, %s",
 		 r.read >> 20, r.ram >> 20, r.seconds,
 		 r.direct ? "around the page cache" : "through the page cache");

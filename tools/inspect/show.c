@@ -42,7 +42,7 @@ static int show_state(const struct show *s)
 
 	if (r->vmdesc_from) {
 		from = mr_image_open_devices(r->vmdesc_from, cli_watch(), &err);
-		cli_progress_end();
+		cli_tell_end();
 		if (!from)
 			return cli_fail(&err, CLI_PATHS(r->vmdesc_from));
 	}
