@@ -7,7 +7,8 @@
 #include "tools/diff/diff.h"
 
 static struct mr_diff_options diff;
-static int pages, hex, device, memory, map, jobs;
+static int pages, hex, device, memory, map;
+static int jobs = CLI_NOT_GIVEN, pid = CLI_NOT_GIVEN;
 static char *direct = NULL, *only = NULL, *svg = NULL, *vmdesc = NULL;
 
 /* clang-format off */
@@ -28,7 +29,7 @@ static const struct poptOption options[] = {
 	  "compare this memory only", "BLOCK[:OFFSET[+LENGTH]]" },
 	{ "pages", 'p', POPT_ARG_NONE, &pages, 0,
 	  "list the pages that differ", NULL },
-	{ "pid", '\0', POPT_ARG_INT, &diff.pid, 0,
+	{ "pid", '\0', POPT_ARG_INT, &pid, 0,
 	  "a VM's QEMU process (default: ask the socket)", "PID" },
 	{ "svg", '\0', POPT_ARG_STRING, &svg, 0,
 	  "draw the memories into a file", "FILE" },
@@ -72,7 +73,8 @@ static int report(struct mr_diff *d, const struct diff_show *show)
 
 static int check_options(void)
 {
-	if (cli_io(direct, jobs, &diff.direct, &diff.jobs))
+	if (cli_io(direct, jobs, &diff.direct, &diff.jobs) ||
+	    cli_pid(pid, &diff.pid))
 		return CLI_TROUBLE;
 	if (cli.json && (map || hex))
 		return cli_usage("--json goes with neither --map nor --hex");
@@ -107,22 +109,14 @@ static int compare(const struct diff_show *show)
 
 static int run(struct diff_show *show)
 {
-	struct mr_error err = MR_ERROR_INIT;
-	struct mr_watch watch = { .cancel = &cli_cancel };
 	struct mr_image *lender = NULL;
-	int status;
+	int status = CLI_OK;
 
-	if (vmdesc) {
-		lender = mr_image_open(vmdesc, MR_DIRECT_OFF, &watch, &err);
-		if (lender)
-			err = mr_image_info(lender)->damage;
-		if (!lender || err.code != MR_OK) {
-			mr_image_free(lender);
-			return cli_fail(&err, CLI_PATHS(vmdesc));
-		}
-	}
+	if (vmdesc)
+		lender = cli_describer(vmdesc, &status);
 	show->vmdesc = lender;
-	status = compare(show);
+	if (status == CLI_OK)
+		status = compare(show);
 	mr_image_free(lender);
 	return status;
 }

@@ -11,7 +11,7 @@
 enum { SCHEMA = 2, MAX = 1000 };
 
 static struct show_request request = { .max = MAX };
-static int cpu, map, jobs, vmdesc;
+static int cpu, map, vmdesc, jobs = CLI_NOT_GIVEN;
 static int max = MAX;
 static char *direct = NULL, *find = NULL, *svg = NULL, *vmdesc_from = NULL;
 

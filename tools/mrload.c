@@ -6,7 +6,7 @@
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
 
-static int jobs, check, run_it, pause_it;
+static int jobs = CLI_NOT_GIVEN, check, run_it, pause_it;
 static char *direct = NULL;
 static char **memory = NULL;
 

@@ -7,7 +7,8 @@
 #include "tools/common/cli.h"
 
 static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
-static int jobs, check, leave_paused, live, any_room, force, no_seal;
+static int jobs = CLI_NOT_GIVEN, pid = CLI_NOT_GIVEN;
+static int check, leave_paused, live, any_room, force, no_seal;
 static char *direct = NULL, *engine = NULL, *zero_copy = NULL;
 
 /* clang-format off */
@@ -30,7 +31,7 @@ static struct poptOption options[] = {
 	  "start even if the file system may be too full", NULL },
 	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
 	  "leave out the digests that mrverify checks", NULL },
-	{ "pid", '\0', POPT_ARG_INT, &save.pid, 0,
+	{ "pid", '\0', POPT_ARG_INT, &pid, 0,
 	  "QEMU's process (default: ask the socket)", "PID" },
 	{ "zero-copy", '\0', POPT_ARG_STRING, &zero_copy, 0,
 	  "write shared memory in place: auto, on or off", "WHEN" },
@@ -110,6 +111,7 @@ static int check_options(void)
 	int z, e;
 
 	if (cli_io(direct, jobs, &save.direct, &save.jobs) ||
+	    cli_pid(pid, &save.pid) ||
 	    (z = cli_choice("--zero-copy", zero_copy, cli_when)) < 0 ||
 	    (e = cli_choice("--engine", engine, engines)) < 0)
 		return CLI_TROUBLE;

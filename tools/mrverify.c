@@ -12,7 +12,7 @@
 enum { SCHEMA = 2 };
 
 static struct mr_verify_options verify;
-static int jobs, force, need_seal, repair, seal;
+static int jobs = CLI_NOT_GIVEN, force, need_seal, repair, seal;
 static char *direct = NULL, *subset = NULL, *output = NULL;
 
 /* clang-format off */

@@ -121,7 +121,8 @@ static int look(struct save *s, struct mr_error *err)
 		r->ram += s->guest->blocks[i].used;
 	}
 	if (claim(s, err) || save_found(s, err) ||
-	    preflight_migrate(s->q, err) || preflight_descriptors(s->q, err))
+	    preflight_migrate(s->q, err) || preflight_descriptors(s->q, err) ||
+	    (s->options->pid && preflight_process(s->guest, s->q, err)))
 		return error_about(err, SAVE_VM);
 	if (output_look(s->image, save_rule(s), &target, err) ||
 	    preflight_unused(s->guest, s->q, &target.found, s->options->force,

@@ -30,6 +30,7 @@ int paused_vm_open(struct paused_vm *v, const char *socket, int pid,
 			v->guest->status);
 	if (claim_take(&nobody, v->guest->pid, true, err) ||
 	    still_begin(&v->still, v->q, v->guest, err) ||
+	    (pid && preflight_process(v->guest, v->q, err)) ||
 	    preflight_run_state(v->guest, err) ||
 	    (devices && preflight_migrate(v->q, err)))
 		return -1;

@@ -184,6 +184,32 @@ int preflight_direct(struct guest *g, struct qmp *q, struct mr_error *err)
 	return 0;
 }
 
+int preflight_process(const struct guest *g, struct qmp *q,
+		      struct mr_error *err)
+{
+	int fd = memfd_create("mrtools", MFD_CLOEXEC), there = -1;
+	struct stat st;
+	int64_t set;
+
+	if (fd < 0 || fstat(fd, &st)) {
+		(void)error_sys(err, MR_NO_OFFSET, "cannot make a file");
+		if (fd >= 0)
+			(void)close(fd);
+		return -1;
+	}
+	set = qmp_add_fd(q, -1, fd, err);
+	if (set >= 0)
+		there = guest_uses_file(g, st.st_dev, st.st_ino, NULL);
+	(void)close(fd);
+	if (set < 0 || qmp_remove_fdset(q, set, err))
+		return -1;
+	if (there)
+		return 0;
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "process %d is not the QEMU behind this socket",
+			 (int)g->pid);
+}
+
 int preflight_descriptors(struct qmp *q, struct mr_error *err)
 {
 	struct mr_error why = MR_ERROR_INIT;

@@ -30,6 +30,12 @@ int preflight_unused(const struct guest *g, struct qmp *q,
 		     const struct gate_found *file, bool force,
 		     struct mr_error *err);
 
+/* The process that was given as QEMU's (g->pid) is the one behind q: a file
+ * that is handed to QEMU shows up there. Where it cannot be looked at that is
+ * not known, and no memory can be read either. */
+int preflight_process(const struct guest *g, struct qmp *q,
+		      struct mr_error *err);
+
 /*
  * What the direct engine needs besides: the right and the means to read the
  * VM's memory (fills g's segments), and no device with state of its own kind

@@ -155,7 +155,8 @@ bound() { # COMMAND...
 
 @test "JSON of what is wrong with the options, as far as it was asked for" {
 	for tool in mrsave mrload mrinspect mrverify mrdiff; do
-		for args in --bogus --jobs=1000 --progress=77 ""; do
+		for args in --bogus --jobs=1000 --jobs=0 --jobs=-1 \
+			--progress=77 ""; do
 			# bats closes 3; the shell has no 77.
 			run -2 --separate-stderr $tool --json $args
 			[ "$(jq -c '[.tool, .error.code, .error.path,
@@ -166,5 +167,37 @@ bound() { # COMMAND...
 		done
 		run -2 --separate-stderr $tool --bogus --json
 		[ -z "$output" ]
+	done
+}
+
+@test "numbers of processes are numbers of processes" {
+	for pid in 0 -1; do
+		run -2 mrsave --pid=$pid dead image
+		[[ $output == "mrsave: --pid "* ]]
+		run -2 mrdiff --pid=$pid dead good
+		[[ $output == "mrdiff: --pid "* ]]
+	done
+}
+
+@test "another QEMU's process, though its memory lies at the same places" {
+	printf '#!/bin/sh\nexec setarch -R %s "$@"\n' "$QEMU" >same
+	chmod 755 same
+	setarch -R true || skip "may not switch off the random layout"
+	QEMU=./same
+	vms
+	blames 3 "$a" mrsave --pid="$(vm_pid b)" "$a" image
+	blames 3 "$a" mrsave --pid=$$ "$a" image
+	blames 2 "$a" mrdiff --pid="$(vm_pid b)" good "$a"
+	mrsave -q --pid="$(vm_pid a)" "$a" image
+	mrdiff -q --pid="$(vm_pid a)" image "$a"
+}
+
+@test "--vmdesc-from a file that describes nothing" {
+	mkimage --vmdesc none --block pc.ram=64 none
+	mkimage --vmdesc '{}' --block pc.ram=64 ours
+	for bad in text empty /etc/passwd none ours; do
+		blames 2 "$bad" mrdiff --device --vmdesc-from "$bad" good good
+		run -2 mrinspect --device all --vmdesc-from "$bad" good
+		[[ $output == *"mrinspect: $bad: there is no description"* ]]
 	done
 }

@@ -12,6 +12,7 @@
 #ifndef TOOLS_CLI_H
 #define TOOLS_CLI_H
 
+#include <limits.h>
 #include <popt.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -139,10 +140,16 @@ int cli_choice(const char *option, const char *text,
 	       const char *const words[3]);
 /* "auto", "on", "off": in the order of enum mr_direct and mr_zero_copy. */
 extern const char *const cli_when[3];
-/* What --direct (NULL: not given) and --jobs (0) say. Returns CLI_OK, or
- * CLI_TROUBLE after telling what is wrong with it. */
+/* A number that no option has: it was not given. */
+enum { CLI_NOT_GIVEN = INT_MIN };
+/* What --direct (NULL: not given) and --jobs say; --pid. Each returns CLI_OK,
+ * or CLI_TROUBLE after telling what is wrong with it. */
 int cli_io(const char *direct, int jobs, enum mr_direct *how,
 	   unsigned *threads);
+int cli_pid(int given, int *pid);
+/* The image of --vmdesc-from, which has a description of devices; to be freed.
+ * NULL after telling what is wrong with it. */
+struct mr_image *cli_describer(const char *path, int *status);
 
 /* ---- text (tools/common/text.c, table.c) ---- */
 

@@ -62,9 +62,38 @@ int cli_io(const char *direct, int jobs, enum mr_direct *how, unsigned *threads)
 
 	if (d < 0)
 		return CLI_TROUBLE;
-	if (jobs < 0 || jobs > (int)MR_JOBS_MAX)
+	if (jobs != CLI_NOT_GIVEN && (jobs < 1 || jobs > (int)MR_JOBS_MAX))
 		return cli_usage("--jobs is 1 to %u", MR_JOBS_MAX);
 	*how = (enum mr_direct)d;
-	*threads = (unsigned)jobs;
+	*threads = jobs == CLI_NOT_GIVEN ? 0 : (unsigned)jobs;
 	return CLI_OK;
+}
+
+int cli_pid(int given, int *pid)
+{
+	if (given != CLI_NOT_GIVEN && given < 1)
+		return cli_usage("--pid is that of a process, not %d", given);
+	*pid = given == CLI_NOT_GIVEN ? 0 : given;
+	return CLI_OK;
+}
+
+struct mr_image *cli_describer(const char *path, int *status)
+{
+	const struct mr_watch watch = { .cancel = &cli_cancel };
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_image *img = mr_image_open_devices(path, &watch, &err);
+	const struct mr_image_info *info = img ? mr_image_info(img) : NULL;
+
+	*status = CLI_OK;
+	if (!img)
+		*status = cli_fail(&err, CLI_PATHS(path));
+	/* Ours is "{}". */
+	else if (!info->has_vmdesc || info->vmdesc_length <= 2)
+		*status = cli_trouble(path, MR_FORMAT,
+				      "there is no description of devices in "
+				      "it");
+	if (*status == CLI_OK)
+		return img;
+	mr_image_free(img);
+	return NULL;
 }

@@ -33,8 +33,17 @@ const char *cli_human(char buf[CLI_HUMAN], uint64_t bytes)
 	return buf;
 }
 
+/* Characters that turn the order of a line around, or end it: what is seen
+ * would not be what is said. */
+static bool is_unruly(uint32_t c)
+{
+	return c == 0x61c || c == 0x200e || c == 0x200f ||
+	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
 /* Length of the printable UTF-8 character at s, 0 if there is none: control
- * characters (C1 too), surrogates and overlong forms are not. */
+ * characters (C1 too, and those of direction), surrogates and overlong forms
+ * are not. */
 static size_t utf8_len(const unsigned char *s)
 {
 	uint32_t c = s[0];
@@ -52,7 +61,7 @@ static size_t utf8_len(const unsigned char *s)
 		c = c << 6 | (s[i] & 0x3fU);
 	}
 	if (c < 0xa0 || (n == 3 && c < 0x800) || (n == 4 && c < 0x10000) ||
-	    (c >= 0xd800 && c < 0xe000) || c > 0x10ffff)
+	    (c >= 0xd800 && c < 0xe000) || c > 0x10ffff || is_unruly(c))
 		return 0;
 	return n;
 }

@@ -41,10 +41,9 @@ static int show_state(const struct show *s)
 	int status = CLI_OK;
 
 	if (r->vmdesc_from) {
-		from = mr_image_open_devices(r->vmdesc_from, cli_watch(), &err);
-		cli_tell_end();
+		from = cli_describer(r->vmdesc_from, &status);
 		if (!from)
-			return cli_fail(&err, CLI_PATHS(r->vmdesc_from));
+			return status;
 	}
 	d = mr_devices_open(s->img, from, &err);
 	if (!d)

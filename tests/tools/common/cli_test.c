@@ -96,6 +96,11 @@ static void test_escape(void **state)
 	escaped("\xed\xa0\x80", "\\xed\\xa0\\x80");
 	escaped("\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80");
 	escaped("\xff", "\\xff");
+	/* What would turn the line around, or end it. */
+	escaped("vm\xe2\x80\xaermp.mr", "vm\\xe2\\x80\\xaermp.mr");
+	escaped("\xd8\x9c\xe2\x81\xa6\xe2\x80\xa8",
+		"\\xd8\\x9c\\xe2\\x81\\xa6\\xe2\\x80\\xa8");
+	escaped("\xd7\xa9\xe2\x80\xa7", "\xd7\xa9\xe2\x80\xa7");
 	/* Cut between characters, never inside one. */
 	assert_string_equal(cli_escape(small, sizeof(small), "ab\n\n"), "ab");
 	assert_string_equal(cli_escape(small, sizeof(small), "\nab"), "\\x0aa");
