@@ -98,6 +98,7 @@ WRAP_libmr/image/writer = calloc realloc mmap64 munmap ftruncate64 pwrite64
 WRAP_libmr/diff/diff = calloc malloc realloc mmap64 pread64
 WRAP_libmr/diff/fields = calloc malloc realloc pread64
 WRAP_libmr/vm/pause = socketpair fork
+WRAP_tools/common/cli = poptGetNextOpt
 WRAP_libmr/engine/crew = $(WRAP_libmr/file/queue) calloc mmap64 munmap \
 	pthread_create pthread_cond_signal
 WRAP_libmr/verify/verify = io_setup io_getevents pread64 pwrite64 ftruncate64 fsync fallocate64

@@ -129,8 +129,10 @@ static int load_vm(const char *image, const char *vm)
 		return CLI_STUCK;
 	if (rc)
 		return rc;
+	cli.done = !check;
 	if (cli.json)
-		return json_load(image, &report);
+		return json_load(image, &report) && check ? CLI_TROUBLE
+							  : CLI_OK;
 	if (!cli.quiet)
 		print_load(&report);
 	return CLI_OK;
@@ -201,9 +203,10 @@ static int run_memory(const char *image, const struct mr_memory *m, size_t n)
 	cli_tell_end();
 	if (rc)
 		return fail_memory(image, m, n, &err);
+	cli.done = true;
 	if (cli.json)
-		return json_memory(image, &report);
-	if (!cli.quiet)
+		(void)json_memory(image, &report);
+	else if (!cli.quiet)
 		print_memory(&report);
 	return CLI_OK;
 }

@@ -145,8 +145,10 @@ static int run(const char *vm, const char *image)
 	if (report.vm == MR_VM_POSTMIGRATE)
 		cli_say("the VM is stopped as before, but in run state "
 			"postmigrate: its disks are inactive until `cont`");
+	cli.done = !check;
 	if (cli.json)
-		return print_json(image, &report);
+		return print_json(image, &report) && check ? CLI_TROUBLE
+							   : CLI_OK;
 	if (!cli.quiet && check)
 		print_check(&report);
 	else if (!cli.quiet)

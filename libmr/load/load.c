@@ -327,22 +327,27 @@ static int prepare(struct load *l, int64_t *set, struct mr_error *err)
 		.direct = l->report->direct,
 		.events = true,
 	};
-	struct migrate_settings was = MIGRATE_SETTINGS_NONE;
+	/* A fresh QEMU's: what was is not worth keeping. */
+	struct migrate_settings was, set_to;
 	int run = wanted_run(l), rc;
 
 	watch_note(&l->options->watch, "%s, %s, %u channels",
 		   form.mapped_ram ? "mapped-ram" : "plain stream",
 		   form.direct ? "direct I/O" : "buffered I/O", form.channels);
-	rc = migrate_configure(l->q, l->guest, &form, &was, err);
-	/* A fresh QEMU's: was is not worth keeping. */
+	rc = migrate_look(l->q, l->guest, &form, &was, &set_to, err) ||
+			     migrate_set(l->q, &set_to, err)
+		     ? -1
+		     : 0;
 	/* While it waits these say what comes afterwards, -S or not. */
 	if (!rc && run >= 0)
 		rc = set_running(l, run, err);
 	if (rc)
 		return -1;
-	*set = migrate_add_file(l->q, l->img->file.fd, O_RDONLY, form.direct,
-				err);
-	return *set < 0 ? -1 : 0;
+	return ask_free_fdset(l->q, set, err) ||
+			       migrate_add_file(l->q, *set, l->img->file.fd,
+						O_RDONLY, form.direct, err)
+		       ? -1
+		       : 0;
 }
 
 static int load(struct load *l, struct mr_error *err)
@@ -389,7 +394,7 @@ int mr_load(const char *image, const char *vm,
 	}
 	l.info = mr_image_info(l.img);
 	describe(&l);
-	l.q = qmp_open(vm, CONNECT_MS, err);
+	l.q = qmp_open(vm, CONNECT_MS, options->watch.cancel, err);
 	if (l.q) {
 		qmp_limit(l.q, CONNECT_MS, options->watch.cancel);
 		rc = look(&l, err);

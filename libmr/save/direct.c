@@ -12,6 +12,10 @@
 #include "libmr/vm/device_state.h"
 #include "libmr/vm/still.h"
 
+/* Whatever QEMU is asked while its guest stands still; it may have to wait for
+ * its disks first. */
+#define ANSWER_MS 60000
+
 struct copy {
 	struct image_writer w;
 	struct image_sink sink;
@@ -42,7 +46,7 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	m->who = SAVE_VM;
 	if (memory_copy(m, &c->sink.sink, &o, &c->tally, err))
 		goto out;
-	if (device_state_fetch(&state, s->q, s->found->image, err) ||
+	if (device_state_fetch(&state, s->q, s->fdset, s->found->image, err) ||
 	    still_prove(&still, err)) {
 		(void)error_about(err, SAVE_VM);
 		goto out;
@@ -88,7 +92,7 @@ int save_direct(struct save *s, struct mr_error *err)
 	watch_note(&s->options->watch, "engine direct, %s",
 		   c.w.out.file.direct_fd >= 0 ? "direct I/O" : "buffered I/O");
 	if (!save_hold(s, false, err)) {
-		qmp_limit(s->q, -1, s->options->watch.cancel);
+		qmp_limit(s->q, ANSWER_MS, s->options->watch.cancel);
 		rc = copy_paused(s, &c, err);
 	}
 	fill_report(s, &c);

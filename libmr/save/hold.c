@@ -1,11 +1,17 @@
 /* hold.c - how both engines of mr_save hold the VM, and let it go. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "libmr/base/error.h"
 #include "libmr/save/state.h"
 #include "libmr/vm/ask.h"
 #include "libmr/vm/preflight.h"
+
+/* How long the end of a QEMU that hung up is awaited, to tell it; and how long
+ * to try to reach it again. */
+#define GONE_MS 2000
+#define REOPEN_MS 5000
 
 /* It may have changed since the preflight: what counts is now. */
 static int look_again(struct save *s, struct mr_error *err)
@@ -33,13 +39,45 @@ int save_found(struct save *s, struct mr_error *err)
 int save_hold(struct save *s, bool watch, struct mr_error *err)
 {
 	int rc = look_again(s, err);
+	const struct pause_terms t = {
+		.live = s->was_live,
+		/* QEMU's settings are to be put back, whatever happens */
+		.guard = s->report->engine == MR_ENGINE_QEMU,
+		.claim = s->claim.fd,
+		.cancel = s->options->watch.cancel,
+	};
 
 	if (!rc)
-		rc = watch ? pause_watch(&s->pause, s->q, s->was_live,
-					 s->claim.fd, err)
-			   : pause_begin(&s->pause, s->q, s->was_live,
-					 s->claim.fd, err);
+		rc = ask_free_fdset(s->q, &s->fdset, err);
+	if (!rc)
+		rc = watch ? pause_watch(&s->pause, s->q, &t, err)
+			   : pause_begin(&s->pause, s->q, &t, err);
+	if (!rc)
+		rc = save_will(s, NULL, err);
 	return rc ? error_about(err, SAVE_VM) : 0;
+}
+
+int save_will(struct save *s, const struct migrate_settings *was,
+	      struct mr_error *err)
+{
+	static const struct migrate_settings none = MIGRATE_SETTINGS_NONE;
+	size_t len;
+	char *will;
+	int rc;
+
+	was = was ? was : &none;
+	will = ask_will(&was->capabilities, &was->parameters, s->fdset, &len,
+			err);
+	if (!will)
+		return -1;
+	rc = pause_will(&s->pause, will, len, err);
+	free(will);
+	return rc;
+}
+
+void save_let_go(struct save *s)
+{
+	pause_dismiss(&s->pause);
 }
 
 /* What it should be by now, and what else is no fault of ours. */
@@ -62,8 +100,18 @@ static int check_left(struct save *s, bool stopped, bool resumed,
 	struct mr_error why = MR_ERROR_INIT;
 	struct ask_status now;
 
-	if (ask_status(s->q, &now, &why))
-		snprintf(now.name, sizeof(now.name), "unknown");
+	if (ask_status(s->q, &now, &why)) {
+		if (qmp_broken(s->q) && qmp_peer_gone(s->q, GONE_MS)) {
+			*err = (struct mr_error)MR_ERROR_INIT;
+			return error_set(err, MR_QMP, MR_NO_OFFSET,
+					 "QEMU has ended, and the VM with it: "
+					 "see what it said itself");
+		}
+		/* Once more by a new connection, if this one is lost. */
+		if (!qmp_broken(s->q) || qmp_reopen(s->q, REOPEN_MS, &why) ||
+		    ask_status(s->q, &now, &why))
+			(void)snprintf(now.name, sizeof(now.name), "unknown");
+	}
 	if (is_as_told(s, runstate_find(now.name), stopped, resumed))
 		return 0;
 	/* Somebody else resumed a VM that we had not stopped: that has been

@@ -29,7 +29,9 @@
 
 /* For progress; and for events that never come. */
 #define TICK_MS 100
-#define CANCEL_MS 60000
+/* Nothing moves: a disk that hangs can be that slow. */
+#define STALL_S 300
+#define ANSWER_MS 60000
 /* Between "completed" and the end of finish-migrate, in which QEMU refuses to
  * let the VM run: how often to look, and for how long. */
 #define FINAL_MS 2
@@ -43,6 +45,26 @@ static void show_progress(const struct save *s, const struct ask_migration *m)
 		w->progress(w->arg, m->total - m->remaining, m->total);
 }
 
+/* It has a bound, too: as long as nothing moves. */
+static int check_stall(struct save *s, const struct ask_migration *m,
+		       struct mr_error *err)
+{
+	double now = watch_clock();
+
+	if (!s->moved || m->remaining != s->remaining ||
+	    m->normal != s->normal) {
+		s->moved = now;
+		s->remaining = m->remaining;
+		s->normal = m->normal;
+	}
+	if (now - s->moved < STALL_S)
+		return 0;
+	(void)ask_migrate_cancel(s->q, NULL);
+	return error_set(err, MR_QMP, MR_NO_OFFSET,
+			 "QEMU's save has not moved for %d s (%s)", STALL_S,
+			 m->status);
+}
+
 /* What one query-migrate says: 1 completed, 0 goes on, -1 failed. */
 static int judge(struct save *s, const struct ask_migration *m,
 		 struct mr_error *err)
@@ -53,7 +75,19 @@ static int judge(struct save *s, const struct ask_migration *m,
 	switch (m->phase) {
 	case ASK_MIGRATION_UNDER_WAY:
 	case ASK_MIGRATION_UNKNOWN:
-		return 0;
+		return check_stall(s, m, err);
+	case ASK_MIGRATION_WAITS:
+		/* The capability is off: somebody put it on. */
+		return ask_migrate_continue(s->q, err);
+	case ASK_MIGRATION_WAITS_GUEST:
+		/* A guest that stands still lets nothing go. No channel is
+		 * there yet, so this is safe. */
+		if (s->was_live && !s->pause.stopped)
+			return check_stall(s, m, err);
+		(void)ask_migrate_cancel(s->q, NULL);
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "QEMU's save waits for the guest to let go a "
+				 "device (failover)");
 	case ASK_MIGRATION_NONE:
 	case ASK_MIGRATION_FAILED:
 	case ASK_MIGRATION_CANCELLED:
@@ -120,6 +154,24 @@ static int wait_final(struct save *s, struct mr_error *err)
 			 "QEMU's save has completed, but does not end");
 }
 
+/* After it was given up: as long as it is under way QEMU refuses `cont`. */
+static void wait_end(struct save *s)
+{
+	const struct timespec nap = { .tv_nsec = TICK_MS * 1000000L };
+	struct ask_migration m;
+
+	for (int i = 0; i < ANSWER_MS / TICK_MS; i++) {
+		if (ask_migration(s->q, &m, NULL) ||
+		    m.phase == ASK_MIGRATION_NONE ||
+		    m.phase == ASK_MIGRATION_COMPLETED ||
+		    m.phase == ASK_MIGRATION_FAILED ||
+		    m.phase == ASK_MIGRATION_CANCELLED)
+			break;
+		(void)nanosleep(&nap, NULL);
+	}
+	(void)wait_final(s, NULL);
+}
+
 /* Until QEMU says that it is over, whatever the end. */
 static int follow(struct save *s, struct mr_error *err)
 {
@@ -156,33 +208,47 @@ static int follow(struct save *s, struct mr_error *err)
 	return rc > 0 ? 0 : -1;
 }
 
-/* What QEMU has of ours: to be taken back. */
+/* What QEMU has of ours: to be taken back, by the guardian if need be. */
 struct lent {
 	struct migrate_settings was;
-	int64_t set; /* of descriptors, or -1 */
+	bool set; /* settings may be ours, and there may be descriptors */
 };
+
+static int lend(struct save *s, struct output *o, struct lent *lent,
+		struct mr_error *err)
+{
+	const struct migrate_form form = { .mapped_ram = true,
+					   .channels = s->report->jobs,
+					   .direct = o->file.direct_fd >= 0,
+					   .events = true };
+	struct migrate_settings set;
+
+	if (migrate_look(s->q, s->guest, &form, &lent->was, &set, err) ||
+	    save_will(s, &lent->was, err))
+		return -1;
+	lent->set = true;
+	return migrate_set(s->q, &set, err) ||
+			       migrate_add_file(s->q, s->fdset, o->file.fd,
+						O_WRONLY, form.direct, err)
+		       ? -1
+		       : 0;
+}
 
 static int migrate(struct save *s, struct output *o, struct lent *lent,
 		   struct mr_error *err)
 {
-	struct migrate_form form = { .mapped_ram = true,
-				     .channels = s->report->jobs,
-				     .direct = o->file.direct_fd >= 0,
-				     .events = true };
 	char uri[64];
 	int rc;
 
-	qmp_limit(s->q, CANCEL_MS, NULL);
-	if (migrate_configure(s->q, s->guest, &form, &lent->was, err))
+	qmp_limit(s->q, ANSWER_MS, NULL);
+	if (pause_guarded(&s->pause, err) || lend(s, o, lent, err))
 		return -1;
-	lent->set =
-		migrate_add_file(s->q, o->file.fd, O_WRONLY, form.direct, err);
-	if (lent->set < 0)
-		return -1;
-	(void)snprintf(uri, sizeof(uri), "file:/dev/fdset/%" PRId64, lent->set);
-	if (pause_guarded(&s->pause, err) || ask_migrate(s->q, uri, err))
+	(void)snprintf(uri, sizeof(uri), "file:/dev/fdset/%" PRId64, s->fdset);
+	if (ask_migrate(s->q, uri, err))
 		return -1;
 	rc = follow(s, err);
+	if (rc)
+		wait_end(s);
 	/* From here the VM is in postmigrate: `cont` is needed. */
 	if (!rc && s->was_live && !s->pause.stopped) {
 		s->pause.stopped = true;
@@ -194,9 +260,10 @@ static int migrate(struct save *s, struct output *o, struct lent *lent,
 /* The guest need not wait for this. */
 static void take_back(struct save *s, struct lent *lent)
 {
-	qmp_limit(s->q, CANCEL_MS, NULL);
-	if (lent->set >= 0)
-		(void)qmp_remove_fdset(s->q, lent->set, NULL);
+	if (!lent->set)
+		return;
+	qmp_limit(s->q, ANSWER_MS, NULL);
+	(void)qmp_remove_fdset(s->q, s->fdset, NULL);
 	migrate_restore(s->q, &lent->was);
 }
 
@@ -274,7 +341,7 @@ static int refuse_suspended(struct save *s, struct mr_error *err)
 
 	if (s->was_live || s->guest->major < 9)
 		return 0;
-	rc = device_state_fetch(&state, s->q, s->found->image, err);
+	rc = device_state_fetch(&state, s->q, s->fdset, s->found->image, err);
 	if (!rc)
 		suspended = state.was_suspended;
 	device_state_release(&state);
@@ -289,7 +356,7 @@ static int refuse_suspended(struct save *s, struct mr_error *err)
 int save_qemu(struct save *s, struct mr_error *err)
 {
 	struct output o = OUTPUT_NONE;
-	struct lent lent = { .was = MIGRATE_SETTINGS_NONE, .set = -1 };
+	struct lent lent = { .was = MIGRATE_SETTINGS_NONE };
 	int rc;
 
 	s->report->jobs =
@@ -313,6 +380,7 @@ int save_qemu(struct save *s, struct mr_error *err)
 	else if (!rc && (!s->was_live || s->options->leave_paused))
 		s->report->vm = MR_VM_POSTMIGRATE;
 	take_back(s, &lent);
+	save_let_go(s);
 	if (!rc && (settle(s, &o, err) || output_publish(&o, err)))
 		rc = error_about(err, SAVE_IMAGE);
 	output_discard(&o);

@@ -15,6 +15,8 @@
 #include "libmr/base/watch.h"
 
 #define CONNECT_MS 5000
+/* Before the VM is touched nobody waits long for a QEMU that says nothing. */
+#define QUESTION_MS 10000
 
 const char *mr_engine_name(enum mr_engine engine)
 {
@@ -32,6 +34,22 @@ const char *mr_vm_fate_name(enum mr_vm_fate fate)
 	return names[fate];
 }
 
+/* Whether QEMU can save itself, and its settings can be put back. */
+static int check_qemu(struct save *s, struct mr_error *err)
+{
+	const struct migrate_form form = { .mapped_ram = true,
+					   .channels = 1,
+					   .direct = true,
+					   .events = true };
+	struct migrate_settings was, set;
+
+	return preflight_qemu(s->guest, s->q, err) ||
+			       migrate_look(s->q, s->guest, &form, &was, &set,
+					    err)
+		       ? -1
+		       : 0;
+}
+
 /* Which engine, and whether it can: fills report->engine and why. */
 static int choose(struct save *s, struct mr_error *err)
 {
@@ -40,7 +58,7 @@ static int choose(struct save *s, struct mr_error *err)
 
 	r->engine = s->options->engine;
 	if (r->engine == MR_ENGINE_QEMU)
-		return preflight_qemu(s->guest, s->q, err);
+		return check_qemu(s, err);
 	if (r->engine == MR_ENGINE_DIRECT)
 		return preflight_direct(s->guest, s->q, err);
 	r->engine = MR_ENGINE_DIRECT;
@@ -53,7 +71,7 @@ static int choose(struct save *s, struct mr_error *err)
 	r->engine = MR_ENGINE_QEMU;
 	(void)snprintf(r->why, sizeof(r->why), "%s", why.msg);
 	watch_note(&s->options->watch, "engine qemu, not direct: %s", why.msg);
-	if (preflight_qemu(s->guest, s->q, NULL)) {
+	if (check_qemu(s, NULL)) {
 		*err = why;
 		err->code = MR_REFUSED;
 		return -1;
@@ -146,9 +164,10 @@ int mr_save(const char *vm, const char *image,
 	int rc = -1;
 
 	*report = (struct mr_save_report){ .engine = options->engine };
-	s.q = qmp_open(vm, CONNECT_MS, err);
+	s.q = qmp_open(vm, CONNECT_MS, options->watch.cancel, err);
 	if (!s.q)
 		return error_about(err, SAVE_VM);
+	qmp_limit(s.q, QUESTION_MS, options->watch.cancel);
 	if (look(&s, err)) {
 		/* What QEMU says no to is known beforehand. */
 		if (err->code == MR_QMP && qmp_said_no(s.q))

@@ -7,6 +7,7 @@
 #include "libmr/file/gate.h"
 #include "libmr/vm/claim.h"
 #include "libmr/vm/guest.h"
+#include "libmr/vm/migrate.h"
 #include "libmr/mr.h"
 #include "libmr/vm/pause.h"
 #include "libmr/vm/qmp.h"
@@ -26,6 +27,10 @@ struct save {
 	bool was_live; /* it has to be stopped, and resumed */
 	struct claim claim;
 	struct pause pause;
+	int64_t fdset; /* the descriptor set that QEMU gets from us */
+	/* of QEMU's own save: when it moved last, and where it was */
+	double moved;
+	uint64_t remaining, normal;
 };
 
 /* What the image may replace. */
@@ -44,6 +49,12 @@ int save_found(struct save *s, struct mr_error *err);
 /* Looks at the run state once more, then stops the VM if it lives; watch: only
  * has a guardian watch it. save_resume is due in any case. */
 int save_hold(struct save *s, bool watch, struct mr_error *err);
+/* Leaves it to the guardian to put these back, and to take our descriptors
+ * away; was may be NULL. */
+int save_will(struct save *s, const struct migrate_settings *was,
+	      struct mr_error *err);
+/* Lets the guardian go, when all has been put back. */
+void save_let_go(struct save *s);
 /* Lets the VM go on as the options and its state before ask, and records it
  * in the report. failed: the save did not work out. */
 int save_resume(struct save *s, bool failed, struct mr_error *err);

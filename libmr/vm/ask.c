@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include <jansson.h>
 
@@ -353,9 +354,9 @@ static enum ask_phase phase_of(const char *word)
 		{ "failing", ASK_MIGRATION_UNDER_WAY },
 		{ "failed", ASK_MIGRATION_FAILED },
 		{ "colo", ASK_MIGRATION_UNDER_WAY },
-		{ "pre-switchover", ASK_MIGRATION_UNDER_WAY },
+		{ "pre-switchover", ASK_MIGRATION_WAITS },
 		{ "device", ASK_MIGRATION_UNDER_WAY },
-		{ "wait-unplug", ASK_MIGRATION_UNDER_WAY },
+		{ "wait-unplug", ASK_MIGRATION_WAITS_GUEST },
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
@@ -545,8 +546,8 @@ static json_t *value_of(const struct ask_setting *one)
 	return NULL;
 }
 
-int ask_set_capabilities(struct qmp *q, const struct ask_settings *s,
-			 struct mr_error *err)
+/* The arguments of migrate-set-capabilities and -parameters. */
+static json_t *capabilities_of(const struct ask_settings *s)
 {
 	json_t *list = json_array();
 
@@ -555,16 +556,10 @@ int ask_set_capabilities(struct qmp *q, const struct ask_settings *s,
 					    json_pack("{s:s,s:b}", "capability",
 						      s->list[i].name, "state",
 						      s->list[i].flag));
-	if (s->n)
-		return qmp_call(q, "migrate-set-capabilities",
-				json_pack("{s:o}", "capabilities", list), NULL,
-				err);
-	json_decref(list);
-	return 0;
+	return json_pack("{s:o}", "capabilities", list);
 }
 
-int ask_set_parameters(struct qmp *q, const struct ask_settings *s,
-		       struct mr_error *err)
+static json_t *parameters_of(const struct ask_settings *s)
 {
 	json_t *args = json_object();
 
@@ -572,10 +567,109 @@ int ask_set_parameters(struct qmp *q, const struct ask_settings *s,
 		if (s->list[i].kind != ASK_NOTHING)
 			(void)json_object_set_new(args, s->list[i].name,
 						  value_of(&s->list[i]));
+	return args;
+}
+
+int ask_set_capabilities(struct qmp *q, const struct ask_settings *s,
+			 struct mr_error *err)
+{
+	return s->n ? qmp_call(q, "migrate-set-capabilities",
+			       capabilities_of(s), NULL, err)
+		    : 0;
+}
+
+int ask_set_parameters(struct qmp *q, const struct ask_settings *s,
+		       struct mr_error *err)
+{
+	json_t *args = parameters_of(s);
+
 	if (json_object_size(args))
 		return qmp_call(q, "migrate-set-parameters", args, NULL, err);
 	json_decref(args);
 	return 0;
+}
+
+/* ---- what is left to a guardian ---- */
+
+/* Adds a command and its NUL; args is stolen. */
+static int add_command(char **will, size_t *len, const char *command,
+		       json_t *args)
+{
+	json_t *o = json_pack("{s:s,s:o,s:s}", "execute", command, "arguments",
+			      args, "id", QMP_RESCUE_ID);
+	char *text = json_dumps(o, JSON_COMPACT), *more = NULL;
+	size_t n = text ? strlen(text) + 1 : 0;
+
+	json_decref(o);
+	if (text)
+		more = realloc(*will, *len + n);
+	if (more) {
+		memcpy(more + *len, text, n);
+		*will = more;
+		*len += n;
+	}
+	free(text);
+	return more ? 0 : -1;
+}
+
+char *ask_will(const struct ask_settings *capabilities,
+	       const struct ask_settings *parameters, int64_t fdset,
+	       size_t *len, struct mr_error *err)
+{
+	char *will = NULL;
+	int rc = 0;
+
+	*len = 0;
+	if (fdset >= 0)
+		rc = add_command(
+			&will, len, "remove-fd",
+			json_pack("{s:I}", "fdset-id", (json_int_t)fdset));
+	if (!rc && capabilities->n)
+		rc = add_command(&will, len, "migrate-set-capabilities",
+				 capabilities_of(capabilities));
+	if (!rc && parameters->n)
+		rc = add_command(&will, len, "migrate-set-parameters",
+				 parameters_of(parameters));
+	if (!rc && will)
+		return will;
+	free(will);
+	(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
+			"no memory for what is to be put back");
+	return NULL;
+}
+
+static bool has_fdset(const json_t *sets, int64_t id)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(sets, i, one)
+	{
+		if (json_integer_value(json_object_get(one, "fdset-id")) == id)
+			return true;
+	}
+	return false;
+}
+
+int ask_free_fdset(struct qmp *q, int64_t *set, struct mr_error *err)
+{
+	static const char command[] = "query-fdsets";
+	json_t *ret;
+	uint32_t n;
+	int rc = 0;
+
+	if (qmp_call(q, command, NULL, &ret, err))
+		return -1;
+	if (!json_is_array(ret))
+		rc = fail_odd(err, command);
+	else if (getrandom(&n, sizeof(n), 0) != sizeof(n))
+		rc = error_sys(err, MR_NO_OFFSET, "no random number");
+	else
+		/* QEMU and managers count from 0. */
+		for (*set = 0x40000000 | (n & 0x3ffffff); has_fdset(ret, *set);)
+			++*set;
+	json_decref(ret);
+	return rc;
 }
 
 /* ---- what it is told ---- */
@@ -594,6 +688,18 @@ int ask_migrate(struct qmp *q, const char *uri, struct mr_error *err)
 {
 	return qmp_call(q, "migrate", json_pack("{s:s}", "uri", uri), NULL,
 			err);
+}
+
+int ask_migrate_continue(struct qmp *q, struct mr_error *err)
+{
+	return qmp_call(q, "migrate-continue",
+			json_pack("{s:s}", "state", "pre-switchover"), NULL,
+			err);
+}
+
+int ask_migrate_cancel(struct qmp *q, struct mr_error *err)
+{
+	return qmp_call(q, "migrate_cancel", NULL, NULL, err);
 }
 
 int ask_migrate_incoming(struct qmp *q, const char *uri, bool stay,

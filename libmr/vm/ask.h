@@ -64,7 +64,9 @@ int ask_block_jobs(struct qmp *q, size_t *n, struct mr_error *err);
 
 enum ask_phase {
 	ASK_MIGRATION_NONE, /* none since QEMU started */
-	ASK_MIGRATION_UNDER_WAY, /* whatever is no end */
+	ASK_MIGRATION_UNDER_WAY, /* whatever is no end and no such wait: */
+	ASK_MIGRATION_WAITS, /* for `migrate-continue` */
+	ASK_MIGRATION_WAITS_GUEST, /* for the guest to let a device go */
 	ASK_MIGRATION_COMPLETED,
 	ASK_MIGRATION_FAILED,
 	ASK_MIGRATION_CANCELLED,
@@ -118,11 +120,26 @@ int ask_set_capabilities(struct qmp *q, const struct ask_settings *s,
 int ask_set_parameters(struct qmp *q, const struct ask_settings *s,
 		       struct mr_error *err);
 
+/* ---- what is left to a guardian ---- */
+
+/*
+ * Commands that put these settings back and take the descriptor set away (-1:
+ * none), for qmp_rescue: each with its NUL, *len bytes in all; to be freed.
+ */
+char *ask_will(const struct ask_settings *capabilities,
+	       const struct ask_settings *parameters, int64_t fdset,
+	       size_t *len, struct mr_error *err);
+/* The number of a set of descriptors that nobody has, in a range of our own. */
+int ask_free_fdset(struct qmp *q, int64_t *set, struct mr_error *err);
+
 /* ---- what it is told ---- */
 
 int ask_stop(struct qmp *q, struct mr_error *err);
 int ask_cont(struct qmp *q, struct mr_error *err);
 int ask_migrate(struct qmp *q, const char *uri, struct mr_error *err);
+/* Of one that waits before its switchover; and no more of it. */
+int ask_migrate_continue(struct qmp *q, struct mr_error *err);
+int ask_migrate_cancel(struct qmp *q, struct mr_error *err);
 /* stay: it must not end itself when that fails (QEMU 9.1 and later). */
 int ask_migrate_incoming(struct qmp *q, const char *uri, bool stay,
 			 struct mr_error *err);

@@ -18,9 +18,9 @@
 #define STATE_MAX ((off_t)1 << 30)
 
 /* Runs the command into fd, a memory file open for writing only. */
-static int save_into(struct qmp *q, int fd, struct mr_error *err)
+static int save_into(struct qmp *q, int64_t id, int fd, struct mr_error *err)
 {
-	int64_t set = qmp_add_fd(q, -1, fd, err);
+	int64_t set = qmp_add_fd(q, id, fd, err);
 	char path[48];
 	int rc;
 
@@ -74,7 +74,7 @@ static int set_run_state(struct device_state *d, const char *run_state,
 	return 0;
 }
 
-int device_state_fetch(struct device_state *d, struct qmp *q,
+int device_state_fetch(struct device_state *d, struct qmp *q, int64_t set,
 		       const char *run_state, struct mr_error *err)
 {
 	int mem = memfd_create("device-state", MFD_CLOEXEC), wr = -1;
@@ -93,7 +93,7 @@ int device_state_fetch(struct device_state *d, struct qmp *q,
 				"cannot reopen the memory file");
 		goto out;
 	}
-	if (save_into(q, wr, err))
+	if (save_into(q, set, wr, err))
 		goto out;
 	if (fstat(mem, &st) || st.st_size <= 0 || st.st_size > STATE_MAX) {
 		(void)error_set(err, MR_QMP, MR_NO_OFFSET,

@@ -24,10 +24,11 @@ struct device_state {
 /*
  * Asks QEMU for it. The VM must be paused and have no migration blockers: a
  * device that cannot be migrated makes QEMU crash in this command.
+ * set: the descriptor set to use, which is gone afterwards; -1: a new one.
  * run_state replaces the one that the state carries (QEMU always writes
  * "running" there): it decides what a restored VM does.
  */
-int device_state_fetch(struct device_state *d, struct qmp *q,
+int device_state_fetch(struct device_state *d, struct qmp *q, int64_t set,
 		       const char *run_state, struct mr_error *err);
 
 /* d may be all zero. */

@@ -13,29 +13,81 @@ bool migrate_has_direct(const struct guest *g)
 	return g->major > 9 || (g->major == 9 && g->minor >= 1);
 }
 
-/* Whether the form has an opinion about the capability: *on. */
-static bool wanted_state(const struct migrate_form *form, const char *name,
-			 bool *on)
-{
-	static const char *const never[] = {
-		"xbzrle",	   "postcopy-ram",   "return-path",
-		"x-colo",	   "zero-copy-send", "background-snapshot",
-		"x-ignore-shared",
-	};
+/*
+ * Every capability of QEMU 8.0 to 11.1, and what it does to a save into a file
+ * or a load from one. The direct engine is concerned by none but dirty-bitmaps
+ * (preflight.c). One that is not here and is on is refused.
+ */
+enum want {
+	OFF, /* does not go with it */
+	LEAVE, /* does nothing to it */
+	IF_MAPPED, /* as the form says */
+	IF_CHANNELS,
+	IF_EVENTS, /* on if the form wants events, else left */
+};
 
+static const struct {
+	const char *name;
+	enum want want;
+} capabilities[] = {
+	{ "mapped-ram", IF_MAPPED },
+	{ "multifd", IF_CHANNELS },
+	{ "events", IF_EVENTS },
+	/* refused by QEMU together with mapped-ram, or with a file */
+	{ "xbzrle", OFF },
+	{ "postcopy-ram", OFF },
+	{ "postcopy-preempt", OFF }, /* needs postcopy-ram */
+	{ "release-ram", OFF },
+	{ "return-path", OFF },
+	{ "switchover-ack", OFF }, /* needs return-path */
+	{ "x-colo", OFF },
+	{ "zero-copy-send", OFF },
+	{ "background-snapshot", OFF }, /* an image without pages */
+	{ "x-ignore-shared", OFF }, /* an image without them, too */
+	{ "rdma-pin-all", OFF },
+	{ "compress", OFF }, /* gone in 9.1 */
+	{ "block", OFF }, /* the same */
+	{ "zero-blocks", LEAVE }, /* of "block"; gone in 11.0 */
+	/* waits for a word that nobody says, with the guest stopped */
+	{ "pause-before-switchover", OFF },
+	/* slow the guest of a live save down so that it ends */
+	{ "auto-converge", LEAVE },
+	{ "dirty-limit", LEAVE },
+	/* more to be saved, which QEMU does itself */
+	{ "dirty-bitmaps", LEAVE },
+	{ "validate-uuid", LEAVE },
+	/* of the other side */
+	{ "postcopy-blocktime", LEAVE },
+	{ "late-block-activate", LEAVE },
+};
+
+/* 1: it is to be *on; 0: to be left; -1: it is on and unknown. */
+static int wanted_state(const struct migrate_form *form,
+			const struct ask_setting *c, bool *on)
+{
+	size_t n = sizeof(capabilities) / sizeof(*capabilities), i = 0;
+
+	while (i < n && strcmp(capabilities[i].name, c->name) != 0)
+		i++;
+	if (i == n)
+		return c->flag ? -1 : 0;
 	*on = false;
-	for (size_t i = 0; i < sizeof(never) / sizeof(*never); i++)
-		if (!strcmp(never[i], name))
-			return true;
-	if (!strcmp(name, "mapped-ram"))
+	switch (capabilities[i].want) {
+	case OFF:
+		break;
+	case LEAVE:
+		return 0;
+	case IF_MAPPED:
 		*on = form->mapped_ram;
-	else if (!strcmp(name, "multifd"))
+		break;
+	case IF_CHANNELS:
 		*on = form->channels > 0;
-	else if (!strcmp(name, "events") && form->events)
+		break;
+	case IF_EVENTS:
 		*on = true;
-	else
-		return false;
-	return true;
+		return form->events;
+	}
+	return 1;
 }
 
 /* The capabilities that differ from what is wanted: as they are, to was, and
@@ -51,8 +103,15 @@ static int keep_capabilities(struct qmp *q, const struct migrate_form *form,
 	for (size_t i = 0; i < now.n; i++) {
 		struct ask_setting one = now.list[i];
 		bool on;
+		int rc = wanted_state(form, &one, &on);
 
-		if (!wanted_state(form, one.name, &on) || on == one.flag)
+		if (rc < 0)
+			return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+					 "migration capability %s is on, and "
+					 "what it does is not known here: "
+					 "switch it off",
+					 one.name);
+		if (rc == 0 || on == one.flag)
 			continue;
 		(void)ask_settings_add(was, &one); /* no more than in now */
 		one.flag = on;
@@ -93,8 +152,13 @@ static void wanted_parameters(const struct guest *g,
 			      struct ask_settings *set)
 {
 	const struct ask_setting *tls = ask_setting(now, "tls-creds");
+	const struct ask_setting *mode = ask_setting(now, "mode");
 
 	add_number(set, "max-bandwidth", 0);
+	/* The cpr modes hand the VM over to another QEMU; cpr-exec runs a
+	 * command in the place of this one. */
+	if (mode && strcmp(mode->text, "normal") != 0)
+		add_text(set, "mode", "normal");
 	if (form->channels) {
 		add_number(set, "multifd-channels", form->channels);
 		add_text(set, "multifd-compression", "none");
@@ -125,20 +189,27 @@ static int keep_parameters(const struct ask_settings *now,
 	return 0;
 }
 
-int migrate_configure(struct qmp *q, const struct guest *g,
-		      const struct migrate_form *form,
-		      struct migrate_settings *was, struct mr_error *err)
+int migrate_look(struct qmp *q, const struct guest *g,
+		 const struct migrate_form *form, struct migrate_settings *was,
+		 struct migrate_settings *set, struct mr_error *err)
 {
-	struct ask_settings change = { .n = 0 }, set = { .n = 0 }, now;
+	struct ask_settings now;
 
-	/* Parameters first: QEMU checks capabilities against them. */
-	if (keep_capabilities(q, form, &was->capabilities, &change, err) ||
+	*was = *set = (struct migrate_settings)MIGRATE_SETTINGS_NONE;
+	if (keep_capabilities(q, form, &was->capabilities, &set->capabilities,
+			      err) ||
 	    ask_parameters(q, &now, err))
 		return -1;
-	wanted_parameters(g, form, &now, &set);
-	return keep_parameters(&now, &set, &was->parameters, err) ||
-			       ask_set_parameters(q, &set, err) ||
-			       ask_set_capabilities(q, &change, err)
+	wanted_parameters(g, form, &now, &set->parameters);
+	return keep_parameters(&now, &set->parameters, &was->parameters, err);
+}
+
+int migrate_set(struct qmp *q, const struct migrate_settings *set,
+		struct mr_error *err)
+{
+	/* Parameters first: QEMU checks capabilities against them. */
+	return ask_set_parameters(q, &set->parameters, err) ||
+			       ask_set_capabilities(q, &set->capabilities, err)
 		       ? -1
 		       : 0;
 }
@@ -150,10 +221,9 @@ void migrate_restore(struct qmp *q, struct migrate_settings *was)
 	was->capabilities.n = was->parameters.n = 0;
 }
 
-int64_t migrate_add_file(struct qmp *q, int fd, int access, bool direct,
-			 struct mr_error *err)
+int migrate_add_file(struct qmp *q, int64_t set, int fd, int access,
+		     bool direct, struct mr_error *err)
 {
-	int64_t set = -1;
 	char self[32];
 
 	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
@@ -168,7 +238,6 @@ int64_t migrate_add_file(struct qmp *q, int fd, int access, bool direct,
 		(void)close(again);
 		if (got < 0)
 			return -1;
-		set = got;
 	}
-	return set;
+	return 0;
 }

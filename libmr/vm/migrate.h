@@ -32,20 +32,26 @@ struct migrate_settings {
 
 bool migrate_has_direct(const struct guest *g);
 
-/* Sets what the form needs, and puts off what does not go with it. */
-int migrate_configure(struct qmp *q, const struct guest *g,
-		      const struct migrate_form *form,
-		      struct migrate_settings *was, struct mr_error *err);
+/*
+ * Asks for the settings: those that are to be changed for the form, as they are
+ * (*was) and as they are to be (*set): all that does not go with it is put off.
+ * MR_REFUSED: something is on that is not known here.
+ */
+int migrate_look(struct qmp *q, const struct guest *g,
+		 const struct migrate_form *form, struct migrate_settings *was,
+		 struct migrate_settings *set, struct mr_error *err);
+int migrate_set(struct qmp *q, const struct migrate_settings *set,
+		struct mr_error *err);
 /* Sets it back, as well as can be: what fails here is told by the next
  * migration. */
 void migrate_restore(struct qmp *q, struct migrate_settings *was);
 
 /*
- * Hands the file of fd to QEMU as a new descriptor set, opened anew with
- * access (O_RDONLY or O_WRONLY: QEMU takes no other than it asks for), and
- * once more with O_DIRECT if direct. Returns the set's id, or -1.
+ * Hands the file of fd to QEMU in descriptor set `set` (ask_free_fdset), opened
+ * anew with access (O_RDONLY or O_WRONLY: QEMU takes no other than it asks
+ * for), and once more with O_DIRECT if direct.
  */
-int64_t migrate_add_file(struct qmp *q, int fd, int access, bool direct,
-			 struct mr_error *err);
+int migrate_add_file(struct qmp *q, int64_t set, int fd, int access,
+		     bool direct, struct mr_error *err);
 
 #endif

@@ -6,6 +6,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -17,12 +19,24 @@
 #include "libmr/base/watch.h"
 #include "libmr/vm/ask.h"
 
-/* What a stop and a cont may take; a host that swaps can be slow. */
+/* What a stop and a cont may take; a host that swaps can be slow. Then in steps
+ * of this: who has raised the cancel flag does not wait for a second one. */
 #define PATIENCE_MS 60000
+#define STEP_MS 5000
+/* How long to try to open a connection that was lost. */
+#define REOPEN_MS 5000
+/* How long after that the end of QEMU's process is awaited, to tell it. */
+#define GONE_MS 2000
 /* How often, and how far apart, the guardian tries a `cont` that is refused:
  * for as long as the saver would wait for the end of finish-migrate. */
 #define RETRIES 1200
 #define RETRY_MS 50
+/* How often it tries a QEMU that says nothing, PATIENCE_MS each time; and how
+ * often a connection that is lost. */
+#define SILENT_TRIES 10
+#define DIALS 100
+/* For a save of QEMU's own: an hour. */
+#define MIGRATION_TRIES 72000
 /* Descriptors that a process may have where there is no close_range. */
 #define FDS_MOST 65536u
 
@@ -56,56 +70,105 @@ static void close_others(const int *keep, size_t n)
 	} while (next != ~0u);
 }
 
+/* What the guardian has; after the fork, so nothing is allocated. */
+struct ward {
+	int qmp; /* our copy of the socket, or one of our own */
+	struct qmp_address address;
+	bool resume;
+	size_t len; /* of the will */
+	char will[PAUSE_WILL_MAX];
+};
+
+/* One command: as qmp_rescue, but a lost connection is opened again, and a
+ * silent QEMU asked again. -1: nothing to be done. */
+static int tell(struct ward *w, const char *command)
+{
+	int rc = -1, dials = 0;
+
+	for (int i = 0; i < SILENT_TRIES; i++) {
+		rc = w->qmp < 0 ? -1 : qmp_rescue(w->qmp, command, PATIENCE_MS);
+		if (rc >= 0)
+			return rc;
+		if (w->qmp >= 0 && errno == ETIMEDOUT)
+			continue;
+		if (w->qmp >= 0)
+			(void)close(w->qmp);
+		do {
+			w->qmp = qmp_rescue_dial(&w->address, STEP_MS);
+			if (w->qmp < 0)
+				(void)poll(NULL, 0, RETRY_MS);
+		} while (w->qmp < 0 && ++dials < DIALS);
+		if (w->qmp < 0)
+			return -1;
+	}
+	return -1;
+}
+
 /* The saver is gone. If QEMU is saving itself, that is let come to its end,
  * quickly: a guest that runs may hold it up for ever, and QEMU 10.0 crashes
- * when a save of several channels is cancelled. It ends with the VM stopped. */
-static void rescue(int qmp)
+ * when a save of several channels is cancelled. It ends with the VM stopped.
+ * One that waits for a word gets it; one that waits for a guest which stands
+ * still has no channels yet. */
+static void end_migration(struct ward *w)
 {
-	int rc = qmp_rescue(qmp, QMP_RESCUE_MIGRATION, PATIENCE_MS);
+	int rc = tell(w, QMP_RESCUE_MIGRATION);
 
-	if (rc > 0)
-		(void)qmp_rescue(qmp, QMP_RESCUE_STOP, PATIENCE_MS);
-	while (rc > 0) {
+	if (rc > 0 && w->resume)
+		(void)tell(w, QMP_RESCUE_STOP);
+	for (int i = 0; i < MIGRATION_TRIES && rc > 0; i++) {
+		if (rc == 2)
+			(void)tell(w, QMP_RESCUE_CONTINUE);
+		else if (rc == 3)
+			(void)tell(w, QMP_RESCUE_CANCEL);
 		(void)poll(NULL, 0, RETRY_MS);
-		rc = qmp_rescue(qmp, QMP_RESCUE_MIGRATION, PATIENCE_MS);
+		rc = tell(w, QMP_RESCUE_MIGRATION);
 	}
+}
+
+static void rescue(struct ward *w)
+{
+	end_migration(w);
 	/* QEMU may refuse it for a moment. */
 	for (int i = 0;
-	     i < RETRIES && qmp_rescue(qmp, QMP_RESCUE_CONT, PATIENCE_MS) > 0;
-	     i++)
+	     w->resume && i < RETRIES && tell(w, QMP_RESCUE_CONT) > 0; i++)
 		(void)poll(NULL, 0, RETRY_MS);
+	for (size_t at = 0; at < w->len; at += strlen(w->will + at) + 1)
+		(void)tell(w, w->will + at);
 }
 
 /* The guardian: after fork, so only calls that are safe in a signal handler;
- * all signals are blocked. One byte on the line means that all went well; its
- * end without one means that the saver is gone. */
-__attribute__((noreturn)) static void guard(int line, int qmp, int claim)
+ * all signals are blocked. One byte on the line means that all went well; more
+ * are a will; its end without that byte means that the saver is gone. */
+__attribute__((noreturn)) static void guard(int line, struct ward *w, int claim)
 {
-	const int keep[] = { line, qmp, claim };
+	const int keep[] = { line, w->qmp, claim };
 	int null = open("/dev/null", O_RDWR);
 	ssize_t n;
-	char byte;
 
 	/* Out of the reach of the terminal, of a kill of the saver's process
 	 * group and of one of its name. */
 	(void)setsid();
 	(void)prctl(PR_SET_NAME, "mr-guardian");
 	for (int fd = 0; null >= 0 && fd < 3; fd++)
-		if (fd != line && fd != qmp && fd != claim)
+		if (fd != line && fd != w->qmp && fd != claim)
 			(void)dup2(null, fd);
 	close_others(keep, sizeof(keep) / sizeof(*keep));
 	(void)send(line, "", 1, MSG_NOSIGNAL); /* on guard */
-	do
-		n = recv(line, &byte, 1, 0);
-	while (n < 0 && errno == EINTR);
+	for (;;) {
+		n = recv(line, w->will, sizeof(w->will), 0);
+		if (n > 1)
+			w->len = (size_t)n;
+		else if (n >= 0 || errno != EINTR)
+			break;
+	}
 	if (n == 0)
-		rescue(qmp);
+		rescue(w);
 	_exit(0);
 }
 
 /* Forks with all signals blocked, and the child stays so: a signal to the
  * process group must not end it before it has left the group. */
-static pid_t fork_guardian(int ours, int line, int qmp, int claim)
+static pid_t fork_guardian(int ours, int line, struct ward *w, int claim)
 {
 	sigset_t all, old;
 	pid_t pid;
@@ -116,7 +179,7 @@ static pid_t fork_guardian(int ours, int line, int qmp, int claim)
 	pid = fork();
 	if (pid == 0) {
 		(void)close(ours);
-		guard(line, qmp, claim);
+		guard(line, w, claim);
 	}
 	saved = errno;
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -125,7 +188,7 @@ static pid_t fork_guardian(int ours, int line, int qmp, int claim)
 }
 
 /* Lets the guardian go, but does not wait until it has gone. */
-static void dismiss_guardian(struct pause *p)
+void pause_dismiss(struct pause *p)
 {
 	/* It may have been killed: no reason for a SIGPIPE. */
 	if (p->line >= 0) {
@@ -137,22 +200,34 @@ static void dismiss_guardian(struct pause *p)
 
 void pause_release(struct pause *p)
 {
-	dismiss_guardian(p);
+	pause_dismiss(p);
 	while (p->guardian > 0 && waitpid(p->guardian, NULL, 0) < 0 &&
 	       errno == EINTR)
 		;
 	*p = (struct pause)PAUSE_NONE;
 }
 
-static int start_guardian(struct pause *p, int claim, struct mr_error *err)
+static int start_guardian(struct pause *p, const struct pause_terms *t,
+			  struct mr_error *err)
 {
+	struct ward *w = calloc(1, sizeof(*w));
 	int fds[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+	if (!w)
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for the guardian");
+	w->qmp = qmp_fd(p->q);
+	w->resume = t->live;
+	qmp_address(p->q, &w->address);
+	/* Each will is one packet. */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds)) {
+		free(w);
 		return error_sys(err, MR_NO_OFFSET,
 				 "cannot make a line to the guardian");
-	p->guardian = fork_guardian(fds[0], fds[1], qmp_fd(p->q), claim);
+	}
+	p->guardian = fork_guardian(fds[0], fds[1], w, t->claim);
 	(void)close(fds[1]);
+	free(w);
 	if (p->guardian < 0) {
 		(void)error_sys(err, MR_NO_OFFSET,
 				"cannot start the guardian process");
@@ -184,51 +259,105 @@ int pause_guarded(struct pause *p, struct mr_error *err)
 	return -1;
 }
 
-int pause_watch(struct pause *p, struct qmp *q, bool running, int claim,
+int pause_will(struct pause *p, const char *will, size_t len,
+	       struct mr_error *err)
+{
+	if (p->line < 0)
+		return 0;
+	if (len < 2 || len > PAUSE_WILL_MAX ||
+	    send(p->line, will, len, MSG_NOSIGNAL) != (ssize_t)len)
+		return error_sys(err, MR_NO_OFFSET,
+				 "cannot tell the guardian what to put back");
+	return 0;
+}
+
+int pause_watch(struct pause *p, struct qmp *q, const struct pause_terms *t,
 		struct mr_error *err)
 {
 	*p = (struct pause)PAUSE_NONE;
 	p->q = q;
-	return running ? start_guardian(p, claim, err) : 0;
+	p->cancel = t->cancel;
+	p->keep = t->guard;
+	return t->live || t->guard ? start_guardian(p, t, err) : 0;
 }
 
-int pause_begin(struct pause *p, struct qmp *q, bool running, int claim,
+int pause_begin(struct pause *p, struct qmp *q, const struct pause_terms *t,
 		struct mr_error *err)
 {
-	if (pause_watch(p, q, running, claim, err) || pause_guarded(p, err))
+	if (pause_watch(p, q, t, err) || pause_guarded(p, err))
 		return -1;
-	if (!running)
+	if (!t->live)
 		return 0;
-	/* A cancel must not leave us wondering whether it stopped. */
-	qmp_limit(q, PATIENCE_MS, NULL);
+	/* Whether it stops after a cancel is not known: pause_end sees to it.
+	 */
+	qmp_limit(q, PATIENCE_MS, t->cancel);
 	p->since = watch_clock();
 	p->stopped = true;
 	return ask_stop(q, err);
 }
 
-int pause_end(struct pause *p, bool resume, double *seconds,
+/* `cont`, until QEMU says something. */
+static int resume(const struct pause *p, struct mr_error *err)
+{
+	int rc = -1;
+
+	qmp_limit(p->q, STEP_MS, NULL);
+	for (int i = 0; rc && i < PATIENCE_MS / STEP_MS; i++) {
+		*err = (struct mr_error)MR_ERROR_INIT;
+		if (qmp_broken(p->q) && qmp_reopen(p->q, REOPEN_MS, err))
+			return -1;
+		rc = ask_cont(p->q, err);
+		if (rc && (qmp_said_no(p->q) ||
+			   (p->cancel && atomic_load(p->cancel))))
+			break;
+	}
+	return rc;
+}
+
+/* This outranks whatever failed before it. */
+static int fail_resume(const struct pause *p, const struct mr_error *why,
+		       struct mr_error *err)
+{
+	*err = (struct mr_error)MR_ERROR_INIT;
+	if (qmp_broken(p->q) && qmp_peer_gone(p->q, GONE_MS))
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "QEMU has ended, and the VM with it: see what "
+				 "it said itself");
+	if (!qmp_said_no(p->q))
+		return error_set(err, why->code, MR_NO_OFFSET,
+				 "the VM may still be paused; a guardian goes "
+				 "on sending `cont` for some minutes: %.120s",
+				 why->msg);
+	return error_set(err, why->code, MR_NO_OFFSET,
+			 "the VM is still paused, send it `cont`: %.150s",
+			 why->msg);
+}
+
+int pause_end(struct pause *p, bool resume_it, double *seconds,
 	      struct mr_error *err)
 {
 	struct mr_error why = MR_ERROR_INIT;
+	bool silent = false;
 	int rc = 0;
 
 	if (!p->q)
 		return 0;
-	if (p->stopped && resume) {
-		qmp_limit(p->q, PATIENCE_MS, NULL);
-		rc = ask_cont(p->q, &why);
-	}
+	if (p->stopped && resume_it)
+		rc = resume(p, &why);
 	if (p->stopped)
 		*seconds += watch_clock() - p->since;
 	if (rc) {
-		/* This outranks whatever failed before it. */
-		*err = (struct mr_error)MR_ERROR_INIT;
-		(void)error_set(
-			err, why.code, MR_NO_OFFSET,
-			"the VM is still paused, send it `cont`: %.150s",
-			why.msg);
+		silent = !qmp_said_no(p->q);
+		(void)fail_resume(p, &why, err);
 	}
-	dismiss_guardian(p);
+	/* Without its byte the guardian takes over. */
+	if (silent && p->line >= 0) {
+		(void)close(p->line);
+		p->line = -1;
+		p->guardian = 0; /* nobody waits for it */
+	}
+	if (!p->keep)
+		pause_dismiss(p);
 	p->q = NULL;
 	p->stopped = false;
 	return rc;

@@ -7,6 +7,8 @@
 #include "libmr/vm/runstate.h"
 
 #define CONNECT_MS 5000
+/* For an answer: a host that swaps can be slow. */
+#define ANSWER_MS 60000
 
 int paused_vm_open(struct paused_vm *v, const char *socket, int pid,
 		   bool devices, const atomic_bool *cancel,
@@ -14,10 +16,11 @@ int paused_vm_open(struct paused_vm *v, const char *socket, int pid,
 {
 	struct claim nobody;
 
-	*v = (struct paused_vm){ .q = qmp_open(socket, CONNECT_MS, err) };
+	*v = (struct paused_vm){ .q = qmp_open(socket, CONNECT_MS, cancel,
+					       err) };
 	if (!v->q)
 		return -1;
-	qmp_limit(v->q, -1, cancel);
+	qmp_limit(v->q, ANSWER_MS, cancel);
 	v->guest = guest_open(v->q, pid, err);
 	if (!v->guest)
 		return -1;
@@ -50,7 +53,7 @@ int paused_vm_devices(struct paused_vm *v, struct mr_error *err)
 {
 	if (v->state.data)
 		return 0;
-	return device_state_fetch(&v->state, v->q,
+	return device_state_fetch(&v->state, v->q, -1,
 				  runstate_find(v->guest->status)->image, err);
 }
 

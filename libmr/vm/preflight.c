@@ -1,5 +1,4 @@
 /* preflight.c - the questions, one function each. */
-#include "formats/bits.h"
 #include "libmr/vm/preflight.h"
 
 #include <dirent.h>
@@ -8,9 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "formats/bits.h"
 #include "libmr/base/error.h"
 #include "libmr/base/zeros.h"
 #include "libmr/vm/ask.h"

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,8 +23,11 @@
 #include "libmr/base/error.h"
 
 #define READ_STEP ((size_t)64 << 10)
+/* For "what is there now", however fast more comes. */
+#define NOW_MS 1000
 /* How long a raised cancel flag can go unseen. */
 #define CANCEL_SLICE_MS 100
+#define DIAL_STEP_MS 20
 /* Makes the JSON parser of QEMU drop what it has: a byte that UTF-8 lacks. */
 #define RESYNC "\xff\n"
 
@@ -31,6 +35,8 @@ enum wait { WAIT_FAILED = -1, WAIT_READY, WAIT_LATE, WAIT_CANCELLED };
 
 struct qmp {
 	int fd;
+	char *path; /* of the socket; NULL: attached */
+	int peer; /* the process behind it, as a descriptor, or -1 */
 	char *buf; /* what was read and not yet taken: len of cap bytes */
 	size_t len, cap;
 	size_t scanned; /* bytes of buf that depth and the flags cover */
@@ -452,8 +458,11 @@ int64_t qmp_add_fd(struct qmp *q, int64_t fdset_id, int fd,
 	if (fd < 0)
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
 				 "no file descriptor to pass to QEMU");
+	/* A name, too: libvirtd has crashed over sets without one. */
+	args = json_pack("{s:s}", "opaque", "mrtools");
 	if (fdset_id >= 0)
-		args = json_pack("{s:I}", "fdset-id", (json_int_t)fdset_id);
+		(void)json_object_set_new(args, "fdset-id",
+					  json_integer(fdset_id));
 	if (call(q, "add-fd", args, fd, &ret, err))
 		return -1;
 	id = json_object_get(ret, "fdset-id");
@@ -521,13 +530,15 @@ static json_t *take_event(struct qmp *q, const char *const *names, size_t *from)
 json_t *qmp_wait_event(struct qmp *q, const char *const *names, int timeout_ms,
 		       const atomic_bool *cancel, struct mr_error *err)
 {
-	int64_t deadline = deadline_in(timeout_ms);
+	int64_t deadline = deadline_in(timeout_ms), end = now_ms() + NOW_MS;
 	json_t *event, *msg;
 	size_t from = 0;
 	int rc;
 
 	while (!(event = take_event(q, names, &from))) {
-		rc = next_message(q, deadline, cancel, &msg, err);
+		rc = deadline == 0 && now_ms() > end
+			     ? 1
+			     : next_message(q, deadline, cancel, &msg, err);
 		if (rc == 1)
 			(void)error_set(err, MR_QMP, MR_NO_OFFSET,
 					"no %s event within %d ms",
@@ -558,10 +569,12 @@ uint64_t qmp_seen(struct qmp *q)
 
 int qmp_drop_events(struct qmp *q, struct mr_error *err)
 {
+	int64_t end = now_ms() + NOW_MS;
 	json_t *msg;
-	int rc;
+	int rc = 0;
 
-	while ((rc = next_message(q, 0, NULL, &msg, err)) == 0)
+	while (now_ms() <= end &&
+	       (rc = next_message(q, 0, NULL, &msg, err)) == 0)
 		put_by(q, msg);
 	(void)json_array_clear(q->events);
 	return rc < 0 ? -1 : 0;
@@ -597,34 +610,42 @@ static int fail_busy(struct mr_error *err, int timeout_ms)
 		timeout_ms);
 }
 
-static int connect_unix(const char *path, int timeout_ms, struct mr_error *err)
+/* connect() waits for room in the queue of the listener: by steps, so that the
+ * deadline and the flag are seen. */
+static int dial(int fd, const struct sockaddr_un *sa, int timeout_ms,
+		const atomic_bool *cancel, struct mr_error *err)
+{
+	int64_t deadline = deadline_in(timeout_ms);
+
+	while (connect(fd, (const struct sockaddr *)sa, sizeof(*sa))) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return error_sys(err, MR_NO_OFFSET,
+					 "cannot connect to the QMP socket");
+		if (cancel && atomic_load(cancel))
+			return fail_cancelled(err);
+		if (deadline >= 0 && now_ms() >= deadline)
+			return fail_busy(err, timeout_ms);
+		(void)poll(NULL, 0, DIAL_STEP_MS);
+	}
+	return 0;
+}
+
+static int connect_unix(const char *path, int timeout_ms,
+			const atomic_bool *cancel, struct mr_error *err)
 {
 	struct sockaddr_un sa = { 0 };
 	int via = -1, fd = -1, rc = -1;
-	/* connect() waits this long for room in the queue of the listener */
-	struct timeval limit = { .tv_sec = timeout_ms / 1000,
-				 .tv_usec = timeout_ms % 1000 * 1000L };
 
-	if (timeout_ms < 0)
-		limit = (struct timeval){ 0 };
-	else if (timeout_ms == 0)
-		limit.tv_usec = 1;
 	if (fill_address(&sa, path, &via, err))
 		goto out;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit))) {
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0) {
 		(void)error_sys(err, MR_NO_OFFSET, "cannot make a socket");
 		goto out;
 	}
-	while ((rc = connect(fd, (struct sockaddr *)&sa, sizeof(sa))) != 0 &&
-	       errno == EINTR)
-		continue;
-	if (rc && errno == EAGAIN)
-		rc = fail_busy(err, timeout_ms);
-	else if (rc)
-		rc = error_sys(err, MR_NO_OFFSET,
-			       "cannot connect to the QMP socket");
+	rc = dial(fd, &sa, timeout_ms, cancel, err);
 out:
 	if (via >= 0)
 		(void)close(via);
@@ -635,8 +656,8 @@ out:
 
 static int greet(struct qmp *q, int timeout_ms, struct mr_error *err)
 {
-	int rc = next_message(q, deadline_in(timeout_ms), NULL, &q->greeting,
-			      err);
+	int rc = next_message(q, deadline_in(timeout_ms), q->cancel,
+			      &q->greeting, err);
 
 	if (rc == 1)
 		return fail_busy(err, timeout_ms);
@@ -646,13 +667,24 @@ static int greet(struct qmp *q, int timeout_ms, struct mr_error *err)
 		return error_set(err, MR_QMP, MR_NO_OFFSET,
 				 "the socket's greeting is not QMP's");
 	q->timeout_ms = timeout_ms;
-	if (qmp_call(q, "qmp_capabilities", NULL, NULL, err))
-		return -1;
+	rc = qmp_call(q, "qmp_capabilities", NULL, NULL, err);
 	q->timeout_ms = -1;
-	return 0;
+	return rc;
 }
 
-struct qmp *qmp_attach(int fd, int timeout_ms, struct mr_error *err)
+/* The process, so that its end can be seen and its number is not another's. */
+static int peer_of(const struct qmp *q)
+{
+	pid_t pid = 0;
+
+	if (qmp_peer_pid(q, &pid, NULL) || pid <= 0)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+/* fd and path become q's, also when this fails. */
+static struct qmp *new_qmp(int fd, char *path, int timeout_ms,
+			   const atomic_bool *cancel, struct mr_error *err)
 {
 	struct qmp *q = calloc(1, sizeof(*q));
 
@@ -660,27 +692,94 @@ struct qmp *qmp_attach(int fd, int timeout_ms, struct mr_error *err)
 		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
 				"no memory for QMP");
 		(void)close(fd);
+		free(path);
 		return NULL;
 	}
 	q->fd = fd;
+	q->path = path;
+	q->peer = peer_of(q);
 	q->timeout_ms = -1;
+	q->cancel = cancel;
 	q->broken = (struct mr_error)MR_ERROR_INIT;
 	q->events = json_array();
 	if (!q->events) {
 		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
 				"no memory for QMP");
 	} else if (greet(q, timeout_ms, err) == 0) {
+		q->cancel = NULL;
 		return q;
 	}
 	qmp_free(q);
 	return NULL;
 }
 
-struct qmp *qmp_open(const char *path, int timeout_ms, struct mr_error *err)
+struct qmp *qmp_attach(int fd, int timeout_ms, struct mr_error *err)
 {
-	int fd = connect_unix(path, timeout_ms, err);
+	return new_qmp(fd, NULL, timeout_ms, NULL, err);
+}
 
-	return fd < 0 ? NULL : qmp_attach(fd, timeout_ms, err);
+struct qmp *qmp_open(const char *path, int timeout_ms,
+		     const atomic_bool *cancel, struct mr_error *err)
+{
+	int fd = connect_unix(path, timeout_ms, cancel, err);
+	char *copy;
+
+	if (fd < 0)
+		return NULL;
+	copy = strdup(path);
+	if (copy)
+		return new_qmp(fd, copy, timeout_ms, cancel, err);
+	(void)close(fd);
+	(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory for QMP");
+	return NULL;
+}
+
+bool qmp_peer_gone(const struct qmp *q, int timeout_ms)
+{
+	struct pollfd p = { .fd = q->peer, .events = POLLIN };
+	int n;
+
+	if (q->peer < 0)
+		return false;
+	do
+		n = poll(&p, 1, timeout_ms);
+	while (n < 0 && errno == EINTR);
+	return n > 0;
+}
+
+/* Takes everything of the new connection but limits and what is watched. */
+static void take_over(struct qmp *q, struct qmp *new)
+{
+	struct qmp old = *q;
+
+	*q = *new;
+	q->timeout_ms = old.timeout_ms;
+	q->cancel = old.cancel;
+	q->watched = old.watched;
+	q->last_id = old.last_id;
+	*new = old;
+	qmp_free(new);
+}
+
+int qmp_reopen(struct qmp *q, int timeout_ms, struct mr_error *err)
+{
+	pid_t was = 0, is = 0;
+	struct qmp *new;
+
+	if (!q->path)
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "the QMP connection is lost");
+	(void)qmp_peer_pid(q, &was, NULL);
+	new = qmp_open(q->path, timeout_ms, NULL, err);
+	if (!new)
+		return -1;
+	if (qmp_peer_pid(new, &is, err) || is != was) {
+		qmp_free(new);
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "another process is at the QMP socket now");
+	}
+	take_over(q, new);
+	return 0;
 }
 
 void qmp_free(struct qmp *q)
@@ -688,6 +787,9 @@ void qmp_free(struct qmp *q)
 	if (!q)
 		return;
 	(void)close(q->fd);
+	if (q->peer >= 0)
+		(void)close(q->peer);
+	free(q->path);
 	free(q->buf);
 	json_decref(q->greeting);
 	json_decref(q->events);
@@ -729,38 +831,41 @@ const json_t *qmp_greeting(const struct qmp *q)
 
 /* ---- the guardian's rescue: no allocation, no shared state ---- */
 
-#define RESCUE_ID "mrtools-rescue"
-#define RESCUE_TEXT(command) \
-	RESYNC "{\"execute\":\"" command "\",\"id\":\"" RESCUE_ID "\"}\n"
-
 /* Lines are enough here: the first may be the rest of anything. */
 struct rescue {
 	char line[4096]; /* its beginning; longer ones are not our answer */
 	size_t len;
 	char last; /* of the line, blanks left out */
 	bool ours, error;
-	bool busy; /* a "status" that is not an end */
+	int busy; /* what a "status" that is not an end comes to: 1 to 3 */
 };
 
-/* Whether the line has the status of a migration that is under way. */
-static bool is_under_way(const char *line)
+/* The status of a migration in the line: 0 none, or an end, 1 under way, 2 it
+ * waits for migrate-continue, 3 for the guest. */
+static int under_way(const char *line)
 {
-	static const char *const ended[] = { "none\"", "completed\"",
-					     "failed\"", "cancelled\"" };
+	static const struct {
+		const char *word;
+		int means;
+	} words[] = {
+		{ "none\"", 0 },	   { "completed\"", 0 },
+		{ "failed\"", 0 },	   { "cancelled\"", 0 },
+		{ "pre-switchover\"", 2 }, { "wait-unplug\"", 3 },
+	};
 	const char *p = strstr(line, "\"status\":");
 
 	if (!p)
-		return false;
+		return 0;
 	p += strlen("\"status\":");
 	p += strspn(p, " \"");
-	for (size_t i = 0; i < sizeof(ended) / sizeof(*ended); i++)
-		if (!strncmp(p, ended[i], strlen(ended[i])))
-			return false;
-	return true;
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (!strncmp(p, words[i].word, strlen(words[i].word)))
+			return words[i].means;
+	return 1;
 }
 
-/* A line ended. 0: our command was done; 1: refused, or its answer is that a
- * migration is under way; -1: go on. */
+/* A line ended. 0: our command was done; 1 to 3: refused, or what its answer
+ * says of a migration; -1: go on. */
 static int rescue_line(struct rescue *r)
 {
 	size_t len = r->len;
@@ -769,18 +874,18 @@ static int rescue_line(struct rescue *r)
 
 	r->line[len] = '\0';
 	if (r->line[0] == '{')
-		r->ours = r->error = r->busy = false;
-	if (strstr(r->line, "\"" RESCUE_ID "\""))
+		r->ours = r->error = false, r->busy = 0;
+	if (strstr(r->line, "\"" QMP_RESCUE_ID "\""))
 		r->ours = true;
 	if (strstr(r->line, "\"error\""))
 		r->error = true;
-	if (is_under_way(r->line))
-		r->busy = true;
+	if (under_way(r->line))
+		r->busy = under_way(r->line);
 	r->len = 0;
 	r->last = '\0';
 	if (!closes || !r->ours)
 		return -1;
-	return r->error || r->busy ? 1 : 0;
+	return r->error ? 1 : r->busy;
 }
 
 static int rescue_feed(struct rescue *r, const char *text, size_t len)
@@ -811,20 +916,9 @@ static int rescue_wait(int fd, short events, int64_t deadline)
 	return w == WAIT_READY ? 0 : -1;
 }
 
-int qmp_rescue(int fd, enum qmp_rescue act, int timeout_ms)
+static int rescue_send(int fd, const char *text, int64_t deadline)
 {
-	static const char *const texts[] = {
-		[QMP_RESCUE_MIGRATION] = RESCUE_TEXT("query-migrate"),
-		[QMP_RESCUE_STOP] = RESCUE_TEXT("stop"),
-		[QMP_RESCUE_CONT] = RESCUE_TEXT("cont"),
-	};
-	const char *text = texts[act];
-	size_t length = strlen(text);
-	int64_t deadline = deadline_in(timeout_ms);
-	struct rescue r = { .len = 0 };
-	char chunk[1024];
-	size_t done = 0;
-	int rc = -1;
+	size_t length = strlen(text), done = 0;
 
 	while (done < length) {
 		ssize_t n = send_some(fd, text + done, length - done, -1);
@@ -835,6 +929,20 @@ int qmp_rescue(int fd, enum qmp_rescue act, int timeout_ms)
 			 rescue_wait(fd, POLLOUT, deadline))
 			return -1;
 	}
+	return 0;
+}
+
+int qmp_rescue(int fd, const char *command, int timeout_ms)
+{
+	int64_t deadline = deadline_in(timeout_ms);
+	struct rescue r = { .len = 0 };
+	char chunk[1024];
+	int rc = -1;
+
+	if (rescue_send(fd, RESYNC, deadline) ||
+	    rescue_send(fd, command, deadline) ||
+	    rescue_send(fd, "\n", deadline))
+		return -1;
 	while (rc < 0) {
 		ssize_t n;
 
@@ -849,4 +957,29 @@ int qmp_rescue(int fd, enum qmp_rescue act, int timeout_ms)
 			rc = rescue_feed(&r, chunk, (size_t)n);
 	}
 	return rc;
+}
+
+void qmp_address(const struct qmp *q, struct qmp_address *a)
+{
+	*a = (struct qmp_address){ .sa.sun_family = AF_UNIX };
+	if (q->path && strlen(q->path) < sizeof(a->sa.sun_path))
+		memcpy(a->sa.sun_path, q->path, strlen(q->path) + 1);
+}
+
+int qmp_rescue_dial(const struct qmp_address *a, int timeout_ms)
+{
+	int fd;
+
+	if (!a->sa.sun_path[0])
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	/* The greeting is a line that is not the answer. */
+	if (dial(fd, &a->sa, timeout_ms, NULL, NULL) ||
+	    qmp_rescue(fd, QMP_RESCUE_HELLO, timeout_ms) < 0) {
+		(void)close(fd);
+		return -1;
+	}
+	return fd;
 }

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 #include <jansson.h>
 
@@ -34,7 +35,17 @@ struct qmp;
  * of it: a server that is taken by another client accepts nobody else and
  * sends nothing, which ends here as MR_QMP "QMP socket is busy or silent".
  */
-struct qmp *qmp_open(const char *path, int timeout_ms, struct mr_error *err);
+struct qmp *qmp_open(const char *path, int timeout_ms,
+		     const atomic_bool *cancel, struct mr_error *err);
+/*
+ * The same socket once more, after the connection broke: q is as new then, but
+ * for its limits; events may have been missed. Fails for one that was attached,
+ * and if another process is there now.
+ */
+int qmp_reopen(struct qmp *q, int timeout_ms, struct mr_error *err);
+/* Whether the process behind the socket has ended; waits as long for that.
+ * False if that cannot be told. */
+bool qmp_peer_gone(const struct qmp *q, int timeout_ms);
 /* The same on a connected stream socket. fd is ours from here on, also when
  * this fails. */
 struct qmp *qmp_attach(int fd, int timeout_ms, struct mr_error *err);
@@ -108,13 +119,28 @@ int qmp_drop_events(struct qmp *q, struct mr_error *err);
  * forget the fragment (byte 0xff), sends one command and waits for the answer
  * to that very one. Plain read, write and poll: safe in a forked child.
  * Returns 0: done, or no migration is under way; 1: QEMU refused, or a
- * migration is under way; -1: errno says why (ETIMEDOUT, EPIPE).
+ * migration is under way; 2: a migration waits for `migrate-continue`; 3: one
+ * waits for the guest; -1: errno says why (ETIMEDOUT, EPIPE).
  */
-enum qmp_rescue {
-	QMP_RESCUE_MIGRATION, /* query-migrate */
-	QMP_RESCUE_STOP,
-	QMP_RESCUE_CONT,
+#define QMP_RESCUE_ID "mrtools-rescue"
+#define QMP_RESCUE(command) \
+	"{\"execute\":\"" command "\",\"id\":\"" QMP_RESCUE_ID "\"}"
+#define QMP_RESCUE_HELLO QMP_RESCUE("qmp_capabilities")
+#define QMP_RESCUE_MIGRATION QMP_RESCUE("query-migrate")
+#define QMP_RESCUE_STOP QMP_RESCUE("stop")
+#define QMP_RESCUE_CONT QMP_RESCUE("cont")
+#define QMP_RESCUE_CANCEL QMP_RESCUE("migrate_cancel")
+#define QMP_RESCUE_CONTINUE                                \
+	"{\"execute\":\"migrate-continue\",\"arguments\":" \
+	"{\"state\":\"pre-switchover\"},\"id\":\"" QMP_RESCUE_ID "\"}"
+/* command: a whole command with that id, without a line end. */
+int qmp_rescue(int fd, const char *command, int timeout_ms);
+/* A new connection to q's socket, for the same, made ready beforehand: no call
+ * here allocates. Returns a descriptor, or -1. */
+struct qmp_address {
+	struct sockaddr_un sa; /* no path: there is none that fits */
 };
-int qmp_rescue(int fd, enum qmp_rescue act, int timeout_ms);
+void qmp_address(const struct qmp *q, struct qmp_address *a);
+int qmp_rescue_dial(const struct qmp_address *a, int timeout_ms);
 
 #endif

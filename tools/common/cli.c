@@ -8,6 +8,7 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* clang-format off */
 struct poptOption cli_common[] = {
@@ -48,9 +49,11 @@ static void catch_signals(void)
 		    was.sa_handler != SIG_IGN)
 			(void)sigaction(stop[i], &sa, NULL);
 	}
-	/* A reader that went away is a write error, told at the end. */
+	/* A reader that went away is a write error, told at the end; a file
+	 * beyond the limit of the shell is one, too. */
 	sa.sa_handler = SIG_IGN;
 	(void)sigaction(SIGPIPE, &sa, NULL);
+	(void)sigaction(SIGXFSZ, &sa, NULL);
 }
 
 /* The options that print and leave. */
@@ -71,6 +74,16 @@ static void answer(poptContext ctx, int val, const char *args)
 	exit(cli_finish(CLI_OK));
 }
 
+static bool parsing;
+
+/* popt exits with 1 when it has no memory: here that would be an answer. */
+static void on_popts_exit(int status, void *arg)
+{
+	(void)arg;
+	if (parsing && status == EXIT_FAILURE)
+		_exit(CLI_TROUBLE);
+}
+
 poptContext cli_parse(int argc, char **argv, const struct poptOption *options,
 		      const char *args)
 {
@@ -81,8 +94,11 @@ poptContext cli_parse(int argc, char **argv, const struct poptOption *options,
 	if (argc > 0)
 		cli.tool = slash ? slash + 1 : argv[0];
 	catch_signals();
+	(void)on_exit(on_popts_exit, NULL);
+	parsing = true;
 	ctx = poptGetContext(cli.tool, argc, (void *)argv, options, 0);
 	rc = poptGetNextOpt(ctx);
+	parsing = false;
 	if (rc > 0)
 		answer(ctx, rc, args);
 	if (rc < -1)
@@ -121,7 +137,7 @@ int cli_finish(int status)
 	if ((fclose(stdout) && (pending || errno != EBADF)) || bad) {
 		cli_say("cannot write the result%s%s", errno ? ": " : "",
 			errno ? strerror(errno) : "");
-		if (status < CLI_TROUBLE)
+		if (status < CLI_TROUBLE && !cli.done)
 			status = CLI_TROUBLE;
 	}
 	return status;

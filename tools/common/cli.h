@@ -38,6 +38,9 @@ struct cli {
 	int verbose;
 	int json;
 	int progress_fd; /* of --progress=FD; -1: not given */
+	/* The work is done and stays so: that its report cannot be written is
+	 * told, but is no trouble. */
+	bool done;
 };
 extern struct cli cli;
 

@@ -250,6 +250,8 @@ static json_t *answer(struct vm *vm, const char *command)
 		(void)close(vm->file);
 		vm->file = -1;
 	}
+	if (!strcmp(command, "query-fdsets"))
+		return returns(json_array());
 	if (!strcmp(command, "query-block-jobs"))
 		return returns(json_array());
 	if (!strcmp(command, "query-migrate-parameters"))

@@ -65,6 +65,9 @@ static void member(const char *text, const char *name, const char *stop,
 	(void)snprintf(value, 64, "%.*s", (int)strcspn(p + 1, stop) + 1, p);
 }
 
+/* The status of the migration that is under way. */
+static const char *migration = "active";
+
 static void vm_answer(struct vm *vm)
 {
 	char command[64], id[64], reply[256];
@@ -77,9 +80,9 @@ static void vm_answer(struct vm *vm)
 		vm->refuse--;
 		if (!strcmp(vm->refused, "query-migrate"))
 			(void)snprintf(reply, sizeof(reply),
-				       "{\"return\": {\"status\": \"active\"}, "
+				       "{\"return\": {\"status\": \"%s\"}, "
 				       "\"id\": %s}\r\n",
-				       id);
+				       migration, id);
 		else
 			(void)snprintf(
 				reply, sizeof(reply),
@@ -219,6 +222,9 @@ static struct qmp *attach(struct scene *s)
 	return q;
 }
 
+static const struct pause_terms lives = { .live = true, .claim = -1 };
+static const struct pause_terms stands = { .live = false, .claim = -1 };
+
 /* ---- a saver that lives ---- */
 
 static void runs_again(void **state)
@@ -232,7 +238,7 @@ static void runs_again(void **state)
 	(void)state;
 	open_scene(&s, NULL, 0);
 	q = attach(&s);
-	assert_int_equal(pause_begin(&p, q, true, -1, &err), 0);
+	assert_int_equal(pause_begin(&p, q, &lives, &err), 0);
 	assert_true(p.guardian > 0);
 	assert_true(p.stopped);
 	assert_int_equal(pause_end(&p, true, &seconds, &err), 0);
@@ -257,7 +263,7 @@ static void stays_paused(void **state)
 	(void)state;
 	open_scene(&s, NULL, 0);
 	q = attach(&s);
-	assert_int_equal(pause_begin(&p, q, true, -1, NULL), 0);
+	assert_int_equal(pause_begin(&p, q, &lives, NULL), 0);
 	assert_int_equal(pause_end(&p, false, &seconds, NULL), 0);
 	pause_release(&p);
 	qmp_free(q);
@@ -274,7 +280,7 @@ static void was_not_running(void **state)
 	(void)state;
 	open_scene(&s, NULL, 0);
 	q = attach(&s);
-	assert_int_equal(pause_begin(&p, q, false, -1, NULL), 0);
+	assert_int_equal(pause_begin(&p, q, &stands, NULL), 0);
 	assert_int_equal(p.guardian, 0);
 	assert_int_equal(pause_end(&p, true, &seconds, NULL), 0);
 	assert_true(seconds == 0);
@@ -293,7 +299,7 @@ static void only_watched(void **state)
 	(void)state;
 	open_scene(&s, NULL, 0);
 	q = attach(&s);
-	assert_int_equal(pause_watch(&p, q, true, -1, NULL), 0);
+	assert_int_equal(pause_watch(&p, q, &lives, NULL), 0);
 	assert_int_equal(pause_guarded(&p, NULL), 0);
 	assert_int_equal(pause_guarded(&p, NULL), 0); /* and once more */
 	assert_true(p.guardian > 0);
@@ -314,7 +320,7 @@ static void cont_refused(void **state)
 	(void)state;
 	open_scene(&s, "cont", 1);
 	q = attach(&s);
-	assert_int_equal(pause_begin(&p, q, true, -1, &err), 0);
+	assert_int_equal(pause_begin(&p, q, &lives, &err), 0);
 	(void)error_set(&err, MR_SYS, 5, "disk full");
 	assert_int_equal(pause_end(&p, true, &seconds, &err), -1);
 	assert_int_equal(err.code, MR_QMP);
@@ -336,7 +342,7 @@ static void stop_refused(void **state)
 	(void)state;
 	open_scene(&s, "stop", 1);
 	q = attach(&s);
-	assert_int_equal(pause_begin(&p, q, true, -1, &err), -1);
+	assert_int_equal(pause_begin(&p, q, &lives, &err), -1);
 	assert_int_equal(err.code, MR_QMP);
 	assert_int_equal(pause_end(&p, true, &seconds, &err), 0);
 	assert_string_equal(err.msg, "stop: not now");
@@ -359,7 +365,7 @@ static void no_guardian(void **state)
 		open_scene(&s, NULL, 0);
 		q = attach(&s);
 		fail_arm(n, EAGAIN);
-		assert_int_equal(pause_begin(&p, q, true, -1, &err), -1);
+		assert_int_equal(pause_begin(&p, q, &lives, &err), -1);
 		assert_non_null(fail_plan.name);
 		assert_int_equal(err.sys, EAGAIN);
 		assert_int_equal(pause_end(&p, true, &seconds, &err), 0);
@@ -375,13 +381,13 @@ typedef void saver_fn(struct pause *p, struct qmp *q);
 
 static void begin(struct pause *p, struct qmp *q)
 {
-	if (pause_begin(p, q, true, -1, NULL))
+	if (pause_begin(p, q, &lives, NULL))
 		_exit(1);
 }
 
 static void watch(struct pause *p, struct qmp *q)
 {
-	if (pause_watch(p, q, true, -1, NULL) || pause_guarded(p, NULL))
+	if (pause_watch(p, q, &lives, NULL) || pause_guarded(p, NULL))
 		_exit(1);
 }
 
@@ -490,6 +496,97 @@ static void rescue_lets_a_migration_end(void **state)
 	end_saver(&s, SIGKILL);
 	close_scene(&s, "qmp_capabilities stop query-migrate stop "
 			"query-migrate query-migrate query-migrate cont end");
+}
+
+/* One that waits for a word gets it; one that waits for the guest is ended. */
+static void rescue_of_one_that_waits(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	migration = "pre-switchover";
+	open_scene(&s, "query-migrate", 2);
+	start_saver(&s, begin);
+	end_saver(&s, SIGKILL);
+	close_scene(&s, "qmp_capabilities stop query-migrate stop "
+			"migrate-continue query-migrate migrate-continue "
+			"query-migrate cont end");
+	migration = "wait-unplug";
+	open_scene(&s, "query-migrate", 1);
+	start_saver(&s, begin);
+	end_saver(&s, SIGKILL);
+	close_scene(&s, "qmp_capabilities stop query-migrate stop "
+			"migrate_cancel query-migrate cont end");
+	migration = "active";
+}
+
+static const char will[] = "{\"execute\":\"remove-fd\",\"id\":\"mrtools-rescue"
+			   "\"}\0{\"execute\":\"set-it-back\",\"id\":"
+			   "\"mrtools-rescue\"}";
+
+static void with_a_will(struct pause *p, struct qmp *q)
+{
+	static const char first[] = "{\"execute\":\"no-more\"}";
+
+	begin(p, q);
+	if (pause_will(p, first, sizeof(first), NULL) ||
+	    pause_will(p, will, sizeof(will), NULL))
+		_exit(1);
+}
+
+/* Of a VM that stood still anyway. */
+static void with_a_will_only(struct pause *p, struct qmp *q)
+{
+	const struct pause_terms t = { .guard = true, .claim = -1 };
+
+	if (pause_begin(p, q, &t, NULL) ||
+	    pause_will(p, will, sizeof(will), NULL))
+		_exit(1);
+}
+
+static void a_will_is_carried_out(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	open_scene(&s, NULL, 0);
+	start_saver(&s, with_a_will);
+	end_saver(&s, SIGKILL);
+	close_scene(&s, "qmp_capabilities stop query-migrate cont remove-fd "
+			"set-it-back end");
+	open_scene(&s, NULL, 0);
+	start_saver(&s, with_a_will_only);
+	end_saver(&s, SIGKILL);
+	close_scene(&s, "qmp_capabilities query-migrate remove-fd set-it-back "
+			"end");
+}
+
+/* The guardian stays until it is let go, and then does nothing. */
+static void no_will_of_the_living(void **state)
+{
+	const struct pause_terms t = { .live = true,
+				       .guard = true,
+				       .claim = -1 };
+	struct mr_error err = MR_ERROR_INIT;
+	struct scene s;
+	struct pause p;
+	struct qmp *q;
+	double seconds = 0;
+
+	(void)state;
+	open_scene(&s, NULL, 0);
+	q = attach(&s);
+	assert_int_equal(pause_begin(&p, q, &t, &err), 0);
+	assert_int_equal(pause_will(&p, will, sizeof(will), &err), 0);
+	assert_int_equal(pause_will(&p, will, PAUSE_WILL_MAX + 1, NULL), -1);
+	assert_int_equal(pause_end(&p, true, &seconds, &err), 0);
+	assert_int_equal(kill(p.guardian, 0), 0);
+	assert_true(p.line >= 0);
+	pause_dismiss(&p);
+	pause_release(&p);
+	qmp_free(q);
+	close_scene(&s, "qmp_capabilities stop cont end");
+	assert_string_equal(err.msg, "");
 }
 
 /* What a terminal, a service manager or a user sends to all of the group, or
@@ -604,7 +701,7 @@ static void guardian_killed(void **state)
 	(void)state;
 	open_scene(&s, NULL, 0);
 	q = attach(&s);
-	assert_int_equal(pause_begin(&p, q, true, -1, &err), 0);
+	assert_int_equal(pause_begin(&p, q, &lives, &err), 0);
 	assert_int_equal(kill(p.guardian, SIGKILL), 0);
 	assert_int_equal(
 		waitid(P_PID, (id_t)p.guardian, &info, WEXITED | WNOWAIT), 0);
@@ -630,6 +727,9 @@ int main(void)
 		cmocka_unit_test(killed_in_mid_command),
 		cmocka_unit_test(rescue_refused_at_first),
 		cmocka_unit_test(rescue_lets_a_migration_end),
+		cmocka_unit_test(rescue_of_one_that_waits),
+		cmocka_unit_test(a_will_is_carried_out),
+		cmocka_unit_test(no_will_of_the_living),
 		cmocka_unit_test(signals),
 		cmocka_unit_test(own_name),
 		cmocka_unit_test(holds_no_files),

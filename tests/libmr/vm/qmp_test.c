@@ -597,6 +597,33 @@ static void descriptors_are_passed(void **state)
 	serve_end(&s);
 }
 
+static void *server_floods(void *arg)
+{
+	static const char e[] = "{\"event\": \"NOISE\"}\r\n";
+	struct server *s = arg;
+
+	negotiate(s);
+	while (!atomic_load(&s->cancel))
+		say(s, e);
+	return NULL;
+}
+
+/* To look at what is there ends, however fast more comes. */
+static void looking_ends_in_a_flood(void **state)
+{
+	static const char *const names[] = { "RESUME", NULL };
+	struct mr_error err = MR_ERROR_INIT;
+	struct server s;
+	struct qmp *q = attach(&s, server_floods);
+
+	(void)state;
+	assert_null(qmp_wait_event(q, names, 0, NULL, &err));
+	assert_int_equal(qmp_drop_events(q, &err), 0);
+	atomic_store(&s.cancel, true);
+	qmp_free(q);
+	serve_end(&s);
+}
+
 /* ---- real sockets ---- */
 
 static int listen_at(const char *name)
@@ -645,25 +672,25 @@ static void paths_long_missing_and_busy(void **state)
 	s.fd = listen_at("s");
 	assert_int_equal(pthread_create(&s.thread, NULL, server_accepts, &s),
 			 0);
-	q = qmp_open(path, AMPLE, &err);
+	q = qmp_open(path, AMPLE, NULL, &err);
 	assert_string_equal(err.msg, "");
 	assert_non_null(q);
 	qmp_free(q);
 	serve_end(&s);
 
-	assert_null(qmp_open(path, AMPLE, &err));
+	assert_null(qmp_open(path, AMPLE, NULL, &err));
 	assert_int_equal(err.code, MR_SYS);
 	assert_int_equal(err.sys, ECONNREFUSED);
 	assert_int_equal(unlink("s"), 0);
 	err = (struct mr_error)MR_ERROR_INIT;
-	assert_null(qmp_open(path, AMPLE, &err));
+	assert_null(qmp_open(path, AMPLE, NULL, &err));
 	assert_int_equal(err.sys, ENOENT);
 
 	/* nobody accepts: first no greeting, then no room in the queue */
 	listener = listen_at("s");
 	for (int i = 0; i < 2; i++) {
 		err = (struct mr_error)MR_ERROR_INIT;
-		queued[i] = qmp_open("s", BRIEF, &err);
+		queued[i] = qmp_open("s", BRIEF, NULL, &err);
 		assert_null(queued[i]);
 		assert_int_equal(err.code, MR_QMP);
 		assert_non_null(strstr(err.msg, "busy or silent"));
@@ -754,6 +781,7 @@ int main(void)
 		cmocka_unit_test(deadline_holds_in_a_storm_of_events),
 		cmocka_unit_test(events_are_kept_in_order),
 		cmocka_unit_test(descriptors_are_passed),
+		cmocka_unit_test(looking_ends_in_a_flood),
 		cmocka_unit_test(paths_long_missing_and_busy),
 		cmocka_unit_test(rescue_talks_over_fragments),
 	};

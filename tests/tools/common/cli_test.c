@@ -1,6 +1,8 @@
 /* cli_test.c - sizes, human numbers, text that is safe to print. */
 #include "tests/libmr/unit.h"
 
+#include <sys/wait.h>
+
 #include "tools/common/cli.h"
 
 static void size_is(const char *text, uint64_t want)
@@ -108,9 +110,39 @@ static void test_escape(void **state)
 			    "abc");
 }
 
+/* popt ends the process with 1 when it has no memory. */
+int __real_poptGetNextOpt(poptContext ctx);
+int __wrap_poptGetNextOpt(poptContext ctx);
+static bool no_memory;
+int __wrap_poptGetNextOpt(poptContext ctx)
+{
+	if (no_memory)
+		exit(EXIT_FAILURE);
+	return __real_poptGetNextOpt(ctx);
+}
+
+static void popts_failure_is_trouble(void **state)
+{
+	char name[] = "mrtest", *argv[] = { name, NULL };
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (!pid) {
+		no_memory = true;
+		(void)cli_parse(1, argv, cli_common, "");
+		_exit(99);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), CLI_TROUBLE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(popts_failure_is_trouble),
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_human),
 		cmocka_unit_test(test_escape),
