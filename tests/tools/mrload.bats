@@ -262,7 +262,13 @@ fake_qemu() { # VERSION [hang|end COMMAND]
 				\"running\": false}",
 			"query-target" => "{\"arch\": \"x86_64\"}",
 			"query-migrate-capabilities" => "[]",
+			"query-migrate-parameters" =>
+				"{\"max-bandwidth\": 134217728,
+				\"multifd-channels\": 2,
+				\"multifd-compression\": \"none\",
+				\"direct-io\": false}",
 			"add-fd" => "{\"fdset-id\": 1}",
+			"query-fdsets" => "[]",
 			"x-query-ramblock" =>
 				"{\"human-readable-text\": \"$blocks\"}");
 		my $c = $line->accept;
