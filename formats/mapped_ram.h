@@ -39,7 +39,7 @@ enum {
 	MAPPED_RAM_VERSION = 1,
 	MAPPED_RAM_HEADER_SIZE = 28,
 	MAPPED_RAM_ALIGN = 0x100000, /* of pages_offset */
-	MAPPED_RAM_PAGE_MIN = 1024,
+	MAPPED_RAM_PAGE_MIN = 256,
 	MAPPED_RAM_PAGE_MAX = 65536,
 };
 
@@ -62,7 +62,8 @@ size_t mapped_ram_header_encode(uint8_t buf[MAPPED_RAM_HEADER_SIZE],
 
 /* ---- layout ---- */
 
-/* A power of two that QEMU can have as target page size: 1 to 64 KiB. */
+/* A power of two that QEMU can have as target page size: 256 bytes (avr) to
+ * 64 KiB. */
 bool mapped_ram_page_size_ok(uint64_t page_size);
 /* Pages of a block; a partial last page (not legal) counts. page_size > 0. */
 uint64_t mapped_ram_num_pages(uint64_t used_length, uint64_t page_size);

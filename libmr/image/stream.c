@@ -329,6 +329,7 @@ static int configuration(struct parse *p)
 	info->ignore_shared = c.ignore_shared;
 	info->has_uuid = c.has_uuid;
 	memcpy(info->uuid, c.uuid, sizeof(info->uuid));
+	info->page_size_said = c.target_page_bits != 0;
 	if (c.target_page_bits)
 		parse_page_size(p, UINT32_C(1) << c.target_page_bits);
 	if (c.mapped_ram)

@@ -36,7 +36,8 @@ static size_t encode_front(const struct image_writer *w,
 				       STREAM_ELEMENT_MAX + RAM_ITEM_MAX])
 {
 	struct stream_config config = { .mapped_ram = true,
-					.has_capabilities = true };
+					.has_capabilities = true,
+					.target_page_bits = w->page_bits };
 	struct stream_element start = { .type = STREAM_START,
 					.section_id = RAM_SECTION,
 					.idstr = RAM_IDSTR,
@@ -92,7 +93,8 @@ static int place_block(struct image_writer *w, struct writer_block *b,
 	return b->digests ? 0 : -1;
 }
 
-int image_writer_layout(struct image_writer *w, const char *machine, size_t n,
+int image_writer_layout(struct image_writer *w, const char *machine,
+			unsigned int page_bits, size_t n,
 			const char *const *names, const uint64_t *lengths,
 			struct mr_error *err)
 {
@@ -103,6 +105,7 @@ int image_writer_layout(struct image_writer *w, const char *machine, size_t n,
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "machine type of %zu bytes", strlen(machine));
 	memcpy(w->machine, machine, strlen(machine) + 1);
+	w->page_bits = page_bits;
 	w->blocks = calloc(n + 1, sizeof(*w->blocks));
 	if (!w->blocks)
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET,

@@ -22,7 +22,7 @@
 #include "libmr/file/output.h"
 #include "libmr/seal/sealer.h"
 
-/* The target page size of every image that we make. */
+/* The target page size of every image that we make: others are refused. */
 #define IMAGE_PAGE 4096u
 /* And what one digest of a seal stands for: crew_extent_size of it. */
 #define IMAGE_EXTENT (1u << 20)
@@ -41,6 +41,7 @@ struct writer_block {
 struct image_writer {
 	struct output out;
 	char machine[NAME_SIZE];
+	unsigned int page_bits; /* target-page-bits; 0: left out */
 	struct writer_block *blocks;
 	size_t n;
 	uint64_t ram; /* bytes, all blocks */
@@ -60,8 +61,10 @@ int image_writer_open(struct image_writer *w, const char *path,
 		      enum gate_rule rule, enum mr_direct direct, bool seal,
 		      struct mr_error *err);
 
-/* names and lengths (bytes) of n blocks, in the order of the list. */
-int image_writer_layout(struct image_writer *w, const char *machine, size_t n,
+/* names and lengths (bytes) of n blocks, in the order of the list. page_bits
+ * is what the configuration says of the page size (target_page_bits). */
+int image_writer_layout(struct image_writer *w, const char *machine,
+			unsigned int page_bits, size_t n,
 			const char *const *names, const uint64_t *lengths,
 			struct mr_error *err);
 

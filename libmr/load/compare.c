@@ -35,24 +35,6 @@ static void tell(struct teller *t, const char *fmt, ...)
 	t->tell(t->arg, line);
 }
 
-/* Bytes of the target's pages; 0: it has a choice, which QEMU compares. */
-static uint32_t target_page_size(const char *arch)
-{
-	static const struct {
-		const char *arch;
-		uint32_t size;
-	} odd[] = {
-		{ "aarch64", 0 },     { "arm", 0 },	{ "avr", 256 },
-		{ "alpha", 8192 },    { "or1k", 8192 }, { "sparc64", 8192 },
-		{ "tricore", 16384 },
-	};
-
-	for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++)
-		if (!strcmp(odd[i].arch, arch))
-			return odd[i].size;
-	return 4096;
-}
-
 static const struct mr_block *find_block(const struct mr_image_info *image,
 					 const char *name)
 {
@@ -101,21 +83,35 @@ static void compare_blocks(struct teller *t, const struct mr_image_info *image,
 	}
 }
 
+/* QEMU does not look at all of it: it loads wrong memory out of a file whose
+ * pages have another size than its own. */
+static void compare_pages(struct teller *t, const struct mr_image_info *image,
+			  const struct vm_target *target)
+{
+	if (!target->page_size)
+		return; /* a QEMU that does not tell */
+	if (image->page_size_known && image->page_size != target->page_size)
+		tell(t,
+		     "page size: %" PRIu32 " bytes in the image, %" PRIu32
+		     " in the VM (%s)",
+		     image->page_size, target->page_size, target->arch);
+	else if (!image->page_size_said && target_page_bits(target) &&
+		 target->page_least)
+		tell(t,
+		     "page size: the image does not say it, which means "
+		     "%" PRIu32 " bytes, %" PRIu32 " in the VM (%s)",
+		     target->page_least, target->page_size, target->arch);
+}
+
 size_t load_compare(const struct mr_image_info *image, const struct guest *g,
-		    const char *arch, void (*fn)(void *arg, const char *line),
-		    void *arg)
+		    void (*fn)(void *arg, const char *line), void *arg)
 {
 	struct teller t = { .tell = fn, .arg = arg };
-	uint32_t page = target_page_size(arch);
 
 	if (strcmp(image->machine, g->machine) != 0)
 		tell(&t, "machine type: %s in the image, %s in the VM",
 		     image->machine[0] ? image->machine : "none", g->machine);
-	if (page && image->page_size != page)
-		tell(&t,
-		     "page size: %" PRIu32 " bytes in the image, %" PRIu32
-		     " in the VM (%s)",
-		     image->page_size, page, arch);
+	compare_pages(&t, image, &g->target);
 	compare_blocks(&t, image, g);
 	return t.told;
 }

@@ -106,12 +106,11 @@ static int check_saved_state(const struct load *l, struct mr_error *err)
 static int check_fit(struct load *l, struct mr_error *err)
 {
 	const struct mr_load_options *o = l->options;
-	char arch[32];
 
-	if (ask_target(l->q, arch, err))
+	if (target_ask(&l->guest->target, l->q, err))
 		return -1;
-	l->report->mismatches = load_compare(l->info, l->guest, arch,
-					     o->mismatch, o->mismatch_arg);
+	l->report->mismatches =
+		load_compare(l->info, l->guest, o->mismatch, o->mismatch_arg);
 	if (!l->report->mismatches)
 		return 0;
 	return error_set(err, MR_MISMATCH, MR_NO_OFFSET,

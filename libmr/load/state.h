@@ -18,10 +18,9 @@ struct mr_image *load_open(const char *path, enum mr_direct direct, bool for_vm,
 			   const struct mr_watch *watch, uint64_t *present,
 			   struct mr_error *err);
 
-/* Tells every reason why the image's VM is not this one; arch is the VM's
- * target ("x86_64"). Returns how many there are. tell may be NULL. */
+/* Tells every reason why the image's VM is not this one, whose target has been
+ * asked for. Returns how many there are. tell may be NULL. */
 size_t load_compare(const struct mr_image_info *image, const struct guest *g,
-		    const char *arch, void (*tell)(void *arg, const char *line),
-		    void *arg);
+		    void (*tell)(void *arg, const char *line), void *arg);
 
 #endif

@@ -44,7 +44,8 @@ static int image_begin(struct sink *k, const struct memory *m,
 		lengths[i] = m->blocks[i].length;
 	}
 	rc = names && lengths ? image_writer_layout(writer_of(k), m->machine,
-						    m->n, names, lengths, err)
+						    m->page_bits, m->n, names,
+						    lengths, err)
 			      : error_set(err, MR_NOMEM, MR_NO_OFFSET,
 					  "no memory for %zu RAM blocks", m->n);
 	free(names);

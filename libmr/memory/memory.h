@@ -69,6 +69,8 @@ struct memory {
 	const struct memory_ops *ops;
 	unsigned who; /* of the verb's arguments, as mr_error.who; 0: unsaid */
 	const char *machine; /* type; "": not known */
+	/* log2 of the target's page size, if a stream has to say it; else 0 */
+	unsigned int page_bits;
 	size_t page; /* bytes: what a bit of touched stands for */
 	bool exact; /* pages are touched only if they hold data */
 	size_t extent; /* bytes that are best dealt with at a time */

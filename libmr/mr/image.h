@@ -95,7 +95,10 @@ struct mr_image_info {
 	bool has_uuid;
 	uint8_t uuid[16];
 	uint32_t page_size; /* of the target */
-	bool page_size_known; /* false: nothing tells, 4096 assumed */
+	bool page_size_known; /* false: nothing tells, it is assumed */
+	/* The configuration says so (target-page-bits); if not, QEMU takes the
+	 * least that its target can have. */
+	bool page_size_said;
 	char run_state[32]; /* what the VM did; "" if not found */
 
 	size_t n_sections;

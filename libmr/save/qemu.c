@@ -97,8 +97,8 @@ static int judge(struct save *s, const struct ask_migration *m,
 	case ASK_MIGRATION_COMPLETED:
 		break;
 	}
-	r->data = r->written = m->normal * 4096;
-	r->zero = m->duplicate * 4096;
+	r->data = r->written = m->normal * m->page_size;
+	r->zero = m->duplicate * m->page_size;
 	r->scanned = r->ram;
 	if (s->options->live)
 		r->paused += (double)m->downtime / 1000;
@@ -219,7 +219,7 @@ static int lend(struct save *s, struct output *o, struct lent *lent,
 {
 	const struct migrate_form form = { .mapped_ram = true,
 					   .channels = s->report->jobs,
-					   .direct = o->file.direct_fd >= 0,
+					   .direct = s->report->direct,
 					   .events = true };
 	struct migrate_settings set;
 
@@ -353,6 +353,23 @@ static int refuse_suspended(struct save *s, struct mr_error *err)
 	return rc;
 }
 
+/* QEMU writes single pages, some of them smaller than what the file system
+ * takes around the page cache. */
+static int choose_direct(struct save *s, const struct output *o,
+			 struct mr_error *err)
+{
+	uint32_t page = s->guest->target.page_size;
+
+	s->report->direct =
+		o->file.direct_fd >= 0 && page && page % o->file.align == 0;
+	if (s->report->direct || s->options->direct != MR_DIRECT_ON)
+		return 0;
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "no direct I/O: the VM's pages have %" PRIu32
+			 " bytes, the file takes multiples of %" PRIu32,
+			 page, o->file.align);
+}
+
 int save_qemu(struct save *s, struct mr_error *err)
 {
 	struct output o = OUTPUT_NONE;
@@ -364,7 +381,10 @@ int save_qemu(struct save *s, struct mr_error *err)
 	if (output_create(&o, s->image, save_rule(s), s->options->direct, err))
 		return error_about(err, SAVE_IMAGE);
 	o.file.io.who = SAVE_IMAGE;
-	s->report->direct = o.file.direct_fd >= 0;
+	if (choose_direct(s, &o, err)) {
+		output_discard(&o);
+		return error_about(err, SAVE_IMAGE);
+	}
 	watch_note(&s->options->watch, "engine qemu, %s, %u channels",
 		   s->report->direct ? "direct I/O" : "buffered I/O",
 		   s->report->jobs);

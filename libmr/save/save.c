@@ -11,6 +11,7 @@
 
 #include "libmr/base/error.h"
 #include "libmr/file/output.h"
+#include "libmr/image/writer.h"
 #include "libmr/vm/preflight.h"
 #include "libmr/base/watch.h"
 
@@ -50,6 +51,13 @@ static int check_qemu(struct save *s, struct mr_error *err)
 		       : 0;
 }
 
+static int direct_can(struct save *s, struct mr_error *err)
+{
+	if (preflight_direct(s->guest, s->q, err))
+		return -1;
+	return preflight_pages(s->guest, IMAGE_PAGE, err);
+}
+
 /* Which engine, and whether it can: fills report->engine and why. */
 static int choose(struct save *s, struct mr_error *err)
 {
@@ -60,9 +68,9 @@ static int choose(struct save *s, struct mr_error *err)
 	if (r->engine == MR_ENGINE_QEMU)
 		return check_qemu(s, err);
 	if (r->engine == MR_ENGINE_DIRECT)
-		return preflight_direct(s->guest, s->q, err);
+		return direct_can(s, err);
 	r->engine = MR_ENGINE_DIRECT;
-	if (!preflight_direct(s->guest, s->q, &why))
+	if (!direct_can(s, &why))
 		return 0;
 	if (why.code != MR_REFUSED && why.code != MR_UNSUPPORTED) {
 		*err = why;

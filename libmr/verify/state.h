@@ -29,7 +29,7 @@ enum verify_odd {
 
 /* What was found in an extent. */
 struct verify_extent {
-	uint16_t pages[VERIFY_ODDS]; /* of at most 4096 */
+	uint16_t pages[VERIFY_ODDS]; /* of at most 16384 */
 	bool changed; /* the seal says otherwise */
 	/* The bitmap is damaged here, and the pages that are not zero are not
 	 * what it spoke of. */

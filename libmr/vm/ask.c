@@ -402,6 +402,7 @@ static int take_migration(struct ask_migration *m, const json_t *ret,
 	    take_count(&m->remaining, ram, "remaining", command, err) ||
 	    take_count(&m->normal, ram, "normal", command, err) ||
 	    take_count(&m->duplicate, ram, "duplicate", command, err) ||
+	    take_count(&m->page_size, ram, "page-size", command, err) ||
 	    take_count(&m->downtime, ret, "downtime", command, err))
 		return -1;
 	return 0;

@@ -80,8 +80,9 @@ struct ask_migration {
 	char reason[200]; /* the first one, if so */
 	char error[200]; /* why it failed, as QEMU says; "": it does not */
 	/* Bytes of RAM in all and left to be sent, pages sent as data and as
-	 * zeros, milliseconds of standstill; 0 where QEMU does not say. */
-	uint64_t total, remaining, normal, duplicate, downtime;
+	 * zeros, bytes of such a page, milliseconds of standstill; 0 where
+	 * QEMU does not say. */
+	uint64_t total, remaining, normal, duplicate, page_size, downtime;
 };
 int ask_migration(struct qmp *q, struct ask_migration *m, struct mr_error *err);
 

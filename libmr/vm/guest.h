@@ -28,6 +28,7 @@
 
 #include "libmr/base/run.h"
 #include "libmr/mr.h"
+#include "libmr/vm/target.h"
 
 struct qmp;
 struct guest_file;
@@ -75,6 +76,7 @@ struct guest {
 	char status[32]; /* run state: "running", "paused", ... */
 	bool running; /* vCPUs run */
 	int major, minor, micro; /* of QEMU */
+	struct vm_target target; /* from target_ask; { 0 }: not asked */
 	struct guest_block *blocks;
 	size_t n_blocks;
 	char *listing; /* of the blocks, as QEMU wrote it; NULL: guest_new's */

@@ -140,19 +140,29 @@ static int refuse_vfio(const struct guest *g, struct mr_error *err)
 	return rc;
 }
 
-/* Targets with further state that is sent in rounds, as RAM is. */
-static int check_target(struct qmp *q, struct mr_error *err)
+static int refuse_fatal(struct guest *g, struct qmp *q, struct mr_error *err)
 {
-	char arch[32];
-
-	if (ask_target(q, arch, err))
+	if (target_ask(&g->target, q, err))
 		return -1;
-	if (!strncmp(arch, "ppc", 3) || !strcmp(arch, "s390x"))
-		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				 "a %s machine has state that only QEMU's own "
-				 "migration can save",
-				 arch);
-	return 0;
+	if (g->target.state != VM_TARGET_FATAL)
+		return 0;
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "QEMU crashes when a %s machine is saved, by whatever "
+			 "means",
+			 g->target.arch);
+}
+
+/* Targets may have further state that is sent in rounds, as RAM is. */
+static int check_target(struct guest *g, struct qmp *q, struct mr_error *err)
+{
+	if (refuse_fatal(g, q, err))
+		return -1;
+	if (g->target.state == VM_TARGET_PLAIN)
+		return 0;
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "a %s machine may have state that only QEMU's own "
+			 "migration can save",
+			 g->target.arch);
 }
 
 static int check_dirty_bitmaps(struct qmp *q, struct mr_error *err)
@@ -179,7 +189,7 @@ int preflight_direct(struct guest *g, struct qmp *q, struct mr_error *err)
 			"runs in another pid namespace or behind a "
 			"proxy (give its pid, or let QEMU save itself)");
 	if (guest_can_read(g, err) || guest_map(g, err) ||
-	    refuse_vfio(g, err) || check_target(q, err) ||
+	    refuse_vfio(g, err) || check_target(g, q, err) ||
 	    check_dirty_bitmaps(q, err))
 		return -1;
 	return 0;
@@ -211,6 +221,22 @@ int preflight_process(const struct guest *g, struct qmp *q,
 			 (int)g->pid);
 }
 
+int preflight_pages(const struct guest *g, uint32_t page_size,
+		    struct mr_error *err)
+{
+	if (!g->target.page_size)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "QEMU does not tell the size of this %s "
+				 "machine's pages",
+				 g->target.arch);
+	if (g->target.page_size == page_size)
+		return 0;
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "this %s machine's pages have %" PRIu32
+			 " bytes, those of an image read from outside %" PRIu32,
+			 g->target.arch, g->target.page_size, page_size);
+}
+
 int preflight_descriptors(struct qmp *q, struct mr_error *err)
 {
 	struct mr_error why = MR_ERROR_INIT;
@@ -227,7 +253,7 @@ int preflight_descriptors(struct qmp *q, struct mr_error *err)
 	return -1;
 }
 
-int preflight_qemu(const struct guest *g, struct qmp *q, struct mr_error *err)
+int preflight_qemu(struct guest *g, struct qmp *q, struct mr_error *err)
 {
 	const struct runstate *r = runstate_find(g->status);
 	size_t jobs = 0;
@@ -253,7 +279,7 @@ int preflight_qemu(const struct guest *g, struct qmp *q, struct mr_error *err)
 				 "%zu block job%s at work on this VM's disks: "
 				 "QEMU cannot save itself until it is done",
 				 jobs, jobs == 1 ? " is" : "s are");
-	return 0;
+	return refuse_fatal(g, q, err);
 }
 
 uint64_t preflight_estimate_all(const struct guest *g)

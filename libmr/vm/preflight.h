@@ -39,13 +39,20 @@ int preflight_process(const struct guest *g, struct qmp *q,
 /*
  * What the direct engine needs besides: the right and the means to read the
  * VM's memory (fills g's segments), and no device with state of its own kind
- * (vfio) that only QEMU's migration could save.
+ * (vfio) that only QEMU's migration could save, nor a target with such state
+ * (fills g's target).
  */
 int preflight_direct(struct guest *g, struct qmp *q, struct mr_error *err);
 
-/* What the qemu engine needs besides: a QEMU with mapped-ram, a run state from
- * which it migrates, and no block jobs, which make that fail at its end. */
-int preflight_qemu(const struct guest *g, struct qmp *q, struct mr_error *err);
+/* After that, for an image: the target's pages have that many bytes. With any
+ * other number QEMU would not load it, or load wrong memory. */
+int preflight_pages(const struct guest *g, uint32_t page_size,
+		    struct mr_error *err);
+
+/* What the qemu engine needs besides: a QEMU with mapped-ram that is not known
+ * to crash (fills g's target), a run state from which it migrates, and no
+ * block jobs, which make that fail at its end. */
+int preflight_qemu(struct guest *g, struct qmp *q, struct mr_error *err);
 /* A descriptor that is handed over reaches QEMU: not through every proxy. */
 int preflight_descriptors(struct qmp *q, struct mr_error *err);
 

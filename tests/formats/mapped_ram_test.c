@@ -83,9 +83,9 @@ static void page_sizes(void **state)
 
 	(void)state;
 	for (ps = 0; ps < 0x21000; ps++) {
-		bool good = ps == 1024 || ps == 2048 || ps == 4096 ||
-			    ps == 8192 || ps == 16384 || ps == 32768 ||
-			    ps == 65536;
+		bool good = ps == 256 || ps == 512 || ps == 1024 ||
+			    ps == 2048 || ps == 4096 || ps == 8192 ||
+			    ps == 16384 || ps == 32768 || ps == 65536;
 
 		assert_int_equal(mapped_ram_page_size_ok(ps), good);
 	}
@@ -186,7 +186,7 @@ static void layout_refuses(void **state)
 		uint64_t start, name_len, length, page_size;
 	} bad[] = {
 		{ 0, 1, 4096, 0 },
-		{ 0, 1, 4096, 512 },
+		{ 0, 1, 4096, 128 },
 		{ 0, 1, 4096, 4095 },
 		{ 0, 1, 1 << 17, 1 << 17 },
 		{ 0, 1, 0, 4096 },

@@ -61,7 +61,7 @@ static void head_bad(void **state)
 		{ 8, 0, FAULT_UNSUPPORTED },
 		{ 8, 2, FAULT_UNSUPPORTED },
 		{ 12, 0, FAULT_BAD }, /* page size */
-		{ 12, 512, FAULT_BAD },
+		{ 12, 128, FAULT_BAD },
 		{ 12, 4097, FAULT_BAD },
 		{ 12, 131072, FAULT_BAD },
 		{ 16, 0, FAULT_BAD }, /* extents */

@@ -71,6 +71,9 @@ static const struct block blocks_1g[] = {
 
 enum { BLOCKS = ARRAY_LEN(blocks_1g) };
 
+/* What the configuration is to say of the page size. */
+static unsigned int page_bits;
+
 static int lay_out(struct image_writer *w, const char *path,
 		   const struct block *blocks, size_t n, bool seal,
 		   struct mr_error *err)
@@ -84,7 +87,8 @@ static int lay_out(struct image_writer *w, const char *path,
 	}
 	if (image_writer_open(w, path, GATE_IMAGE, MR_DIRECT_OFF, seal, err))
 		return -1;
-	return image_writer_layout(w, MACHINE, n, names, lengths, err);
+	return image_writer_layout(w, MACHINE, page_bits, n, names, lengths,
+				   err);
 }
 
 /* Fills random pages of each block, all over it, and sets their bits. */
@@ -154,6 +158,7 @@ static size_t read_front(const uint8_t *p, size_t len, uint64_t total)
 	assert_string_equal(config.machine, MACHINE);
 	assert_true(config.has_capabilities && config.mapped_ram);
 	assert_false(config.ignore_shared || config.has_uuid);
+	assert_int_equal(config.target_page_bits, page_bits);
 	at += (size_t)n;
 	n = stream_element_decode(p + at, len - at, &e, &f);
 	assert_true(n > 0);
@@ -284,7 +289,7 @@ static void check_image(const struct image_writer *w, const char *path,
 	assert_int_equal(munmap(p, len), 0);
 }
 
-static void reads_back(void **state)
+static void reads_back_with(unsigned int bits)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct image_writer w;
@@ -292,7 +297,7 @@ static void reads_back(void **state)
 	uint8_t device[512];
 	size_t device_len = make_device(device);
 
-	(void)state;
+	page_bits = bits;
 	assert_int_equal(
 		lay_out(&w, in_dir("image"), blocks_1g, BLOCKS, false, &err),
 		0);
@@ -306,6 +311,14 @@ static void reads_back(void **state)
 	assert_in_range(st.st_blocks, 1, (4 << 20) / 512);
 	image_writer_release(&w);
 	image_writer_release(&w);
+	page_bits = 0;
+}
+
+static void reads_back(void **state)
+{
+	(void)state;
+	reads_back_with(0);
+	reads_back_with(12); /* as arm and aarch64 have to say it */
 }
 
 /* The places of QEMU's own file of such a guest (mapped_ram.md). */
@@ -418,7 +431,8 @@ static void refuses(void **state)
 					   MR_DIRECT_OFF, false, &err),
 			 0);
 	assert_int_equal(
-		image_writer_layout(&w, machine, 1, &one, &length, &err), -1);
+		image_writer_layout(&w, machine, 0, 1, &one, &length, &err),
+		-1);
 	assert_int_equal(err.code, MR_UNSUPPORTED);
 	image_writer_release(&w);
 	/* a device state of a header and nothing else */

@@ -13,7 +13,8 @@ struct pair {
 	struct mr_image_info image;
 	struct guest_block there[4];
 	size_t n_there;
-	const char *machine, *arch;
+	const char *machine;
+	struct vm_target target;
 	char said[2048];
 };
 
@@ -25,6 +26,7 @@ static void pair_init(struct pair *p)
 		.image = { .kind = MR_IMAGE_MAPPED,
 			   .machine = "pc-i440fx-10.0",
 			   .page_size = 4096,
+			   .page_size_known = true,
 			   .n_blocks = 2 },
 		.there = { { .name = "pc.ram",
 			     .used = KIB(1024),
@@ -37,7 +39,9 @@ static void pair_init(struct pair *p)
 			   { .name = "", .used = KIB(4), .total = KIB(4) } },
 		.n_there = 3,
 		.machine = "pc-i440fx-10.0",
-		.arch = "x86_64",
+		.target = { .arch = "x86_64",
+			    .page_size = 4096,
+			    .page_least = 4096 },
 	};
 	p->image.blocks = p->blocks;
 }
@@ -58,9 +62,10 @@ static void expect(struct pair *p, size_t n, const char *said)
 
 	assert_non_null(g);
 	(void)snprintf(g->machine, sizeof(g->machine), "%s", p->machine);
-	assert_int_equal(load_compare(&p->image, g, p->arch, say, p), n);
+	g->target = p->target;
+	assert_int_equal(load_compare(&p->image, g, say, p), n);
 	assert_string_equal(p->said, said);
-	assert_int_equal(load_compare(&p->image, g, p->arch, NULL, NULL), n);
+	assert_int_equal(load_compare(&p->image, g, NULL, NULL), n);
 	guest_free(g);
 }
 
@@ -107,11 +112,45 @@ static void test_page_size(void **state)
 	p.image.page_size = 8192;
 	expect(&p, 1,
 	       "page size: 8192 bytes in the image, 4096 in the VM (x86_64)\n");
-	p.arch = "sparc64";
+	p.target = (struct vm_target){ .arch = "sparc64",
+				       .page_size = 8192,
+				       .page_least = 8192 };
 	p.said[0] = '\0';
 	expect(&p, 0, "");
-	/* A choice of the machine's, which QEMU compares by itself. */
-	p.arch = "aarch64";
+	/* A plain stream of which nothing tells. */
+	p.image.page_size = 4096;
+	p.image.page_size_known = false;
+	expect(&p, 0, "");
+	/* A QEMU of which nothing tells. */
+	p.image.page_size_known = true;
+	p.target.page_size = 0;
+	expect(&p, 0, "");
+}
+
+/* Where a target has a choice, QEMU loads what says nothing as if it had said
+ * the least: not at all, or wrong memory. */
+static void test_page_size_said(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	p.target = (struct vm_target){ .arch = "aarch64",
+				       .page_size = 4096,
+				       .page_least = 1024 };
+	expect(&p, 1,
+	       "page size: the image does not say it, which means 1024 bytes, "
+	       "4096 in the VM (aarch64)\n");
+	p.image.page_size_said = true;
+	p.said[0] = '\0';
+	expect(&p, 0, "");
+	p.target.page_size = 1024;
+	expect(&p, 1,
+	       "page size: 4096 bytes in the image, 1024 in the VM "
+	       "(aarch64)\n");
+	p.image.page_size = 1024;
+	p.image.page_size_said = false;
+	p.said[0] = '\0';
 	expect(&p, 0, "");
 }
 
@@ -159,6 +198,7 @@ int main(void)
 		cmocka_unit_test(test_fits),
 		cmocka_unit_test(test_machine),
 		cmocka_unit_test(test_page_size),
+		cmocka_unit_test(test_page_size_said),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_missing),
 	};

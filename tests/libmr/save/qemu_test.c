@@ -104,10 +104,10 @@ static json_t *say_migration(const struct vm *vm)
 {
 	if (!vm->completed)
 		return returns(json_object());
-	return returns(json_pack("{s:s,s:i,s:{s:i,s:i,s:i,s:i}}", "status",
+	return returns(json_pack("{s:s,s:i,s:{s:i,s:i,s:i,s:i,s:i}}", "status",
 				 "completed", "downtime", 5, "ram", "total",
 				 PAGES * 4096, "remaining", 0, "normal", PAGES,
-				 "duplicate", 0));
+				 "duplicate", 0, "page-size", 4096));
 }
 
 static json_t *say_capabilities(void)
@@ -240,6 +240,8 @@ static json_t *answer(struct vm *vm, const char *command)
 		return stop(vm);
 	if (!strcmp(command, "migrate"))
 		return migrate(vm);
+	if (!strcmp(command, "query-target"))
+		return returns(json_pack("{s:s}", "arch", "x86_64"));
 	if (!strcmp(command, "query-migrate"))
 		return say_migration(vm);
 	if (!strcmp(command, "query-migrate-capabilities"))

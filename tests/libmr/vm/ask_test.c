@@ -226,12 +226,12 @@ static void migration(void **state)
 	ASK("query-migrate",
 	    RET("{\"status\": \"failed\", \"error-desc\": \"disk\", "
 		"\"downtime\": 7, \"ram\": {\"total\": 100, \"remaining\": 40, "
-		"\"normal\": 3, \"duplicate\": 2}}"),
+		"\"normal\": 3, \"duplicate\": 2, \"page-size\": 1024}}"),
 	    assert_int_equal(ask_migration(q, &m, NULL), 0));
 	assert_int_equal(m.phase, ASK_MIGRATION_FAILED);
 	assert_string_equal(m.error, "disk");
 	assert_true(m.total == 100 && m.remaining == 40 && m.normal == 3 &&
-		    m.duplicate == 2 && m.downtime == 7);
+		    m.duplicate == 2 && m.page_size == 1024 && m.downtime == 7);
 	ASK("query-migrate",
 	    RET("{\"status\": \"active\", \"ram\": "
 		"{\"total\": 18446744073709551615}}"),
