@@ -11,6 +11,9 @@
 #include "libmr/base/grow.h"
 #include "libmr/image/parse.h"
 
+/* Bytes behind the end that are looked at in one go. */
+#define BEHIND ((size_t)64 << 10)
+
 /* PARTs come by the thousand: what goes on from the last entry joins it. */
 static bool join(struct mr_section *last, const struct mr_section *s)
 {
@@ -270,6 +273,65 @@ static int read_desc(struct parse *p)
 			       (size_t)info->vmdesc_length);
 }
 
+/* A stream that was ended too early by a damaged byte has fewer sections than
+ * its description; one that has more was not described by QEMU. */
+static int check_count(struct parse *p)
+{
+	const struct mr_image_info *info = p->info;
+	size_t n = 0;
+
+	for (size_t i = 0; i < info->n_sections; i++)
+		n += info->sections[i].type == MR_SECTION_FULL;
+	if (n >= p->img->desc.n)
+		return 0;
+	return error_set(p->err, MR_FORMAT, info->vmdesc_offset,
+			 "the stream has %zu devices, its description %zu", n,
+			 p->img->desc.n);
+}
+
+/* Behind the end there may be zeros, and a seal; then nothing more is looked
+ * at. Anything else says that this was not the end. */
+static int check_behind(struct parse *p)
+{
+	uint64_t size = p->img->io->size, at = mr_reader_tell(&p->r), len;
+	uint8_t *buf = malloc(BEHIND);
+	int rc = 0;
+
+	if (!buf)
+		return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
+				 "out of memory");
+	while (!rc && (len = image_next_data(p->img, &at, size)) > 0) {
+		ssize_t n = io_read_upto(p->img->io, buf,
+					 len < BEHIND ? (size_t)len : BEHIND,
+					 at, p->err);
+		size_t i = 0;
+
+		if (n <= 0) {
+			rc = n < 0 ? -1 : 0;
+			break;
+		}
+		while (i < (size_t)n && !buf[i])
+			i++;
+		at += i;
+		if (i == (size_t)n) {
+			rc = parse_tick(p);
+			continue;
+		}
+		n = io_read_upto(p->img->io, buf, SEAL_MAGIC_SIZE, at, p->err);
+		p->info->sealed = n > 0 && seal_is_head(buf, (size_t)n);
+		if (n >= 0 && p->info->sealed)
+			break;
+		rc = n < 0 ? -1
+			   : error_set(p->err, MR_FORMAT, at,
+				       "the stream ends at byte %" PRIu64
+				       ", but the file goes on: neither with "
+				       "zeros nor with a seal",
+				       mr_reader_tell(&p->r));
+	}
+	free(buf);
+	return rc;
+}
+
 /* What is behind EOF. */
 static int tail(struct parse *p)
 {
@@ -300,11 +362,11 @@ static int tail(struct parse *p)
 					 "file ends, %" PRIu64
 					 " bytes of vmdescription are missing",
 					 length - left);
+		if (check_count(p))
+			return -1;
 	}
 	info->trailing = size - mr_reader_tell(&p->r);
-	n = mr_reader_peek(&p->r, SEAL_MAGIC_SIZE, &buf, p->err);
-	info->sealed = n == SEAL_MAGIC_SIZE && seal_is_head(buf, (size_t)n);
-	return n < 0 ? -1 : 0;
+	return check_behind(p);
 }
 
 static int configuration(struct parse *p)

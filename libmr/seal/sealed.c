@@ -15,6 +15,8 @@
 /* 64 TiB of extents of 1 MiB: bounds what a hostile seal makes us allocate. */
 #define EXTENTS_LIMIT (UINT64_C(1) << 26)
 #define LENGTH_LIMIT (UINT64_C(1) << 32)
+/* Zeros behind a seal. */
+#define PADDING_LIMIT (UINT64_C(1) << 20)
 
 /* Its own digest: over all but the last bytes. */
 static int check_digest(struct io *io, uint64_t start, uint64_t length,
@@ -146,16 +148,41 @@ static int read_seal(struct sealed *s, struct reader *r,
 	return 0;
 }
 
+/* Where the file ends but for zeros, of which there may be some behind a seal:
+ * its last byte is none. */
+static int find_end(struct io *io, uint64_t *end, struct mr_error *err)
+{
+	uint8_t buf[4096];
+
+	*end = io->size;
+	while (*end > 0 && io->size - *end < PADDING_LIMIT) {
+		/* No byte more than the sector in question. */
+		size_t n = (size_t)((*end - 1) % sizeof(buf) + 1);
+
+		if (io_read_full(io, buf, n, *end - n, err))
+			return -1;
+		while (n > 0 && !buf[n - 1]) {
+			n--;
+			--*end;
+		}
+		if (n > 0)
+			return 0;
+	}
+	return 0;
+}
+
 int sealed_open(struct sealed *s, struct io *io, struct mr_error *err)
 {
 	uint8_t buf[SEAL_END_SIZE];
-	uint64_t size = io->size;
+	uint64_t size;
 	struct reader r;
 	struct seal_end end;
 	struct fault f;
 	int rc;
 
 	*s = (struct sealed){ .io = io };
+	if (find_end(io, &size, err))
+		return -1;
 	if (size < SEAL_HEAD_SIZE + SEAL_END_SIZE)
 		return 0;
 	if (io_read_full(io, buf, sizeof(buf), size - sizeof(buf), err))

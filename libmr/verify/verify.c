@@ -88,10 +88,10 @@ static int look_behind(struct verify *v, struct mr_error *err)
 			      "end is lost");
 		return 0;
 	}
-	verify_tell(v, &f,
-		    "%" PRIu64 " bytes behind the stream, which are no "
-		    "seal",
-		    f.length);
+	/* What is not zero was told as damage of the stream. */
+	if (v->info->damage.code == MR_OK)
+		verify_tell(v, &f, "%" PRIu64 " zero bytes behind the stream",
+			    f.length);
 	tell_no_seal(v);
 	return 0;
 }

@@ -72,7 +72,7 @@ static const struct poptOption options[] = {
 	{ "advise", 0, POPT_ARG_LONGLONG, &advise, 0,
 	  "POSTCOPY_ADVISE with these page sizes", "MASK" },
 	{ "trailing", 0, POPT_ARG_LONGLONG, &trailing, 0,
-	  "bytes after all", "N" },
+	  "zeros after all", "N" },
 	LIST("patch", patches, "put bytes", "OFFSET=HEX"),
 	{ "truncate", 0, POPT_ARG_LONGLONG, &truncate_to, 0,
 	  "cut the file", "BYTES" },
@@ -286,7 +286,7 @@ static void put_all(struct build *b)
 	}
 	put_end(b);
 	for (; trailing > 0; trailing--)
-		build_put(b, "T", 1);
+		build_put(b, "", 1); /* a zero */
 }
 
 static void configure(struct build *b)

@@ -139,7 +139,7 @@ static void test_mapped(void **state)
 
 	(void)state;
 	devices(&b);
-	build_put(&b, "seal", 4);
+	build_put(&b, "\0\0\0", 4);
 	m = make(&b);
 	img = look(&m, m.len);
 	info = mr_image_info(img);

@@ -348,7 +348,7 @@ static void trailing_bytes(void **state)
 	(void)state;
 	make_image(NULL);
 	b = slurp();
-	poke(b.len, "junk", 4);
+	poke(b.len, "\0\0\0", 4);
 	assert_true(sound());
 	(void)found(0, MR_FINDING_TRAILING, false, "");
 	(void)found(1, MR_FINDING_NO_SEAL, false, "");
@@ -358,7 +358,18 @@ static void trailing_bytes(void **state)
 	assert_true(got.r.sealed);
 	poke_byte(b.len + 1, 'U');
 	assert_false(sound());
-	(void)found(0, MR_FINDING_TAIL, true, "");
+	(void)found(0, MR_FINDING_STREAM, true, "");
+	(void)found(1, MR_FINDING_TAIL, true, "");
+	/* Nor do zeros behind the seal matter. */
+	make_image(NULL);
+	seal();
+	free(b.data);
+	b = slurp();
+	poke(b.len + 5000, "", 1);
+	assert_true(sound());
+	assert_true(got.r.sealed);
+	poke_byte(b.len + 4999, 'x');
+	assert_false(sound());
 	free(b.data);
 }
 
@@ -651,7 +662,8 @@ static void flipped_seal(void **state)
 		poke_byte(at, b.data[at] ^ (uint8_t)(1 << at % 8));
 		if (sound())
 			fail_msg("byte %zu of the seal", at - before.len);
-		(void)found(0, MR_FINDING_SEAL, true, "");
+		/* Without its magic it is not even known as a seal. */
+		(void)found(at < before.len + 8, MR_FINDING_SEAL, true, "");
 		poke_byte(at, b.data[at]);
 	}
 	free(before.data);
