@@ -52,7 +52,12 @@ static int decode_word(uint64_t word, uint32_t page_size, struct ram_item *out,
 	if (kind == 0 || (kind & (kind - 1)))
 		return fault_value(f, FAULT_BAD, 0,
 				   "RAM word needs exactly one flag", flags);
-	if (kind == RAM_FULL || kind == RAM_HOOK || kind == RAM_COMPRESS)
+	if (kind == RAM_COMPRESS)
+		return fault_value(f, FAULT_UNSUPPORTED, 0,
+				   "a page compressed by capability compress, "
+				   "which QEMU has not had since 9.1",
+				   flags);
+	if (kind == RAM_FULL || kind == RAM_HOOK)
 		return fault_value(f, FAULT_UNSUPPORTED, 0,
 				   "RAM word of a kind no longer sent", flags);
 	*out = (struct ram_item){

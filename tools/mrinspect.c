@@ -63,7 +63,9 @@ static struct mr_image *open_image(const char *path, struct mr_error *err)
 static int show_file(const struct show *s, const struct mr_inspection *in)
 {
 	const struct mr_image_info *info = mr_image_info(s->img);
-	int status = in->verdict == MR_VERDICT_SOUND ? CLI_OK : CLI_NO;
+	int status = in->verdict == MR_VERDICT_SOUND	 ? CLI_OK
+		     : in->verdict == MR_VERDICT_UNKNOWN ? CLI_TROUBLE
+							 : CLI_NO;
 
 	if (cli.json) {
 		show_json(s->path, info, in);

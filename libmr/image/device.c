@@ -27,12 +27,8 @@
 
 enum { EOF_AND_VMDESC = 1 + STREAM_VMDESC_HEADER_SIZE };
 
-enum likely { NOT, PERHAPS, SURE };
-
-/* Whether the n bytes after a footer go on like a stream; left: bytes of the
- * file from there. */
-static enum likely goes_on(const struct parse *p, const uint8_t *buf, size_t n,
-			   uint64_t left)
+enum likely parse_goes_on(const struct parse *p, const uint8_t *buf, size_t n,
+			  uint64_t left)
 {
 	struct stream_element e;
 	struct fault f;
@@ -95,6 +91,14 @@ static int seek_bytes(struct parse *p, const uint8_t *bytes, size_t n,
 	return 0;
 }
 
+static int no_footers(struct parse *p, const char *what)
+{
+	return error_set(p->err, MR_UNSUPPORTED, mr_reader_tell(&p->r),
+			 "this stream has no section footers, and %s: where "
+			 "this section ends cannot be told",
+			 what);
+}
+
 int parse_find_footer(struct parse *p, uint32_t id, uint64_t *length)
 {
 	uint64_t start = mr_reader_tell(&p->r), perhaps = UINT64_MAX;
@@ -102,6 +106,8 @@ int parse_find_footer(struct parse *p, uint32_t id, uint64_t *length)
 	enum likely how = NOT;
 	int rc;
 
+	if (p->footers == FOOTERS_NONE)
+		return no_footers(p, "it is of a kind that nothing describes");
 	(void)stream_footer_encode(mark, id);
 	while ((rc = seek_bytes(p, mark, sizeof(mark), start + FOOTER_REACH)) >
 	       0) {
@@ -111,8 +117,9 @@ int parse_find_footer(struct parse *p, uint32_t id, uint64_t *length)
 
 		if (n < 0)
 			return -1;
-		how = goes_on(p, buf + sizeof(mark), (size_t)n - sizeof(mark),
-			      bytes_left(p) - sizeof(mark));
+		how = parse_goes_on(p, buf + sizeof(mark),
+				    (size_t)n - sizeof(mark),
+				    bytes_left(p) - sizeof(mark));
 		if (how == SURE)
 			break;
 		if (how == PERHAPS && perhaps == UINT64_MAX)
@@ -243,6 +250,46 @@ static int footer_there(struct parse *p, uint32_t id, uint64_t length,
 	return 0;
 }
 
+/* Without footers the description is all there is: the next device must begin
+ * where it says, or after the last one the stream end. */
+static int described_end(struct parse *p, const struct stream_element *e,
+			 uint64_t *length)
+{
+	const struct vmdesc *desc = &p->img->desc;
+	const struct vmdesc_device *d = &desc->devices[p->desc_next];
+	uint64_t start = mr_reader_tell(&p->r);
+	struct stream_element next;
+	const uint8_t *buf;
+	struct fault f;
+	bool fits = false;
+	ssize_t n;
+
+	if (!desc->n)
+		return no_footers(p, "no description of its devices");
+	if (p->desc_next < desc->n && !strcmp(d->name, e->idstr) &&
+	    d->instance == e->instance_id && d->size <= bytes_left(p)) {
+		*length = d->size;
+		p->desc_next++;
+		mr_reader_skip(&p->r, *length);
+		n = mr_reader_peek(&p->r, STREAM_ELEMENT_MAX, &buf, p->err);
+		if (n < 0)
+			return -1;
+		n = stream_element_decode(buf, (size_t)n, &next, &f);
+		d++;
+		fits = n > 0 &&
+		       (p->desc_next == desc->n
+				? next.type == STREAM_EOF
+				: next.type != STREAM_FULL ||
+					  !strcmp(next.idstr, d->name));
+		reader_seek(&p->r, start);
+	}
+	return fits ? 0
+		    : error_set(p->err, MR_FORMAT, start,
+				"section %" PRIu32 " \"%s\" does not end where "
+				"the description says, nor has it a footer",
+				e->section_id, e->idstr);
+}
+
 int parse_device_end(struct parse *p, const struct stream_element *e,
 		     uint64_t *length, bool *described)
 {
@@ -256,6 +303,10 @@ int parse_device_end(struct parse *p, const struct stream_element *e,
 		if (find_vmdesc(p))
 			return -1;
 		parse_use_desc(p);
+	}
+	if (p->footers == FOOTERS_NONE) {
+		*described = true;
+		return described_end(p, e, length);
 	}
 	if (p->desc_next < desc->n) {
 		d = &desc->devices[p->desc_next];

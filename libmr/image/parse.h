@@ -33,6 +33,8 @@ struct parse {
 	uint32_t ticks;
 	bool again; /* what was read before the page size was known is wrong */
 
+	/* Whether sections end in footers: the first one tells. */
+	enum { FOOTERS_UNKNOWN, FOOTERS_THERE, FOOTERS_NONE } footers;
 	bool looked_for_vmdesc;
 	size_t desc_next; /* the device that the next FULL should be */
 };
@@ -56,12 +58,20 @@ int parse_ram(struct parse *p, bool start);
 /* Finds the end of a payload that begins here; the reader stays here. */
 int parse_device_end(struct parse *p, const struct stream_element *e,
 		     uint64_t *length, bool *described);
+/* Whether the n bytes where a section has ended go on like a stream; left:
+ * bytes of the file from there. */
+enum likely { NOT, PERHAPS, SURE };
+enum likely parse_goes_on(const struct parse *p, const uint8_t *buf, size_t n,
+			  uint64_t left);
 /* The same by footers alone. */
 int parse_find_footer(struct parse *p, uint32_t id, uint64_t *length);
 /* Reads what should be a description: img->desc, or img->desc_why. */
 int parse_read_desc(struct parse *p, uint64_t offset, size_t len);
 /* img->desc was looked for, or found. */
 void parse_use_desc(struct parse *p);
+/* The page size out of the description, if nothing before it says it; the
+ * reader stays. */
+int parse_find_page_size(struct parse *p);
 /* Goes on behind the memory of a plain stream, if it is sure where that is;
  * else the reader stays. */
 int parse_skip_memory(struct parse *p);

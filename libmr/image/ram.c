@@ -11,6 +11,10 @@
 #include "libmr/base/grow.h"
 #include "libmr/image/parse.h"
 
+/* How far a page size is tried. */
+#define GUESS_ITEMS 64
+#define GUESS_BYTES ((size_t)1 << 20)
+
 /*
  * With postcopy-ram an entry has its block's page size if that is not the
  * usual one, and nothing says so (ram.md). But then the eight bytes are one
@@ -194,34 +198,74 @@ static int find_block(struct parse *p, const char *name, uint64_t at)
 			 name);
 }
 
-/*
- * Most targets have 4 KiB pages, and a stream of one that has others need not
- * say so (format: "absent means the least that the target knows"). The first
- * page tells: behind it there must be another item.
- */
-static int guess_page_size(struct parse *p, size_t header)
+/* Whether items of pages of that size stand here: those that are looked at,
+ * or all to the end of the section. 1, 0 or -1. */
+static int page_size_fits(struct parse *p, uint32_t size)
 {
-	static const uint32_t sizes[] = { 4096, 1024, 2048, 8192, 16384 };
-	struct mr_image_info *info = p->info;
+	const uint8_t *buf;
+	size_t at = 0, items = 0;
+	ssize_t n;
 
-	info->page_size_known = true; /* 4 KiB if none fits */
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		size_t at = header + sizes[i];
-		const uint8_t *buf;
+	for (size_t i = 0; i < p->info->n_blocks; i++)
+		if (p->img->blocks[i].length % size)
+			return 0;
+	n = mr_reader_peek(&p->r, GUESS_BYTES, &buf, p->err);
+	if (n < 0)
+		return -1;
+	for (; items < GUESS_ITEMS && at < (size_t)n; items++) {
 		struct ram_item item;
 		struct fault f;
-		ssize_t n =
-			mr_reader_peek(&p->r, at + RAM_ITEM_MAX, &buf, p->err);
+		ssize_t len = ram_item_decode(buf + at, (size_t)n - at, size,
+					      &item, &f);
 
-		if (n < 0)
-			return -1;
-		if ((size_t)n <= at || ram_item_decode(buf + at, (size_t)n - at,
-						       sizes[i], &item, &f) < 0)
-			continue;
-		parse_page_size(p, sizes[i]);
-		return 0;
+		if (len < 0 && f.kind == FAULT_SHORT)
+			break;
+		if (len < 0)
+			return 0;
+		if (item.kind == RAM_EOS)
+			return 1;
+		at += (size_t)len + item.data_len;
 	}
-	return 0;
+	return items > 1;
+}
+
+/*
+ * A stream need not say how large pages are (format: "absent means the least
+ * that the target knows"), and without a description nothing else does. But
+ * only with the right size there is an item behind each item.
+ */
+static int guess_page_size(struct parse *p)
+{
+	static const uint32_t sizes[] = { 4096, 1024, 8192, 16384, 256 };
+	struct mr_image_info *info = p->info;
+	int fits = 0;
+
+	info->page_size_known = true; /* 4 KiB if none fits */
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !fits; i++) {
+		fits = page_size_fits(p, sizes[i]);
+		if (fits > 0)
+			parse_page_size(p, sizes[i]);
+	}
+	return fits < 0 ? -1 : 0;
+}
+
+/* Words that are not about a page can be read before its size is known: their
+ * flags have room below the least, but for FLUSH's, which the least have not.
+ */
+static uint32_t word_page_size(const struct parse *p, const uint8_t *buf,
+			       size_t n)
+{
+	if (p->info->page_size_known)
+		return p->info->page_size;
+	return n >= RAM_WORD_SIZE && get_be64(buf) == RAM_FLUSH
+		       ? p->info->page_size
+		       : MAPPED_RAM_PAGE_MIN;
+}
+
+static bool is_page(const struct ram_item *item)
+{
+	return item->kind == RAM_PAGE || item->kind == RAM_ZERO ||
+	       item->kind == RAM_XBZRLE;
 }
 
 /* The body behind an XBZRLE word: that it stays in its page. */
@@ -347,16 +391,18 @@ static int ram_item(struct parse *p, bool start, bool *end)
 
 	if (n < 0)
 		return -1;
-	n = ram_item_decode(buf, (size_t)n, p->info->page_size, &item, &f);
-	if (n < 0)
-		return parse_fault(p, &f, at);
-	if (item.kind == RAM_PAGE && !p->info->page_size_known) {
-		if (guess_page_size(p, (size_t)n) || p->again)
+	n = ram_item_decode(buf, (size_t)n, word_page_size(p, buf, (size_t)n),
+			    &item, &f);
+	if (!p->info->page_size_known && !p->info->mapped_ram &&
+	    p->info->n_blocks &&
+	    (n < 0 ? f.kind != FAULT_SHORT : is_page(&item))) {
+		if (guess_page_size(p) || p->again)
 			return -1;
 		return 0; /* once more, with the right size */
 	}
-	if (item.kind == RAM_PAGE || item.kind == RAM_ZERO ||
-	    item.kind == RAM_XBZRLE)
+	if (n < 0)
+		return parse_fault(p, &f, at);
+	if (is_page(&item))
 		return page_word(p, &item, (size_t)n);
 	mr_reader_skip(&p->r, (uint64_t)n);
 	if (item.kind == RAM_EOS) {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "formats/bytes.h"
+#include "formats/mapped_ram.h"
 #include "formats/ram.h"
 #include "libmr/base/error.h"
 #include "libmr/image/parse.h"
@@ -123,12 +124,31 @@ static int fits(struct parse *p, uint64_t at, const struct vmdesc_device *d)
 	       e.instance_id == d->instance;
 }
 
+int parse_find_page_size(struct parse *p)
+{
+	uint64_t here = mr_reader_tell(&p->r), left, eof;
+	struct vmdesc *desc = &p->img->desc;
+	int rc;
+
+	if (p->info->page_size_known || p->info->mapped_ram)
+		return 0;
+	left = p->img->io->size > here ? p->img->io->size - here : 0;
+	rc = find_desc(p, left < REACH ? (size_t)left : REACH, &eof);
+	if (rc > 0 && mapped_ram_page_size_ok(desc->page_size))
+		parse_page_size(p, desc->page_size);
+	/* What it says of devices is read when they come. */
+	vmdesc_release(desc);
+	return rc < 0 ? -1 : 0;
+}
+
 int parse_skip_memory(struct parse *p)
 {
 	const struct vmdesc *desc = &p->img->desc;
 	uint64_t here = mr_reader_tell(&p->r), left, eof = 0, sum;
 	int rc;
 
+	if (p->footers == FOOTERS_NONE)
+		return 0;
 	left = p->img->io->size > here ? p->img->io->size - here : 0;
 	rc = find_desc(p, left < REACH ? (size_t)left : REACH, &eof);
 	if (rc <= 0)

@@ -54,12 +54,22 @@ static int close_section(struct parse *p, struct mr_section *s)
 	uint64_t at = mr_reader_tell(&p->r);
 	const uint8_t *buf;
 	struct fault f;
+	ssize_t n = mr_reader_peek(&p->r, STREAM_ELEMENT_MAX, &buf, p->err);
 
-	if (reader_need(&p->r, STREAM_FOOTER_SIZE, &buf, p->err))
+	if (n < 0)
 		return -1;
-	if (stream_footer_decode(buf, STREAM_FOOTER_SIZE, s->id, &f) < 0)
-		return parse_fault(p, &f, at);
-	mr_reader_skip(&p->r, STREAM_FOOTER_SIZE);
+	/* They can be switched off, and the stream does not say so. */
+	if (p->footers == FOOTERS_UNKNOWN)
+		p->footers = parse_goes_on(p, buf, (size_t)n,
+					   p->img->io->size - at) == SURE
+				     ? FOOTERS_NONE
+				     : FOOTERS_THERE;
+	if (p->footers == FOOTERS_THERE) {
+		n = stream_footer_decode(buf, (size_t)n, s->id, &f);
+		if (n < 0)
+			return parse_fault(p, &f, at);
+		mr_reader_skip(&p->r, STREAM_FOOTER_SIZE);
+	}
 	s->payload = at - s->offset - s->header;
 	s->length = mr_reader_tell(&p->r) - s->offset;
 	return add_section(p, s);
@@ -103,6 +113,8 @@ static int iterable(struct parse *p, struct mr_section *s, bool is_ram)
 	uint64_t length;
 
 	if (is_ram) {
+		if (s->type == MR_SECTION_START && parse_find_page_size(p))
+			return -1;
 		if (parse_ram(p, s->type == MR_SECTION_START))
 			return -1;
 		if (s->type == MR_SECTION_END)

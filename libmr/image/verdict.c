@@ -143,7 +143,8 @@ static enum mr_verdict plain_verdict(const struct mr_image_info *info)
 	    !info->libvirt.complete)
 		return MR_VERDICT_INTERRUPTED;
 	if (info->damage.code != MR_OK)
-		return MR_VERDICT_DAMAGED;
+		return info->damage.code == MR_UNSUPPORTED ? MR_VERDICT_UNKNOWN
+							   : MR_VERDICT_DAMAGED;
 	return MR_VERDICT_SOUND;
 }
 
@@ -199,6 +200,7 @@ const char *mr_verdict_name(enum mr_verdict verdict)
 		[MR_VERDICT_SOUND] = "sound",
 		[MR_VERDICT_FOREIGN] = "foreign",
 		[MR_VERDICT_DAMAGED] = "damaged",
+		[MR_VERDICT_UNKNOWN] = "unknown",
 		[MR_VERDICT_INTERRUPTED] = "interrupted",
 		[MR_VERDICT_BACKGROUND] = "background-snapshot",
 		[MR_VERDICT_BLANK] = "blank",

@@ -64,6 +64,9 @@ static int refuse_verdict(const struct mr_image_info *info,
 			err, MR_REFUSED, MR_NO_OFFSET,
 			"there are data, but all bitmaps are clear: it "
 			"would load as empty memory");
+	case MR_VERDICT_UNKNOWN:
+		return error_set(err, MR_REFUSED, info->damage.offset,
+				 "not understood: %.200s", info->damage.msg);
 	case MR_VERDICT_FOREIGN:
 	case MR_VERDICT_DAMAGED:
 		return error_set(err, MR_REFUSED, info->damage.offset,

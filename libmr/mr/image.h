@@ -241,6 +241,9 @@ enum mr_verdict {
 	MR_VERDICT_SOUND, /* read to its end, nothing amiss */
 	MR_VERDICT_FOREIGN, /* not a file that we know */
 	MR_VERDICT_DAMAGED, /* info->damage says where */
+	/* Nothing is wrong up to where something stands that we do not read:
+	 * info->damage says what. The rest was not looked at. */
+	MR_VERDICT_UNKNOWN,
 	/* A save that was broken off: the bitmaps are all clear although
 	 * there are data and the stream does not end; or libvirt says so. */
 	MR_VERDICT_INTERRUPTED,

@@ -272,7 +272,8 @@ int verify_structure(struct verify *v, struct mr_error *err)
 			return -1;
 		v->layout_ok = info->n_blocks && !l.broken;
 	}
-	if (info->damage.code != MR_OK && !l.told_damage_at)
+	if (info->damage.code != MR_OK && info->damage.code != MR_UNSUPPORTED &&
+	    !l.told_damage_at)
 		tell_damage(v);
 	check_description(v);
 	check_run_state(v);

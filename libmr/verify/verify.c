@@ -362,6 +362,10 @@ static int verify(struct verify *v, struct mr_error *err)
 	if (look(v, err))
 		return -1;
 	v->r->sound = v->r->damages == 0;
+	/* Nothing wrong was found, but not all was looked at. */
+	if (v->r->sound && v->info->damage.code == MR_UNSUPPORTED)
+		return error_set(err, MR_UNSUPPORTED, v->info->damage.offset,
+				 "not understood: %.200s", v->info->damage.msg);
 	return v->fix ? verify_repair(v, err) : 0;
 }
 

@@ -16,7 +16,7 @@ enum { MAX_BLOCKS = 64, MAX_RUNS = 64 };
 
 static int plain, devices_only, ignore_shared, no_config, no_end, no_bitmaps;
 static int interrupted, big_endian, part, was_running, page_bits, parts;
-static int no_devices, no_pages, flush;
+static int no_devices, no_footers, no_pages, flush;
 static long long trailing, truncate_to = -1, advise;
 static char *machine, *uuid, *libvirt, *vmdesc, *state;
 static char *early_bytes, *part_bytes, *late_bytes;
@@ -61,6 +61,7 @@ static const struct poptOption options[] = {
 	FLAG("was-running", was_running, "libvirt's flag"),
 	FLAG("ignore-shared", ignore_shared, "that capability"),
 	FLAG("no-config", no_config, "no configuration section"),
+	FLAG("no-footers", no_footers, "sections have no footers"),
 	FLAG("no-end", no_end, "no END of ram, as background-snapshot"),
 	FLAG("no-bitmaps", no_bitmaps, "leave all bitmaps clear"),
 	FLAG("no-pages", no_pages, "a plain stream does not send any"),
@@ -291,6 +292,7 @@ static void put_all(struct build *b)
 
 static void configure(struct build *b)
 {
+	b->no_footers = no_footers;
 	b->ram_id = (uint32_t)ram_id;
 	b->page_size = page_bits ? 1U << page_bits : 4096;
 	b->config.mapped_ram = !plain;

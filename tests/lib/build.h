@@ -25,6 +25,7 @@
 struct build {
 	int fd;
 	uint64_t at; /* byte of the file that comes next */
+	bool no_footers; /* as with send-section-footer=off */
 	struct stream_config config;
 	uint32_t page_size;
 	uint32_t ram_id; /* section id of "ram" */
@@ -117,7 +118,8 @@ static inline void build_footer(struct build *b, uint32_t id)
 {
 	uint8_t buf[STREAM_FOOTER_SIZE];
 
-	build_put(b, buf, stream_footer_encode(buf, id));
+	if (!b->no_footers)
+		build_put(b, buf, stream_footer_encode(buf, id));
 }
 
 static inline void build_command(struct build *b, uint16_t command,

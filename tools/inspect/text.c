@@ -133,7 +133,10 @@ static void show_damage(const struct mr_image_info *info)
 
 	if (info->damage.code == MR_OK)
 		return;
-	label("damage");
+	label(info->damage.code == MR_UNSUPPORTED &&
+			      info->kind != MR_IMAGE_FOREIGN
+		      ? "unknown"
+		      : "damage");
 	(void)fputs(cli_escape(text, sizeof(text), info->damage.msg), stdout);
 	if (info->damage.offset != MR_NO_OFFSET)
 		(void)printf(" at byte %" PRIu64, info->damage.offset);

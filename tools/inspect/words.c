@@ -33,6 +33,8 @@ const char *show_verdict(const struct mr_image_info *info,
 		return "";
 	case MR_VERDICT_DAMAGED:
 		return ", DAMAGED";
+	case MR_VERDICT_UNKNOWN:
+		return ", not understood to its end";
 	case MR_VERDICT_INTERRUPTED:
 		return ", of a save that was INTERRUPTED";
 	case MR_VERDICT_BACKGROUND:
@@ -61,6 +63,9 @@ const char *show_advice(const struct mr_image_info *info,
 	case MR_VERDICT_FOREIGN:
 	case MR_VERDICT_DAMAGED:
 		break;
+	case MR_VERDICT_UNKNOWN:
+		return "what follows was not looked at: this file may well be "
+		       "sound";
 	}
 	return NULL;
 }
