@@ -15,14 +15,16 @@
 
 /* A side's blocks in the order of their names, for thousands of them. */
 struct index {
-	const struct memory_block **order;
+	struct named {
+		const struct memory_block *block;
+	} * order;
 	size_t n;
 };
 
 static int by_name(const void *a, const void *b)
 {
-	return strcmp((*(const struct memory_block *const *)a)->name,
-		      (*(const struct memory_block *const *)b)->name);
+	return strcmp(((const struct named *)a)->block->name,
+		      ((const struct named *)b)->block->name);
 }
 
 static int index_side(struct index *x, const struct memory *m,
@@ -32,7 +34,7 @@ static int index_side(struct index *x, const struct memory *m,
 	if (!x->order)
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (; x->n < m->n; x->n++)
-		x->order[x->n] = &m->blocks[x->n];
+		x->order[x->n].block = &m->blocks[x->n];
 	qsort(x->order, x->n, sizeof(*x->order), by_name);
 	return 0;
 }
@@ -40,11 +42,12 @@ static int index_side(struct index *x, const struct memory *m,
 static const struct memory_block *index_find(const struct index *x,
 					     const char *name)
 {
-	const struct memory_block want = { .name = name }, *key = &want;
-	const struct memory_block **found =
+	const struct memory_block want = { .name = name };
+	const struct named key = { &want };
+	const struct named *found =
 		bsearch(&key, x->order, x->n, sizeof(*x->order), by_name);
 
-	return found ? *found : NULL;
+	return found ? found->block : NULL;
 }
 
 static void add_block(struct mr_diff *d, const struct memory_block *a,

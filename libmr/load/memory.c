@@ -17,20 +17,19 @@ static int choose_block(const struct memory *m, const struct mr_memory *memory,
 			struct mr_error *err)
 {
 	const struct memory_block *b = memory_find(m, memory[i].block);
-	int rc = 0;
 
 	if (!b)
-		rc = error_set(err, MR_REFUSED, MR_NO_OFFSET,
-			       "the image has no RAM block %.100s",
-			       memory[i].block);
+		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				"the image has no RAM block %.100s",
+				memory[i].block);
 	else if (!b->held)
-		rc = error_set(err, MR_REFUSED, b->entry,
-			       "the memory of block %.100s was left out of "
-			       "the image (x-ignore-shared)",
-			       memory[i].block);
+		(void)error_set(err, MR_REFUSED, b->entry,
+				"the memory of block %.100s was left out of "
+				"the image (x-ignore-shared)",
+				memory[i].block);
 	else if (b->held > MR_MEMORY_MAX - ram)
-		rc = error_set(err, MR_REFUSED, b->entry, MR_MEMORY_MAX_TEXT);
-	if (rc)
+		(void)error_set(err, MR_REFUSED, b->entry, MR_MEMORY_MAX_TEXT);
+	if (!b || !b->held || b->held > MR_MEMORY_MAX - ram)
 		return error_about(err, MEMORY_IMAGE);
 	for (size_t k = 0; k < i; k++)
 		if (!strcmp(memory[k].path, memory[i].path)) {

@@ -32,28 +32,28 @@ struct own {
 	max_align_t sink[]; /* the sink's */
 };
 
-/* p has the bits that were touched: leaves those of the pages that hold data,
- * and puts them. */
+/* touched has the bits of what was: puts the pages of it that hold data. */
 static int put_part(struct crew_worker *w, struct crew_slot *s,
-		    struct memory_part *p, struct mr_error *err)
+		    const struct memory_part *touched, struct mr_error *err)
 {
 	struct copy *c = crew_arg(w);
 	struct own *own = w->priv;
 	struct sink_hand h = { w, s, &own->tally, own->sink };
+	struct memory_part p = *touched;
 	uint64_t bits[EXTENT_WORDS];
-	size_t n = 0;
+	size_t n;
 
 	if (!c->from->exact) {
-		memcpy(bits, p->bits, (p->pages + 63) / 64 * sizeof(*bits));
-		p->bits = bits;
-		n = pages_clear_zero(p->buf, p->unit, p->pages, bits);
-		own->tally.zero += n * p->unit;
+		memcpy(bits, p.bits, (p.pages + 63) / 64 * sizeof(*bits));
+		p.bits = bits;
+		n = pages_clear_zero(p.buf, p.unit, p.pages, bits);
+		own->tally.zero += n * p.unit;
 	}
-	n = bits_count(p->bits, 0, p->pages);
-	own->tally.data += n * p->unit;
+	n = bits_count(p.bits, 0, p.pages);
+	own->tally.data += n * p.unit;
 	if (n)
-		return c->to->ops->put(c->to, &h, s->extent.block, p, err);
-	return c->to->ops->zero(c->to, &h, s->extent.block, s->extent.offset,
+		return c->to->ops->put(c->to, &h, s->extent.block, &p, err);
+	return c->to->ops->zero(c->to, &h, s->extent.block, p.offset,
 				s->extent.length, err);
 }
 

@@ -118,7 +118,7 @@ struct mr_ram *ram_open(const char *path, unsigned who, bool holes,
 		rc = open_vm(r, path, options, err);
 	else
 		rc = open_image(r, path, holes, options, err);
-	if (!rc) {
+	if (!rc && r->memory) {
 		r->memory->who = who;
 		return r;
 	}
