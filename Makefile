@@ -110,6 +110,10 @@ $(UNITS): $O/%: $O/%.o $O/tools.a $O/libmr.a
 $(HELPERS): $O/%: $O/%.o $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Saves that are disturbed at random moments: make storm ROUNDS=200 SEED=1
+storm: all helpers
+	O=$O tests/qemu/storm $(or $(ROUNDS),200) $(SEED)
+
 # The tools beside QEMU and the machine's limits; ROWS="save-anon live" for some.
 BENCH := $(addprefix $O/tests/bench/,bench bare)
 $O/tests/bench/bench: $(patsubst %.c,$O/%.o,$(filter-out %/bare.c,$(wildcard \
@@ -192,5 +196,5 @@ clean:
 	rm -rf build
 FORCE:
 .PHONY: all bench bench-quick check check-layers clean demo deps dist fuzz \
-	fuzzers helpers install lint unit-tests FORCE
+	fuzzers helpers install lint storm unit-tests FORCE
 -include $(shell find $O -name '*.d' 2>/dev/null)
