@@ -316,10 +316,10 @@ static int resume(const struct pause *p, struct mr_error *err)
 
 /* This outranks whatever failed before it. */
 static int fail_resume(const struct pause *p, const struct mr_error *why,
-		       struct mr_error *err)
+		       bool gone, struct mr_error *err)
 {
 	*err = (struct mr_error)MR_ERROR_INIT;
-	if (qmp_broken(p->q) && qmp_peer_gone(p->q, GONE_MS))
+	if (gone)
 		return error_set(err, MR_QMP, MR_NO_OFFSET,
 				 "QEMU has ended, and the VM with it: see what "
 				 "it said itself");
@@ -337,7 +337,7 @@ int pause_end(struct pause *p, bool resume_it, double *seconds,
 	      struct mr_error *err)
 {
 	struct mr_error why = MR_ERROR_INIT;
-	bool silent = false;
+	bool silent = false, gone;
 	int rc = 0;
 
 	if (!p->q)
@@ -347,8 +347,9 @@ int pause_end(struct pause *p, bool resume_it, double *seconds,
 	if (p->stopped)
 		*seconds += watch_clock() - p->since;
 	if (rc) {
-		silent = !qmp_said_no(p->q);
-		(void)fail_resume(p, &why, err);
+		gone = qmp_broken(p->q) && qmp_peer_gone(p->q, GONE_MS);
+		silent = !gone && !qmp_said_no(p->q);
+		(void)fail_resume(p, &why, gone, err);
 	}
 	/* Without its byte the guardian takes over. */
 	if (silent && p->line >= 0) {
