@@ -548,7 +548,11 @@ static void test_borrowed(void **state)
 		{ "f", 0, 1, "\4", 1 },
 		{ "g", 0, 1, "\4", 1 },
 	};
-	static const struct section there[] = { { "x", 0, 1, "", 0 } };
+	static const struct section there[] = {
+		{ "e", 2, 1, "\1", 1 },
+		{ "g", 0, 1, "\1\2", 2 },
+		{ "d", 0, 1, "\1", 1 },
+	};
 	static const char text[] =
 		"{\"devices\": ["
 		"{\"name\": \"e\", \"instance_id\": 2, \"fields\": [" FIELD(
