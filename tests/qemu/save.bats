@@ -230,6 +230,8 @@ no_temporary() {
 		-object "memory-backend-file,id=m,size=64M,share=on,mem-path=$ram"
 	wait_ready a
 	run -3 mrsave "$(vm_qmp a)" "$ram"
+	[[ $output == *"not replaced"* ]] # it is no image
+	run -3 mrsave --force "$(vm_qmp a)" "$ram"
 	[[ $output == *"uses this file"* ]]
 	ln -s ram "$BATS_TEST_TMPDIR/link"
 	run -3 mrsave "$(vm_qmp a)" "$BATS_TEST_TMPDIR/link"
@@ -248,11 +250,11 @@ no_temporary() {
 }
 
 @test "killed at any moment: the guest runs, the old file stays" {
-	local i rc killed=0
+	local i rc killed=0 old="LibvirtQemudSave: an old one"
 	start_vm a -append "fill=96M"
 	wait_ready a
 	measure
-	echo old >"$IMAGE"
+	echo "$old" >"$IMAGE"
 	for ((i = 0; i < 200 && killed < 25; i++)); do
 		rc=0
 		timeout -s KILL "$(moment)" \
@@ -265,8 +267,8 @@ no_temporary() {
 		wait_status a running
 		wait_count a
 		[ "$(head -c 4 "$IMAGE" | tr -d '\0')" = QEVM ] ||
-			[ "$(cat "$IMAGE")" = old ]
-		echo old >"$IMAGE"
+			[ "$(cat "$IMAGE")" = "$old" ]
+		echo "$old" >"$IMAGE"
 	done
 	assert_no_bad a
 	((killed == 25))
