@@ -324,7 +324,7 @@ x:0xc9000+0x1000 changed" ]
 	grep -q '<title>.*1 only in B</title>' out.svg
 	rm out.svg
 	run -2 mrdiff --svg no/such/out.svg a b
-	[[ $output == *"no/such/out.svg: cannot create: No such file"* ]]
+	[[ $output == *"no/such/out.svg: cannot open the folder: No such file"* ]]
 	[ ! -e out.svg ]
 	[ -z "$(ls ./*.tmp 2>/dev/null)" ]
 }

@@ -214,7 +214,7 @@ shows() {
 	run -0 mkimage image
 	run -0 mrinspect --json image
 	has header_offset $((0x72))
-	called damaged 1 --patch 0x72=00000002
+	called unknown 2 --patch 0x72=00000002 # a version to come
 	called damaged 1 --patch 0x76=0000000000000000
 	called damaged 1 --patch 0x76=0000000000001001
 	called damaged 1 --patch 0x76=0000000000002000
@@ -233,7 +233,7 @@ shows() {
 	called damaged 1 --patch 0x5b=7ffffffffffff004
 	# configuration: a name of 4 GiB, an unknown capability
 	called damaged 1 --patch 9=ffffffff
-	called damaged 1 --patch 0x42=58
+	called unknown 2 --patch 0x42=58
 }
 
 @test "names are shown without harm" {
