@@ -30,6 +30,7 @@
 
 #include "formats/bits.h"
 #include "libmr/vm/guest.h"
+#include "tests/lib/zero_page.h"
 
 #define PAGES ((size_t)1024)
 #define SIZE (PAGES * GUEST_PAGE)
@@ -386,35 +387,6 @@ static void reading_gives_the_content(void **state)
 		assert_true(ok);
 	}
 	guest_free(g);
-}
-
-static long resident(void)
-{
-	char text[64] = "";
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	long pages = -1;
-
-	assert_true(fd >= 0);
-	assert_true(read(fd, text, sizeof(text) - 1) > 0);
-	(void)close(fd);
-	assert_int_equal(sscanf(text, "%*d %ld", &pages), 1);
-	return pages;
-}
-
-/* Whether memory that is only read shares the zero page: some kernels for
- * guests (pvm_no_zero_page) allocate it instead. */
-static bool has_zero_page(void)
-{
-	volatile char *p = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	long before = resident(), after;
-
-	assert_true(p != MAP_FAILED);
-	for (size_t i = 0; i < PAGES; i++)
-		(void)p[i * GUEST_PAGE];
-	after = resident();
-	assert_int_equal(munmap((void *)(uintptr_t)p, SIZE), 0);
-	return after - before < (long)PAGES / 2;
 }
 
 /* Clear bits are pages of zeros; set bits are no more than there must be. */
