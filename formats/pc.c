@@ -40,7 +40,7 @@ ssize_t pc_pam_decode(const uint8_t *buf, size_t len,
 		return fault_set(f, FAULT_SHORT, len,
 				 "ends inside the PCI configuration");
 	for (unsigned int n = 0; n < 12; n++)
-		bits |= (pam[1 + n / 2] >> (n % 2 * 4) & 1u) << n;
+		bits |= ((unsigned)pam[1 + n / 2] >> (n % 2 * 4) & 1u) << n;
 	if (pam[0] >> 4 & 1)
 		bits |= 0xf000;
 	*ram = (uint16_t)bits;
