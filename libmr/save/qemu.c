@@ -51,7 +51,7 @@ static int check_stall(struct save *s, const struct ask_migration *m,
 {
 	double now = watch_clock();
 
-	if (!s->moved || m->remaining != s->remaining ||
+	if (s->moved <= 0 || m->remaining != s->remaining ||
 	    m->normal != s->normal) {
 		s->moved = now;
 		s->remaining = m->remaining;

@@ -7,12 +7,14 @@
 #include "libmr/vm/qmp.h"
 #include "libmr/vm/target.h"
 
+enum manner { USUAL, ACCEPTS, OTHER_WORDS, NO_LIMIT, HANGS_UP };
+
 /* A QEMU, as far as this goes. */
 struct vm {
 	int fd;
 	const char *arch;
 	uint32_t page_size;
-	enum { USUAL, ACCEPTS, OTHER_WORDS, NO_LIMIT, HANGS_UP } manner;
+	enum manner manner;
 	unsigned asked;
 };
 
@@ -126,7 +128,7 @@ static void page_sizes(void **state)
 /* Answers that say nothing are not taken for one. */
 static void not_told(void **state)
 {
-	static const int manners[] = { ACCEPTS, OTHER_WORDS, NO_LIMIT };
+	static const enum manner manners[] = { ACCEPTS, OTHER_WORDS, NO_LIMIT };
 	struct mr_error err = MR_ERROR_INIT;
 	struct vm_target t;
 	struct vm vm = { .arch = "x86_64", .page_size = 1 << 20 };
