@@ -5,6 +5,7 @@
  * they are described alike; what one side has and the other has not (a
  * subsection, a longer array) is told by names.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +85,7 @@ static char *path_of(const char *prefix, const struct mr_field *f,
 	char *path = NULL;
 	int rc;
 
+	assert(f);
 	if (f->array && !(whole && f->count > 1))
 		rc = asprintf(&path, "%s%s%s[%" PRIu64 "]", prefix, slash,
 			      f->name, f->index + element);
