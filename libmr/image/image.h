@@ -12,6 +12,7 @@
  *   index.c   where each page of a plain stream last came
  *   memory.c  pages
  *   blame.c   which page it is that cannot be read
+ *   loadable.c  can a guest be made of it? (loadable.h)
  */
 #ifndef LIBMR_IMAGE_H
 #define LIBMR_IMAGE_H

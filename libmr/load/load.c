@@ -385,8 +385,8 @@ int mr_load(const char *image, const char *vm,
 	int rc = -1;
 
 	*report = (struct mr_load_report){ .vm = MR_VM_UNTOUCHED };
-	l.img = load_open(image, options->direct, true, &options->watch,
-			  &report->data, err);
+	l.img = image_open_loadable(image, options->direct, true,
+				    &options->watch, &report->data, err);
 	if (!l.img) {
 		(void)error_about(err, LOAD_IMAGE);
 		goto out;

@@ -1,9 +1,9 @@
-/* image.c - is a file an image that can be loaded? */
+/* loadable.c - is a file an image that can be loaded? */
 #include <inttypes.h>
 #include <string.h>
 
 #include "libmr/base/error.h"
-#include "libmr/load/state.h"
+#include "libmr/image/loadable.h"
 
 /* What a file is that cannot be loaded, and what to do instead. */
 static int refuse_kind(const struct mr_image_info *info, bool for_vm,
@@ -118,9 +118,9 @@ static int check_mapped(const struct mr_image *img,
 	return rc;
 }
 
-struct mr_image *load_open(const char *path, enum mr_direct direct, bool for_vm,
-			   const struct mr_watch *watch, uint64_t *present,
-			   struct mr_error *err)
+struct mr_image *image_open_loadable(const char *path, enum mr_direct direct,
+				     bool for_vm, const struct mr_watch *watch,
+				     uint64_t *present, struct mr_error *err)
 {
 	struct mr_image *img =
 		for_vm ? mr_image_open(path, direct, watch, err)
