@@ -230,42 +230,29 @@ static int write_tail(struct image_writer *w, const uint8_t *device,
 
 static int write_seal(struct image_writer *w, struct mr_error *err)
 {
-	struct seal_head head = {
-		.page_size = IMAGE_PAGE,
-		.extent_size = IMAGE_EXTENT,
-		.piece_size = SEAL_PIECE,
-		.blocks = (uint32_t)w->n,
-		.tail_offset = w->tail,
-		.seal_offset = w->size,
-	};
-	struct seal_block *blocks = calloc(w->n + 1, sizeof(*blocks));
-	struct sealer_pages *pages = calloc(w->n + 1, sizeof(*pages));
-	uint64_t length = 0;
-	int rc = -1;
+	struct seal_head head = { .page_size = IMAGE_PAGE,
+				  .extent_size = IMAGE_EXTENT,
+				  .tail_offset = w->tail,
+				  .seal_offset = w->size };
+	uint64_t length;
 
-	if (!blocks || !pages) {
-		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
-				"no memory for the seal");
-		goto out;
-	}
 	for (size_t i = 0; i < w->n; i++) {
 		const struct writer_block *b = &w->blocks[i];
+		struct seal_block k = {
+			.header_end = b->place.header + MAPPED_RAM_HEADER_SIZE,
+			.bitmap_offset = b->place.bitmap_offset,
+			.pages_offset = b->place.pages_offset,
+			.used_length = b->used,
+		};
 
-		memcpy(blocks[i].name, b->name, sizeof(blocks[i].name));
-		blocks[i].header_end = b->place.header + MAPPED_RAM_HEADER_SIZE;
-		blocks[i].bitmap_offset = b->place.bitmap_offset;
-		blocks[i].pages_offset = b->place.pages_offset;
-		blocks[i].used_length = b->used;
-		pages[i].bits = b->bits;
-		pages[i].extents = b->digests;
+		memcpy(k.name, b->name, sizeof(k.name));
+		if (sealer_block(&w->sealer, &k, b->bits, b->digests, err))
+			return -1;
 	}
-	rc = sealer_write(&w->sealer, &w->out.file.io, &head, blocks, pages,
-			  &length, err);
+	if (sealer_write(&w->sealer, &w->out.file.io, head, &length, err))
+		return -1;
 	w->size += length;
-out:
-	free(blocks);
-	free(pages);
-	return rc;
+	return 0;
 }
 
 int image_writer_finish(struct image_writer *w, const uint8_t *device,

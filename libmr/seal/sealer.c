@@ -11,12 +11,16 @@
 
 #define CHUNK ((size_t)64 << 10)
 
+static int no_memory(struct mr_error *err)
+{
+	return error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory for the seal");
+}
+
 static int add_digest(struct sealer *s, const void *piece, size_t len,
 		      struct mr_error *err)
 {
 	if (grow(&s->digests, &s->room, s->n, sizeof(*s->digests)))
-		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
-				 "no memory for the seal");
+		return no_memory(err);
 	s->digests[s->n++] = hash_bytes(piece, len);
 	return 0;
 }
@@ -70,8 +74,7 @@ int sealer_feed_file(struct sealer *s, struct io *io, uint64_t offset,
 	int rc = -1;
 
 	if (!buf)
-		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
-				 "no memory for the seal");
+		return no_memory(err);
 	while (len) {
 		size_t n = len < CHUNK ? (size_t)len : CHUNK;
 
@@ -87,9 +90,26 @@ out:
 	return rc;
 }
 
+int sealer_block(struct sealer *s, const struct seal_block *b,
+		 const uint64_t *bits, const struct seal_digest *extents,
+		 struct mr_error *err)
+{
+	size_t n = s->n_blocks;
+
+	if (grow(&s->blocks, &s->blocks_room, n, sizeof(*s->blocks)) ||
+	    grow(&s->pages, &s->pages_room, n, sizeof(*s->pages)))
+		return no_memory(err);
+	s->blocks[n] = *b;
+	s->pages[n] = (struct sealer_pages){ bits, extents };
+	s->n_blocks++;
+	return 0;
+}
+
 void sealer_release(struct sealer *s)
 {
 	free(s->digests);
+	free(s->blocks);
+	free(s->pages);
 	*s = (struct sealer){ 0 };
 }
 
@@ -198,29 +218,26 @@ static int put_pieces(struct out *o, const struct sealer *s, size_t *next,
 }
 
 static int put_digests(struct out *o, const struct sealer *s,
-		       const struct seal_head *h,
-		       const struct seal_block *blocks,
-		       const struct sealer_pages *pages)
+		       const struct seal_head *h)
 {
 	size_t next = 0;
 
 	if (put_pieces(o, s, &next, h->stream_offset))
 		return -1;
 	for (uint32_t i = 0; i < h->blocks; i++) {
-		const struct seal_block *b = &blocks[i];
+		const struct seal_block *b = &s->blocks[i];
 
 		if (put_pieces(o, s, &next, b->header_end - b->header_start) ||
 		    put_pieces(o, s, &next, b->bitmap_size) ||
-		    put_words(o, h, b, pages[i].bits) ||
-		    put_extents(o, h, b, &pages[i]))
+		    put_words(o, h, b, s->pages[i].bits) ||
+		    put_extents(o, h, b, &s->pages[i]))
 			return -1;
 	}
 	return put_pieces(o, s, &next, h->seal_offset - h->tail_offset);
 }
 
 static int put_all(struct out *o, const struct sealer *s,
-		   const struct seal_head *h, const struct seal_block *blocks,
-		   const struct sealer_pages *pages, uint64_t length)
+		   const struct seal_head *h, uint64_t length)
 {
 	uint8_t head[SEAL_HEAD_SIZE], buf[SEAL_BLOCK_MAX], end[SEAL_END_SIZE];
 	struct seal_end e = { .length = length };
@@ -230,9 +247,9 @@ static int put_all(struct out *o, const struct sealer *s,
 	if (out_put(o, head, sizeof(head)))
 		return -1;
 	for (uint32_t i = 0; i < h->blocks; i++)
-		if (out_put(o, buf, seal_block_encode(buf, &blocks[i])))
+		if (out_put(o, buf, seal_block_encode(buf, &s->blocks[i])))
 			return -1;
-	if (put_digests(o, s, h, blocks, pages))
+	if (put_digests(o, s, h))
 		return -1;
 	(void)seal_end_encode(end, &e);
 	if (out_put(o, end, covered) || out_flush(o))
@@ -244,12 +261,11 @@ static int put_all(struct out *o, const struct sealer *s,
 	return out_flush(o);
 }
 
-int sealer_write(struct sealer *s, struct io *io, const struct seal_head *h,
-		 struct seal_block *blocks, const struct sealer_pages *pages,
+int sealer_write(struct sealer *s, struct io *io, struct seal_head h,
 		 uint64_t *length, struct mr_error *err)
 {
 	struct out o = { .io = io,
-			 .at = h->seal_offset,
+			 .at = h.seal_offset,
 			 .hash = hash_new(),
 			 .buf = malloc(CHUNK),
 			 .err = err };
@@ -258,23 +274,23 @@ int sealer_write(struct sealer *s, struct io *io, const struct seal_head *h,
 	int rc = -1;
 
 	if (!o.hash || !o.buf) {
-		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
-				"no memory for the seal");
+		(void)no_memory(err);
 		goto out;
 	}
 	hash_start(o.hash);
+	h.piece_size = SEAL_PIECE;
+	h.blocks = (uint32_t)s->n_blocks;
 	/* Once to know how many extents there are, and then with that. */
-	for (uint32_t i = 0; i < h->blocks; i++)
-		blocks[i].extents = 0;
-	if (seal_arrange(h, blocks, &places, &f))
+	for (uint32_t i = 0; i < h.blocks; i++)
+		s->blocks[i].extents = 0;
+	if (seal_arrange(&h, s->blocks, &places, &f))
 		goto bad;
-	for (uint32_t i = 0; i < h->blocks; i++)
-		count_extents(h, &blocks[i], pages[i].bits);
-	if (seal_arrange(h, blocks, &places, &f))
+	for (uint32_t i = 0; i < h.blocks; i++)
+		count_extents(&h, &s->blocks[i], s->pages[i].bits);
+	if (seal_arrange(&h, s->blocks, &places, &f))
 		goto bad;
-	rc = put_all(&o, s, h, blocks, pages, places.length);
-	if (!rc && length)
-		*length = places.length;
+	rc = put_all(&o, s, &h, places.length);
+	*length = places.length;
 	goto out;
 bad:
 	(void)error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,

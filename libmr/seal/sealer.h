@@ -3,8 +3,9 @@
  *
  * Everything but pages is fed in the order of the file, a cut after each
  * part: front (if there is one), then per block header area and bitmap, then
- * tail. The digests of extents come from whoever holds the pages. At the end
- * sealer_write puts it all behind the image.
+ * tail. Blocks are added in the same order, with the digests of extents from
+ * whoever holds the pages. At the end sealer_write puts it all behind the
+ * image.
  */
 #ifndef LIBMR_SEALER_H
 #define LIBMR_SEALER_H
@@ -22,6 +23,12 @@ struct sealer {
 	size_t n, room;
 	uint8_t piece[SEAL_PIECE];
 	size_t fill; /* bytes of the piece that is being fed */
+	struct seal_block *blocks;
+	struct sealer_pages {
+		const uint64_t *bits; /* a bit per page; NULL: left out */
+		const struct seal_digest *extents; /* of those with a page */
+	} * pages; /* of each block */
+	size_t n_blocks, blocks_room, pages_room;
 };
 
 /* s starts as { 0 }. MR_NOMEM. */
@@ -35,20 +42,17 @@ int sealer_feed_file(struct sealer *s, struct io *io, uint64_t offset,
 		     uint64_t len, struct mr_error *err);
 void sealer_release(struct sealer *s);
 
-/* What the sealer does not see itself. */
-struct sealer_pages {
-	const uint64_t *bits; /* a bit per page; NULL: memory left out */
-	const struct seal_digest *extents; /* used where a page is present */
-};
+/* One block more. b: name, header_end, bitmap_offset, pages_offset and
+ * used_length. bits: one per page, NULL if the memory was left out; extents:
+ * the digest of each, used where a page is present. Both are the caller's, and
+ * read by sealer_write. */
+int sealer_block(struct sealer *s, const struct seal_block *b,
+		 const uint64_t *bits, const struct seal_digest *extents,
+		 struct mr_error *err);
 
-/*
- * Writes the seal at h->seal_offset. h->blocks blocks with name, header_end,
- * bitmap_offset, pages_offset and used_length filled in, pages[] likewise;
- * the rest of blocks is filled in here. *length (may be NULL) is that of the
- * seal.
- */
-int sealer_write(struct sealer *s, struct io *io, const struct seal_head *h,
-		 struct seal_block *blocks, const struct sealer_pages *pages,
+/* Writes the seal at h.seal_offset; h.blocks and h.piece_size are filled in
+ * here. *length is that of the seal. */
+int sealer_write(struct sealer *s, struct io *io, struct seal_head h,
 		 uint64_t *length, struct mr_error *err);
 
 /* The digest of one extent: of its pages whose bit is set, side by side. h is

@@ -157,7 +157,22 @@ static int feed_bits(struct sealer *s, const struct verify_block *b,
 	return sealer_cut(s, err);
 }
 
-/* All but pages. future: bitmaps as they will be, not as they are. */
+static int add_block(struct sealer *s, const struct verify_block *b,
+		     struct mr_error *err)
+{
+	struct seal_block k = {
+		.header_end = b->header_end,
+		.bitmap_offset = b->length ? b->bitmap_offset : 0,
+		.pages_offset = b->length ? b->pages_offset : 0,
+		.used_length = b->listed,
+	};
+
+	memcpy(k.name, b->name, strlen(b->name) + 1);
+	return sealer_block(s, &k, b->bits, b->digests, err);
+}
+
+/* All but the pages themselves. future: bitmaps as they will be, not as they
+ * are. */
 static int feed_all(struct verify *v, struct sealer *s, bool future,
 		    struct mr_error *err)
 {
@@ -177,6 +192,8 @@ static int feed_all(struct verify *v, struct sealer *s, bool future,
 			   : sealer_feed_file(s, io, b->bitmap_offset,
 					      b->bitmap_size, err))
 			return -1;
+		if (add_block(s, b, err))
+			return -1;
 	}
 	return sealer_feed_file(s, io, v->tail_offset,
 				v->stream_end - v->tail_offset, err);
@@ -185,46 +202,20 @@ static int feed_all(struct verify *v, struct sealer *s, bool future,
 static int write_seal(struct verify *v, struct io *to, bool future,
 		      struct mr_error *err)
 {
-	struct seal_head head = {
-		.page_size = v->page_size,
-		.extent_size = (uint32_t)v->extent_size,
-		.piece_size = SEAL_PIECE,
-		.blocks = (uint32_t)v->n,
-		.stream_offset = stream_offset(v),
-		.tail_offset = v->tail_offset,
-		.seal_offset = v->stream_end,
-	};
-	struct seal_block *blocks = calloc(v->n + 1, sizeof(*blocks));
-	struct sealer_pages *pages = calloc(v->n + 1, sizeof(*pages));
+	struct seal_head head = { .page_size = v->page_size,
+				  .extent_size = (uint32_t)v->extent_size,
+				  .stream_offset = stream_offset(v),
+				  .tail_offset = v->tail_offset,
+				  .seal_offset = v->stream_end };
 	struct sealer sealer = { 0 };
 	uint64_t length;
-	int rc = -1;
+	int rc = feed_all(v, &sealer, future, err);
 
-	if (!blocks || !pages) {
-		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
-				"no memory for the seal");
-		goto out;
-	}
-	for (size_t i = 0; i < v->n; i++) {
-		const struct verify_block *b = &v->blocks[i];
-
-		memcpy(blocks[i].name, b->name, strlen(b->name) + 1);
-		blocks[i].header_end = b->header_end;
-		blocks[i].bitmap_offset = b->length ? b->bitmap_offset : 0;
-		blocks[i].pages_offset = b->length ? b->pages_offset : 0;
-		blocks[i].used_length = b->listed;
-		pages[i].bits = b->bits;
-		pages[i].extents = b->digests;
-	}
-	if (feed_all(v, &sealer, future, err) ||
-	    sealer_write(&sealer, to, &head, blocks, pages, &length, err))
-		goto out;
-	rc = 0;
-	verify_did(v, "sealed: %" PRIu64 " bytes of digests", length);
-out:
+	if (!rc)
+		rc = sealer_write(&sealer, to, head, &length, err);
+	if (!rc)
+		verify_did(v, "sealed: %" PRIu64 " bytes of digests", length);
 	sealer_release(&sealer);
-	free(blocks);
-	free(pages);
 	return rc;
 }
 
