@@ -15,6 +15,7 @@
 #include "formats/vmdesc.h"
 #include "libmr/devices/devices.h"
 #include "libmr/base/error.h"
+#include "libmr/base/grow.h"
 
 struct decoder {
 	const uint8_t *buf;
@@ -39,22 +40,14 @@ static int bad(struct decoder *x, const char *what)
 static size_t add(struct decoder *x, enum mr_field_kind kind, const char *name,
 		  const char *type)
 {
-	if (x->n == x->room) {
-		size_t room = x->room ? 2 * x->room : 64;
-		void *more = NULL;
-
-		if (room > DEVICE_FIELDS_LIMIT) {
-			(void)bad(x, "too many fields");
-			return SIZE_MAX;
-		}
-		more = realloc(x->fields, room * sizeof(*x->fields));
-		if (!more) {
-			(void)error_set(x->err, MR_NOMEM, MR_NO_OFFSET,
-					"out of memory");
-			return SIZE_MAX;
-		}
-		x->fields = more;
-		x->room = room;
+	if (x->n == DEVICE_FIELDS_LIMIT) {
+		(void)bad(x, "too many fields");
+		return SIZE_MAX;
+	}
+	if (grow(&x->fields, &x->room, x->n, sizeof(*x->fields))) {
+		(void)error_set(x->err, MR_NOMEM, MR_NO_OFFSET,
+				"out of memory");
+		return SIZE_MAX;
 	}
 	x->fields[x->n] = (struct mr_field){ .kind = kind,
 					     .depth = x->depth,

@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "libmr/base/error.h"
+#include "libmr/base/zeros.h"
 
 #define MAX_JOBS 8u
 #define HUGE_PAGE ((size_t)2 << 20)
@@ -344,9 +345,8 @@ static int make_arena(struct hand *h, const struct crew_plan *p,
 
 	if (!len)
 		return 0;
-	base = mmap(NULL, len + HUGE_PAGE, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (base == MAP_FAILED)
+	base = zeros_new(len + HUGE_PAGE);
+	if (!base)
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
 				 "no memory for buffers");
 	h->arena = base;

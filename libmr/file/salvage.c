@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libmr/base/grow.h"
+
 /* The first range that ends behind this piece, or n. */
 static size_t find(const struct salvage *s, uint64_t piece)
 {
@@ -20,23 +22,6 @@ static size_t find(const struct salvage *s, uint64_t piece)
 			low = mid + 1;
 	}
 	return low;
-}
-
-static bool grow(struct salvage *s)
-{
-	size_t room = s->room ? 2 * s->room : 16;
-	void *more;
-
-	if (s->n < s->room)
-		return true;
-	if (s->n >= SALVAGE_MAX)
-		return false;
-	more = realloc(s->ranges, room * sizeof(*s->ranges));
-	if (!more)
-		return false;
-	s->ranges = more;
-	s->room = room;
-	return true;
 }
 
 /* Under the lock. What does not fit makes a neighbour too large: rather too
@@ -56,7 +41,8 @@ static bool insert(struct salvage *s, uint64_t piece)
 		r[i].from--;
 		return true;
 	}
-	if (!grow(s)) {
+	if (s->n == SALVAGE_MAX ||
+	    grow(&s->ranges, &s->room, s->n, sizeof(*s->ranges))) {
 		if (!s->n)
 			return false;
 		if (i)

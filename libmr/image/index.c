@@ -5,9 +5,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "libmr/base/error.h"
+#include "libmr/base/grow.h"
+#include "libmr/base/zeros.h"
 #include "libmr/image/image.h"
 
 #define NONE UINT32_MAX
@@ -54,11 +55,9 @@ struct page_index *page_index_new(const struct mr_block *blocks, size_t n,
 	}
 	x->size = (size_t)(pages + 1) * sizeof(*x->words);
 	/* Whatever the file says that it has: only what is there costs. */
-	x->words = mmap(NULL, x->size, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (x->words != MAP_FAILED)
+	x->words = zeros_new(x->size);
+	if (x->words)
 		return x;
-	x->words = NULL;
 nomem:
 	page_index_free(x);
 	(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
@@ -70,8 +69,7 @@ void page_index_free(struct page_index *x)
 {
 	if (!x)
 		return;
-	if (x->words)
-		(void)munmap(x->words, x->size);
+	zeros_free(x->words, x->size);
 	free(x->first);
 	free(x->deltas);
 	free(x);
@@ -89,19 +87,13 @@ static void give_back(struct page_index *x, uint32_t newest)
 /* Makes room for two more: a ring begins with two. 1: there can't be more. */
 static int reserve(struct page_index *x, struct mr_error *err)
 {
-	uint32_t room = x->room ? 2 * x->room : 1024;
-	void *more;
-
 	if (x->used + 2 <= x->room ||
 	    (x->spare != NONE && x->deltas[x->spare].next != NONE))
 		return 0;
 	if (x->room == PAGE_INDEX_DELTAS)
 		return 1;
-	more = realloc(x->deltas, room * sizeof(*x->deltas));
-	if (!more)
+	if (grow(&x->deltas, &x->room, x->used + 1, sizeof(*x->deltas)))
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	x->deltas = more;
-	x->room = room;
 	return 0;
 }
 

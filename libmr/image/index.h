@@ -53,7 +53,8 @@ struct page_index {
 		uint32_t next;
 		uint32_t length; /* bytes */
 	} * deltas;
-	uint32_t used, room; /* of deltas */
+	uint32_t used; /* of deltas */
+	size_t room;
 	uint32_t spare; /* those given back; UINT32_MAX: none */
 	uint64_t data; /* words that came with data */
 	/* There were more changes, or a place farther out, than are kept

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "libmr/base/error.h"
+#include "libmr/base/grow.h"
 
 typedef const struct vmdesc_token *token;
 
@@ -29,19 +30,11 @@ static int add_device(const struct reading *r, token o)
 	    vmdesc_text_number(out->text, o, "instance_id", 0, &instance) ||
 	    instance > UINT32_MAX)
 		return bad(r, o, "a device has no proper name and instance");
-	if (out->n == out->room) {
-		size_t room = out->room ? 2 * out->room : 64;
-		void *more;
-
-		if (out->n >= SECTIONS_LIMIT)
-			return bad(r, o, "more devices than any machine has");
-		more = realloc(out->devices, room * sizeof(*d));
-		if (!more)
-			return error_set(r->err, MR_NOMEM, MR_NO_OFFSET,
-					 "out of memory");
-		out->devices = more;
-		out->room = room;
-	}
+	if (out->n == SECTIONS_LIMIT)
+		return bad(r, o, "more devices than any machine has");
+	if (grow(&out->devices, &out->room, out->n, sizeof(*d)))
+		return error_set(r->err, MR_NOMEM, MR_NO_OFFSET,
+				 "out of memory");
 	d = &out->devices[out->n];
 	*d = (struct vmdesc_device){ .name = name,
 				     .instance = (uint32_t)instance,
