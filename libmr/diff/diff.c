@@ -8,46 +8,23 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
+#include "libmr/base/names.h"
 #include "libmr/base/watch.h"
 #include "libmr/base/zeros.h"
 
 /* ---- blocks, matched by name ---- */
 
-/* A side's blocks in the order of their names, for thousands of them. */
-struct index {
-	struct named {
-		const struct memory_block *block;
-	} * order;
-	size_t n;
-};
-
-static int by_name(const void *a, const void *b)
+static int sort_names(struct names *x, const struct memory *m)
 {
-	return strcmp(((const struct named *)a)->block->name,
-		      ((const struct named *)b)->block->name);
+	return names_make(x, &m->blocks->name, sizeof(*m->blocks), m->n);
 }
 
-static int index_side(struct index *x, const struct memory *m,
-		      struct mr_error *err)
+static const struct memory_block *find(const struct names *x,
+				       const struct memory *m, const char *name)
 {
-	x->order = calloc(m->n + 1, sizeof(*x->order));
-	if (!x->order)
-		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	for (; x->n < m->n; x->n++)
-		x->order[x->n].block = &m->blocks[x->n];
-	qsort(x->order, x->n, sizeof(*x->order), by_name);
-	return 0;
-}
+	size_t i = names_find(x, name);
 
-static const struct memory_block *index_find(const struct index *x,
-					     const char *name)
-{
-	const struct memory_block want = { .name = name };
-	const struct named key = { &want };
-	const struct named *found =
-		bsearch(&key, x->order, x->n, sizeof(*x->order), by_name);
-
-	return found ? found->block : NULL;
+	return i == NAMES_NONE ? NULL : &m->blocks[i];
 }
 
 static void add_block(struct mr_diff *d, const struct memory_block *a,
@@ -75,16 +52,14 @@ static int match_blocks(struct mr_diff *d, struct mr_error *err)
 {
 	const struct memory *m[MR_SIDES] = { d->side[MR_A]->memory,
 					     d->side[MR_B]->memory };
-	struct index x[MR_SIDES] = { [MR_A].n = 0 };
+	struct names x[MR_SIDES] = { { 0 } };
 	size_t n = m[MR_A]->n + m[MR_B]->n;
 	int rc = -1;
 
-	if (index_side(&x[MR_A], m[MR_A], err) ||
-	    index_side(&x[MR_B], m[MR_B], err))
-		goto out;
 	d->blocks = calloc(n + 1, sizeof(*d->blocks));
 	d->work = calloc(n + 1, sizeof(*d->work));
-	if (!d->blocks || !d->work) {
+	if (!d->blocks || !d->work || sort_names(&x[MR_A], m[MR_A]) ||
+	    sort_names(&x[MR_B], m[MR_B])) {
 		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		goto out;
 	}
@@ -92,12 +67,12 @@ static int match_blocks(struct mr_diff *d, struct mr_error *err)
 	for (size_t i = 0; i < m[MR_A]->n; i++) {
 		const struct memory_block *a = &m[MR_A]->blocks[i];
 
-		add_block(d, a, index_find(&x[MR_B], a->name));
+		add_block(d, a, find(&x[MR_B], m[MR_B], a->name));
 	}
 	for (size_t i = 0; i < m[MR_B]->n; i++) {
 		const struct memory_block *b = &m[MR_B]->blocks[i];
 
-		if (!index_find(&x[MR_A], b->name))
+		if (names_find(&x[MR_A], b->name) == NAMES_NONE)
 			add_block(d, NULL, b);
 	}
 	d->info.page_size =
@@ -105,8 +80,8 @@ static int match_blocks(struct mr_diff *d, struct mr_error *err)
 							 : m[MR_B]->page);
 	rc = 0;
 out:
-	free(x[MR_A].order);
-	free(x[MR_B].order);
+	names_free(&x[MR_A]);
+	names_free(&x[MR_B]);
 	return rc;
 }
 

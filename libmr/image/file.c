@@ -208,7 +208,7 @@ static int parse_once(struct mr_image *img, uint32_t page_size,
 	if (!rc && watch && watch->progress)
 		watch->progress(watch->arg, img->io->size, img->io->size);
 	reader_release(&p.r);
-	free(p.by_name);
+	names_free(&p.names);
 	return rc ? rc : p.again;
 }
 

@@ -8,6 +8,7 @@
 
 #include "formats/fault.h"
 #include "formats/stream.h"
+#include "libmr/base/names.h"
 #include "libmr/image/image.h"
 #include "libmr/file/reader.h"
 
@@ -27,7 +28,7 @@ struct parse {
 
 	struct open_section open[64];
 	size_t n_open;
-	size_t *by_name; /* block indexes in the order of their names */
+	struct names names; /* of the blocks */
 	size_t last_block; /* CONTINUE's; n_blocks: none yet */
 	uint64_t host_page_sizes; /* of POSTCOPY_ADVISE, or 0 */
 	uint32_t ticks;

@@ -124,37 +124,21 @@ static int block_entry(struct parse *p, uint64_t *left)
 	return parse_tick(p);
 }
 
-static int by_name(const void *a, const void *b, void *arg)
-{
-	const struct mr_block *blocks = arg;
-
-	return strcmp(blocks[*(const size_t *)a].name,
-		      blocks[*(const size_t *)b].name);
-}
-
-/* Names are looked up for each page that changes the block: in order, so
- * that thousands of blocks in a hostile file cost little. */
 static int sort_names(struct parse *p)
 {
-	size_t n = p->info->n_blocks;
 	const struct mr_block *blocks = p->img->blocks;
+	size_t twice;
 
-	p->by_name = calloc(n, sizeof(*p->by_name));
-	if (!p->by_name)
+	if (names_make(&p->names, &blocks->name, sizeof(*blocks),
+		       p->info->n_blocks))
 		return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
 				 "out of memory");
-	for (size_t i = 0; i < n; i++)
-		p->by_name[i] = i;
-	qsort_r(p->by_name, n, sizeof(*p->by_name), by_name, p->img->blocks);
-	for (size_t i = 1; i < n; i++) {
-		const struct mr_block *b = &blocks[p->by_name[i]];
-
-		if (!strcmp(b->name, blocks[p->by_name[i - 1]].name))
-			return error_set(p->err, MR_FORMAT, b->entry,
-					 "RAM block \"%s\" is listed twice",
-					 b->name);
-	}
-	return 0;
+	twice = names_twice(&p->names);
+	if (twice == NAMES_NONE)
+		return 0;
+	return error_set(p->err, MR_FORMAT, blocks[twice].entry,
+			 "RAM block \"%s\" is listed twice",
+			 blocks[twice].name);
 }
 
 static int block_list(struct parse *p, uint64_t total)
@@ -178,24 +162,15 @@ static int block_list(struct parse *p, uint64_t total)
 
 static int find_block(struct parse *p, const char *name, uint64_t at)
 {
-	size_t low = 0, high = p->info->n_blocks;
+	size_t i = names_find(&p->names, name);
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		int cmp = strcmp(name, p->img->blocks[p->by_name[mid]].name);
-
-		if (cmp == 0) {
-			p->last_block = p->by_name[mid];
-			return 0;
-		}
-		if (cmp < 0)
-			high = mid;
-		else
-			low = mid + 1;
-	}
-	return error_set(p->err, MR_FORMAT, at,
-			 "a page of RAM block \"%s\", which is not listed",
-			 name);
+	if (i == NAMES_NONE)
+		return error_set(p->err, MR_FORMAT, at,
+				 "a page of RAM block \"%s\", which is not "
+				 "listed",
+				 name);
+	p->last_block = i;
+	return 0;
 }
 
 /* Whether items of pages of that size stand here: those that are looked at,

@@ -1,8 +1,8 @@
 /* memory.c - the verb mr_load_memory: blocks of an image into memory files. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "libmr/base/error.h"
+#include "libmr/base/names.h"
 #include "libmr/base/watch.h"
 #include "libmr/load/state.h"
 #include "libmr/memory/files.h"
@@ -11,32 +11,24 @@
  * the first. */
 enum { MEMORY_IMAGE = 1, MEMORY_FILE = 2 };
 
-/* The block that goes into file i. */
-static int choose_block(const struct memory *m, const struct mr_memory *memory,
-			size_t i, uint64_t ram, struct memory_block *to,
+/* A block that a file wants; ram: the bytes before it. */
+static int choose_block(const struct memory *m, const struct names *names,
+			const char *name, uint64_t ram, struct memory_block *to,
 			struct mr_error *err)
 {
-	const struct memory_block *b = memory_find(m, memory[i].block);
+	size_t i = names_find(names, name);
+	const struct memory_block *b = &m->blocks[i];
 
-	if (!b)
-		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				"the image has no RAM block %.100s",
-				memory[i].block);
-	else if (!b->held)
-		(void)error_set(err, MR_REFUSED, b->entry,
-				"the memory of block %.100s was left out of "
-				"the image (x-ignore-shared)",
-				memory[i].block);
-	else if (b->held > MR_MEMORY_MAX - ram)
-		(void)error_set(err, MR_REFUSED, b->entry, MR_MEMORY_MAX_TEXT);
-	if (!b || !b->held || b->held > MR_MEMORY_MAX - ram)
-		return error_about(err, MEMORY_IMAGE);
-	for (size_t k = 0; k < i; k++)
-		if (!strcmp(memory[k].path, memory[i].path)) {
-			(void)error_set(err, MR_USAGE, MR_NO_OFFSET,
-					"two blocks would go into this file");
-			return error_about(err, MEMORY_FILE + (unsigned)i);
-		}
+	if (i == NAMES_NONE)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "the image has no RAM block %.100s", name);
+	if (!b->held)
+		return error_set(err, MR_REFUSED, b->entry,
+				 "the memory of block %.100s was left out of "
+				 "the image (x-ignore-shared)",
+				 name);
+	if (b->held > MR_MEMORY_MAX - ram)
+		return error_set(err, MR_REFUSED, b->entry, MR_MEMORY_MAX_TEXT);
 	*to = *b;
 	return 0;
 }
@@ -46,20 +38,31 @@ static int choose_blocks(struct memory *m, const struct mr_memory *memory,
 			 size_t n, uint64_t *ram, struct mr_error *err)
 {
 	struct memory_block *wanted = calloc(n + 1, sizeof(*wanted));
+	struct names names = { 0 };
+	int rc = -1;
 
-	if (!wanted)
-		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
+	if (!wanted ||
+	    names_make(&names, &m->blocks->name, sizeof(*m->blocks), m->n)) {
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
+		goto out;
+	}
 	for (size_t i = 0; i < n; i++) {
-		if (choose_block(m, memory, i, *ram, &wanted[i], err)) {
-			free(wanted);
-			return -1;
+		if (choose_block(m, &names, memory[i].block, *ram, &wanted[i],
+				 err)) {
+			(void)error_about(err, MEMORY_IMAGE);
+			goto out;
 		}
 		*ram += wanted[i].held;
 	}
 	free(m->blocks);
 	m->blocks = wanted;
 	m->n = n;
-	return 0;
+	wanted = NULL;
+	rc = 0;
+out:
+	names_free(&names);
+	free(wanted);
+	return rc;
 }
 
 static int open_files(struct files_sink *f, const struct mr_memory *memory,

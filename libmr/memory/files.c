@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -352,6 +353,17 @@ static const struct sink_ops files_ops = {
 	.abandon = files_abandon,
 };
 
+/* A file that is not there yet is known by its path alone. */
+static int named_before(const char *const *paths, size_t i,
+			struct mr_error *err)
+{
+	for (size_t k = 0; k < i; k++)
+		if (!strcmp(paths[k], paths[i]))
+			return error_set(err, MR_USAGE, MR_NO_OFFSET,
+					 "two blocks would go into this file");
+	return 0;
+}
+
 int files_sink_open(struct files_sink *f, const char *const *paths, size_t n,
 		    unsigned who, enum mr_direct direct, unsigned jobs,
 		    const struct file *source, struct mr_error *err)
@@ -370,7 +382,8 @@ int files_sink_open(struct files_sink *f, const char *const *paths, size_t n,
 	for (size_t i = 0; i < n; i++) {
 		struct file_target *t = &f->targets[i];
 
-		if (open_old(f, t, paths[i], direct, source, err) ||
+		if (named_before(paths, i, err) ||
+		    open_old(f, t, paths[i], direct, source, err) ||
 		    (!t->existed && open_new(t, paths[i], direct, err)))
 			return error_about(err, who + (unsigned)i);
 		t->file->io.who = who + (unsigned)i;

@@ -41,14 +41,6 @@ void memory_free(struct memory *m)
 	m->ops->free(m);
 }
 
-const struct memory_block *memory_find(const struct memory *m, const char *name)
-{
-	for (size_t i = 0; i < m->n; i++)
-		if (!strcmp(m->blocks[i].name, name))
-			return &m->blocks[i];
-	return NULL;
-}
-
 void memory_choose(struct memory *m, enum mr_direct direct, uint64_t bytes)
 {
 	bool ask = direct == MR_DIRECT_AUTO;

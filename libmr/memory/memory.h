@@ -107,10 +107,6 @@ static inline uint64_t memory_pages(const struct memory *m,
 	return b->length / m->page + (b->length % m->page != 0);
 }
 
-/* The block of that name, or NULL. */
-const struct memory_block *memory_find(const struct memory *m,
-				       const char *name);
-
 /* Has b->bits made, a map of what was touched, if there is none; a block that
  * is not held has none. *bytes grows by the pages in it; may be NULL. */
 int memory_map(const struct memory *m, struct memory_block *b, uint64_t *bytes,

@@ -169,9 +169,10 @@ const struct mr_ram_info *mr_ram_info(const struct mr_ram *ram)
 const struct mr_ram_block *mr_ram_find(const struct mr_ram *ram,
 				       const char *name)
 {
-	const struct memory_block *b = memory_find(ram->memory, name);
-
-	return b ? &ram->blocks[b - ram->memory->blocks] : NULL;
+	for (size_t i = 0; i < ram->info.n_blocks; i++)
+		if (!strcmp(ram->blocks[i].name, name))
+			return &ram->blocks[i];
+	return NULL;
 }
 
 int mr_ram_still(struct mr_ram *ram, struct mr_error *err)
