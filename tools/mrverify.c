@@ -46,10 +46,11 @@ static struct poptOption options[] = {
 /* A finding as a line, when every byte of it has to be escaped. */
 enum { LINE = 4 * 256 + 4 * 240 + 16 };
 
-/* Lines for people, in order. */
+/* Lines for people, told after the verdict. */
 struct lines {
-	char **line;
-	size_t n, room;
+	FILE *to; /* NULL: none yet */
+	char *text;
+	size_t size;
 };
 
 /* A file under check. For programs, findings and changes are printed as they
@@ -63,39 +64,28 @@ struct file {
 	bool no_memory;
 };
 
-static void add_line(struct file *file, struct lines *to, const char *prefix,
+static void add_line(struct file *file, struct lines *lines, const char *prefix,
 		     const char *text)
 {
-	size_t room = to->room ? 2 * to->room : 16;
-	char *line = NULL;
-	void *more;
-
-	if (to->n == to->room) {
-		more = realloc(to->line, room * sizeof(*to->line));
-		if (!more) {
-			file->no_memory = true;
-			return;
-		}
-		to->line = more;
-		to->room = room;
-	}
-	if (asprintf(&line, "  %s%s", prefix, text) < 0)
+	if (!lines->to)
+		lines->to = open_memstream(&lines->text, &lines->size);
+	if (!lines->to || fprintf(lines->to, "  %s%s\n", prefix, text) < 0)
 		file->no_memory = true;
-	else
-		to->line[to->n++] = line;
 }
 
-static void print_lines(const struct lines *lines)
+static void print_lines(struct file *file, struct lines *lines)
 {
-	for (size_t i = 0; i < lines->n; i++)
-		(void)puts(lines->line[i]);
+	if (lines->to && fflush(lines->to))
+		file->no_memory = true;
+	else if (lines->to)
+		(void)fputs(lines->text, stdout);
 }
 
 static void free_lines(struct lines *lines)
 {
-	for (size_t i = 0; i < lines->n; i++)
-		free(lines->line[i]);
-	free(lines->line);
+	if (lines->to)
+		(void)fclose(lines->to);
+	free(lines->text);
 }
 
 static void describe(char buf[LINE], const struct mr_finding *f)
@@ -213,16 +203,15 @@ static void print_line(const struct file *file,
 	(void)putchar('\n');
 }
 
-static void print_text(const struct file *file,
-		       const struct mr_verify_report *r)
+static void print_text(struct file *file, const struct mr_verify_report *r)
 {
 	if (cli.quiet && r->sound)
 		return;
 	print_line(file, r);
 	if (cli.quiet)
 		return;
-	print_lines(&file->findings);
-	print_lines(&file->did);
+	print_lines(file, &file->findings);
+	print_lines(file, &file->did);
 }
 
 static void open_json(const char *path)
@@ -286,7 +275,7 @@ static int check(const char *path, bool *stop)
 					       : CLI_PATHS(path));
 		/* What was done before it went wrong. */
 		if (!cli.quiet)
-			print_lines(&file.did);
+			print_lines(&file, &file.did);
 	} else {
 		status = report.sound ? CLI_OK : CLI_NO;
 		if (!cli.json)
