@@ -23,6 +23,17 @@ struct copy {
 	struct crew_leavers leavers;
 };
 
+/* A copy failed. Memory that went away is a bad address to the kernel. */
+static void say_why(const struct save *s, struct mr_error *err)
+{
+	struct mr_error why = MR_ERROR_INIT;
+
+	if (err->code != MR_CANCELLED && guest_is_whole(s->guest, &why)) {
+		*err = why;
+		(void)error_about(err, SAVE_VM);
+	}
+}
+
 /* All that happens while the guest stands still. */
 static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 {
@@ -44,8 +55,10 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	if (!m)
 		goto out;
 	m->who = SAVE_VM;
-	if (memory_copy(m, &c->sink.sink, &o, &c->tally, err))
+	if (memory_copy(m, &c->sink.sink, &o, &c->tally, err)) {
+		say_why(s, err);
 		goto out;
+	}
 	if (device_state_fetch(&state, s->q, s->fdset, s->found->image, err) ||
 	    still_prove(&still, err)) {
 		(void)error_about(err, SAVE_VM);

@@ -26,6 +26,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "libmr/base/bus_guard.h"
 #include "libmr/base/run.h"
 #include "libmr/mr.h"
 #include "libmr/vm/target.h"
@@ -55,6 +56,7 @@ struct guest_segment {
 		 * cannot be opened and everything is read in the process */
 	uint64_t file_offset; /* of the segment's first byte */
 	const unsigned char *view; /* private: from guest_view, or NULL */
+	struct bus_guard guard; /* private: of the view */
 };
 
 struct guest_block {
@@ -124,6 +126,12 @@ int guest_can_read(const struct guest *g, struct mr_error *err);
  * is not where QEMU says: then pid is not that QEMU. May be done again.
  */
 int guest_map(struct guest *g, struct mr_error *err);
+/*
+ * Whether the files behind shared memory have all of it, and no view has lost
+ * any. Whoever shrinks one takes memory away from the guest and from us, and
+ * what is gone counts as never touched.
+ */
+int guest_is_whole(const struct guest *g, struct mr_error *err);
 /* Forget it: closes the backing files. */
 void guest_unmap(struct guest *g);
 
@@ -151,6 +159,8 @@ int guest_read(const struct guest *g, const struct guest_block *b,
  * Map shared memory to be written from in place, without a copy: that on huge
  * pages, or with all true every shared block. What cannot be mapped is left
  * out: guest_view_at says NULL there. Returns whether any is on huge pages.
+ * What is lost meanwhile reads as zeros, or is EFAULT for the kernel:
+ * guest_is_whole tells.
  */
 bool guest_view(struct guest *g, bool all);
 

@@ -411,6 +411,45 @@ static int check_covered(const struct guest *g, struct mr_error *err)
 	return 0;
 }
 
+/* Bytes from the segment's beginning on that are there. */
+static uint64_t whole_bytes(const struct guest_segment *s)
+{
+	uint64_t page = host_page(), size, lost;
+	struct stat st;
+
+	if (s->fd < 0 ||
+	    (s->kind != GUEST_SHMEM_SHARED && s->kind != GUEST_FILE_SHARED &&
+	     s->kind != GUEST_HUGETLB_SHARED))
+		return s->length;
+	/* What is left of a file's last page is there, too. */
+	size = fstat(s->fd, &st) ? 0 : (uint64_t)st.st_size;
+	size = (size + page - 1) & ~(page - 1);
+	size = size < s->file_offset ? 0 : size - s->file_offset;
+	lost = s->view ? atomic_load(&s->guard.lost) : BUS_GUARD_WHOLE;
+	return min_u64(min_u64(size, s->length), lost);
+}
+
+int guest_is_whole(const struct guest *g, struct mr_error *err)
+{
+	for (size_t i = 0; i < g->n_blocks; i++) {
+		const struct guest_block *b = &g->blocks[i];
+
+		for (size_t k = 0; k < b->n_segments; k++) {
+			const struct guest_segment *s = &b->segments[k];
+			uint64_t n = whole_bytes(s);
+
+			if (n < s->length)
+				return error_set(
+					err, MR_SHORT, MR_NO_OFFSET,
+					"block '%.64s' has lost its memory at "
+					"offset 0x%" PRIx64 ": somebody shrank "
+					"the file behind it",
+					b->name, s->offset + n);
+		}
+	}
+	return 0;
+}
+
 int guest_map(struct guest *g, struct mr_error *err)
 {
 	struct mapping m = { g, err };
@@ -424,16 +463,22 @@ int guest_map(struct guest *g, struct mr_error *err)
 	return -1;
 }
 
+static void unmap_view(struct guest_segment *s)
+{
+	if (!s->view)
+		return;
+	bus_guard_end(&s->guard);
+	(void)munmap((void *)(uintptr_t)s->view, s->length);
+	s->view = NULL;
+}
+
 void guest_unmap(struct guest *g)
 {
 	for (size_t i = 0; i < g->n_blocks; i++) {
 		struct guest_block *b = &g->blocks[i];
 
 		for (size_t k = 0; k < b->n_segments; k++)
-			if (b->segments[k].view)
-				(void)munmap(
-					(void *)(uintptr_t)b->segments[k].view,
-					b->segments[k].length);
+			unmap_view(&b->segments[k]);
 		free(b->segments);
 		g->blocks[i].segments = NULL;
 		g->blocks[i].n_segments = 0;

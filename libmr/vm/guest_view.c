@@ -37,8 +37,11 @@ bool guest_view(struct guest *g, bool all)
 				continue;
 			view = mmap(NULL, s->length, PROT_READ, MAP_SHARED,
 				    s->fd, (off_t)s->file_offset);
-			s->view = view == MAP_FAILED ? NULL : view;
-			if (s->view && s->kind == GUEST_HUGETLB_SHARED)
+			if (view == MAP_FAILED)
+				continue;
+			s->view = view;
+			bus_guard_begin(&s->guard, view, s->length);
+			if (s->kind == GUEST_HUGETLB_SHARED)
 				huge = true;
 		}
 	}

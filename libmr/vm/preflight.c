@@ -189,8 +189,8 @@ int preflight_direct(struct guest *g, struct qmp *q, struct mr_error *err)
 			"runs in another pid namespace or behind a "
 			"proxy (give its pid, or let QEMU save itself)");
 	if (guest_can_read(g, err) || guest_map(g, err) ||
-	    refuse_vfio(g, err) || check_target(g, q, err) ||
-	    check_dirty_bitmaps(q, err))
+	    guest_is_whole(g, err) || refuse_vfio(g, err) ||
+	    check_target(g, q, err) || check_dirty_bitmaps(q, err))
 		return -1;
 	return 0;
 }

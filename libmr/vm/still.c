@@ -13,7 +13,7 @@
 int still_begin(struct still *s, struct qmp *q, struct guest *g,
 		struct mr_error *err)
 {
-	*s = (struct still){ .q = q };
+	*s = (struct still){ .q = q, .guest = g };
 	/* Forgotten before the run state is asked for: what comes between the
 	 * two counts. */
 	ask_undisturbed(q);
@@ -75,7 +75,8 @@ int still_prove(struct still *s, struct mr_error *err)
 	struct ask_status now;
 	const char *event;
 
-	if (compare(s->devices, ask_devices(s->q, err), "devices", err) ||
+	if (guest_is_whole(s->guest, err) ||
+	    compare(s->devices, ask_devices(s->q, err), "devices", err) ||
 	    compare(s->blocks, ask_ramblock(s->q, err), "memory blocks", err) ||
 	    ask_status(s->q, &now, err))
 		return -1;

@@ -16,6 +16,7 @@
 
 struct still {
 	struct qmp *q;
+	const struct guest *guest;
 	char status[32]; /* run state at the beginning */
 	char *blocks, *devices; /* as QEMU listed them */
 };

@@ -95,6 +95,27 @@ nothing_published() {
 	[[ $output == *RESET* ]]
 }
 
+@test "its memory file is cut short while it is saved: nothing is published" {
+	local how fd
+	start_vm a -m 1G -append fill=640M -M memory-backend=m -object \
+		memory-backend-memfd,id=m,size=1G,share=on,seal=off
+	wait_ready a
+	qmp_do a stop # that is the end of who looks at it
+	fd=$(find "/proc/$(vm_pid a)/fd" -lname '/memfd:*')
+	for how in on off; do
+		hold mrsave -j 1 --zero-copy=$how "$(vm_qmp a)" "$IMAGE"
+		truncate -s 100M "$fd"
+		let_go
+		nothing_published
+		[[ $output == "mrsave: $(vm_qmp a): block 'm' has lost its memory at offset 0x6400000: somebody shrank the file behind it" ]]
+		run mrsave --check "$(vm_qmp a)" "$IMAGE"
+		[ "$status" -eq 2 ]
+		truncate -s 1G "$fd"
+	done
+	wait_status a paused
+	mrsave -q "$(vm_qmp a)" "$IMAGE"
+}
+
 @test "two savers at once, by two sockets: the second is refused" {
 	start_big -qmp "unix:$VM_DIR/a.two,server=on,wait=off"
 	hold mrsave -j 1 "$(vm_qmp a)" "$IMAGE"
