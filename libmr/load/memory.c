@@ -65,23 +65,6 @@ out:
 	return rc;
 }
 
-static int open_files(struct files_sink *f, const struct mr_memory *memory,
-		      size_t n, const struct mr_memory_options *o,
-		      const struct memory *m, struct mr_error *err)
-{
-	const char **paths = calloc(n + 1, sizeof(*paths));
-	int rc;
-
-	for (size_t i = 0; paths && i < n; i++)
-		paths[i] = memory[i].path;
-	rc = paths ? files_sink_open(f, paths, n, MEMORY_FILE, o->direct,
-				     o->jobs ? o->jobs : crew_default_jobs(),
-				     m->file, err)
-		   : error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
-	free(paths);
-	return rc;
-}
-
 /* From m into the files. */
 static int load(struct memory *m, const struct mr_memory *memory, size_t n,
 		const struct mr_memory_options *o, struct mr_memory_report *r,
@@ -96,7 +79,9 @@ static int load(struct memory *m, const struct mr_memory *memory, size_t n,
 
 	if (choose_blocks(m, memory, n, &r->ram, err))
 		return -1;
-	if (!open_files(&f, memory, n, o, m, err) &&
+	if (!files_sink_open(&f, memory, n, MEMORY_FILE, o->direct,
+			     o->jobs ? o->jobs : crew_default_jobs(), m->file,
+			     err) &&
 	    !memory_copy(m, &f.sink, &copy, &t, err))
 		rc = f.sink.ops->end(&f.sink, err);
 	r->data = t.data;

@@ -29,12 +29,13 @@ struct made {
 
 static void make(struct made *m, const char *path)
 {
+	const struct mr_memory file = { .path = path };
 	struct mr_error err = MR_ERROR_INIT;
 
 	memset(m, 0, sizeof(*m));
 	m->hand.tally = &m->tally;
 	m->hand.own = m->own;
-	assert_int_equal(files_sink_open(&m->f, &path, 1, 2, MR_DIRECT_OFF, 1,
+	assert_int_equal(files_sink_open(&m->f, &file, 1, 2, MR_DIRECT_OFF, 1,
 					 NULL, &err),
 			 0);
 	assert_true(m->f.sink.hand_size <= sizeof(m->own));
