@@ -182,6 +182,7 @@ static int make_maps(struct mr_diff *d, size_t i, struct mr_error *err)
 				 "are no whole pages",
 				 b->name, b->compared);
 	w->pages = b->compared / unit;
+	w->length = b->compared;
 	w->first = b->offset / unit;
 	w->differ = new_map(w->pages, err);
 	if (!w->differ)
@@ -334,11 +335,6 @@ static uint64_t mask_of(unsigned p, uint64_t n)
 	return (n >= 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1) << p;
 }
 
-static unsigned count_bits(uint64_t w)
-{
-	return (unsigned)__builtin_popcountll(w);
-}
-
 void mr_diff_count(const struct mr_diff *d, size_t block, uint64_t first,
 		   uint64_t n, uint64_t pages[MR_DIFF_CLASSES])
 {
@@ -355,11 +351,11 @@ void mr_diff_count(const struct mr_diff *d, size_t block, uint64_t first,
 		uint64_t m = mask_of(p, some), differ = w->differ[i] & m;
 		uint64_t a = w->bits[MR_A][i] & m, b = w->bits[MR_B][i] & m;
 
-		pages[MR_DIFF_ZERO] += some - count_bits(a | b);
-		pages[MR_DIFF_EQUAL] += count_bits(a & b & ~differ);
-		pages[MR_DIFF_CHANGED] += count_bits(a & b & differ);
-		pages[MR_DIFF_ONLY_A] += count_bits(a & ~b);
-		pages[MR_DIFF_ONLY_B] += count_bits(b & ~a);
+		pages[MR_DIFF_ZERO] += some - bits_weight(a | b);
+		pages[MR_DIFF_EQUAL] += bits_weight(a & b & ~differ);
+		pages[MR_DIFF_CHANGED] += bits_weight(a & b & differ);
+		pages[MR_DIFF_ONLY_A] += bits_weight(a & ~b);
+		pages[MR_DIFF_ONLY_B] += bits_weight(b & ~a);
 		at += some;
 	}
 }

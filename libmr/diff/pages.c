@@ -5,13 +5,11 @@
  * that the other side does not have is looked at for zeros and not compared.
  * Both sides are in a slot's two buffers when they are, so in the cache.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "formats/bits.h"
 #include "libmr/engine/crew.h"
 #include "libmr/diff/state.h"
-#include "libmr/base/error.h"
 #include "libmr/base/pages.h"
 
 enum { FETCH, COMPARE };
@@ -149,12 +147,13 @@ static void add_tally(struct crew_worker *w, void *arg)
 
 int diff_pages(struct mr_diff *d, struct mr_error *err)
 {
-	size_t unit = d->info.page_size, n = d->info.n_blocks;
-	uint64_t *lengths = calloc(n + 1, sizeof(*lengths)), pages = 0;
+	size_t unit = d->info.page_size;
+	uint64_t pages = 0;
 	struct crew_plan plan = {
 		.extent_size = crew_extent_size(unit),
-		.lengths = lengths,
-		.blocks = n,
+		.lengths = &d->work[0].length,
+		.stride = sizeof(d->work[0]),
+		.blocks = d->info.n_blocks,
 		.buffers = MR_SIDES,
 		.worker_size = sizeof(struct tally),
 		.jobs = d->options.jobs,
@@ -164,20 +163,13 @@ int diff_pages(struct mr_diff *d, struct mr_error *err)
 		.arg = d,
 		.watch = &d->options.watch,
 	};
-	int rc;
 
-	if (!lengths)
-		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	for (size_t i = 0; i < n; i++) {
-		lengths[i] = d->work[i].pages * unit;
-		for (int k = 0; lengths[i] && k < MR_SIDES; k++)
+	for (size_t i = 0; i < d->info.n_blocks; i++)
+		for (int k = 0; d->work[i].pages && k < MR_SIDES; k++)
 			pages += bits_count(d->work[i].bits[k], 0,
 					    d->work[i].pages);
-	}
 	for (int k = 0; k < MR_SIDES; k++)
 		memory_choose(d->side[k]->memory, d->options.direct,
 			      pages * unit);
-	rc = crew_run(&plan, err);
-	free(lengths);
-	return rc;
+	return crew_run(&plan, err);
 }

@@ -20,6 +20,7 @@ struct diff_block {
 	const struct memory_block *of[MR_SIDES]; /* NULL: not there */
 	uint64_t first; /* page of the block that bit 0 of the maps is */
 	uint64_t pages; /* compared: bits of each map */
+	uint64_t length; /* bytes of them */
 	uint64_t *bits[MR_SIDES];
 	uint64_t *differ;
 };
