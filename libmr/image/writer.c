@@ -9,10 +9,14 @@
 #include "formats/ram.h"
 #include "formats/stream.h"
 #include "libmr/base/error.h"
+#include "libmr/base/grow.h"
 #include "libmr/base/zeros.h"
 
 /* Any id serves that no other START uses; 0 would match the wrong handler. */
 #define RAM_SECTION 1u
+
+/* Pages of one digest. */
+#define SEAL_PAGES (IMAGE_EXTENT / IMAGE_PAGE)
 
 /* QEMU reads one byte after the device state and warns when it is no
  * description. We have none to give: this one is empty, and valid JSON. */
@@ -30,10 +34,13 @@ int image_writer_open(struct image_writer *w, const char *path,
 static const struct ram_list_form list_form = { .mapped_ram = true,
 						.page_size = IMAGE_PAGE };
 
-/* What stands before the first block: returns its length. */
-static size_t encode_front(const struct image_writer *w,
-			   uint8_t buf[STREAM_HEADER_SIZE + STREAM_CONFIG_MAX +
-				       STREAM_ELEMENT_MAX + RAM_ITEM_MAX])
+#define FRONT_MAX                                                      \
+	(STREAM_HEADER_SIZE + STREAM_CONFIG_MAX + STREAM_ELEMENT_MAX + \
+	 RAM_ITEM_MAX)
+
+/* What stands before the first block: returns its length, which does not
+ * depend on how much memory there is. */
+static size_t encode_front(const struct image_writer *w, uint8_t buf[FRONT_MAX])
 {
 	struct stream_config config = { .mapped_ram = true,
 					.has_capabilities = true,
@@ -65,62 +72,114 @@ static void *map_zeros(size_t size, const char *name, struct mr_error *err)
 	return NULL;
 }
 
-static int place_block(struct image_writer *w, struct writer_block *b,
-		       uint64_t at, const char *name, uint64_t length,
-		       struct mr_error *err)
+int image_writer_begin(struct image_writer *w, const char *machine,
+		       unsigned int page_bits, struct mr_error *err)
 {
-	size_t name_len = strlen(name);
-	struct fault f;
-
-	if (name_len >= sizeof(b->name))
-		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-				 "RAM block name of %zu bytes", name_len);
-	memcpy(b->name, name, name_len + 1);
-	b->used = length;
-	if (mapped_ram_layout(at, name_len, false, length, IMAGE_PAGE, false,
-			      &b->place, &f))
-		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-				 "RAM block %s of %" PRIu64 " bytes: %s", name,
-				 length, f.what);
-	b->nwords = (size_t)(b->place.bitmap_size / sizeof(*b->bits));
-	b->bits = map_zeros(b->nwords * sizeof(*b->bits), name, err);
-	if (!b->bits)
-		return -1;
-	if (!w->sealed)
-		return 0;
-	b->ndigests = (size_t)seal_pieces(length, IMAGE_EXTENT);
-	b->digests = map_zeros(b->ndigests * sizeof(*b->digests), name, err);
-	return b->digests ? 0 : -1;
-}
-
-int image_writer_layout(struct image_writer *w, const char *machine,
-			unsigned int page_bits, size_t n,
-			const char *const *names, const uint64_t *lengths,
-			struct mr_error *err)
-{
-	uint8_t front[STREAM_HEADER_SIZE + STREAM_CONFIG_MAX +
-		      STREAM_ELEMENT_MAX + RAM_ITEM_MAX];
+	uint8_t front[FRONT_MAX];
 
 	if (strlen(machine) >= sizeof(w->machine))
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "machine type of %zu bytes", strlen(machine));
 	memcpy(w->machine, machine, strlen(machine) + 1);
 	w->page_bits = page_bits;
-	w->blocks = calloc(n + 1, sizeof(*w->blocks));
-	if (!w->blocks)
-		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
-				 "no memory for %zu RAM blocks", n);
-	w->n = n;
 	w->tail = encode_front(w, front);
-	for (size_t i = 0; i < n; i++) {
-		if (place_block(w, &w->blocks[i], w->tail, names[i], lengths[i],
-				err))
-			return -1;
-		w->tail = w->blocks[i].place.end;
-		w->ram += lengths[i];
-	}
+	return 0;
+}
+
+static int make_maps(const struct image_writer *w, struct writer_block *b,
+		     struct mr_error *err)
+{
+	b->nwords = (size_t)(b->place.bitmap_size / sizeof(*b->bits));
+	b->bits = map_zeros(b->nwords * sizeof(*b->bits), b->name, err);
+	if (!b->bits)
+		return -1;
+	if (!w->sealed)
+		return 0;
+	b->ndigests = (size_t)seal_pieces(b->used, IMAGE_EXTENT);
+	b->digests = map_zeros(b->ndigests * sizeof(*b->digests), b->name, err);
+	return b->digests ? 0 : -1;
+}
+
+int image_writer_block(struct image_writer *w, const char *name,
+		       uint64_t length, struct mr_error *err)
+{
+	size_t name_len = strlen(name);
+	struct writer_block *b;
+	struct fault f;
+
+	if (grow(&w->blocks, &w->room, w->n, sizeof(*w->blocks)))
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for %zu RAM blocks", w->n + 1);
+	b = &w->blocks[w->n++];
+	*b = (struct writer_block){ .used = length };
+	if (name_len >= sizeof(b->name))
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "RAM block name of %zu bytes", name_len);
+	memcpy(b->name, name, name_len + 1);
+	if (mapped_ram_layout(w->tail, name_len, false, length, IMAGE_PAGE,
+			      false, &b->place, &f))
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "RAM block %s of %" PRIu64 " bytes: %s", name,
+				 length, f.what);
+	if (make_maps(w, b, err))
+		return -1;
+	w->tail = b->place.end;
+	w->ram += length;
 	return output_resize(&w->out, w->tail, err);
 }
+
+/* ---- pages ---- */
+
+void image_writer_clear(struct writer_block *b, uint64_t first, uint64_t n)
+{
+	uint64_t at = bits_next_set(b->bits, first, first + n);
+
+	/* Words without a bit are not written: their memory need not exist. */
+	if (at < first + n)
+		bits_clear(b->bits, at, first + n - at);
+}
+
+static int add_digests(struct writer_block *b, uint64_t first,
+		       const uint64_t *bits, size_t pages,
+		       const unsigned char *buf, struct hash **hash,
+		       struct mr_error *err)
+{
+	struct seal_digest *d = b->digests + first / SEAL_PAGES;
+
+	if (!*hash)
+		*hash = hash_new();
+	if (!*hash)
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for a digest");
+	for (size_t i = 0; i < pages; i += SEAL_PAGES) {
+		size_t n = pages - i < SEAL_PAGES ? pages - i : SEAL_PAGES;
+		const uint64_t *of = bits + i / 64;
+
+		if (bits_next_set(of, 0, n) < n)
+			d[i / SEAL_PAGES] = sealer_extent(
+				*hash, buf + i * IMAGE_PAGE, of, n, IMAGE_PAGE);
+	}
+	return 0;
+}
+
+int image_writer_set(struct writer_block *b, uint64_t first,
+		     const uint64_t *bits, size_t pages,
+		     const unsigned char *buf, struct hash **hash,
+		     struct mr_error *err)
+{
+	uint64_t p, q;
+
+	image_writer_clear(b, first, pages);
+	for (p = bits_next_set(bits, 0, pages); p < pages;
+	     p = bits_next_set(bits, q, pages)) {
+		q = bits_next_clear(bits, p, pages);
+		bits_set(b->bits, first + p, q - p);
+	}
+	return b->digests ? add_digests(b, first, bits, pages, buf, hash, err)
+			  : 0;
+}
+
+/* ---- all that is not pages ---- */
 
 /* Into the file, and past the sealer: parts go in the order of the file. */
 static int put(struct image_writer *w, const void *buf, size_t len, uint64_t at,
@@ -258,8 +317,7 @@ static int write_seal(struct image_writer *w, struct mr_error *err)
 int image_writer_finish(struct image_writer *w, const uint8_t *device,
 			size_t device_len, struct mr_error *err)
 {
-	uint8_t front[STREAM_HEADER_SIZE + STREAM_CONFIG_MAX +
-		      STREAM_ELEMENT_MAX + RAM_ITEM_MAX];
+	uint8_t front[FRONT_MAX];
 
 	if (device_len <= STREAM_HEADER_SIZE)
 		return error_set(err, MR_QMP, MR_NO_OFFSET,

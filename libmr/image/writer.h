@@ -1,12 +1,12 @@
 /*
- * image_writer.h - the sink `image`: a mapped-ram file in the making.
+ * writer.h - a mapped-ram file in the making.
  *
  * Same layout as QEMU's own writer. The order of use:
  *   image_writer_open     a nameless file, nothing known yet
- *   image_writer_layout   the blocks are known: places, bitmaps, file size
- *   ...                   page data goes to block->place.pages_offset + offset
- *                         through out.file, bits into block->bits, and
- *                         with a seal digests into block->digests
+ *   image_writer_begin    the VM is known
+ *   image_writer_block    each block: its place, bitmap, the file's size
+ *   image_writer_set      which pages are data. The data itself goes to
+ *                         block->place.pages_offset + offset of out.file
  *   image_writer_finish   headers, bitmaps, device state, the seal
  *   output_publish(&w->out)
  */
@@ -43,7 +43,7 @@ struct image_writer {
 	char machine[NAME_SIZE];
 	unsigned int page_bits; /* target-page-bits; 0: left out */
 	struct writer_block *blocks;
-	size_t n;
+	size_t n, room;
 	uint64_t ram; /* bytes, all blocks */
 	uint64_t tail; /* byte of the file where the last block ends */
 	uint64_t size; /* of the finished image, after finish */
@@ -61,12 +61,27 @@ int image_writer_open(struct image_writer *w, const char *path,
 		      enum gate_rule rule, enum mr_direct direct, bool seal,
 		      struct mr_error *err);
 
-/* names and lengths (bytes) of n blocks, in the order of the list. page_bits
- * is what the configuration says of the page size (target_page_bits). */
-int image_writer_layout(struct image_writer *w, const char *machine,
-			unsigned int page_bits, size_t n,
-			const char *const *names, const uint64_t *lengths,
-			struct mr_error *err);
+/* page_bits is what the configuration says of the page size
+ * (target_page_bits). */
+int image_writer_begin(struct image_writer *w, const char *machine,
+		       unsigned int page_bits, struct mr_error *err);
+/* The next block of the list, of `length` bytes; no page of it is data yet. */
+int image_writer_block(struct image_writer *w, const char *name,
+		       uint64_t length, struct mr_error *err);
+
+/*
+ * Of a block's pages from `first` on those with a bit are data, which stands
+ * in buf, a page for each bit; the others are not, or not any more. Digests
+ * are made of whole extents of IMAGE_EXTENT, so with a seal first begins one.
+ * *hash is the calling thread's, made when it is needed; hash_free. Threads
+ * that share a word of b->bits come one after the other.
+ */
+int image_writer_set(struct writer_block *b, uint64_t first,
+		     const uint64_t *bits, size_t pages,
+		     const unsigned char *buf, struct hash **hash,
+		     struct mr_error *err);
+/* None of n pages is data, or not any more. */
+void image_writer_clear(struct writer_block *b, uint64_t first, uint64_t n);
 
 /*
  * Writes all that is not page data. device is the output of

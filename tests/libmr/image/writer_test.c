@@ -78,17 +78,15 @@ static int lay_out(struct image_writer *w, const char *path,
 		   const struct block *blocks, size_t n, bool seal,
 		   struct mr_error *err)
 {
-	const char *names[16];
-	uint64_t lengths[16];
-
-	for (size_t i = 0; i < n; i++) {
-		names[i] = blocks[i].name;
-		lengths[i] = blocks[i].length;
-	}
-	if (image_writer_open(w, path, GATE_IMAGE, MR_DIRECT_OFF, seal, err))
-		return -1;
-	return image_writer_layout(w, MACHINE, page_bits, n, names, lengths,
+	int rc = image_writer_open(w, path, GATE_IMAGE, MR_DIRECT_OFF, seal,
 				   err);
+
+	if (!rc)
+		rc = image_writer_begin(w, MACHINE, page_bits, err);
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = image_writer_block(w, blocks[i].name, blocks[i].length,
+					err);
+	return rc;
 }
 
 /* Fills random pages of each block, all over it, and sets their bits. */
@@ -409,8 +407,6 @@ static void refuses(void **state)
 		{ "b", UINT64_MAX - 4095 },
 		{ "b", INT64_MAX & ~4095 },
 	};
-	const uint64_t length = 4096;
-	const char *one = "b";
 	struct image_writer w;
 	struct mr_error err;
 
@@ -430,9 +426,7 @@ static void refuses(void **state)
 	assert_int_equal(image_writer_open(&w, in_dir("none"), GATE_IMAGE,
 					   MR_DIRECT_OFF, false, &err),
 			 0);
-	assert_int_equal(
-		image_writer_layout(&w, machine, 0, 1, &one, &length, &err),
-		-1);
+	assert_int_equal(image_writer_begin(&w, machine, 0, &err), -1);
 	assert_int_equal(err.code, MR_UNSUPPORTED);
 	image_writer_release(&w);
 	/* a device state of a header and nothing else */
