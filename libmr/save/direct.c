@@ -92,8 +92,15 @@ static void fill_report(struct save *s, const struct copy *c)
 	r->jobs = c->tally.jobs;
 }
 
+static int publish(struct copy *c, struct mr_error *err)
+{
+	return output_publish(&c->w.out, err) ? error_about(err, SAVE_IMAGE)
+					      : 0;
+}
+
 int save_direct(struct save *s, struct mr_error *err)
 {
+	bool stays = s->options->leave_paused;
 	struct copy c = { .w = IMAGE_WRITER_NONE };
 	int rc = -1;
 
@@ -104,16 +111,20 @@ int save_direct(struct save *s, struct mr_error *err)
 	image_sink_init(&c.sink, &c.w);
 	watch_note(&s->options->watch, "engine direct, %s",
 		   c.w.out.file.direct_fd >= 0 ? "direct I/O" : "buffered I/O");
-	if (!save_hold(s, false, err)) {
+	if (!save_hold(s, &c.w.out, false, err)) {
 		qmp_limit(s->q, ANSWER_MS, s->options->watch.cancel);
 		rc = copy_paused(s, &c, err);
 	}
 	fill_report(s, &c);
-	/* The guest need not wait for the disk's last word. */
+	if (!rc && stays)
+		rc = publish(&c, err);
 	if (save_resume(s, rc != 0, err))
 		rc = -1;
-	if (!rc && output_publish(&c.w.out, err))
-		rc = error_about(err, SAVE_IMAGE);
+	/* The guest need not wait for the disk's last word. */
+	if (!rc && !stays)
+		rc = publish(&c, err);
+	if (rc && s->fdset >= 0 && !save_reach(s))
+		(void)qmp_remove_fdset(s->q, s->fdset, NULL);
 	c.sink.sink.ops->abandon(&c.sink.sink);
 	crew_leavers_join(&c.leavers);
 	return rc;

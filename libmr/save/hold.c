@@ -36,7 +36,8 @@ int save_found(struct save *s, struct mr_error *err)
 	return 0;
 }
 
-int save_hold(struct save *s, bool watch, struct mr_error *err)
+int save_hold(struct save *s, const struct output *o, bool watch,
+	      struct mr_error *err)
 {
 	int rc = look_again(s, err);
 	const struct pause_terms t = {
@@ -44,6 +45,7 @@ int save_hold(struct save *s, bool watch, struct mr_error *err)
 		/* QEMU's settings are to be put back, whatever happens */
 		.guard = s->report->engine == MR_ENGINE_QEMU,
 		.claim = s->claim.fd,
+		.stays = s->options->leave_paused ? o : NULL,
 		.cancel = s->options->watch.cancel,
 	};
 
@@ -75,9 +77,17 @@ int save_will(struct save *s, const struct migrate_settings *was,
 	return rc;
 }
 
-void save_let_go(struct save *s)
+int save_reach(struct save *s)
 {
-	pause_dismiss(&s->pause);
+	return qmp_broken(s->q) ? qmp_reopen(s->q, REOPEN_MS, NULL) : 0;
+}
+
+void save_let_go(struct save *s, bool all)
+{
+	if (all || qmp_peer_gone(s->q, 0))
+		pause_dismiss(&s->pause);
+	else
+		pause_hand_over(&s->pause);
 }
 
 /* What it should be by now, and what else is no fault of ours. */

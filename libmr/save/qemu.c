@@ -105,20 +105,25 @@ static int judge(struct save *s, const struct ask_migration *m,
 	return 1;
 }
 
-/* A save that nobody wants any more. QEMU 10.0 crashes when one with several
- * channels is cancelled (a channel still uses the bitmap that the end of the
- * migration frees), so it is let come to its end; a guest that runs would hold
- * that up. */
-static int hurry(struct save *s, struct mr_error *err)
+/* It would hold up the end of its migration. */
+static int stop_guest(struct save *s, struct mr_error *err)
 {
-	watch_note(&s->options->watch,
-		   "interrupted: waiting for QEMU, which cannot be stopped "
-		   "safely");
 	if (!s->was_live || s->pause.stopped)
 		return 0;
 	s->pause.stopped = true;
 	s->pause.since = watch_clock();
 	return ask_stop(s->q, err);
+}
+
+/* A save that nobody wants any more. QEMU 10.0 crashes when one with several
+ * channels is cancelled (a channel still uses the bitmap that the end of the
+ * migration frees), so it is let come to its end. */
+static int hurry(struct save *s, struct mr_error *err)
+{
+	watch_note(&s->options->watch,
+		   "interrupted: waiting for QEMU, which cannot be stopped "
+		   "safely");
+	return stop_guest(s, err);
 }
 
 /* Until QEMU tells of a change, a cancel is raised, or a tick is over. */
@@ -154,12 +159,15 @@ static int wait_final(struct save *s, struct mr_error *err)
 			 "QEMU's save has completed, but does not end");
 }
 
-/* After it was given up: as long as it is under way QEMU refuses `cont`. */
+/* After it was given up, or lost with the connection: as long as it is under
+ * way QEMU refuses `cont`, and to have its settings put back. */
 static void wait_end(struct save *s)
 {
 	const struct timespec nap = { .tv_nsec = TICK_MS * 1000000L };
 	struct ask_migration m;
 
+	if (save_reach(s))
+		return;
 	for (int i = 0; i < ANSWER_MS / TICK_MS; i++) {
 		if (ask_migration(s->q, &m, NULL) ||
 		    m.phase == ASK_MIGRATION_NONE ||
@@ -167,6 +175,8 @@ static void wait_end(struct save *s)
 		    m.phase == ASK_MIGRATION_FAILED ||
 		    m.phase == ASK_MIGRATION_CANCELLED)
 			break;
+		if (i == 0)
+			(void)stop_guest(s, NULL);
 		(void)nanosleep(&nap, NULL);
 	}
 	(void)wait_final(s, NULL);
@@ -244,9 +254,7 @@ static int migrate(struct save *s, struct output *o, struct lent *lent,
 	if (pause_guarded(&s->pause, err) || lend(s, o, lent, err))
 		return -1;
 	(void)snprintf(uri, sizeof(uri), "file:/dev/fdset/%" PRId64, s->fdset);
-	if (ask_migrate(s->q, uri, err))
-		return -1;
-	rc = follow(s, err);
+	rc = ask_migrate(s->q, uri, err) ? -1 : follow(s, err);
 	if (rc)
 		wait_end(s);
 	/* From here the VM is in postmigrate: `cont` is needed. */
@@ -257,14 +265,17 @@ static int migrate(struct save *s, struct output *o, struct lent *lent,
 	return rc;
 }
 
-/* The guest need not wait for this. */
-static void take_back(struct save *s, struct lent *lent)
+/* The guest need not wait for this. The set is gone with the last of its files,
+ * so that QEMU knows it no more is no failure. */
+static int take_back(struct save *s, const struct lent *lent)
 {
 	if (!lent->set)
-		return;
+		return 0;
 	qmp_limit(s->q, ANSWER_MS, NULL);
+	if (save_reach(s))
+		return -1;
 	(void)qmp_remove_fdset(s->q, s->fdset, NULL);
-	migrate_restore(s->q, &lent->was);
+	return migrate_restore(s->q, &lent->was);
 }
 
 /* QEMU stopped the VM for us, so it wrote "paused": puts the run state in
@@ -370,10 +381,18 @@ static int choose_direct(struct save *s, const struct output *o,
 			 page, o->file.align);
 }
 
+static int publish(struct save *s, struct output *o, struct mr_error *err)
+{
+	return settle(s, o, err) || output_publish(o, err)
+		       ? error_about(err, SAVE_IMAGE)
+		       : 0;
+}
+
 int save_qemu(struct save *s, struct mr_error *err)
 {
 	struct output o = OUTPUT_NONE;
 	struct lent lent = { .was = MIGRATE_SETTINGS_NONE };
+	bool stays = s->options->leave_paused;
 	int rc;
 
 	s->report->jobs =
@@ -388,21 +407,22 @@ int save_qemu(struct save *s, struct mr_error *err)
 	watch_note(&s->options->watch, "engine qemu, %s, %u channels",
 		   s->report->direct ? "direct I/O" : "buffered I/O",
 		   s->report->jobs);
-	rc = save_hold(s, s->options->live, err);
+	rc = save_hold(s, &o, s->options->live, err);
 	if (!rc)
 		rc = refuse_suspended(s, err);
 	if (!rc)
 		rc = migrate(s, &o, &lent, err);
 	if (rc)
 		(void)error_about(err, SAVE_VM);
+	if (!rc && stays)
+		rc = publish(s, &o, err);
 	if (save_resume(s, rc != 0, err))
 		rc = -1;
-	else if (!rc && (!s->was_live || s->options->leave_paused))
+	else if (!rc && (!s->was_live || stays))
 		s->report->vm = MR_VM_POSTMIGRATE;
-	take_back(s, &lent);
-	save_let_go(s);
-	if (!rc && (settle(s, &o, err) || output_publish(&o, err)))
-		rc = error_about(err, SAVE_IMAGE);
+	save_let_go(s, !take_back(s, &lent));
+	if (!rc && !stays)
+		rc = publish(s, &o, err);
 	output_discard(&o);
 	return rc;
 }

@@ -167,6 +167,7 @@ int mr_save(const char *vm, const char *image,
 			  .options = options,
 			  .report = report,
 			  .claim = CLAIM_NONE,
+			  .fdset = -1,
 			  .pause = PAUSE_NONE };
 	double begin = watch_clock();
 	int rc = -1;
@@ -187,6 +188,9 @@ int mr_save(const char *vm, const char *image,
 			rc = save_direct(&s, err);
 		else
 			rc = save_qemu(&s, err);
+		/* Not any more. */
+		if (err && err->code == MR_REFUSED && report->paused > 0)
+			err->code = MR_UNSUPPORTED;
 	}
 	pause_release(&s.pause);
 	claim_release(&s.claim);

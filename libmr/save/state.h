@@ -5,6 +5,7 @@
 #define LIBMR_SAVE_STATE_H
 
 #include "libmr/file/gate.h"
+#include "libmr/file/output.h"
 #include "libmr/vm/claim.h"
 #include "libmr/vm/guest.h"
 #include "libmr/vm/migrate.h"
@@ -46,17 +47,21 @@ int save_qemu(struct save *s, struct mr_error *err);
 /* Takes what s->guest says for the state in which the VM is found, if it can
  * be saved in it. */
 int save_found(struct save *s, struct mr_error *err);
-/* Looks at the run state once more, then stops the VM if it lives; watch: only
- * has a guardian watch it. save_resume is due in any case. */
-int save_hold(struct save *s, bool watch, struct mr_error *err);
+/* Looks at the run state once more, then stops the VM, to fill o, if it lives;
+ * watch: only has a guardian watch it. save_resume is due in any case. */
+int save_hold(struct save *s, const struct output *o, bool watch,
+	      struct mr_error *err);
 /* Leaves it to the guardian to put these back, and to take our descriptors
  * away; was may be NULL. */
 int save_will(struct save *s, const struct migrate_settings *was,
 	      struct mr_error *err);
-/* Lets the guardian go, when all has been put back. */
-void save_let_go(struct save *s);
+/* Opens a connection that was lost again. 0 if there is one. */
+int save_reach(struct save *s);
+/* Lets the guardian go, when all has been put back; else leaves it to it. */
+void save_let_go(struct save *s, bool all);
 /* Lets the VM go on as the options and its state before ask, and records it
- * in the report. failed: the save did not work out. */
+ * in the report. failed: the save did not work out. So a VM that is to stay
+ * paused has its image published before. */
 int save_resume(struct save *s, bool failed, struct mr_error *err);
 
 #endif

@@ -214,11 +214,11 @@ int migrate_set(struct qmp *q, const struct migrate_settings *set,
 		       : 0;
 }
 
-void migrate_restore(struct qmp *q, struct migrate_settings *was)
+int migrate_restore(struct qmp *q, const struct migrate_settings *was)
 {
-	(void)ask_set_capabilities(q, &was->capabilities, NULL);
-	(void)ask_set_parameters(q, &was->parameters, NULL);
-	was->capabilities.n = was->parameters.n = 0;
+	int rc = ask_set_capabilities(q, &was->capabilities, NULL);
+
+	return ask_set_parameters(q, &was->parameters, NULL) ? -1 : rc;
 }
 
 int migrate_add_file(struct qmp *q, int64_t set, int fd, int access,

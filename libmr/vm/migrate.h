@@ -42,9 +42,8 @@ int migrate_look(struct qmp *q, const struct guest *g,
 		 struct migrate_settings *set, struct mr_error *err);
 int migrate_set(struct qmp *q, const struct migrate_settings *set,
 		struct mr_error *err);
-/* Sets it back, as well as can be: what fails here is told by the next
- * migration. */
-void migrate_restore(struct qmp *q, struct migrate_settings *was);
+/* Sets it back, as well as can be. */
+int migrate_restore(struct qmp *q, const struct migrate_settings *was);
 
 /*
  * Hands the file of fd to QEMU in descriptor set `set` (ask_free_fdset), opened

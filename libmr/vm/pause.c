@@ -3,14 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -53,6 +56,13 @@ static void close_span(unsigned from, unsigned to)
 		(void)close((int)from);
 }
 
+static bool is_among(const int *list, size_t n, int fd)
+{
+	while (n && list[n - 1] != fd)
+		n--;
+	return n != 0;
+}
+
 /* Closes every descriptor from 3 on but these, so that the dead saver's files
  * and the caller's pipes are not kept open. */
 static void close_others(const int *keep, size_t n)
@@ -74,7 +84,9 @@ static void close_others(const int *keep, size_t n)
 struct ward {
 	int qmp; /* our copy of the socket, or one of our own */
 	struct qmp_address address;
-	bool resume;
+	bool resume; /* unless file has its name */
+	int file, dir; /* -1: whatever has */
+	char name[NAME_MAX + 1];
 	size_t len; /* of the will */
 	char will[PAUSE_WILL_MAX];
 };
@@ -125,8 +137,19 @@ static void end_migration(struct ward *w)
 	}
 }
 
+/* Nobody can die between this and its being true. */
+static bool is_published(const struct ward *w)
+{
+	struct stat file, named;
+
+	return w->file >= 0 && !fstat(w->file, &file) &&
+	       !fstatat(w->dir, w->name, &named, AT_SYMLINK_NOFOLLOW) &&
+	       file.st_dev == named.st_dev && file.st_ino == named.st_ino;
+}
+
 static void rescue(struct ward *w)
 {
+	w->resume = w->resume && !is_published(w);
 	end_migration(w);
 	/* QEMU may refuse it for a moment. */
 	for (int i = 0;
@@ -141,7 +164,8 @@ static void rescue(struct ward *w)
  * are a will; its end without that byte means that the saver is gone. */
 __attribute__((noreturn)) static void guard(int line, struct ward *w, int claim)
 {
-	const int keep[] = { line, w->qmp, claim };
+	const int keep[] = { line, w->qmp, claim, w->file, w->dir };
+	const size_t n_keep = sizeof(keep) / sizeof(*keep);
 	int null = open("/dev/null", O_RDWR);
 	ssize_t n;
 
@@ -150,9 +174,9 @@ __attribute__((noreturn)) static void guard(int line, struct ward *w, int claim)
 	(void)setsid();
 	(void)prctl(PR_SET_NAME, "mr-guardian");
 	for (int fd = 0; null >= 0 && fd < 3; fd++)
-		if (fd != line && fd != w->qmp && fd != claim)
+		if (!is_among(keep, n_keep, fd))
 			(void)dup2(null, fd);
-	close_others(keep, sizeof(keep) / sizeof(*keep));
+	close_others(keep, n_keep);
 	(void)send(line, "", 1, MSG_NOSIGNAL); /* on guard */
 	for (;;) {
 		n = recv(line, w->will, sizeof(w->will), 0);
@@ -198,6 +222,15 @@ void pause_dismiss(struct pause *p)
 	p->line = -1;
 }
 
+/* Without its byte it takes over. Nobody waits for it. */
+void pause_hand_over(struct pause *p)
+{
+	if (p->line >= 0)
+		(void)close(p->line);
+	p->line = -1;
+	p->guardian = 0;
+}
+
 void pause_release(struct pause *p)
 {
 	pause_dismiss(p);
@@ -218,6 +251,11 @@ static int start_guardian(struct pause *p, const struct pause_terms *t,
 				 "no memory for the guardian");
 	w->qmp = qmp_fd(p->q);
 	w->resume = t->live;
+	w->file = t->stays ? t->stays->file.fd : -1;
+	w->dir = t->stays ? t->stays->gate.dir : -1;
+	if (t->stays)
+		(void)snprintf(w->name, sizeof(w->name), "%s",
+			       t->stays->gate.name);
 	qmp_address(p->q, &w->address);
 	/* Each will is one packet. */
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds)) {
@@ -351,12 +389,8 @@ int pause_end(struct pause *p, bool resume_it, double *seconds,
 		silent = !gone && !qmp_said_no(p->q);
 		(void)fail_resume(p, &why, gone, err);
 	}
-	/* Without its byte the guardian takes over. */
-	if (silent && p->line >= 0) {
-		(void)close(p->line);
-		p->line = -1;
-		p->guardian = 0; /* nobody waits for it */
-	}
+	if (silent)
+		pause_hand_over(p);
 	if (!p->keep)
 		pause_dismiss(p);
 	p->q = NULL;

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "libmr/file/output.h"
 #include "libmr/mr.h"
 #include "libmr/vm/qmp.h"
 
@@ -20,6 +21,9 @@ struct pause_terms {
 	bool live; /* the VM lives: it is to be stopped, and resumed */
 	bool guard; /* a guardian even if it does not: to carry out the will */
 	int claim; /* a descriptor that the guardian holds (claim.h), or -1 */
+	/* The VM was stopped for this, which is open: once it is published
+	 * the guardian leaves the VM as it is. NULL: it does not. */
+	const struct output *stays;
 	const atomic_bool *cancel; /* ends waiting for QEMU sooner; or NULL */
 };
 
@@ -70,6 +74,10 @@ int pause_end(struct pause *p, bool resume, double *seconds,
 /* Lets the guardian go, where pause_end did not: it stays until then if there
  * is a will that was to be carried out (terms.guard). */
 void pause_dismiss(struct pause *p);
+
+/* There is still something to be put back, and no way for us to do it: the
+ * guardian does now what it would if this process vanished. */
+void pause_hand_over(struct pause *p);
 
 /* Waits until the guardian, which pause_end has let go, is no more; that takes
  * a moment in which there are other things to do. Due in any case. */

@@ -17,6 +17,7 @@
 #include "libmr/base/error.h"
 #include "libmr/vm/pause.h"
 #include "tests/libmr/fail.h"
+#include "tests/libmr/folder.h"
 
 FAIL_WRAP(int, socketpair, (int domain, int type, int protocol, int *fds),
 	  (domain, type, protocol, fds), -1)
@@ -377,6 +378,10 @@ static void no_guardian(void **state)
 
 /* ---- a saver in a process ---- */
 
+static const char will[] = "{\"execute\":\"remove-fd\",\"id\":\"mrtools-rescue"
+			   "\"}\0{\"execute\":\"set-it-back\",\"id\":"
+			   "\"mrtools-rescue\"}";
+
 typedef void saver_fn(struct pause *p, struct qmp *q);
 
 static void begin(struct pause *p, struct qmp *q)
@@ -388,6 +393,24 @@ static void begin(struct pause *p, struct qmp *q)
 static void watch(struct pause *p, struct qmp *q)
 {
 	if (pause_watch(p, q, &lives, NULL) || pause_guarded(p, NULL))
+		_exit(1);
+}
+
+/* For an output, which is published if `published`. */
+static bool published;
+
+static void begin_for_good(struct pause *p, struct qmp *q)
+{
+	struct pause_terms t = lives;
+	struct output o = OUTPUT_NONE;
+	char path[250];
+
+	(void)snprintf(path, sizeof(path), "%s/image", folder);
+	if (output_create(&o, path, GATE_IMAGE, MR_DIRECT_OFF, NULL))
+		_exit(1);
+	t.stays = &o;
+	if (pause_begin(p, q, &t, NULL) ||
+	    (published && output_publish(&o, NULL)))
 		_exit(1);
 }
 
@@ -441,6 +464,50 @@ static void saver_killed(void **state)
 	start_saver(&s, begin);
 	end_saver(&s, SIGKILL);
 	close_scene(&s, "qmp_capabilities stop query-migrate cont end");
+}
+
+/* It is wanted as soon as there is what it is for, and not before. */
+static void pause_that_is_wanted(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) { /* the second replaces one */
+		published = i < 2;
+		open_scene(&s, NULL, 0);
+		start_saver(&s, begin_for_good);
+		end_saver(&s, SIGKILL);
+		close_scene(&s, published
+					? "qmp_capabilities stop query-migrate "
+					  "end"
+					: "qmp_capabilities stop query-migrate "
+					  "cont end");
+	}
+}
+
+/* What is left to be put back is left to the guardian of one that lives. */
+static void handed_over(void **state)
+{
+	const struct pause_terms t = { .live = true,
+				       .guard = true,
+				       .claim = -1 };
+	struct scene s;
+	struct pause p;
+	struct qmp *q;
+	double seconds = 0;
+
+	(void)state;
+	open_scene(&s, NULL, 0);
+	q = attach(&s);
+	assert_int_equal(pause_begin(&p, q, &t, NULL), 0);
+	assert_int_equal(pause_will(&p, will, sizeof(will), NULL), 0);
+	assert_int_equal(pause_end(&p, true, &seconds, NULL), 0);
+	pause_hand_over(&p);
+	assert_int_equal(p.guardian, 0);
+	pause_release(&p);
+	qmp_free(q);
+	close_scene(&s, "qmp_capabilities stop cont query-migrate cont "
+			"remove-fd set-it-back end");
 }
 
 static void watcher_killed(void **state)
@@ -519,10 +586,6 @@ static void rescue_of_one_that_waits(void **state)
 			"migrate_cancel query-migrate cont end");
 	migration = "active";
 }
-
-static const char will[] = "{\"execute\":\"remove-fd\",\"id\":\"mrtools-rescue"
-			   "\"}\0{\"execute\":\"set-it-back\",\"id\":"
-			   "\"mrtools-rescue\"}";
 
 static void with_a_will(struct pause *p, struct qmp *q)
 {
@@ -723,6 +786,8 @@ int main(void)
 		cmocka_unit_test(stop_refused),
 		cmocka_unit_test(no_guardian),
 		cmocka_unit_test(saver_killed),
+		cmocka_unit_test(pause_that_is_wanted),
+		cmocka_unit_test(handed_over),
 		cmocka_unit_test(watcher_killed),
 		cmocka_unit_test(killed_in_mid_command),
 		cmocka_unit_test(rescue_refused_at_first),
@@ -737,5 +802,6 @@ int main(void)
 		cmocka_unit_test(guardian_killed),
 	};
 
-	return cmocka_run_group_tests_name("pause", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("pause", tests, folder_setup,
+					   folder_teardown);
 }
