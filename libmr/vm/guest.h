@@ -156,6 +156,14 @@ int guest_read(const struct guest *g, const struct guest_block *b,
 	       const struct memory_run *runs, size_t n, struct mr_error *err);
 
 /*
+ * Makes a stretch of b zero, through QEMU's own mapping: the pages stay where
+ * they are, whoever has them pinned or set aside. For a VM that has not begun
+ * to run. MR_REFUSED: it cannot be written to.
+ */
+int guest_zero(const struct guest *g, const struct guest_block *b,
+	       uint64_t offset, uint64_t length, struct mr_error *err);
+
+/*
  * Map shared memory to be written from in place, without a copy: that on huge
  * pages, or with all true every shared block. What cannot be mapped is left
  * out: guest_view_at says NULL there. Returns whether any is on huge pages.

@@ -1,6 +1,6 @@
 /*
  * guest_read_test.c - finding and reading memory (guest_map.c, guest_read.c),
- * with a child process in the place of QEMU.
+ * and clearing it (guest_zero.c), with a child process in the place of QEMU.
  *
  * The child maps one region of each kind, each page of which is zero or full
  * of a tag that tells region and page, and then does what it is told through
@@ -578,6 +578,42 @@ static void failures_name_block_and_offset(void **state)
 	guest_free(g);
 }
 
+/* More than one call takes, in every kind of memory, and not a page more. */
+static void zeros_where_they_belong(void **state)
+{
+	const size_t from = 3, n = PAGES / 2 + 1;
+	struct child *c = *state;
+	struct guest *g = mapped_guest(c);
+	struct mr_error err = MR_ERROR_INIT;
+	char *buf = malloc(SIZE);
+	struct memory_run all = { 0, SIZE, buf };
+
+	assert_non_null(buf);
+	for (int r = 0; r < REGIONS; r++) {
+		const struct guest_block *b = &g->blocks[r];
+
+		/* which shares its pages */
+		if (r == MIXED)
+			continue;
+		(void)guest_zero(g, b, from * GUEST_PAGE, n * GUEST_PAGE, &err);
+		assert_string_equal(err.msg, "");
+		assert_int_equal(guest_read(g, b, &all, 1, &err), 0);
+		for (size_t i = 0; i < PAGES; i++)
+			assert_true(
+				holds(buf + i * GUEST_PAGE,
+				      i >= from && i < from + n
+					      ? 0
+					      : content((enum region)r, i)));
+	}
+	order(c, 'u');
+	assert_int_equal(guest_zero(g, &g->blocks[ANON], 0, SIZE, &err), -1);
+	assert_int_equal(err.code, MR_REFUSED);
+	assert_non_null(strstr(err.msg, "'region 0' has old content at offset "
+					"0x200000 that cannot be cleared"));
+	free(buf);
+	guest_free(g);
+}
+
 static void process_gone(void **state)
 {
 	struct child *c = *state;
@@ -932,6 +968,7 @@ int main(void)
 		WITH_CHILD(many_runs),
 		WITH_CHILD(many_readers),
 		WITH_CHILD(failures_name_block_and_offset),
+		WITH_CHILD(zeros_where_they_belong),
 		WITH_CHILD(process_gone),
 		WITH_CHILD(file_ends_early),
 		WITH_CHILD(uses_file),
