@@ -6,7 +6,7 @@
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
 
-static int jobs = CLI_NOT_GIVEN, check, run_it, pause_it;
+static int jobs = CLI_NOT_GIVEN, check, force, run_it, pause_it;
 static char *direct = NULL;
 static char **memory = NULL;
 
@@ -16,6 +16,8 @@ static struct poptOption options[] = {
 	  "look only: does the image fit the VM?", NULL },
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
 	  "direct I/O: auto, on or off", "WHEN" },
+	{ "force", '\0', POPT_ARG_NONE, &force, 0,
+	  "load over old content that cannot be cleared", NULL },
 	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
 	  "channels (default: 8) or threads (CPUs, at most 8)", "N" },
 	{ "memory", '\0', POPT_ARG_ARGV, &memory, 0,
@@ -116,6 +118,7 @@ static int load_vm(const char *image, const char *vm)
 		 : pause_it ? MR_THEN_PAUSE
 			    : MR_THEN_AS_SAVED;
 	o.check_only = check;
+	o.force = force;
 	o.mismatch = on_mismatch;
 	o.mismatch_arg = &mismatches;
 	o.watch = *cli_watch();
@@ -247,9 +250,9 @@ static int check_options(void)
 		return CLI_TROUBLE;
 	if (run_it && pause_it)
 		return cli_usage("--run and --paused contradict");
-	if (memory && (run_it || pause_it || check))
-		return cli_usage("--memory goes without a VM: --run, --paused "
-				 "and --check are about one");
+	if (memory && (run_it || pause_it || check || force))
+		return cli_usage("--memory goes without a VM: --run, --paused, "
+				 "--check and --force are about one");
 	return CLI_OK;
 }
 

@@ -42,6 +42,7 @@ struct load {
 	struct guest *guest;
 	pid_t pid; /* QEMU's, or 0 */
 	uint64_t read_before; /* bytes that QEMU had read when it began */
+	bool seen; /* its memory can be looked at */
 };
 
 /* ---- before anything is sent ---- */
@@ -167,6 +168,15 @@ static void describe(struct load *l)
 		r->jobs = l->options->jobs ? l->options->jobs : CHANNELS;
 }
 
+/* Of a plain stream QEMU writes every page. */
+static int check_fresh(struct load *l, struct mr_error *err)
+{
+	return l->info->kind == MR_IMAGE_MAPPED
+		       ? fresh_look(l->guest, l->q, l->options->force, &l->seen,
+				    err)
+		       : 0;
+}
+
 static int look(struct load *l, struct mr_error *err)
 {
 	if (check_version(l, err))
@@ -177,7 +187,7 @@ static int look(struct load *l, struct mr_error *err)
 	l->pid = l->guest->pid;
 	if (check_waiting(l, err) || check_saved_state(l, err) ||
 	    check_fit(l, err) || choose_direct(l, err) ||
-	    preflight_descriptors(l->q, err))
+	    preflight_descriptors(l->q, err) || check_fresh(l, err))
 		return -1;
 	(void)snprintf(l->report->run_state, sizeof(l->report->run_state), "%s",
 		       l->guest->status);
@@ -305,6 +315,23 @@ static void add_advice(const struct load *l, struct mr_error *err)
 	(void)snprintf(err->msg + n, sizeof(err->msg) - n, "; %s", advice);
 }
 
+/* What cannot be cleared is left as it is only if that is wanted. */
+static int clear_old(const struct load *l, struct mr_error *err)
+{
+	const struct mr_load_options *o = l->options;
+	struct mr_error why = MR_ERROR_INIT;
+
+	if (!l->seen || !fresh_make(l->guest, l->img, &o->watch, &why))
+		return 0;
+	if (o->force && why.code == MR_REFUSED) {
+		watch_note(&o->watch, "%s", why.msg);
+		return 0;
+	}
+	if (err && err->code == MR_OK)
+		*err = why;
+	return -1;
+}
+
 static int start_incoming(struct load *l, int64_t set, struct mr_error *err)
 {
 	char uri[96];
@@ -357,7 +384,7 @@ static int load(struct load *l, struct mr_error *err)
 	l->report->vm = MR_VM_AS_FOUND;
 	/* QEMU may not answer before it has read all of the memory. */
 	qmp_limit(l->q, -1, l->options->watch.cancel);
-	if (prepare(l, &set, err))
+	if (clear_old(l, err) || prepare(l, &set, err))
 		return -1;
 	if (start_incoming(l, set, err)) {
 		if (qmp_broken(l->q) || err->code == MR_CANCELLED)

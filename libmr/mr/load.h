@@ -24,6 +24,8 @@ struct mr_load_options {
 	enum mr_direct direct;
 	enum mr_load_then then;
 	bool check_only; /* compare image and VM, nothing else */
+	/* Go on though memory may hold old content that cannot be cleared. */
+	bool force;
 	/* Called with each reason why the image does not fit the VM: a line
 	 * without newline. NULL: only counted. */
 	void (*mismatch)(void *arg, const char *line);

@@ -277,6 +277,14 @@ static int tell_backends(struct qmp *q, const struct teller *t,
 	return rc;
 }
 
+int ask_memory_files(struct qmp *q, void (*name)(void *arg, const char *text),
+		     void *arg, struct mr_error *err)
+{
+	const struct teller t = { name, arg };
+
+	return tell_backends(q, &t, err);
+}
+
 int ask_file_names(struct qmp *q, void (*name)(void *arg, const char *text),
 		   void *arg, struct mr_error *err)
 {

@@ -281,3 +281,92 @@ libvirt_save() { # FORMAT WAS_RUNNING CAPABILITY...
 	qmp_do b cont
 	counts_on a b
 }
+
+# QEMU saves VM a, which is paused, to a plain stream.
+qemu_stream() { # FILE
+	qmp_do a migrate "{\"uri\":\"file:$1\"}" >/dev/null
+	qmp_do a --wait-migration
+}
+
+# A file of 64 MiB that is full of something.
+old_file() { # FILE
+	head -c 64M /dev/zero | tr '\0' x >"$1"
+}
+
+# VM b, with its memory over that file.
+over_file() { # FILE shared|private
+	local share=off
+	[ "$2" = private ] || share=on
+	waiting_vm -m 64M -M pc,memory-backend=m -object \
+		"memory-backend-file,id=m,size=64M,share=$share,mem-path=$1"
+}
+
+small_source() {
+	source_vm -m 64M -M pc,memory-backend=m \
+		-object memory-backend-ram,id=m,size=64M
+	mrsave --leave-paused "$(vm_qmp a)" "$IMAGE"
+}
+
+# bats test_tags=address,thread
+@test "memory with old content: none of it is left" {
+	local dir how file
+	small_source
+	dir=$(mktemp -d /dev/shm/mrload.XXXXXX)
+	for file in "$dir/old" "$BATS_TEST_TMPDIR/old"; do
+		for how in shared private; do
+			old_file "$file"
+			over_file "$file" $how
+			mrload -n "$IMAGE" "$(vm_qmp b)"
+			[ "$(tr -d x <"$file" | wc -c)" = 0 ] # as it was
+			run -0 mrload -v --paused "$IMAGE" "$(vm_qmp b)"
+			[[ $output =~ mrload:\ [0-9]{5}\ KiB\ of\ old\ content\ cleared ]]
+			run mrdiff "$IMAGE" "$(vm_qmp b)"
+			[[ $output == *'no page of '*' differs'* ]]
+			qmp_do b cont
+			counts_on a b
+			assert_no_bad b
+			stop_vm b
+		done
+	done
+	rm -r "$dir"
+}
+
+@test "memory that is not to be seen: refused if it is in a file" {
+	[ "$(id -u)" = 0 ] || skip "not root"
+	setpriv --bounding-set=-sys_ptrace true 2>/dev/null ||
+		skip "cannot give up a capability"
+	blind() { setpriv --bounding-set=-sys_ptrace "$@"; }
+	local file=$BATS_TEST_TMPDIR/old args
+	small_source
+	# New by its making.
+	for args in memfd "file,mem-path=$BATS_TEST_TMPDIR"; do
+		waiting_vm -m 64M -M pc,memory-backend=m \
+			-object "memory-backend-$args,id=m,size=64M"
+		blind mrload "$IMAGE" "$(vm_qmp b)"
+		counts_on a b
+		stop_vm b
+	done
+	old_file "$file"
+	over_file "$file" shared
+	for args in -n -q; do
+		run -3 blind mrload $args "$IMAGE" "$(vm_qmp b)"
+		[[ $output == *"memory in $file may hold old content"* ]]
+		[[ $output == *--force ]]
+	done
+	[ "$(tr -d x <"$file" | wc -c)" = 0 ]
+	[[ $(status_of b) == *'"inmigrate"'* ]]
+	mrload "$IMAGE" "$(vm_qmp b)"
+	counts_on a b
+	stop_vm b
+	# A plain stream has a word for every page.
+	qemu_stream "$IMAGE.plain"
+	old_file "$file"
+	over_file "$file" shared
+	blind mrload --run "$IMAGE.plain" "$(vm_qmp b)"
+	counts_on a b
+	stop_vm b
+	: >"$file"
+	over_file "$file" shared
+	blind mrload --force "$IMAGE" "$(vm_qmp b)"
+	counts_on a b
+}
