@@ -118,13 +118,15 @@ int memory_read(const struct memory *m, const struct memory_block *b,
 	return m->ops->read(m, b, runs, n, err) ? error_about(err, m->who) : 0;
 }
 
+#define RUNS 256u
+
 struct reading {
 	const struct memory *m;
 	const struct memory_part *p;
 	struct crew_worker *w;
 	struct crew_slot *s;
 	int64_t bytes;
-	struct memory_run runs[256];
+	struct memory_run *runs; /* RUNS of them, not set before */
 	size_t n;
 	struct mr_error *err;
 	bool failed; /* *err is filled */
@@ -145,7 +147,7 @@ static void add_run(void *arg, size_t offset, size_t length)
 	x->runs[x->n++] = (struct memory_run){ .offset = x->p->offset + offset,
 					       .length = length,
 					       .dest = x->p->buf + offset };
-	if (x->n == sizeof(x->runs) / sizeof(*x->runs))
+	if (x->n == RUNS)
 		read_runs(x);
 }
 
@@ -172,16 +174,11 @@ int64_t memory_fetch(const struct memory *m, const struct memory_part *p,
 		     struct crew_worker *w, struct crew_slot *s,
 		     struct mr_error *err)
 {
-	struct reading x;
+	struct memory_run runs[RUNS];
+	struct reading x = {
+		.m = m, .p = p, .w = w, .s = s, .runs = runs, .err = err
+	};
 
-	x.m = m;
-	x.p = p;
-	x.w = w;
-	x.s = s;
-	x.bytes = 0;
-	x.n = 0;
-	x.err = err;
-	x.failed = false;
 	(void)crew_runs(p->bits, p->pages, p->unit,
 			m->file && !p->apart ? CREW_GAP : 0, begin_run, &x);
 	return x.failed ? -1 : x.bytes;
@@ -193,13 +190,9 @@ int64_t memory_fetch(const struct memory *m, const struct memory_part *p,
 int memory_fetched(const struct memory *m, const struct memory_part *p,
 		   const struct crew_slot *s, struct mr_error *err)
 {
-	struct reading x;
+	struct memory_run runs[RUNS];
+	struct reading x = { .m = m, .p = p, .runs = runs, .err = err };
 
-	x.m = m;
-	x.p = p;
-	x.n = 0;
-	x.err = err;
-	x.failed = false;
 	for (size_t i = 0; m->file && i < s->finished; i++)
 		if (s->ops[i].error && s->ops[i].file == m->file)
 			add_run(&x,
