@@ -134,7 +134,13 @@ refused() { # LINE...
 
 @test "a plan with a circle is none" {
 	sed -i 's|^\(\tlibmr/base:.*\)|\1 file|' tests/check-layers
-	refused "plan: libmr/base sees libmr/file, not below it"
+	refused "plan: libmr/base sees libmr/file, not below it" \
+		"plan: libmr/base sees libmr/file, and does not use it"
+}
+
+@test "a permission that nobody uses is not in the plan" {
+	sed -i 's|^\(\tlibmr/find:.*\)|\1 vm|' tests/check-layers
+	refused "plan: libmr/find sees libmr/vm, and does not use it"
 }
 
 @test "an object that is missing is not passed over" {
