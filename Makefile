@@ -25,15 +25,24 @@ ALL_CPPFLAGS = -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
 ALL_CFLAGS = -std=c11 -pthread $(W) $(CFLAGS) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 ALL_LDFLAGS = -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
-PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
+# Asked once, and when it is needed: then deps has installed them.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell \
+	$(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $(shell \
+	$(PKG_CONFIG) --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
 LDLIBS = -laio $(PKG_LIBS)
 # Of the library only what the public headers declare is seen from outside,
 # and it is machine code whatever the CFLAGS are.
 LIB_CFLAGS = -fvisibility=hidden -fno-lto
 
-# Asked for together with anything else, deps comes before it: make -j deps check
-DEPS_FIRST := $(filter deps,$(MAKECMDGOALS))
+# What comes before all else that is asked for with it, also with -j: deps, what
+# check and demo need and, if it is named first, clean.
+FIRST := $(filter deps,$(MAKECMDGOALS)) \
+	$(if $(filter check demo,$(MAKECMDGOALS)),ready) \
+	$(filter clean,$(firstword $(MAKECMDGOALS)))
+ifneq ($(filter clean,$(MAKECMDGOALS)),$(filter clean,$(FIRST)))
+.NOTPARALLEL:
+endif
 
 # Sources are found wherever they are: a folder more is no line here.
 find = $(sort $(shell find $1 -name '$2'))
@@ -59,7 +68,7 @@ LACKING = $(if $(shell $(PKG_CONFIG) --version 2>/dev/null),\
 	pkg-config) \
 	$(shell $(CC) $(CPPFLAGS) -E -include libaio.h -x c /dev/null \
 		>/dev/null 2>&1 || echo libaio-dev)
-$O/flags: FORCE $(DEPS_FIRST)
+$O/flags: FORCE $(FIRST)
 	$(if $(strip $(LACKING)),$(error missing: $(strip $(LACKING)) (see \
 		make deps)))
 	@mkdir -p $(@D)
@@ -68,7 +77,7 @@ $O/flags: FORCE $(DEPS_FIRST)
 
 $O/%.o: %.c $O/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -MT '$$O/$*.o' -c -o $@ $<
 $(LIBOBJ): private ALL_CFLAGS += $(LIB_CFLAGS)
 $O/libmr.a: $(LIBOBJ)
 	@rm -f $@
@@ -141,20 +150,21 @@ $O/guest.img: $(GUEST) tests/guest/guest.ld $O/flags
 		-Wl,--build-id=none -o $@ $(GUEST)
 
 # Installs what is missing, after saying what; nothing when all is there.
-deps:
+deps: $(filter clean,$(FIRST))
 	.ci/deps
+# Says what is missing.
+ready: $(filter-out ready,$(FIRST))
+	@CC='$(CC)' .ci/deps -n
 
 # All tests, or those with a word of T in their name: make check T="save crew"
-check: $(DEPS_FIRST)
-	@CC='$(CC)' .ci/deps -n
-	@$(MAKE) --no-print-directory all unit-tests helpers
+check: all unit-tests helpers
 	@O=$O tests/check $(T)
 
 check-layers: all
 	tests/check-layers $O
 
 # Format, clang-tidy at zero, man pages: make -j2 lint
-$O/%.tidy: %.c $(filter %.h,$(SOURCES)) .clang-tidy
+$O/%.tidy: %.c $(filter %.h,$(SOURCES)) .clang-tidy | $(FIRST)
 	@mkdir -p $(@D)
 	clang-tidy --quiet $< -- -std=c11 $(ALL_CPPFLAGS)
 	@touch $@
@@ -163,9 +173,7 @@ lint: $(patsubst %.c,$O/%.tidy,$(filter %.c,$(SOURCES)))
 	mandoc -T lint -W warning $(wildcard man/*.[1-8])
 
 # The main job on a real QEMU, to look at.
-demo: $(DEPS_FIRST)
-	@CC='$(CC)' .ci/deps -n
-	@$(MAKE) --no-print-directory all helpers
+demo: all helpers
 	@O=$O tests/demo
 
 install: all $O/lib/libmr.a
@@ -187,7 +195,7 @@ install: all $O/lib/libmr.a
 		libmr/libmr.pc.in >$O/lib/libmr.pc
 	install -m 644 $O/lib/libmr.pc $(DESTDIR)$(libdir)/pkgconfig
 
-dist:
+dist: | $(FIRST)
 	@mkdir -p build
 	git archive --prefix=mrtools-$(VERSION)/ HEAD | gzip -9n \
 		>build/mrtools-$(VERSION).tar.gz
@@ -196,5 +204,5 @@ clean:
 	rm -rf build
 FORCE:
 .PHONY: all bench bench-quick check check-layers clean demo deps dist fuzz \
-	fuzzers helpers install lint storm unit-tests FORCE
+	fuzzers helpers install lint ready storm unit-tests FORCE
 -include $(shell find $O -name '*.d' 2>/dev/null)

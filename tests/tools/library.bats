@@ -5,9 +5,8 @@ load ../lib/env
 
 # make, as it made the build that is tested: its flags are not looked at.
 build() { # ARGUMENT...
-	local o=${O#"$ROOT"/}
 	env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS \
-		make -s -C "$ROOT" -o "$o/flags" "O=$o" "$@"
+		make -s -C "$ROOT" -o "$O/flags" "O=$O" "$@"
 }
 
 setup_file() {
