@@ -1,6 +1,5 @@
 /* hold.c - how both engines of mr_save hold the VM, and let it go. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "libmr/base/error.h"
@@ -55,26 +54,8 @@ int save_hold(struct save *s, const struct output *o, bool watch,
 		rc = watch ? pause_watch(&s->pause, s->q, &t, err)
 			   : pause_begin(&s->pause, s->q, &t, err);
 	if (!rc)
-		rc = save_will(s, NULL, err);
+		rc = migrate_will(&s->pause, NULL, s->fdset, err);
 	return rc ? error_about(err, SAVE_VM) : 0;
-}
-
-int save_will(struct save *s, const struct migrate_settings *was,
-	      struct mr_error *err)
-{
-	static const struct migrate_settings none = MIGRATE_SETTINGS_NONE;
-	size_t len;
-	char *will;
-	int rc;
-
-	was = was ? was : &none;
-	will = ask_will(&was->capabilities, &was->parameters, s->fdset, &len,
-			err);
-	if (!will)
-		return -1;
-	rc = pause_will(&s->pause, will, len, err);
-	free(will);
-	return rc;
 }
 
 int save_reach(struct save *s)

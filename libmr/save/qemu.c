@@ -234,7 +234,7 @@ static int lend(struct save *s, struct output *o, struct lent *lent,
 	struct migrate_settings set;
 
 	if (migrate_look(s->q, s->guest, &form, &lent->was, &set, err) ||
-	    save_will(s, &lent->was, err))
+	    migrate_will(&s->pause, &lent->was, s->fdset, err))
 		return -1;
 	lent->set = true;
 	return migrate_set(s->q, &set, err) ||

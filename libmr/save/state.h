@@ -51,10 +51,6 @@ int save_found(struct save *s, struct mr_error *err);
  * watch: only has a guardian watch it. save_resume is due in any case. */
 int save_hold(struct save *s, const struct output *o, bool watch,
 	      struct mr_error *err);
-/* Leaves it to the guardian to put these back, and to take our descriptors
- * away; was may be NULL. */
-int save_will(struct save *s, const struct migrate_settings *was,
-	      struct mr_error *err);
 /* Opens a connection that was lost again. 0 if there is one. */
 int save_reach(struct save *s);
 /* Lets the guardian go, when all has been put back; else leaves it to it. */

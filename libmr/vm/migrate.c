@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -219,6 +220,21 @@ int migrate_restore(struct qmp *q, const struct migrate_settings *was)
 	int rc = ask_set_capabilities(q, &was->capabilities, NULL);
 
 	return ask_set_parameters(q, &was->parameters, NULL) ? -1 : rc;
+}
+
+int migrate_will(struct pause *p, const struct migrate_settings *was,
+		 int64_t fdset, struct mr_error *err)
+{
+	static const struct migrate_settings none = MIGRATE_SETTINGS_NONE;
+	size_t len;
+	char *will;
+	int rc;
+
+	was = was ? was : &none;
+	will = ask_will(&was->capabilities, &was->parameters, fdset, &len, err);
+	rc = will ? pause_will(p, will, len, err) : -1;
+	free(will);
+	return rc;
 }
 
 int migrate_add_file(struct qmp *q, int64_t set, int fd, int access,

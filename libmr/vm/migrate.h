@@ -11,6 +11,7 @@
 #include "libmr/vm/ask.h"
 #include "libmr/vm/guest.h"
 #include "libmr/mr.h"
+#include "libmr/vm/pause.h"
 #include "libmr/vm/qmp.h"
 
 struct migrate_form {
@@ -44,6 +45,13 @@ int migrate_set(struct qmp *q, const struct migrate_settings *set,
 		struct mr_error *err);
 /* Sets it back, as well as can be. */
 int migrate_restore(struct qmp *q, const struct migrate_settings *was);
+
+/*
+ * Leaves it to the guardian of p to put those settings back (NULL: none), and
+ * to take the descriptor set away.
+ */
+int migrate_will(struct pause *p, const struct migrate_settings *was,
+		 int64_t fdset, struct mr_error *err);
 
 /*
  * Hands the file of fd to QEMU in descriptor set `set` (ask_free_fdset), opened

@@ -2,7 +2,10 @@
 #include "libmr/vm/paused.h"
 
 #include "libmr/base/error.h"
+#include "libmr/vm/ask.h"
 #include "libmr/vm/claim.h"
+#include "libmr/vm/migrate.h"
+#include "libmr/vm/pause.h"
 #include "libmr/vm/preflight.h"
 #include "libmr/vm/runstate.h"
 
@@ -49,12 +52,27 @@ void paused_vm_release(struct paused_vm *v)
 	*v = (struct paused_vm){ .q = NULL };
 }
 
+/* QEMU has a descriptor of ours meanwhile. */
 int paused_vm_devices(struct paused_vm *v, struct mr_error *err)
 {
+	const struct pause_terms t = { .guard = true, .claim = -1 };
+	struct pause p = PAUSE_NONE;
+	double none = 0;
+	int64_t set;
+	int rc = -1;
+
 	if (v->state.data)
 		return 0;
-	return device_state_fetch(&v->state, v->q, -1,
-				  runstate_find(v->guest->status)->image, err);
+	if (!ask_free_fdset(v->q, &set, err) &&
+	    !pause_begin(&p, v->q, &t, err) &&
+	    !migrate_will(&p, NULL, set, err))
+		rc = device_state_fetch(&v->state, v->q, set,
+					runstate_find(v->guest->status)->image,
+					err);
+	if (pause_end(&p, false, &none, err))
+		rc = -1;
+	pause_release(&p);
+	return rc;
 }
 
 int paused_vm_still(struct paused_vm *v, struct mr_error *err)

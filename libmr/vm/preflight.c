@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,7 +201,7 @@ int preflight_process(const struct guest *g, struct qmp *q,
 {
 	int fd = memfd_create("mrtools", MFD_CLOEXEC), there = -1;
 	struct stat st;
-	int64_t set;
+	int rc;
 
 	if (fd < 0 || fstat(fd, &st)) {
 		(void)error_sys(err, MR_NO_OFFSET, "cannot make a file");
@@ -208,11 +209,11 @@ int preflight_process(const struct guest *g, struct qmp *q,
 			(void)close(fd);
 		return -1;
 	}
-	set = qmp_add_fd(q, -1, fd, err);
-	if (set >= 0)
+	rc = qmp_lend_fd(q, fd, err);
+	if (!rc)
 		there = guest_uses_file(g, st.st_dev, st.st_ino, NULL);
 	(void)close(fd);
-	if (set < 0 || qmp_remove_fdset(q, set, err))
+	if (rc || qmp_take_fd_back(q, err))
 		return -1;
 	if (there)
 		return 0;
@@ -239,9 +240,15 @@ int preflight_pages(const struct guest *g, uint32_t page_size,
 
 int preflight_descriptors(struct qmp *q, struct mr_error *err)
 {
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	struct mr_error why = MR_ERROR_INIT;
+	int rc;
 
-	if (!qmp_try_fd(q, &why))
+	if (fd < 0)
+		return error_sys(err, MR_NO_OFFSET, "cannot open /dev/null");
+	rc = qmp_lend_fd(q, fd, &why) || qmp_take_fd_back(q, &why);
+	(void)close(fd);
+	if (!rc)
 		return 0;
 	if (qmp_said_no(q))
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,

@@ -475,20 +475,18 @@ int64_t qmp_add_fd(struct qmp *q, int64_t fdset_id, int fd,
 	return set;
 }
 
-int qmp_try_fd(struct qmp *q, struct mr_error *err)
-{
-	static const char name[] = "mrtools-probe";
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), rc;
+static const char lent[] = "mrtools-probe";
 
-	if (fd < 0)
-		return error_sys(err, MR_NO_OFFSET, "cannot open /dev/null");
-	rc = call(q, "getfd", json_pack("{s:s}", "fdname", name), fd, NULL,
-		  err);
-	(void)close(fd);
-	if (!rc)
-		rc = qmp_call(q, "closefd", json_pack("{s:s}", "fdname", name),
-			      NULL, err);
-	return rc;
+int qmp_lend_fd(struct qmp *q, int fd, struct mr_error *err)
+{
+	return call(q, "getfd", json_pack("{s:s}", "fdname", lent), fd, NULL,
+		    err);
+}
+
+int qmp_take_fd_back(struct qmp *q, struct mr_error *err)
+{
+	return qmp_call(q, "closefd", json_pack("{s:s}", "fdname", lent), NULL,
+			err);
 }
 
 int qmp_remove_fdset(struct qmp *q, int64_t fdset_id, struct mr_error *err)

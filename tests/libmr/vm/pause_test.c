@@ -16,6 +16,7 @@
 
 #include "libmr/base/error.h"
 #include "libmr/vm/pause.h"
+#include "libmr/vm/paused.h"
 #include "tests/libmr/fail.h"
 #include "tests/libmr/folder.h"
 
@@ -69,6 +70,16 @@ static void member(const char *text, const char *name, const char *stop,
 /* The status of the migration that is under way. */
 static const char *migration = "active";
 
+/* What is not answered, ever. */
+static const char unanswered[] = "xen-save-devices-state";
+
+static const char *value_of(const char *command)
+{
+	if (!strcmp(command, "query-fdsets"))
+		return "[]";
+	return strcmp(command, "add-fd") != 0 ? "{}" : "{\"fdset-id\": 7}";
+}
+
 static void vm_answer(struct vm *vm)
 {
 	char command[64], id[64], reply[256];
@@ -77,6 +88,8 @@ static void vm_answer(struct vm *vm)
 	member(vm->text, "\"id\"", ",}", id);
 	(void)!write(vm->notes, command + 1, strlen(command + 1));
 	(void)!write(vm->notes, " ", 1);
+	if (!strcmp(command + 1, unanswered))
+		return;
 	if (vm->refuse && !strcmp(command + 1, vm->refused)) {
 		vm->refuse--;
 		if (!strcmp(vm->refused, "query-migrate"))
@@ -91,8 +104,9 @@ static void vm_answer(struct vm *vm)
 				"\"GenericError\", \"desc\": \"not now\"}}\r\n",
 				id);
 	} else {
-		(void)snprintf(reply, sizeof(reply), "{\"return\": {}%s%s}\r\n",
-			       *id ? ", \"id\": " : "", id);
+		(void)snprintf(reply, sizeof(reply), "{\"return\": %s%s%s}\r\n",
+			       value_of(command + 1), *id ? ", \"id\": " : "",
+			       id);
 	}
 	send_all(vm->fd, reply);
 }
@@ -652,6 +666,43 @@ static void no_will_of_the_living(void **state)
 	assert_string_equal(err.msg, "");
 }
 
+/* Whoever looks at a paused VM's device state, until it is killed. */
+__attribute__((noreturn)) static void look(struct scene *s)
+{
+	struct guest *g = guest_new(getpid(), NULL, 0, NULL);
+	struct paused_vm v = { .q = qmp_attach(s->qmp, AMPLE, NULL),
+			       .guest = g };
+
+	if (!v.q || !g)
+		_exit(1);
+	memcpy(g->status, "paused", sizeof("paused"));
+	_exit(paused_vm_devices(&v, NULL) ? 2 : 0);
+}
+
+static void looker_killed(void **state)
+{
+	static const char before[] = "qmp_capabilities query-fdsets add-fd "
+				     "xen-save-devices-state ";
+	char text[sizeof(before)] = "";
+	struct scene s;
+	int status;
+
+	(void)state;
+	open_scene(&s, NULL, 0);
+	s.saver = child();
+	if (!s.saver)
+		look(&s);
+	(void)close(s.qmp);
+	s.qmp = -1;
+	for (size_t i = 0; i < sizeof(before) - 1; i++)
+		assert_int_equal(read(s.notes, text + i, 1), 1);
+	assert_string_equal(text, before);
+	assert_int_equal(kill(s.saver, SIGKILL), 0);
+	assert_int_equal(waitpid(s.saver, &status, 0), s.saver);
+	assert_true(WIFSIGNALED(status));
+	close_scene(&s, "query-migrate remove-fd end");
+}
+
 /* What a terminal, a service manager or a user sends to all of the group, or
  * to the guardian itself, ends the saver alone. */
 static void signals(void **state)
@@ -795,6 +846,7 @@ int main(void)
 		cmocka_unit_test(rescue_of_one_that_waits),
 		cmocka_unit_test(a_will_is_carried_out),
 		cmocka_unit_test(no_will_of_the_living),
+		cmocka_unit_test(looker_killed),
 		cmocka_unit_test(signals),
 		cmocka_unit_test(own_name),
 		cmocka_unit_test(holds_no_files),
