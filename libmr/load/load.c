@@ -345,7 +345,13 @@ static int start_incoming(struct load *l, int64_t set, struct mr_error *err)
 				    err);
 }
 
-static int prepare(struct load *l, int64_t *set, struct mr_error *err)
+/* What QEMU has of ours. */
+struct lent {
+	struct migrate_settings was;
+	int64_t set; /* of descriptors */
+};
+
+static int prepare(struct load *l, struct lent *lent, struct mr_error *err)
 {
 	struct migrate_form form = {
 		.mapped_ram = l->info->kind == MR_IMAGE_MAPPED,
@@ -353,14 +359,13 @@ static int prepare(struct load *l, int64_t *set, struct mr_error *err)
 		.direct = l->report->direct,
 		.events = true,
 	};
-	/* A fresh QEMU's: what was is not worth keeping. */
-	struct migrate_settings was, set_to;
+	struct migrate_settings set_to;
 	int run = wanted_run(l), rc;
 
 	watch_note(&l->options->watch, "%s, %s, %u channels",
 		   form.mapped_ram ? "mapped-ram" : "plain stream",
 		   form.direct ? "direct I/O" : "buffered I/O", form.channels);
-	rc = migrate_look(l->q, l->guest, &form, &was, &set_to, err) ||
+	rc = migrate_look(l->q, l->guest, &form, &lent->was, &set_to, err) ||
 			     migrate_set(l->q, &set_to, err)
 		     ? -1
 		     : 0;
@@ -369,38 +374,61 @@ static int prepare(struct load *l, int64_t *set, struct mr_error *err)
 		rc = set_running(l, run, err);
 	if (rc)
 		return -1;
-	return ask_free_fdset(l->q, set, err) ||
-			       migrate_add_file(l->q, *set, l->img->file.fd,
-						O_RDONLY, form.direct, err)
+	return ask_free_fdset(l->q, &lent->set, err) ||
+			       migrate_add_file(l->q, lent->set,
+						l->img->file.fd, O_RDONLY,
+						form.direct, err)
 		       ? -1
 		       : 0;
 }
 
-static int load(struct load *l, struct mr_error *err)
+/* From here there is no way back. */
+static int incoming(struct load *l, int64_t set, struct mr_error *err)
 {
-	int64_t set = -1;
-	int rc;
-
-	l->report->vm = MR_VM_AS_FOUND;
-	/* QEMU may not answer before it has read all of the memory. */
-	qmp_limit(l->q, -1, l->options->watch.cancel);
-	if (clear_old(l, err) || prepare(l, &set, err))
-		return -1;
 	if (start_incoming(l, set, err)) {
 		if (qmp_broken(l->q) || err->code == MR_CANCELLED)
 			l->report->vm = MR_VM_LOST;
 		return -1;
 	}
-	rc = follow(l, err);
-	if (!rc) {
-		l->report->vm = MR_VM_LOADED;
-		rc = settle(l, wanted_run(l), err);
-	} else {
+	if (follow(l, err)) {
 		l->report->vm = MR_VM_LOST;
+		return -1;
 	}
-	if (!qmp_broken(l->q) && err->code != MR_CANCELLED)
-		(void)qmp_remove_fdset(l->q, set, NULL);
-	return rc;
+	l->report->vm = MR_VM_LOADED;
+	return settle(l, wanted_run(l), err);
+}
+
+/* What was set for the loading would spoil the next migration, somebody
+ * else's. A QEMU that still loads does not answer. */
+static int take_back(struct load *l, const struct lent *lent,
+		     struct mr_error *err)
+{
+	if (qmp_broken(l->q) ||
+	    (l->report->vm == MR_VM_LOST && err->code == MR_CANCELLED))
+		return 0;
+	qmp_limit(l->q, CONNECT_MS, NULL);
+	if (lent->set >= 0)
+		(void)qmp_remove_fdset(l->q, lent->set, NULL);
+	if (!migrate_restore(l->q, &lent->was))
+		return 0;
+	return error_set(err, MR_QMP, MR_NO_OFFSET,
+			 "QEMU's migration settings could not be put back: "
+			 "mapped-ram and multifd may still be on");
+}
+
+static int load(struct load *l, struct mr_error *err)
+{
+	struct lent lent = { .was = MIGRATE_SETTINGS_NONE, .set = -1 };
+	int rc;
+
+	l->report->vm = MR_VM_AS_FOUND;
+	/* QEMU may not answer before it has read all of the memory. */
+	qmp_limit(l->q, -1, l->options->watch.cancel);
+	rc = clear_old(l, err) || prepare(l, &lent, err) ||
+			     incoming(l, lent.set, err)
+		     ? -1
+		     : 0;
+	return take_back(l, &lent, err) ? -1 : rc;
 }
 
 int mr_load(const char *image, const char *vm,

@@ -14,10 +14,32 @@ teardown() {
 	kill_vms
 }
 
-settings() {
-	qmp_do a query-migrate-capabilities
-	qmp_do a query-migrate-parameters
-	qmp_do a query-fdsets
+settings() { # [VM]
+	qmp_do "${1-a}" query-migrate-capabilities
+	qmp_do "${1-a}" query-migrate-parameters
+	qmp_do "${1-a}" query-fdsets
+}
+
+@test "a load leaves nothing behind" {
+	local was
+	start_vm a -m 32M -append fill=8M
+	wait_ready a
+	wait_count a
+	mrsave -q --leave-paused "$(vm_qmp a)" "$IMAGE"
+	start_vm b -m 32M -incoming defer
+	set_caps b return-path
+	was=$(settings b)
+	mrload -q "$IMAGE" "$(vm_qmp b)"
+	[ "$(settings b)" = "$was" ]
+	counts_on a b
+	# Nor does one that fails.
+	need_qemu 9.1
+	start_vm c -m 32M -device pci-ohci -S
+	mrsave -q "$(vm_qmp c)" "$IMAGE"
+	start_vm d -m 32M -incoming defer
+	was=$(settings d)
+	run -4 mrload -q "$IMAGE" "$(vm_qmp d)"
+	[ "$(settings d)" = "$was" ]
 }
 
 @test "a capability that waits for a word is put off, and on again" {
