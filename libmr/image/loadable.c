@@ -6,8 +6,7 @@
 #include "libmr/image/loadable.h"
 
 /* What a file is that cannot be loaded, and what to do instead. */
-static int refuse_kind(const struct mr_image_info *info, bool for_vm,
-		       struct mr_error *err)
+static int refuse_kind(const struct mr_image_info *info, struct mr_error *err)
 {
 	switch (info->kind) {
 	case MR_IMAGE_MAPPED:
@@ -35,11 +34,6 @@ static int refuse_kind(const struct mr_image_info *info, bool for_vm,
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "this stream's pages went through multifd "
 				 "channels: they are not in it");
-	if (for_vm && info->kind == MR_IMAGE_MAPPED && info->ignore_shared)
-		return error_set(
-			err, MR_REFUSED, MR_NO_OFFSET,
-			"saved with x-ignore-shared, which QEMU cannot "
-			"load from a mapped-ram image");
 	return 0;
 }
 
@@ -132,7 +126,7 @@ struct mr_image *image_open_loadable(const char *path, enum mr_direct direct,
 	if (!img)
 		return NULL;
 	info = mr_image_info(img);
-	rc = refuse_kind(info, for_vm, err);
+	rc = refuse_kind(info, err);
 	if (!rc)
 		rc = check_mapped(img, watch, present, err);
 	if (rc) {

@@ -7,8 +7,8 @@
 /*
  * Opens the image and makes sure that all it describes is there: MR_REFUSED
  * if it is no image, or one that ends early or restores to nothing. for_vm:
- * a plain stream is fine, but not what QEMU cannot load. *present is the bytes
- * of memory in a mapped-ram image.
+ * the pages of a plain stream are QEMU's to read. *present is the bytes of
+ * memory in a mapped-ram image.
  */
 struct mr_image *image_open_loadable(const char *path, enum mr_direct direct,
 				     bool for_vm, const struct mr_watch *watch,

@@ -54,6 +54,14 @@ static bool length_fits(const struct mr_image_info *image, uint64_t length,
 	       length <= g->total;
 }
 
+bool load_left_out(const struct mr_image_info *image, const struct mr_block *b)
+{
+	if (image->kind == MR_IMAGE_MAPPED)
+		return !b->in_file;
+	return image->ignore_shared && b->length && !b->normal_words &&
+	       !b->zero_words && !b->xbzrle_words;
+}
+
 static void compare_blocks(struct teller *t, const struct mr_image_info *image,
 			   const struct guest *g)
 {
@@ -71,6 +79,12 @@ static void compare_blocks(struct teller *t, const struct mr_image_info *image,
 			     "RAM block %s: %" PRIu64 " KiB in the image, "
 			     "%" PRIu64 " KiB in the VM",
 			     b->name, b->length >> 10, there->used >> 10);
+		else if (load_left_out(image, b) && !there->file[0])
+			tell(t,
+			     "RAM block %s: its memory was left out of the "
+			     "image (x-ignore-shared), the VM has no file with "
+			     "it",
+			     b->name);
 	}
 	for (size_t i = 0; i < g->n_blocks; i++) {
 		const struct guest_block *b = &g->blocks[i];

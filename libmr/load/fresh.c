@@ -10,7 +10,6 @@
 
 #include <inttypes.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -20,7 +19,6 @@
 #include "libmr/base/watch.h"
 #include "libmr/engine/crew.h"
 #include "libmr/memory/memory.h"
-#include "libmr/vm/ask.h"
 #include "libmr/vm/preflight.h"
 
 #define EXTENT ((size_t)1 << 20)
@@ -28,51 +26,75 @@
 
 /* ---- can it be seen to? ---- */
 
-struct name {
-	char text[96];
-};
-
-/* In a folder QEMU makes itself a new file without a name. */
-static void keep_first(void *arg, const char *text)
+/* Nobody can look at the memory; but QEMU says what is behind it. */
+static int check_unseen(struct guest *g, struct qmp *q,
+			const struct mr_image *img, struct mr_error *err)
 {
-	struct name *n = arg;
+	if (guest_ask_files(g, q, err))
+		return -1;
+	for (size_t i = 0; i < g->n_blocks; i++) {
+		const struct guest_block *b = &g->blocks[i];
+		const struct mr_block *in = mr_image_find(img, b->name);
+
+		if (b->file[0] && in && in->in_file)
+			return error_set(
+				err, MR_REFUSED, MR_NO_OFFSET,
+				"memory in %s may hold old content, and no "
+				"right to look at QEMU's process and clear it: "
+				"run as its user or with CAP_SYS_PTRACE, or "
+				"give --force",
+				b->file);
+	}
+	return 0;
+}
+
+static bool is_empty(const struct guest_block *b)
+{
 	struct stat st;
 
-	if (!n->text[0] && (stat(text, &st) || !S_ISDIR(st.st_mode)))
-		(void)snprintf(n->text, sizeof(n->text), "%s", text);
+	for (size_t i = 0; i < b->n_segments; i++)
+		if (b->segments[i].fd < 0 || fstat(b->segments[i].fd, &st) ||
+		    st.st_blocks)
+			return false;
+	return true;
 }
 
-/* Nobody can look at the memory; but QEMU says what is behind it. */
-static int check_unseen(struct qmp *q, struct mr_error *err)
+/* What an image left out is nowhere else. */
+static int check_there(const struct guest *g, const struct mr_image_info *info,
+		       struct mr_error *err)
 {
-	struct name file = { .text = "" };
+	for (size_t i = 0; i < info->n_blocks; i++) {
+		const struct mr_block *b = &info->blocks[i];
 
-	if (ask_memory_files(q, keep_first, &file, err))
-		return -1;
-	if (!file.text[0])
-		return 0;
-	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-			 "memory in %s may hold old content, and no right to "
-			 "look at QEMU's process and clear it: run as its user "
-			 "or with CAP_SYS_PTRACE, or give --force",
-			 file.text);
+		if (load_left_out(info, b) && is_empty(guest_find(g, b->name)))
+			return error_set(
+				err, MR_REFUSED, MR_NO_OFFSET,
+				"the memory of block %.64s was left out of the "
+				"image (x-ignore-shared), and the VM's file "
+				"for it is empty: start QEMU over the one that "
+				"it was saved from, or give --force",
+				b->name);
+	}
+	return 0;
 }
 
-int fresh_look(struct guest *g, struct qmp *q, bool force, bool *seen,
-	       struct mr_error *err)
+int fresh_look(struct guest *g, struct qmp *q, const struct mr_image *img,
+	       bool force, bool *seen, struct mr_error *err)
 {
 	struct mr_error why = MR_ERROR_INIT;
 
 	*seen = !guest_can_read(g, &why) && !guest_map(g, &why) &&
 		!preflight_process(g, q, &why);
-	if (*seen || force)
+	if (force)
 		return 0;
+	if (*seen)
+		return check_there(g, mr_image_info(img), err);
 	if (why.code != MR_REFUSED && why.code != MR_UNSUPPORTED) {
 		if (err && err->code == MR_OK)
 			*err = why;
 		return -1;
 	}
-	return check_unseen(q, err);
+	return check_unseen(g, q, img, err);
 }
 
 /* ---- clearing ---- */

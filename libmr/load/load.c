@@ -54,12 +54,19 @@ static int check_version(const struct load *l, struct mr_error *err)
 
 	if (ask_version(l->q, &v, err))
 		return -1;
-	if (v.major >= 9)
-		return 0;
-	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-			 "QEMU %d.%d cannot load a mapped-ram image: that came "
-			 "with 9.0",
-			 v.major, v.minor);
+	if (v.major < 9)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "QEMU %d.%d cannot load a mapped-ram image: "
+				 "that came with 9.0",
+				 v.major, v.minor);
+	if (v.major < 11 && l->info->kind == MR_IMAGE_MAPPED &&
+	    l->info->ignore_shared)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "QEMU %d.%d cannot load a mapped-ram image "
+				 "that was saved with x-ignore-shared: that "
+				 "came with 11.0",
+				 v.major, v.minor);
+	return 0;
 }
 
 /* It must wait, and not have been given anything yet. */
@@ -108,7 +115,8 @@ static int check_fit(struct load *l, struct mr_error *err)
 {
 	const struct mr_load_options *o = l->options;
 
-	if (target_ask(&l->guest->target, l->q, err))
+	if (target_ask(&l->guest->target, l->q, err) ||
+	    (l->info->ignore_shared && guest_ask_files(l->guest, l->q, err)))
 		return -1;
 	l->report->mismatches =
 		load_compare(l->info, l->guest, o->mismatch, o->mismatch_arg);
@@ -168,13 +176,13 @@ static void describe(struct load *l)
 		r->jobs = l->options->jobs ? l->options->jobs : CHANNELS;
 }
 
-/* Of a plain stream QEMU writes every page. */
+/* Of a plain stream QEMU writes every page that it has. */
 static int check_fresh(struct load *l, struct mr_error *err)
 {
-	return l->info->kind == MR_IMAGE_MAPPED
-		       ? fresh_look(l->guest, l->q, l->options->force, &l->seen,
-				    err)
-		       : 0;
+	if (l->info->kind != MR_IMAGE_MAPPED && !l->info->ignore_shared)
+		return 0;
+	return fresh_look(l->guest, l->q, l->img, l->options->force, &l->seen,
+			  err);
 }
 
 static int look(struct load *l, struct mr_error *err)
@@ -321,7 +329,8 @@ static int clear_old(const struct load *l, struct mr_error *err)
 	const struct mr_load_options *o = l->options;
 	struct mr_error why = MR_ERROR_INIT;
 
-	if (!l->seen || !fresh_make(l->guest, l->img, &o->watch, &why))
+	if (!l->seen || l->info->kind != MR_IMAGE_MAPPED ||
+	    !fresh_make(l->guest, l->img, &o->watch, &why))
 		return 0;
 	if (o->force && why.code == MR_REFUSED) {
 		watch_note(&o->watch, "%s", why.msg);
@@ -355,6 +364,7 @@ static int prepare(struct load *l, struct lent *lent, struct mr_error *err)
 {
 	struct migrate_form form = {
 		.mapped_ram = l->info->kind == MR_IMAGE_MAPPED,
+		.ignore_shared = l->info->ignore_shared,
 		.channels = l->report->jobs,
 		.direct = l->report->direct,
 		.events = true,

@@ -236,8 +236,13 @@ static void tell_strings(const struct teller *t, const json_t *v)
 	}
 }
 
+struct file_teller {
+	void (*file)(void *arg, const char *id, const char *path);
+	void *arg;
+};
+
 /* A memory backend's file, if it has one. */
-static int tell_backend(struct qmp *q, const struct teller *t,
+static int tell_backend(struct qmp *q, const struct file_teller *t,
 			const json_t *object, struct mr_error *err)
 {
 	const char *name = json_string_value(json_object_get(object, "name"));
@@ -253,14 +258,17 @@ static int tell_backend(struct qmp *q, const struct teller *t,
 			       "mem-path"),
 		     &ret, err))
 		return -1;
-	tell_strings(t, ret);
+	if (json_is_string(ret))
+		t->file(t->arg, name, json_string_value(ret));
 	json_decref(ret);
 	return 0;
 }
 
-static int tell_backends(struct qmp *q, const struct teller *t,
-			 struct mr_error *err)
+int ask_memory_files(struct qmp *q,
+		     void (*file)(void *arg, const char *id, const char *path),
+		     void *arg, struct mr_error *err)
 {
+	const struct file_teller t = { file, arg };
 	const json_t *object;
 	json_t *ret;
 	size_t i;
@@ -271,18 +279,18 @@ static int tell_backends(struct qmp *q, const struct teller *t,
 		return -1;
 	json_array_foreach(ret, i, object)
 	{
-		rc = rc ? rc : tell_backend(q, t, object, err);
+		rc = rc ? rc : tell_backend(q, &t, object, err);
 	}
 	json_decref(ret);
 	return rc;
 }
 
-int ask_memory_files(struct qmp *q, void (*name)(void *arg, const char *text),
-		     void *arg, struct mr_error *err)
+static void tell_path(void *arg, const char *id, const char *path)
 {
-	const struct teller t = { name, arg };
+	const struct teller *t = arg;
 
-	return tell_backends(q, &t, err);
+	(void)id;
+	t->name(t->arg, path);
 }
 
 int ask_file_names(struct qmp *q, void (*name)(void *arg, const char *text),
@@ -291,7 +299,7 @@ int ask_file_names(struct qmp *q, void (*name)(void *arg, const char *text),
 	static const char *const lists[] = { "query-block",
 					     "query-named-block-nodes",
 					     "query-chardev" };
-	const struct teller t = { name, arg };
+	struct teller t = { name, arg };
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
 		json_t *ret;
@@ -301,7 +309,7 @@ int ask_file_names(struct qmp *q, void (*name)(void *arg, const char *text),
 		tell_strings(&t, ret);
 		json_decref(ret);
 	}
-	return tell_backends(q, &t, err);
+	return ask_memory_files(q, tell_path, &t, err);
 }
 
 /* ---- how it is ---- */

@@ -49,8 +49,9 @@ char *ask_devices(struct qmp *q, struct mr_error *err);
 int ask_file_names(struct qmp *q, void (*name)(void *arg, const char *text),
 		   void *arg, struct mr_error *err);
 
-/* The files of its memory backends, by their names. */
-int ask_memory_files(struct qmp *q, void (*name)(void *arg, const char *text),
+/* The files of its memory backends, each with its backend's id. */
+int ask_memory_files(struct qmp *q,
+		     void (*file)(void *arg, const char *id, const char *path),
 		     void *arg, struct mr_error *err);
 
 /* ---- how it is ---- */

@@ -3,8 +3,10 @@
 #include "libmr/vm/guest.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "libmr/base/error.h"
 #include "libmr/vm/ask.h"
@@ -280,6 +282,31 @@ int guest_refresh(struct guest *g, struct qmp *q, struct mr_error *err)
 {
 	drop_blocks(g);
 	return look_status(g, q, err) || look_blocks(g, q, err) ? -1 : 0;
+}
+
+/* A block is called after its backend. In a folder QEMU makes itself a new file
+ * without a name. */
+static void note_file(void *arg, const char *id, const char *path)
+{
+	static const char objects[] = "/objects/";
+	struct guest *g = arg;
+	struct stat st;
+
+	for (size_t i = 0; i < g->n_blocks; i++) {
+		struct guest_block *b = &g->blocks[i];
+		const char *name = b->name;
+
+		if (!strncmp(name, objects, sizeof(objects) - 1))
+			name += sizeof(objects) - 1;
+		if (!strcmp(name, id) &&
+		    (stat(path, &st) || !S_ISDIR(st.st_mode)))
+			(void)snprintf(b->file, sizeof(b->file), "%s", path);
+	}
+}
+
+int guest_ask_files(struct guest *g, struct qmp *q, struct mr_error *err)
+{
+	return ask_memory_files(q, note_file, g, err);
 }
 
 static struct guest *new_guest(pid_t pid, struct mr_error *err)

@@ -66,6 +66,7 @@ struct guest_block {
 	uint64_t total; /* maximum length, bytes */
 	uint64_t hva; /* address in the QEMU process */
 	bool migratable;
+	char file[96]; /* from guest_ask_files, cut; "": in none */
 	/* From guest_map: sorted by offset, without gaps, `used` bytes in
 	 * all; none for a block that is not migratable. */
 	struct guest_segment *segments;
@@ -105,6 +106,9 @@ void guest_free(struct guest *g);
 /* Ask again for run state and blocks, which drops what guest_map found (also
  * on failure): to be done after `stop`, as memory may have been plugged. */
 int guest_refresh(struct guest *g, struct qmp *q, struct mr_error *err);
+
+/* Which blocks are in files that were there before: QEMU is asked. */
+int guest_ask_files(struct guest *g, struct qmp *q, struct mr_error *err);
 
 /*
  * The text of x-query-ramblock into a new array (free). Refuses lengths and

@@ -24,6 +24,7 @@ enum want {
 	LEAVE, /* does nothing to it */
 	IF_MAPPED, /* as the form says */
 	IF_CHANNELS,
+	IF_SHARED,
 	IF_EVENTS, /* on if the form wants events, else left */
 };
 
@@ -44,7 +45,7 @@ static const struct {
 	{ "x-colo", OFF },
 	{ "zero-copy-send", OFF },
 	{ "background-snapshot", OFF }, /* an image without pages */
-	{ "x-ignore-shared", OFF }, /* an image without them, too */
+	{ "x-ignore-shared", IF_SHARED }, /* an image without some */
 	{ "rdma-pin-all", OFF },
 	{ "compress", OFF }, /* gone in 9.1 */
 	{ "block", OFF }, /* the same */
@@ -83,6 +84,9 @@ static int wanted_state(const struct migrate_form *form,
 		break;
 	case IF_CHANNELS:
 		*on = form->channels > 0;
+		break;
+	case IF_SHARED:
+		*on = form->ignore_shared;
 		break;
 	case IF_EVENTS:
 		*on = true;

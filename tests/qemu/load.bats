@@ -370,3 +370,66 @@ small_source() {
 	blind mrload --force "$IMAGE" "$(vm_qmp b)"
 	counts_on a b
 }
+
+# VM a is saved without the memory that it shares, and ends; its file is kept.
+save_elsewhere() { # IMAGE CAPABILITY...
+	local image=$1
+	shift
+	source_vm -m 64M -M pc,memory-backend=m -object \
+		"memory-backend-file,id=m,size=64M,share=on,mem-path=$FILE"
+	set_caps a x-ignore-shared "$@"
+	qmp_do a migrate "{\"uri\":\"file:$image\"}" >/dev/null
+	qmp_do a --wait-migration
+	kill -KILL "$(vm_pid a)"
+	cp "$FILE" "$FILE.kept"
+}
+
+# Both ways to save; only new QEMUs have both.
+elsewhere() { # CAPABILITY...
+	local how
+	FILE=$BATS_TEST_TMPDIR/ram
+	save_elsewhere "$IMAGE" "$@"
+	for how in shared private; do
+		cp "$FILE.kept" "$FILE"
+		over_file "$FILE" $how
+		mrload -v "$IMAGE" "$(vm_qmp b)"
+		counts_on a b
+		assert_no_bad b
+		run ! grep -F '"state":true,"capability":"x-ignore-shared"' \
+			<(qmp_do b query-migrate-capabilities)
+		stop_vm b
+	done
+	# It is not there.
+	waiting_vm -m 64M -M pc,memory-backend=m \
+		-object memory-backend-memfd,id=m,size=64M
+	misfit 'block m: its memory was left out of the image'
+	stop_vm b
+	rm "$FILE"
+	over_file "$FILE" shared
+	run -3 mrload -n "$IMAGE" "$(vm_qmp b)"
+	[[ $output == *"VM's file for it is empty"* ]]
+}
+
+@test "x-ignore-shared, a plain stream: the memory is where it was" {
+	elsewhere
+}
+
+@test "x-ignore-shared, mapped-ram: the memory is where it was" {
+	need_qemu 11.0
+	elsewhere mapped-ram
+}
+
+@test "x-ignore-shared, with nothing that was left out" {
+	need_qemu 11.0
+	small_source
+	start_vm c -m 64M -incoming defer -M pc,memory-backend=m \
+		-object memory-backend-ram,id=m,size=64M
+	mrload --paused "$IMAGE" "$(vm_qmp c)"
+	qemu_save c "$IMAGE" x-ignore-shared
+	FILE=$BATS_TEST_TMPDIR/ram
+	old_file "$FILE"
+	over_file "$FILE" shared
+	mrload --run "$IMAGE" "$(vm_qmp b)"
+	counts_on a b
+	assert_no_bad b
+}

@@ -228,7 +228,6 @@ refused() { # STATUS TEXT ARGUMENT...
 	mkimage --plain --flush --block pc.ram=64 image
 	refused 3 'multifd' image vm
 	mkimage --ignore-shared --ignored a=16 --block b=16:0+16 image
-	refused 3 'x-ignore-shared' image vm
 	refused 3 'left out' --memory a=out image
 	junk 5000 image
 	refused 3 'no image' image vm
@@ -304,6 +303,17 @@ fake_qemu() { # VERSION [hang|end COMMAND]
 	fake_qemu 9.1 end migrate-incoming
 	refused 4 'QEMU has ended' image vm
 	grep exit-on-error said
+}
+
+@test "x-ignore-shared: what QEMU cannot load, and where memory is missing" {
+	mkimage --ignore-shared --ignored pc.ram=1024 image
+	fake_qemu 10.2
+	refused 3 'QEMU 10.2 cannot load a mapped-ram image that was saved with x-ignore-shared' \
+		image vm
+	fake_qemu 11.0
+	run -3 mrload image vm
+	[[ ${lines[0]} == *'pc.ram: its memory was left out of the image'* ]]
+	[ ${#lines[@]} = 2 ]
 }
 
 @test "a QEMU without direct I/O" {

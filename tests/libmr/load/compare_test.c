@@ -21,8 +21,12 @@ struct pair {
 static void pair_init(struct pair *p)
 {
 	*p = (struct pair){
-		.blocks = { { .name = "pc.ram", .length = KIB(1024) },
-			    { .name = "rom@1", .length = KIB(128) } },
+		.blocks = { { .name = "pc.ram",
+			      .length = KIB(1024),
+			      .in_file = true },
+			    { .name = "rom@1",
+			      .length = KIB(128),
+			      .in_file = true } },
 		.image = { .kind = MR_IMAGE_MAPPED,
 			   .machine = "pc-i440fx-10.0",
 			   .page_size = 4096,
@@ -101,6 +105,33 @@ static void test_machine(void **state)
 	p.image.machine[0] = '\0';
 	expect(&p, 1,
 	       "machine type: none in the image, pc-i440fx-10.0 in the VM\n");
+}
+
+/* Left out of the image, memory has to be somewhere else. */
+static void test_left_out(void **state)
+{
+	static const char said[] =
+		"RAM block pc.ram: its memory was left out of the image "
+		"(x-ignore-shared), the VM has no file with it\n";
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	p.image.ignore_shared = true;
+	expect(&p, 0, "");
+	p.blocks[0].in_file = false;
+	expect(&p, 1, said);
+	(void)snprintf(p.there[0].file, sizeof(p.there[0].file), "/a/file");
+	p.said[0] = '\0';
+	expect(&p, 0, "");
+	/* A plain stream has no page of it. */
+	p.there[0].file[0] = p.said[0] = '\0';
+	p.image.kind = MR_IMAGE_STREAM;
+	p.blocks[1].zero_words = 32;
+	expect(&p, 1, said);
+	p.blocks[0].normal_words = 1;
+	p.said[0] = '\0';
+	expect(&p, 0, "");
 }
 
 static void test_page_size(void **state)
@@ -197,6 +228,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fits),
 		cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_left_out),
 		cmocka_unit_test(test_page_size),
 		cmocka_unit_test(test_page_size_said),
 		cmocka_unit_test(test_lengths),

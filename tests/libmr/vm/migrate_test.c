@@ -90,6 +90,32 @@ static void every_capability(void **state)
 	}
 }
 
+/* An image without the memory in shared files: QEMU has to be told so. */
+static void memory_elsewhere(void **state)
+{
+	static const char off[] = RET("[{\"capability\": \"x-ignore-shared\", "
+				      "\"state\": false}]");
+	const struct migrate_form shared = { .mapped_ram = true,
+					     .ignore_shared = true };
+	const struct fake_says says[] = {
+		{ "query-migrate-capabilities", off, NULL },
+		{ "query-migrate-parameters", RET("{" PARAMETERS "}"), NULL },
+		{ NULL, NULL, NULL },
+	};
+	const struct guest g = { .major = 11 };
+	struct migrate_settings was, set;
+	struct mr_error err = MR_ERROR_INIT;
+	struct fake f;
+	struct qmp *q = fake_open(&f, says, NULL);
+
+	(void)state;
+	assert_int_equal(migrate_look(q, &g, &shared, &was, &set, &err), 0);
+	assert_int_equal(set.capabilities.n, 1);
+	assert_true(set.capabilities.list[0].flag);
+	assert_false(was.capabilities.list[0].flag);
+	fake_close(&f, q);
+}
+
 static void unknown_capability(void **state)
 {
 	struct migrate_settings was, set;
@@ -190,6 +216,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_capability),
+		cmocka_unit_test(memory_elsewhere),
 		cmocka_unit_test(unknown_capability),
 		cmocka_unit_test(parameters),
 		cmocka_unit_test(will),
