@@ -127,8 +127,6 @@ int main(int argc, char **argv)
 	poptContext ctx;
 	int status;
 
-	/* Whatever went wrong is trouble: the VM is never touched. */
-	cli.like_diff = true;
 	ctx = cli_parse(argc, argv, options, "A B");
 	show.pages = pages;
 	show.hex = hex;

@@ -93,11 +93,11 @@ number() {
 		"$before" ]
 }
 
-@test "a running VM is refused, exit 2, and goes on" {
+@test "a running VM is refused, exit 3, and goes on" {
 	start_vm a
 	wait_ready a
 	mrsave -q "$(vm_qmp a)" "$IMAGE"
-	run -2 mrdiff "$IMAGE" "$(vm_qmp a)"
+	run -3 mrdiff "$IMAGE" "$(vm_qmp a)"
 	[[ $output == *"the VM is running"*"stop"* ]]
 	wait_status a running
 	wait_checked a
@@ -108,7 +108,7 @@ number() {
 	start_vm a -device rocker,name=r
 	wait_ready a
 	qmp_do a stop
-	run -2 mrdiff "$(vm_qmp a)" "$(vm_qmp a)"
+	run -3 mrdiff "$(vm_qmp a)" "$(vm_qmp a)"
 	[[ $output == *"cannot migrate this VM"*rocker* ]]
 	start_vm b
 	wait_ready b

@@ -136,7 +136,7 @@ nothing_published() {
 	run mrsave --check "$VM_DIR/a.two" "$IMAGE.two"
 	[ "$status" -eq 3 ]
 	run mrdiff "$VM_DIR/a.two" "$VM_DIR/a.two"
-	[ "$status" -eq 2 ]
+	[ "$status" -eq 3 ]
 	[[ $output == *"process $SAVER of user"* ]]
 	let_go
 	[ "$status" -eq 0 ]

@@ -326,6 +326,9 @@ x:0xc9000+0x1000 changed" ]
 	run -2 mrdiff --svg no/such/out.svg a b
 	[[ $output == *"no/such/out.svg: cannot open the folder: No such file"* ]]
 	[ ! -e out.svg ]
+	echo mine >out.svg
+	run -3 mrdiff --svg out.svg a b
+	[ "$(cat out.svg)" = mine ]
 	[ -z "$(ls ./*.tmp 2>/dev/null)" ]
 }
 

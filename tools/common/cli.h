@@ -33,7 +33,6 @@ enum cli_status {
 struct cli {
 	const char *tool; /* the tool's name, for messages */
 	int schema; /* of its JSON; the tool sets it before it parses */
-	bool like_diff; /* and this: a refusal is trouble, as in diff(1) */
 	int quiet;
 	int verbose;
 	int json;

@@ -50,11 +50,11 @@ void cli_note(const char *fmt, ...)
 
 /* ---- failures ---- */
 
+/* Of every tool: what came out, not where. */
 static int status_of(enum mr_code code)
 {
-	if ((code == MR_REFUSED || code == MR_MISMATCH) && !cli.like_diff)
-		return CLI_REFUSED;
-	return CLI_TROUBLE;
+	return code == MR_REFUSED || code == MR_MISMATCH ? CLI_REFUSED
+							 : CLI_TROUBLE;
 }
 
 static void keep(const char *path, const struct mr_error *err)

@@ -139,10 +139,28 @@ static void popts_failure_is_trouble(void **state)
 	assert_int_equal(WEXITSTATUS(status), CLI_TROUBLE);
 }
 
+static void status_follows_the_code(void **state)
+{
+	(void)state;
+	cli.tool = "cli_test";
+	for (unsigned c = MR_OK + 1; c <= MR_USAGE; c++) {
+		struct mr_error err = MR_ERROR_INIT;
+		int want = c == MR_REFUSED || c == MR_MISMATCH ? CLI_REFUSED
+							       : CLI_TROUBLE;
+
+		err.code = (enum mr_code)c;
+		(void)snprintf(err.msg, sizeof(err.msg), "%s",
+			       mr_code_name(err.code));
+		assert_int_equal(cli_fail(&err, CLI_PATHS("a", "b")), want);
+		assert_int_equal(cli_trouble("a", err.code, "b"), want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(popts_failure_is_trouble),
+		cmocka_unit_test(status_follows_the_code),
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_human),
 		cmocka_unit_test(test_escape),
