@@ -1,4 +1,5 @@
-/* mrinspect.c - shows what is in an image, a stream, a libvirt save file. */
+/* mrinspect.c - shows what is in an image, a stream, a libvirt save file, and
+ * in the memory of a paused VM. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,8 @@
 enum { SCHEMA = 2, MAX = 1000 };
 
 static struct show_request request = { .max = MAX };
-static int cpu, map, vmdesc, jobs = CLI_NOT_GIVEN;
+static int cpu, map, vmdesc;
+static int jobs = CLI_NOT_GIVEN, pid = CLI_NOT_GIVEN;
 static int max = MAX;
 static char *direct = NULL, *find = NULL, *svg = NULL, *vmdesc_from = NULL;
 
@@ -35,6 +37,8 @@ static const struct poptOption options[] = {
 	  "places that --find shows at most", "N" },
 	{ "page", 'p', POPT_ARG_ARGV, &request.pages, 0,
 	  "show memory of a RAM block", "BLOCK:OFFSET[+LENGTH]" },
+	{ "pid", '\0', POPT_ARG_INT, &pid, 0,
+	  "a VM's QEMU process (default: ask the socket)", "PID" },
 	{ "svg", '\0', POPT_ARG_STRING, &svg, 0,
 	  "draw the memory into a file", "FILE" },
 	{ "vmdesc", '\0', POPT_ARG_NONE, &vmdesc, 0,
@@ -140,7 +144,8 @@ static int inspect_all(poptContext ctx)
 
 static int check_options(uint8_t **pattern)
 {
-	if (cli_io(direct, jobs, &request.direct, &request.jobs))
+	if (cli_io(direct, jobs, &request.direct, &request.jobs) ||
+	    cli_pid(pid, &request.pid))
 		return CLI_TROUBLE;
 	if (max < 1)
 		return cli_usage("--max is at least 1");

@@ -176,6 +176,8 @@ bound() { # COMMAND...
 		[[ $output == "mrsave: --pid "* ]]
 		run -2 mrdiff --pid=$pid dead good
 		[[ $output == "mrdiff: --pid "* ]]
+		run -2 mrinspect --pid=$pid -p pc.ram:0 dead
+		[[ $output == "mrinspect: --pid "* ]]
 	done
 }
 
@@ -188,8 +190,10 @@ bound() { # COMMAND...
 	blames 3 "$a" mrsave --pid="$(vm_pid b)" "$a" image
 	blames 3 "$a" mrsave --pid=$$ "$a" image
 	blames 2 "$a" mrdiff --pid="$(vm_pid b)" good "$a"
+	blames 3 "$a" mrinspect --pid="$(vm_pid b)" -p pc.ram:0 "$a"
 	mrsave -q --pid="$(vm_pid a)" "$a" image
 	mrdiff -q --pid="$(vm_pid a)" image "$a"
+	mrinspect --pid="$(vm_pid a)" -p pc.ram:0 "$a"
 }
 
 @test "--vmdesc-from a file that describes nothing" {

@@ -21,6 +21,7 @@ struct show_request {
 	size_t max;
 	unsigned jobs;
 	enum mr_direct direct;
+	int pid; /* of a VM's QEMU; 0: the socket's peer */
 	bool map;
 	const char *svg;
 };

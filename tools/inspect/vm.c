@@ -27,7 +27,8 @@ static int show_ram(const struct show *s)
 
 int show_vm(const char *path, const struct show_request *r)
 {
-	const struct mr_ram_options o = { .devices = r->gpas != NULL,
+	const struct mr_ram_options o = { .pid = r->pid,
+					  .devices = r->gpas != NULL,
 					  .watch = *cli_watch() };
 	struct show s = { .path = path, .request = r };
 	struct mr_error err = MR_ERROR_INIT;
