@@ -78,6 +78,28 @@ number() {
 	[[ $output == *" changed"* ]]
 }
 
+@test "a plain stream and the paused VM it is of: the same" {
+	start_vm a
+	wait_ready a
+	wait_count a
+	qmp_do a stop
+	qmp_do a migrate "{\"uri\":\"file:$IMAGE\"}" >/dev/null
+	qmp_do a --wait-migration
+	run -0 mrdiff "$IMAGE" "$(vm_qmp a)"
+	[[ $output == *"no page of "*" differs"* ]]
+	[[ $output == *"no section of "*" differs"* ]]
+	run -0 mrdiff "$(vm_qmp a)" "$IMAGE"
+	# One page of it, as it was not.
+	printf '\377' | dd of="$IMAGE" bs=1 conv=notrunc status=none \
+		seek="$(grep -abo -m 1 -P '\x02\xb0\xad\x1b' "$IMAGE" |
+			head -n 1 | cut -d : -f 1)"
+	run -1 mrdiff --memory --pages "$IMAGE" "$(vm_qmp a)"
+	[ "$(grep -c '^ *pc\.ram:0x' <<<"$output")" = 1 ]
+	qmp_do a cont
+	wait_checked a
+	assert_no_bad a
+}
+
 # bats test_tags=address,thread
 @test "memory in memfds, above 4 GiB too: nothing is allocated by looking" {
 	local before

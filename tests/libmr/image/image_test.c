@@ -449,10 +449,10 @@ static void test_advised_page_size(void **state)
 /* A target whose pages are not 4 KiB need not say so. */
 static void test_page_size_guess(void **state)
 {
-	static const uint32_t sizes[] = { 1024, 4096, 8192, 16384 };
+	static const uint32_t sizes[] = { 256, 1024, 4096, 8192, 16384 };
 
 	(void)state;
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
 		struct build b = new_build();
 		struct build_block k = { .name = "ram",
 					 .length = UINT64_C(64) * sizes[i],

@@ -63,6 +63,18 @@ static void begin(struct model *m, uint32_t page_size, uint64_t pages)
 	build_ram_start(&m->b, m->k, BLOCKS);
 }
 
+/* Once more, without saying how large pages are. */
+static void begin_again(struct model *m)
+{
+	build_done(&m->b);
+	assert_int_equal(ftruncate(m->b.fd, 0), 0);
+	m->b.at = 0;
+	m->b.config.target_page_bits = 0;
+	build_header(&m->b);
+	build_config(&m->b);
+	build_ram_start(&m->b, m->k, BLOCKS);
+}
+
 static void model_free(struct model *m)
 {
 	for (size_t i = 0; i < BLOCKS; i++) {
@@ -345,6 +357,42 @@ static void test_elsewhere(void **state)
 	}
 }
 
+/* Pages of all sizes that a stream need not say. */
+static void test_page_sizes(void **state)
+{
+	static const uint32_t sizes[] = { 256, 1024, 4096, 8192, 16384 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		struct model m = { .random = 30 + i };
+		struct opened o;
+
+		begin_file(&m, sizes[i]);
+		begin(&m, sizes[i], 300);
+		begin_again(&m);
+		part(&m, STREAM_END);
+		for (unsigned n = 0; n < 900; n++) {
+			size_t block = below(&m, BLOCKS);
+			uint64_t page = below(&m, m.k[block].length / sizes[i]);
+
+			if (n % 3 == 0)
+				send_page(&m, block, page);
+			else if (n % 3 == 1)
+				send_zero(&m, block, page);
+			else if (m.sent[block][page])
+				send_change(&m, block, page);
+		}
+		part_end(&m);
+		devices(&m);
+		open_all(&m, &o);
+		assert_int_equal(mr_image_info(o.img)->damage.code, MR_OK);
+		assert_int_equal(mr_image_info(o.img)->page_size, sizes[i]);
+		expect_all(&m, o.img);
+		drop(&o);
+		model_free(&m);
+	}
+}
+
 /* That pages have 8 KiB shows only behind words that say zeros. */
 static void test_page_size_late(void **state)
 {
@@ -356,14 +404,7 @@ static void test_page_size_late(void **state)
 	(void)state;
 	begin_file(&m, 8192);
 	begin(&m, 8192, 8);
-	build_done(&m.b);
-	/* Once more, without saying so. */
-	assert_int_equal(ftruncate(m.b.fd, 0), 0);
-	m.b.at = 0;
-	m.b.config.target_page_bits = 0;
-	build_header(&m.b);
-	build_config(&m.b);
-	build_ram_start(&m.b, m.k, BLOCKS);
+	begin_again(&m);
 	part(&m, STREAM_END);
 	send_zero(&m, 0, 0);
 	send_zero(&m, 0, 1);
@@ -397,12 +438,7 @@ static void test_page_size_command(void **state)
 	(void)state;
 	begin_file(&m, 1024);
 	begin(&m, 1024, 95);
-	assert_int_equal(ftruncate(m.b.fd, 0), 0);
-	m.b.at = 0;
-	m.b.config.target_page_bits = 0;
-	build_header(&m.b);
-	build_config(&m.b);
-	build_ram_start(&m.b, m.k, BLOCKS);
+	begin_again(&m);
 	part(&m, STREAM_PART);
 	send_zero(&m, 0, 4);
 	send_zero(&m, 0, 92);
@@ -475,6 +511,34 @@ static void test_long_ring(void **state)
 }
 
 /* ---- what cannot be read ---- */
+
+/* Changes are kept track of up to a limit, which nobody reaches in a test: the
+ * index is told that it has so many. */
+static void test_changes_limit(void **state)
+{
+	const struct mr_block block = { .name = "pc.ram", .pages = 4 };
+	const struct ram_item page = { .kind = RAM_PAGE };
+	const struct ram_item change = { .kind = RAM_XBZRLE, .data_len = 8 };
+	struct mr_error err = MR_ERROR_INIT;
+	struct page_index *x = page_index_new(&block, 1, 4096, &err);
+
+	(void)state;
+	assert_non_null(x);
+	assert_int_equal(page_index_add(x, 0, &page, 100, &err), 0);
+	assert_int_equal(page_index_add(x, 0, &change, 5000, &err), 0);
+	assert_int_equal(x->used, 2);
+	x->used = PAGE_INDEX_DELTAS - 1;
+	x->room = PAGE_INDEX_DELTAS;
+	assert_int_equal(page_index_add(x, 0, &change, 6000, &err), 0);
+	assert_int_equal(x->why.code, MR_UNSUPPORTED);
+	assert_int_equal(x->why.offset, 6000);
+	assert_string_equal(x->why.msg, "more than 67108864 XBZRLE changes to "
+					"keep track of");
+	assert_int_equal(x->used, PAGE_INDEX_DELTAS - 1);
+	assert_int_equal(page_index_add(x, 0, &change, 7000, &err), 0);
+	assert_int_equal(x->why.offset, 6000);
+	page_index_free(x);
+}
 
 static void test_refusals(void **state)
 {
@@ -933,6 +997,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_elsewhere),
+		cmocka_unit_test(test_page_sizes),
+		cmocka_unit_test(test_changes_limit),
 		cmocka_unit_test(test_page_size_late),
 		cmocka_unit_test(test_page_size_command),
 		cmocka_unit_test(test_rings),
