@@ -116,11 +116,11 @@ timed() {
 	vms
 	# One that runs; one that waits, and one that does not.
 	qmp_do a cont >/dev/null
-	blames 2 "$a" mrdiff "$a" good
-	blames 2 "$a" mrdiff good "$a"
+	blames 3 "$a" mrdiff "$a" good
+	blames 3 "$a" mrdiff good "$a"
 	blames 3 "$a" mrload good "$a"
 	blames 3 "$b" mrsave "$b" image
-	blames 2 "$b" mrdiff good "$b"
+	blames 3 "$b" mrdiff good "$b"
 }
 
 # What a mode forbids is no matter to root: without that right.
@@ -189,7 +189,7 @@ bound() { # COMMAND...
 	vms
 	blames 3 "$a" mrsave --pid="$(vm_pid b)" "$a" image
 	blames 3 "$a" mrsave --pid=$$ "$a" image
-	blames 2 "$a" mrdiff --pid="$(vm_pid b)" good "$a"
+	blames 3 "$a" mrdiff --pid="$(vm_pid b)" good "$a"
 	blames 3 "$a" mrinspect --pid="$(vm_pid b)" -p pc.ram:0 "$a"
 	mrsave -q --pid="$(vm_pid a)" "$a" image
 	mrdiff -q --pid="$(vm_pid a)" image "$a"
