@@ -21,6 +21,7 @@
 #include "libmr/mr/devices.h"
 #include "libmr/mr/save.h"
 #include "libmr/mr/load.h"
+#include "libmr/mr/instant.h"
 #include "libmr/mr/find.h"
 #include "libmr/mr/verify.h"
 #include "libmr/mr/diff.h"

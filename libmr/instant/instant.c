@@ -1,0 +1,346 @@
+/*
+ * instant.c - mr_instant_open: a command line that begins on an image.
+ *
+ * The descriptor that is locked here is the one that QEMU inherits, so the
+ * lock lives as long as the VM. QEMU opens the file once more by it, to read
+ * only. What is not mapped waits in a memory file; if guest RAM is in it, a
+ * child writes it into a pipe while QEMU loads, and ends with it.
+ */
+#include "libmr/instant/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libmr/base/error.h"
+#include "libmr/base/watch.h"
+#include "libmr/image/loadable.h"
+#include "libmr/vm/runstate.h"
+
+/* Of more pages it is said what they cost: 64 MiB. */
+#define STALE_SAID 16384u
+#define FDSET_FIRST 7700
+
+void instant_say(const struct mr_instant *in, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	if (!in->options->say)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	in->options->say(in->options->say_arg, line);
+}
+
+/* ---- the image ---- */
+
+/* Whether somebody else reads: a VM that began on this image. */
+static bool is_read(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type == F_RDLCK;
+}
+
+/* Nobody of ours writes to the image then as long as this descriptor, or a
+ * copy of it, is open. */
+static int lock_image(struct mr_instant *in, struct mr_error *err)
+{
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+
+	if (in->options->no_lock)
+		return 0;
+	in->is_clone = is_read(in->fd);
+	if (!fcntl(in->fd, F_OFD_SETLK, &lock)) {
+		in->report->locked = true;
+		return 0;
+	}
+	if (errno == EAGAIN || errno == EACCES)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "somebody writes to the image");
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "the file system has no locks (%s): with --no-lock "
+			 "nothing keeps others from writing to the image "
+			 "under the VM",
+			 strerror(errno));
+}
+
+static int check_kind(const struct mr_instant *in, struct mr_error *err)
+{
+	const struct runstate *r = runstate_find(in->info->run_state);
+
+	if (in->info->kind != MR_IMAGE_MAPPED)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "only a mapped-ram image can be mapped, this "
+				 "is a plain stream: load it without "
+				 "--instant");
+	if (in->info->ignore_shared)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "saved with x-ignore-shared: some of the "
+				 "memory is not in it");
+	if (in->info->page_size % 4096)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "pages of %" PRIu32 " bytes cannot be mapped",
+				 in->info->page_size);
+	if (in->info->run_state[0] && (!r || !r->loadable))
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "the image says that the VM was in run state "
+				 "%s, in which QEMU cannot begin",
+				 in->info->run_state);
+	for (size_t i = 0; i < in->info->n_blocks; i++)
+		if (in->info->blocks[i].pages_offset % 4096)
+			return error_set(err, MR_REFUSED,
+					 in->info->blocks[i].header,
+					 "the pages of block %.64s do not "
+					 "begin at a page of the file",
+					 in->info->blocks[i].name);
+	return 0;
+}
+
+/* Locked first: what is looked at afterwards stays as it is. */
+static int open_image(struct mr_instant *in, const char *path,
+		      struct mr_error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return error_sys(err, MR_NO_OFFSET, "cannot open");
+	in->fd = fcntl(fd, F_DUPFD, 3);
+	(void)close(fd);
+	if (in->fd < 0)
+		return error_sys(err, MR_NO_OFFSET, "cannot copy a descriptor");
+	(void)snprintf(in->path, sizeof(in->path), "/proc/self/fd/%d", in->fd);
+	if (lock_image(in, err))
+		return -1;
+	in->img = image_open_loadable(in->path, MR_DIRECT_OFF, true,
+				      &in->options->watch, &in->report->data,
+				      err);
+	if (!in->img)
+		return -1;
+	in->info = mr_image_info(in->img);
+	in->places = calloc(in->info->n_blocks + 1, sizeof(*in->places));
+	if (!in->places)
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
+	return check_kind(in, err);
+}
+
+static void describe(struct mr_instant *in)
+{
+	struct mr_instant_report *r = in->report;
+
+	(void)snprintf(r->machine, sizeof(r->machine), "%s", in->info->machine);
+	(void)snprintf(r->saved, sizeof(r->saved), "%s", in->info->run_state);
+	r->blocks = in->info->n_blocks;
+	r->ram = in->info->ram;
+}
+
+/* ---- the rest of it ---- */
+
+/* A set of descriptors that the command line does not have. */
+static int free_set(const struct mr_instant *in)
+{
+	int set = FDSET_FIRST;
+	struct qemu_option o;
+	size_t at = 1;
+
+	while (args_next(&in->args, &at, &o)) {
+		struct qemu_props p;
+		const char *its;
+
+		if (strcmp(o.name, "add-fd") || !o.value ||
+		    props_parse(&p, o.value, NULL, NULL))
+			continue;
+		its = props_get(&p, "set");
+		if (its && atoi(its) >= set && atoi(its) < 1 << 20)
+			set = atoi(its) + 1;
+		props_release(&p);
+	}
+	return set;
+}
+
+/* QEMU takes a descriptor only if it cannot be written to. */
+static int reopen(int fd, struct mr_error *err)
+{
+	char path[32];
+	int to_read;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	to_read = open(path, O_RDONLY);
+	return to_read >= 0 ? to_read
+			    : error_sys(err, MR_NO_OFFSET,
+					"cannot open a memory file again");
+}
+
+static int write_stub(struct mr_instant *in, struct mr_error *err)
+{
+	int fd = memfd_create("mrtools-stub", MFD_CLOEXEC);
+	int rc;
+
+	if (fd < 0)
+		return error_sys(err, MR_NO_OFFSET,
+				 "cannot create a memory file");
+	rc = instant_write_stub(in, fd, err);
+	if (rc)
+		(void)error_about(err, INSTANT_IMAGE);
+	else
+		in->stub = reopen(fd, err);
+	(void)close(fd);
+	return in->stub < 0 ? -1 : 0;
+}
+
+static int make_stub(struct mr_instant *in, struct mr_error *err)
+{
+	const int set = free_set(in);
+	char add[96], uri[64];
+
+	if (write_stub(in, err))
+		return -1;
+	if (in->report->stale > STALE_SAID)
+		instant_say(in,
+			    "%" PRIu64 " pages that the image lacks have room "
+			    "in its file, and QEMU looks at each: mrverify "
+			    "--repair makes holes of them",
+			    in->report->stale);
+	(void)snprintf(add, sizeof(add), "fd=%d,set=%d,opaque=mrtools",
+		       in->stub, set);
+	(void)snprintf(uri, sizeof(uri), "file:/dev/fdset/%d", set);
+	if (args_add(&in->args, "add-fd", add, err))
+		return -1;
+	return args_add(&in->args, "incoming", uri, err);
+}
+
+/* ---- a child that feeds ---- */
+
+static void run_feeder(struct mr_instant *in, int to)
+{
+	(void)close(in->fd); /* it is QEMU that keeps the image locked */
+	_exit(instant_write_stub(in, to, NULL) ? 1 : 0);
+}
+
+/* Nobody's child: QEMU must not be surprised by one. */
+static int start_feeder(struct mr_instant *in, struct mr_error *err)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return error_sys(err, MR_NO_OFFSET, "cannot make a pipe");
+	pid = fork();
+	if (pid == 0) {
+		(void)close(ends[0]);
+		pid = fork();
+		if (pid == 0)
+			run_feeder(in, ends[1]);
+		_exit(pid < 0);
+	}
+	(void)close(ends[1]);
+	if (pid > 0)
+		(void)waitpid(pid, NULL, 0);
+	if (pid < 0 || dup3(ends[0], in->stub, 0) < 0)
+		(void)error_sys(err, MR_NO_OFFSET, "cannot start a feeder");
+	(void)close(ends[0]);
+	return err->code == MR_OK ? 0 : -1;
+}
+
+/* The number of the pipe's end has to be known now; the pipe comes later. */
+static int make_feed(struct mr_instant *in, struct mr_error *err)
+{
+	char uri[32];
+
+	for (size_t i = 0; i < in->info->n_blocks; i++) {
+		struct mr_block_use use;
+
+		if (in->places[i] != PLACE_FED)
+			continue;
+		if (mr_image_use(in->img, &in->info->blocks[i], &use, err))
+			return error_about(err, INSTANT_IMAGE);
+		in->report->fed += use.present * in->info->page_size;
+	}
+	in->stub = open("/dev/null", O_RDONLY);
+	if (in->stub < 0)
+		return error_sys(err, MR_NO_OFFSET, "cannot open /dev/null");
+	(void)snprintf(uri, sizeof(uri), "fd:%d", in->stub);
+	return args_add(&in->args, "incoming", uri, err);
+}
+
+/* ---- the verb ---- */
+
+static int prepare(struct mr_instant *in, const char *image,
+		   const char *const *argv, struct mr_error *err)
+{
+	if (open_image(in, image, err))
+		return error_about(err, INSTANT_IMAGE);
+	describe(in);
+	if (args_init(&in->args, argv, err) || instant_look_qemu(in, err) ||
+	    instant_fit(in, err) || instant_place(in, err) ||
+	    (in->feeds ? make_feed(in, err) : make_stub(in, err)))
+		return error_about(err, INSTANT_QEMU);
+	return 0;
+}
+
+struct mr_instant *mr_instant_open(const char *image, const char *const *argv,
+				   const struct mr_instant_options *options,
+				   struct mr_instant_report *report,
+				   struct mr_error *err)
+{
+	struct mr_instant *in = calloc(1, sizeof(*in));
+	double begin = watch_clock();
+	int rc;
+
+	*report = (struct mr_instant_report){ 0 };
+	if (!in) {
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
+		return NULL;
+	}
+	in->options = options;
+	in->report = report;
+	in->fd = in->stub = -1;
+	rc = prepare(in, image, argv, err);
+	report->seconds = watch_clock() - begin;
+	if (!rc)
+		return in;
+	mr_instant_free(in);
+	return NULL;
+}
+
+void mr_instant_free(struct mr_instant *in)
+{
+	if (!in)
+		return;
+	args_release(&in->args);
+	free(in->places);
+	mr_image_free(in->img);
+	if (in->fd >= 0)
+		(void)close(in->fd);
+	if (in->stub >= 0)
+		(void)close(in->stub);
+	free(in);
+}
+
+char *const *mr_instant_argv(const struct mr_instant *in)
+{
+	return in->args.v;
+}
+
+const char *mr_instant_image(const struct mr_instant *in)
+{
+	return in->path;
+}
+
+int mr_instant_exec(struct mr_instant *in, struct mr_error *err)
+{
+	if (in->feeds && start_feeder(in, err))
+		return error_about(err, INSTANT_QEMU);
+	(void)execvp(in->args.v[0], in->args.v);
+	(void)error_sys(err, MR_NO_OFFSET, "cannot execute it");
+	return error_about(err, INSTANT_QEMU);
+}

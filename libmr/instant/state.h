@@ -1,0 +1,61 @@
+/*
+ * state.h - what the parts of mr_instant share. Private to libmr/instant.
+ */
+#ifndef LIBMR_INSTANT_STATE_H
+#define LIBMR_INSTANT_STATE_H
+
+#include "libmr/image/image.h"
+#include "libmr/mr.h"
+#include "libmr/vm/args.h"
+
+/* mr_instant_open's arguments, as mr_error.who counts them. */
+enum { INSTANT_IMAGE = 1, INSTANT_QEMU = 2 };
+
+/* How a block's memory gets into the VM. */
+enum place {
+	PLACE_STUB, /* small, and not guest RAM: in the stream */
+	PLACE_MAPPED,
+	PLACE_FED, /* guest RAM that cannot be mapped: in the stream */
+};
+
+struct mr_instant {
+	const struct mr_instant_options *options;
+	struct mr_instant_report *report;
+	struct mr_image *img;
+	const struct mr_image_info *info; /* img's */
+	struct qemu_args args;
+	enum place *places; /* of each block */
+	bool feeds; /* one is PLACE_FED */
+	bool is_clone; /* another VM lives on the image */
+	char path[32]; /* of fd */
+	int fd; /* the image, locked; stays open over exec */
+	int stub; /* the memory file, the same; -1: none */
+};
+
+/* Tells the caller a line. */
+void instant_say(const struct mr_instant *in, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* ---- qemu.c: the program ---- */
+
+/* Its version without having it run, if it is a QEMU itself. MR_REFUSED: too
+ * old, or no QEMU. */
+int instant_look_qemu(struct mr_instant *in, struct mr_error *err);
+
+/* ---- fit.c: does the command line fit the image? ---- */
+
+/* Machine, CPUs, and what cannot be had this way; changes what has to be
+ * changed for it. */
+int instant_fit(struct mr_instant *in, struct mr_error *err);
+
+/* ---- ram.c: guest RAM ---- */
+
+/* Says where each block is to lie, and has the command line say so. */
+int instant_place(struct mr_instant *in, struct mr_error *err);
+
+/* ---- stub.c: all that is not mapped ---- */
+
+/* Writes the stream to fd. */
+int instant_write_stub(struct mr_instant *in, int fd, struct mr_error *err);
+
+#endif
