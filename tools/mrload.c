@@ -1,12 +1,16 @@
-/* mrload - load an image into a waiting QEMU, or into memory files. */
+/* mrload - load an image into a waiting QEMU, become a QEMU that begins on it,
+ * or write its memory into files. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
+#include "tools/load/load.h"
 
 static int jobs = CLI_NOT_GIVEN, check, force, run_it, pause_it;
+static int instant;
+static struct load_instant how;
 static char *direct = NULL;
 static char **memory = NULL;
 
@@ -18,14 +22,25 @@ static struct poptOption options[] = {
 	  "direct I/O: auto, on or off", "WHEN" },
 	{ "force", '\0', POPT_ARG_NONE, &force, 0,
 	  "load over old content that cannot be cleared", NULL },
+	{ "instant", '\0', POPT_ARG_NONE, &instant, 0,
+	  "become the QEMU that follows, its memory mapped from the image",
+	  NULL },
 	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
 	  "channels (default: 8) or threads (CPUs, at most 8)", "N" },
 	{ "memory", '\0', POPT_ARG_ARGV, &memory, 0,
 	  "write this block's memory into a file; no VM then", "BLOCK=FILE" },
+	{ "no-lock", '\0', POPT_ARG_NONE, &how.no_lock, 0,
+	  "do not keep others from writing to the image meanwhile", NULL },
 	{ "paused", '\0', POPT_ARG_NONE, &pause_it, 0,
 	  "leave the guest paused (default: as it was saved)", NULL },
+	{ "print", '\0', POPT_ARG_NONE, &how.print, 0,
+	  "show the command line of --instant, start nothing", NULL },
 	{ "run", '\0', POPT_ARG_NONE, &run_it, 0,
 	  "let the guest run, also if it was saved paused", NULL },
+	{ "strict", '\0', POPT_ARG_NONE, &how.strict, 0,
+	  "refuse memory that cannot be mapped, rather than read it", NULL },
+	{ "verify", '\0', POPT_ARG_NONE, &how.verify, 0,
+	  "check all of the image by its seal first", NULL },
 	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
 	  NULL },
 	POPT_TABLEEND
@@ -104,6 +119,13 @@ static void on_mismatch(void *arg, const char *line)
 	cli_json_string(line);
 }
 
+static enum mr_load_then then(void)
+{
+	return run_it	  ? MR_THEN_RUN
+	       : pause_it ? MR_THEN_PAUSE
+			  : MR_THEN_AS_SAVED;
+}
+
 static int load_vm(const char *image, const char *vm)
 {
 	struct mr_load_options o = MR_LOAD_OPTIONS_INIT;
@@ -114,9 +136,7 @@ static int load_vm(const char *image, const char *vm)
 
 	o.jobs = threads;
 	o.direct = direct_io;
-	o.then = run_it	    ? MR_THEN_RUN
-		 : pause_it ? MR_THEN_PAUSE
-			    : MR_THEN_AS_SAVED;
+	o.then = then();
 	o.check_only = check;
 	o.force = force;
 	o.mismatch = on_mismatch;
@@ -253,22 +273,47 @@ static int check_options(void)
 	if (memory && (run_it || pause_it || check || force))
 		return cli_usage("--memory goes without a VM: --run, --paused, "
 				 "--check and --force are about one");
+	if (memory && (run_it || pause_it || check))
+		return cli_usage("--memory goes without a VM: --run, --paused "
+				 "and --check are about one");
+	if (instant && (memory || direct || threads || force))
+		return cli_usage("--instant reads nothing: --memory, --direct, "
+				 "--jobs and --force are about that");
+	if (!instant && (how.print || how.strict || how.no_lock || how.verify))
+		return cli_usage("--print, --strict, --no-lock and --verify "
+				 "are about --instant");
 	return CLI_OK;
+}
+
+static int run_instant(const char *image, const char *const *argv)
+{
+	if (!image || !argv || !argv[0])
+		return cli_usage("--instant needs IMAGE and, after --, the "
+				 "command line of a QEMU");
+	how.then = then();
+	how.check = check;
+	return load_instant(image, argv, &how);
 }
 
 int main(int argc, char **argv)
 {
-	poptContext ctx = cli_parse(argc, argv, options, "IMAGE [VM]");
-	const char *image = poptGetArg(ctx), *vm = poptGetArg(ctx);
+	poptContext ctx =
+		cli_parse(argc, argv, options, "IMAGE [VM | -- QEMU...]");
+	const char *image = poptGetArg(ctx), *vm;
 	int status = check_options();
 
-	if (status != CLI_OK)
-		; /* told */
-	else if (!image || !vm == !memory || poptPeekArg(ctx))
-		status = cli_usage("IMAGE and VM (a QMP socket) are needed, or "
-				   "--memory and IMAGE alone");
-	else
-		status = memory ? load_memory(image) : load_vm(image, vm);
+	if (status == CLI_OK && instant) {
+		status = run_instant(image, poptGetArgs(ctx));
+	} else if (status == CLI_OK) {
+		vm = poptGetArg(ctx);
+		if (!image || !vm == !memory || poptPeekArg(ctx))
+			status = cli_usage("IMAGE and VM (a QMP socket) are "
+					   "needed, or --memory and IMAGE "
+					   "alone");
+		else
+			status = memory ? load_memory(image)
+					: load_vm(image, vm);
+	}
 	poptFreeContext(ctx);
 	return cli_finish(status);
 }

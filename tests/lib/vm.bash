@@ -5,6 +5,7 @@
 #
 #   start_vm a -M q35 -m 512M -append fill=64M    ready to be waited for
 #   incoming_vm b IMAGE [QEMU ARGUMENT...]        loads a mapped-ram image
+#   instant_vm b IMAGE [OPTION...] -- [QEMU ARGUMENT...]   begins on it
 #   wait_ready a        all of its memory is written
 #   wait_count a        it counts
 #   wait_checked b      it has checked all of its memory since now
@@ -21,6 +22,7 @@
 
 QEMU=${QEMU:-qemu-system-x86_64}
 VM_DIR=
+BEFORE_QEMU=() # what becomes QEMU
 
 qemu_version() { # 10.0
 	"$QEMU" --version 2>/dev/null |
@@ -58,7 +60,7 @@ start_vm() {
 	(
 		# Whatever becomes of the test, the guest does not run for ever.
 		ulimit -t 1800
-		exec "$QEMU" -name "$name" -accel "${ACCEL:-tcg}" -nodefaults \
+		exec "${BEFORE_QEMU[@]}" "$QEMU" -name "$name" -accel "${ACCEL:-tcg}" -nodefaults \
 			-display none -m 256M -rtc clock=vm \
 			-kernel "$O/guest.img" \
 			-serial "file:$(vm_serial "$name")" \
@@ -124,6 +126,48 @@ incoming_vm() {
 	qmp_do "$name" migrate-incoming \
 		"{\"uri\":\"file:$image\",\"exit-on-error\":false}" >/dev/null
 	qmp_do "$name" --wait-migration
+}
+
+le32() {
+	printf '%b' "$(printf '\\x%02x' $(($1 & 255)) $(($1 >> 8 & 255)) \
+		$(($1 >> 16 & 255)) $(($1 >> 24 & 255)))"
+}
+
+# What libvirt writes before the stream of VM a in $IMAGE; QEMU writes the rest.
+# libvirt stops the guest before it saves it.
+libvirt_save() { # FORMAT WAS_RUNNING CAPABILITY...
+	local size=2000 format=$1 running=$2
+	shift 2
+	{
+		printf LibvirtQemudSave
+		le32 2
+		le32 "$size"
+		le32 "$running"
+		le32 "$format"
+		head -c 60 /dev/zero
+		printf '<domain/>\0'
+		head -c $((size - 10)) /dev/zero
+	} >"$IMAGE"
+	qmp_do a stop
+	[ $# = 0 ] || set_caps a "$@"
+	qmp_do a migrate "{\"uri\":\"file:$IMAGE,offset=$((92 + size))\"}"
+	qmp_do a --wait-migration
+}
+
+# mrload becomes VM $1, on the image $2.
+instant_vm() {
+	local name=$1 rc
+	BEFORE_QEMU=(mrload --instant "$2")
+	shift 2
+	while [ "$1" != -- ]; do
+		BEFORE_QEMU+=("$1")
+		shift
+	done
+	BEFORE_QEMU+=(--)
+	start_vm "$name" "${@:2}"
+	rc=$?
+	BEFORE_QEMU=()
+	return $rc
 }
 
 # Waits for the $3-th line beginning with $2 after byte $4 of what $1 said.

@@ -210,32 +210,6 @@ misfit() { # LINE...
 	[[ $output == *'failed to load already'* ]]
 }
 
-le32() {
-	printf '%b' "$(printf '\\x%02x' $(($1 & 255)) $(($1 >> 8 & 255)) \
-		$(($1 >> 16 & 255)) $(($1 >> 24 & 255)))"
-}
-
-# What libvirt writes before the stream; QEMU writes the rest. libvirt stops
-# the guest before it saves it.
-libvirt_save() { # FORMAT WAS_RUNNING CAPABILITY...
-	local size=2000 format=$1 running=$2
-	shift 2
-	{
-		printf LibvirtQemudSave
-		le32 2
-		le32 "$size"
-		le32 "$running"
-		le32 "$format"
-		head -c 60 /dev/zero
-		printf '<domain/>\0'
-		head -c $((size - 10)) /dev/zero
-	} >"$IMAGE"
-	qmp_do a stop
-	[ $# = 0 ] || set_caps a "$@"
-	qmp_do a migrate "{\"uri\":\"file:$IMAGE,offset=$((92 + size))\"}"
-	qmp_do a --wait-migration
-}
-
 # bats test_tags=address
 @test "libvirt's sparse image: its flag says whether the guest runs" {
 	source_vm

@@ -45,16 +45,6 @@ refused() { # STATUS TEXT ARGUMENT...
 	[ ! -e out ]
 }
 
-@test "the manual has every option" {
-	local option
-	mandoc -T lint -W warning "$ROOT/man/mrload.1"
-	run -0 mrload --help
-	for option in $(grep -o -- '--[a-z-]*' <<<"$output"); do
-		grep -q "^.It.* ${option#-}\\>" "$ROOT/man/mrload.1"
-	done
-	[[ $output == *'IMAGE [VM]'* ]]
-}
-
 @test "wrong usage" {
 	make_image
 	refused 2 needed

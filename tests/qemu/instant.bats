@@ -1,0 +1,295 @@
+#!/usr/bin/env bats
+# mrload --instant against a real QEMU: memory that is a mapping of the image.
+
+load ../lib/vm
+
+setup() {
+	need_qemu
+	IMAGE=$BATS_TEST_TMPDIR/image
+}
+
+teardown() { kill_vms; }
+
+# An image of VM a, which has begun to count and stands still then.
+saved_vm() { # QEMU ARGUMENT...
+	start_vm a "$@"
+	wait_ready a
+	wait_count a 3
+	mrsave -q --leave-paused "$(vm_qmp a)" "$IMAGE"
+}
+
+# VM b begins on the image, goes on from there and finds its memory right; the
+# image stays what it was.
+goes_on() { # QEMU ARGUMENT...
+	local sum
+	sum=$(sha256sum <"$IMAGE")
+	instant_vm b "$IMAGE" -- "$@"
+	counts_on a b
+	assert_no_bad b
+	[ "$(sha256sum <"$IMAGE")" = "$sum" ]
+}
+
+log_of() { cat "$VM_DIR/$1.log"; }
+
+# MiB of the image that a VM has mapped.
+mapped() {
+	local range file sum=0
+	while read -r range _ _ _ _ file; do
+		[ "$file" != "$IMAGE" ] ||
+			sum=$((sum + 0x${range#*-} - 0x${range%-*}))
+	done <"/proc/$(vm_pid "$1")/maps"
+	echo $((sum >> 20))
+}
+
+# bats test_tags=address
+@test "pc: a VM of -m alone" {
+	saved_vm -M pc
+	goes_on -M pc
+	[ "$(mapped b)" = 256 ]
+	[[ $(log_of b) == *"machine pc: pc-i440fx-"*", as the image has it"* ]]
+	run -0 qmp_do b query-migrate
+	[[ $output == *completed* ]]
+}
+
+@test "q35: two nodes and a dimm, two CPUs" {
+	local memory=(-M q35 -m 256M,slots=2,maxmem=1G -smp 2
+		-object memory-backend-memfd,id=m0,size=128M,share=on
+		-object '{"qom-type":"memory-backend-ram","id":"m1","size":134217728}'
+		-numa node,memdev=m0 -numa node,memdev=m1
+		-object memory-backend-ram,id=d,size=128M -device pc-dimm,memdev=d)
+	saved_vm "${memory[@]}"
+	goes_on "${memory[@]}"
+	[ "$(mapped b)" = 384 ]
+	[[ $(log_of b) == *"object m0: without share=on"* ]]
+}
+
+@test "microvm" {
+	saved_vm -M microvm -m 64M
+	goes_on -M microvm -m 64M
+	[ "$(mapped b)" = 64 ]
+}
+
+@test "memory of an object that has its path as its name" {
+	local memory=(-M q35,memory-backend=m -m 64M -object
+		memory-backend-ram,id=m,size=64M,x-use-canonical-path-for-ramblock-id=on)
+	saved_vm "${memory[@]}"
+	goes_on "${memory[@]}"
+	[ "$(mapped b)" = 64 ]
+	mrinspect "$IMAGE" | grep -q /objects/m
+	mrsave -q "$(vm_qmp b)" "$IMAGE.2"
+	mrinspect "$IMAGE.2" | grep -q /objects/m
+}
+
+@test "QEMU's own image" {
+	start_vm a
+	wait_ready a
+	wait_count a 3
+	qemu_save a "$IMAGE" multifd
+	goes_on
+}
+
+@test "QEMU's own image, saved live: stale pages are zero" {
+	start_vm a -m 32M -append fill=8M
+	wait_ready a
+	wait_count a 3
+	qemu_live_save a "$IMAGE"
+	(($(mrload -q --instant --json --print "$IMAGE" -- "$QEMU" -m 32M |
+		json stale_pages) > 40))
+	goes_on -m 32M -append fill=8M
+}
+
+@test "libvirt's sparse image, whose flag says whether the guest runs" {
+	start_vm a
+	wait_ready a
+	wait_count a 3
+	libvirt_save 6 1 mapped-ram multifd
+	goes_on
+	[ "$(mapped b)" = 256 ]
+	stop_vm b
+	printf '\0' | dd of="$IMAGE" bs=1 seek=24 conv=notrunc status=none
+	instant_vm b "$IMAGE" --
+	wait_status b paused
+}
+
+@test "it ends as it was saved, or as it is told" {
+	saved_vm -m 64M
+	instant_vm b "$IMAGE" --paused -- -m 64M
+	wait_status b paused
+	stop_vm b
+	instant_vm b "$IMAGE" -- -m 64M -S
+	wait_status b paused
+	stop_vm b
+	instant_vm b "$IMAGE" --run -- -m 64M -S
+	wait_status b running
+	stop_vm b
+	mrsave -q "$(vm_qmp a)" "$IMAGE"
+	instant_vm b "$IMAGE" -- -m 64M
+	wait_status b paused
+	stop_vm b
+	instant_vm b "$IMAGE" --run -- -m 64M
+	wait_status b running
+	counts_on a b
+}
+
+# bats test_tags=address
+@test "its next save is the same as an ordinary one of the same pause" {
+	saved_vm -m 64M
+	instant_vm b "$IMAGE" -- -m 64M
+	wait_checked b
+	qmp_do b stop >/dev/null
+	mrsave -q "$(vm_qmp b)" "$IMAGE.ours"
+	qemu_save b "$IMAGE.qemu"
+	mrdiff -q --memory "$IMAGE.ours" "$IMAGE.qemu"
+	incoming_vm c "$IMAGE.ours" -m 64M
+	qmp_do c cont >/dev/null
+	wait_checked c
+	assert_no_bad c
+}
+
+@test "eight at once: right, and with one page cache" {
+	local i pss=0 rss=0 now
+	saved_vm -m 64M
+	for i in 1 2 3 4 5 6 7 8; do
+		instant_vm "c$i" "$IMAGE" -- -m 64M
+	done
+	[[ $(log_of c1) != *"random numbers"* ]]
+	[[ $(log_of c8) == *"without a vmgenid device both guests draw"* ]]
+	for i in 1 2 3 4 5 6 7 8; do
+		wait_count "c$i" >/dev/null
+		qmp_do "c$i" stop >/dev/null
+	done
+	for i in 1 2 3 4 5 6 7 8; do
+		now=$(awk -v image="$IMAGE" '$NF == image { on = 1; next }
+			/^[0-9a-f]+-/ { on = 0 }
+			on && /^Rss:/ { r += $2 }
+			on && /^Pss:/ { p += $2 }
+			END { print r + 0, p + 0 }' \
+			"/proc/$(vm_pid "c$i")/smaps")
+		rss=$((rss + ${now% *})) pss=$((pss + ${now#* }))
+	done
+	echo "rss $rss pss $pss"
+	((rss > 0 && pss * 2 < rss))
+	for i in 1 2 3 4 5 6 7 8; do
+		qmp_do "c$i" cont >/dev/null
+		wait_checked "c$i"
+		assert_no_bad "c$i"
+	done
+}
+
+@test "the image is locked for as long as the VM lives" {
+	saved_vm -m 64M
+	instant_vm b "$IMAGE" -- -m 64M
+	wait_status b running
+	run -3 mrverify --repair "$IMAGE"
+	[[ $output == *"$IMAGE"*lock* || $output == *writing* ]]
+	mrload --instant --check "$IMAGE" -- "$QEMU" -m 64M
+	mrsave -q "$(vm_qmp a)" "$IMAGE" # by a rename
+	wait_checked b
+	assert_no_bad b
+	stop_vm b
+	mrverify -q --repair "$IMAGE"
+}
+
+@test "a balloon leaves the image as it was" {
+	saved_vm -m 64M -device virtio-balloon-pci,id=balloon
+	sum=$(sha256sum <"$IMAGE")
+	instant_vm b "$IMAGE" -- -m 64M -device virtio-balloon-pci,id=balloon
+	[[ $(log_of b) == *"virtio-balloon-pci: memory that the guest gives back"* ]]
+	qmp_do b balloon '{"value":33554432}' >/dev/null
+	wait_checked b
+	[ "$(sha256sum <"$IMAGE")" = "$sum" ]
+}
+
+@test "what would copy all of the memory at the start" {
+	saved_vm -m 64M
+	instant_vm b "$IMAGE" -- -m 64M -mem-prealloc -overcommit mem-lock=on
+	[[ $(log_of b) == *"without -mem-prealloc"* ]]
+	[[ $(log_of b) == *"-overcommit mem-lock=on: o"* ]]
+	counts_on a b
+	stop_vm b
+	instant_vm b "$IMAGE" -- -m 64M -M pc,memory-backend=pc.ram \
+		-object memory-backend-ram,id=pc.ram,size=64M,prealloc=on,host-nodes=0,policy=bind
+	[[ $(log_of b) == *"object pc.ram: without prealloc"* ]]
+	[[ $(log_of b) == *"object pc.ram: without host-nodes"* ]]
+	counts_on a b
+}
+
+# bats test_tags=address
+@test "memory that cannot be mapped is fed" {
+	local file=$BATS_TEST_TMPDIR/ram
+	local memory=(-M pc -m 96M
+		-object memory-backend-ram,id=m0,size=48M
+		-object memory-backend-file,id=m1,size=48M,share=on,mem-path="$file"
+		-numa node,memdev=m0 -numa node,memdev=m1)
+	saved_vm "${memory[@]}"
+	rm "$file"
+	run -3 mrload --instant --strict --print "$IMAGE" -- "$QEMU" "${memory[@]}"
+	[[ $output == *"block m1 cannot be mapped: a file that is shared"* ]]
+	goes_on "${memory[@]}"
+	[[ $(log_of b) == *"block m1 is read, not mapped: a file that is shared"* ]]
+	[ "$(mapped b)" = 48 ]
+}
+
+@test "what the image does not fit is refused, and nothing started" {
+	local said
+	saved_vm -m 64M -smp 2
+	printf '[memory]\n  size = "64M"\n' >"$BATS_TEST_TMPDIR/config"
+	while read -r said; do
+		read -ra words
+		run -3 mrload --instant "$IMAGE" -- "$QEMU" "${words[@]}"
+		[[ $output == *"$said"* ]] || {
+			echo "${words[*]}: $output"
+			return 1
+		}
+	done <<-END
+		the image is of a pc-i440fx
+		-M q35 -m 64M -smp 2
+		64 MiB in the image, 128 MiB on the command line
+		-M pc -m 128 -smp 2
+		64 MiB in the image, 128 MiB on the command line (-m)
+		-smp 2
+		the image has 2 CPUs, the command line makes 1
+		-m 64M
+		the image has 2 CPUs, the command line makes 4
+		-m 64M -smp sockets=2,cores=2
+		what is to be loaded is the image
+		-m 64M -smp 2 -incoming defer
+		what is to be loaded is the image
+		-m 64M -smp 2 -loadvm x
+		takes memory back by holes
+		-m 64M -smp 2 -device virtio-mem-pci,memdev=x
+		there is no -object with id=x
+		-m 64M -smp 2 -machine memory-backend=x
+		the image has no memory of object x
+		-m 64M -smp 2 -machine memory-backend=x -object memory-backend-ram,id=x,size=64M
+		say it by -smp or -m
+		-M pc,memory.size=64M -smp 2
+		has a section [memory]
+		-smp 2 -readconfig $BATS_TEST_TMPDIR/config
+	END
+}
+
+@test "a QEMU that is none, an old one, a script" {
+	local dir=$BATS_TEST_TMPDIR
+	saved_vm -m 64M
+	run -2 mrload --instant "$IMAGE" -- no-such-qemu -m 64M
+	[[ $output == *"no-such-qemu: cannot open the program"* ]]
+	run -3 mrload --instant "$IMAGE" -- true -m 64M
+	[[ $output == *"true: this is no QEMU"* ]]
+	printf '#!/bin/sh\necho QEMU emulator version 8.1.5\n' >"$dir/old"
+	chmod +x "$dir/old"
+	run -3 mrload --instant "$IMAGE" -- "$dir/old" -m 64M
+	[[ $output == *"QEMU 8.1.5 cannot map"*"8.2"* ]]
+	printf '#!/bin/sh\nexec %s "$@"\n' "$QEMU" >"$dir/wrapper"
+	chmod +x "$dir/wrapper"
+	QEMU=$dir/wrapper instant_vm b "$IMAGE" -- -m 64M
+	counts_on a b
+}
+
+@test "an own set of descriptors" {
+	saved_vm -m 64M
+	exec 9</dev/null
+	instant_vm b "$IMAGE" -- -m 64M -add-fd fd=9,set=7700
+	exec 9<&-
+	counts_on a b
+}

@@ -1,0 +1,23 @@
+/* load.h - the parts of mrload. */
+#ifndef TOOLS_LOAD_H
+#define TOOLS_LOAD_H
+
+#include <stdbool.h>
+
+#include "libmr/mr.h"
+
+/* ---- instant.c: --instant ---- */
+
+struct load_instant {
+	enum mr_load_then then;
+	int check; /* nothing is started */
+	int print; /* nor, but its command line is shown */
+	int strict, no_lock;
+	int verify; /* all of the image, before it is used */
+};
+
+/* Becomes the QEMU of argv; the exit status if it does not. */
+int load_instant(const char *image, const char *const *argv,
+		 const struct load_instant *o);
+
+#endif
