@@ -49,6 +49,8 @@ struct qmp {
 	bool said_no; /* the last call was answered with an error */
 	bool resync; /* the server may hold a fragment of a command */
 	int timeout_ms;
+	bool (*goes_on)(void *arg);
+	void *patient; /* goes_on's */
 	const atomic_bool *cancel;
 	struct mr_error broken; /* code MR_OK: it is not */
 };
@@ -408,25 +410,42 @@ out:
 	return rc;
 }
 
+/* The answer to command id: as next_message. */
+static int await(struct qmp *q, json_int_t id, int64_t deadline, json_t **msg,
+		 struct mr_error *err)
+{
+	for (;;) {
+		int rc = next_message(q, deadline, q->cancel, msg, err);
+
+		if (rc == 1 && q->goes_on && q->goes_on(q->patient))
+			deadline = deadline_in(q->timeout_ms);
+		else if (rc != 0 || answers(q, *msg, id))
+			return rc;
+		else
+			put_by(q, *msg);
+	}
+}
+
 static int call(struct qmp *q, const char *command, json_t *args, int pass,
 		json_t **ret, struct mr_error *err)
 {
 	int64_t deadline = deadline_in(q->timeout_ms);
 	json_t *msg = NULL;
-	json_int_t id;
 	int rc;
 
 	q->said_no = false;
 	if (send_command(q, command, args, pass, deadline, err))
 		return -1;
-	id = q->last_id;
-	while ((rc = next_message(q, deadline, q->cancel, &msg, err)) == 0 &&
-	       !answers(q, msg, id))
-		put_by(q, msg);
+	rc = await(q, q->last_id, deadline, &msg, err);
 	if (rc == 1)
-		rc = error_set(err, MR_QMP, MR_NO_OFFSET,
-			       "QEMU did not answer %s within %d ms", command,
-			       q->timeout_ms);
+		rc = q->goes_on ? error_set(err, MR_QMP, MR_NO_OFFSET,
+					    "QEMU does not answer %s, nor "
+					    "anything else",
+					    command)
+				: error_set(err, MR_QMP, MR_NO_OFFSET,
+					    "QEMU did not answer %s within "
+					    "%d ms",
+					    command, q->timeout_ms);
 	if (rc == 0) {
 		q->resync = false;
 		rc = take_reply(command, msg, ret, err);
@@ -753,6 +772,8 @@ static void take_over(struct qmp *q, struct qmp *new)
 	*q = *new;
 	q->timeout_ms = old.timeout_ms;
 	q->cancel = old.cancel;
+	q->goes_on = old.goes_on;
+	q->patient = old.patient;
 	q->watched = old.watched;
 	q->last_id = old.last_id;
 	*new = old;
@@ -792,6 +813,12 @@ void qmp_free(struct qmp *q)
 	json_decref(q->greeting);
 	json_decref(q->events);
 	free(q);
+}
+
+void qmp_patience(struct qmp *q, bool (*goes_on)(void *arg), void *arg)
+{
+	q->goes_on = goes_on;
+	q->patient = arg;
 }
 
 void qmp_limit(struct qmp *q, int timeout_ms, const atomic_bool *cancel)

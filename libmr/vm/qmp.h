@@ -56,6 +56,12 @@ void qmp_free(struct qmp *q);
  * no cancel flag. The flag must outlive q, or be taken away with NULL. */
 void qmp_limit(struct qmp *q, int timeout_ms, const atomic_bool *cancel);
 
+/*
+ * Whether a call goes on when its time is over: then it has as much again, and
+ * so on. NULL, as at first: it does not.
+ */
+void qmp_patience(struct qmp *q, bool (*goes_on)(void *arg), void *arg);
+
 /* Whether it broke: every call fails from then on. */
 bool qmp_broken(const struct qmp *q);
 /* The socket, for poll or for a guardian that inherits it. Still q's. */

@@ -292,6 +292,55 @@ static void late_reply_is_not_taken_for_the_next(void **state)
 	serve_end(&s);
 }
 
+static atomic_bool waited_for;
+
+/* Answers when it was waited for long enough. */
+static void *server_slow(void *arg)
+{
+	struct server *s = arg;
+
+	negotiate(s);
+	(void)hear(s);
+	while (!atomic_load(&waited_for))
+		(void)usleep(1000);
+	answer(s, "\"return\": \"at last\"");
+	(void)hear(s);
+	return NULL;
+}
+
+static bool a_few_times_more(void *arg)
+{
+	unsigned *times = arg;
+
+	if (++*times == 3)
+		atomic_store(&waited_for, true);
+	return *times < 1000; /* a busy machine */
+}
+
+static void patience(void **state)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct server s;
+	struct qmp *q = attach(&s, server_slow);
+	unsigned times = 0;
+	json_t *ret = NULL;
+
+	(void)state;
+	qmp_limit(q, BRIEF, NULL);
+	qmp_patience(q, a_few_times_more, &times);
+	assert_int_equal(qmp_call(q, "slow", NULL, &ret, &err), 0);
+	assert_string_equal(json_string_value(ret), "at last");
+	json_decref(ret);
+	assert_true(times >= 3);
+	times = 1000;
+	assert_int_equal(qmp_call(q, "never", NULL, &ret, &err), -1);
+	assert_string_equal(err.msg,
+			    "QEMU does not answer never, nor anything else");
+	assert_false(qmp_said_no(q));
+	qmp_free(q);
+	serve_end(&s);
+}
+
 static void *server_nameless(void *arg)
 {
 	struct server *s = arg;
@@ -774,6 +823,7 @@ int main(void)
 		cmocka_unit_test(bytes_one_by_one_and_pretty),
 		cmocka_unit_test(bytes_and_numbers_that_json_lacks),
 		cmocka_unit_test(late_reply_is_not_taken_for_the_next),
+		cmocka_unit_test(patience),
 		cmocka_unit_test(error_without_id_ends_the_call),
 		cmocka_unit_test(cancel_ends_a_wait),
 		cmocka_unit_test(disconnect_stays_broken),
