@@ -21,10 +21,16 @@
 #include "libmr/vm/preflight.h"
 #include "libmr/vm/qmp.h"
 #include "libmr/vm/runstate.h"
+#include "libmr/vm/work.h"
 #include "libmr/base/watch.h"
 
 #define CONNECT_MS 10000
 #define TICK_MS 100
+#define ANSWER_MS 60000
+/* Nothing moves: a disk that hangs can be that slow. */
+#define STALL_S 300
+/* Whom nobody can watch is given the time that a slow disk takes: bytes/s. */
+#define SLOW ((uint64_t)4 << 20)
 /* However few CPUs there are: QEMU's loading thread hands pages out to its
  * channels, and while all are busy with the disk it spins. On 2 CPUs 2
  * channels cost a loaded GiB up to twice the CPU of 8, and took longer. */
@@ -43,6 +49,8 @@ struct load {
 	pid_t pid; /* QEMU's, or 0 */
 	uint64_t read_before; /* bytes that QEMU had read when it began */
 	bool seen; /* its memory can be looked at */
+	struct work work; /* while it loads */
+	bool stalled;
 };
 
 /* ---- before anything is sent ---- */
@@ -247,29 +255,11 @@ static int settle(struct load *l, int run, struct mr_error *err)
 
 /* ---- QEMU at work ---- */
 
-/* Bytes that QEMU has read from files, as the kernel counts them; 0: it does
- * not tell us. While it loads, QEMU itself may answer nothing. */
-static uint64_t bytes_read(const struct load *l)
-{
-	char path[64];
-	uint64_t n = 0;
-	FILE *f;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/io", (int)l->pid);
-	f = l->pid ? fopen(path, "re") : NULL;
-	if (!f)
-		return 0;
-	if (fscanf(f, "rchar: %" SCNu64, &n) != 1)
-		n = 0;
-	(void)fclose(f);
-	return n;
-}
-
 static void show_progress(const struct load *l, bool end)
 {
 	const struct mr_watch *w = &l->options->watch;
 	uint64_t total = l->report->data ? l->report->data : l->report->ram;
-	uint64_t now = bytes_read(l);
+	uint64_t now = work_read(l->pid);
 
 	if (!w->progress)
 		return;
@@ -290,6 +280,29 @@ static int fail_load(struct load *l, struct mr_error *err)
 			 m.error[0] ? m.error : "no reason given");
 }
 
+/* QEMU's main loop may hear nobody before it has read all of the memory; as
+ * long as it reads, it may go on. */
+static bool goes_on(void *arg)
+{
+	struct load *l = arg;
+
+	show_progress(l, false);
+	l->stalled = !work_goes_on(&l->work, watch_clock());
+	return !l->stalled;
+}
+
+static void begin_work(struct load *l)
+{
+	double patience = l->options->stall ? l->options->stall : STALL_S;
+
+	if (!l->pid)
+		patience += (double)(l->report->ram / SLOW);
+	l->read_before = work_read(l->pid);
+	work_begin(&l->work, l->pid, patience, watch_clock());
+	qmp_limit(l->q, TICK_MS, l->options->watch.cancel);
+	qmp_patience(l->q, goes_on, l);
+}
+
 /* Until QEMU says that it is over. */
 static int follow(struct load *l, struct mr_error *err)
 {
@@ -300,7 +313,13 @@ static int follow(struct load *l, struct mr_error *err)
 		if (ask_migration_event(l->q, TICK_MS, l->options->watch.cancel,
 					&phase, err) < 0)
 			return -1;
-		show_progress(l, phase == ASK_MIGRATION_COMPLETED);
+		if (phase == ASK_MIGRATION_COMPLETED)
+			show_progress(l, true);
+		else if (phase != ASK_MIGRATION_FAILED && !goes_on(l))
+			return error_set(err, MR_QMP, MR_NO_OFFSET,
+					 "QEMU has not got on with the loading "
+					 "for %.0f s",
+					 l->work.patience);
 	}
 	return phase == ASK_MIGRATION_COMPLETED ? 0 : fail_load(l, err);
 }
@@ -349,7 +368,7 @@ static int start_incoming(struct load *l, int64_t set, struct mr_error *err)
 	if (l->info->stream_offset)
 		(void)snprintf(uri + n, sizeof(uri) - (size_t)n,
 			       ",offset=%" PRIu64, l->info->stream_offset);
-	l->read_before = bytes_read(l);
+	begin_work(l);
 	return ask_migrate_incoming(l->q, uri, migrate_has_direct(l->guest),
 				    err);
 }
@@ -395,16 +414,16 @@ static int prepare(struct load *l, struct lent *lent, struct mr_error *err)
 /* From here there is no way back. */
 static int incoming(struct load *l, int64_t set, struct mr_error *err)
 {
-	if (start_incoming(l, set, err)) {
-		if (qmp_broken(l->q) || err->code == MR_CANCELLED)
-			l->report->vm = MR_VM_LOST;
+	int rc = start_incoming(l, set, err);
+
+	if (rc && qmp_said_no(l->q))
 		return -1;
-	}
-	if (follow(l, err)) {
-		l->report->vm = MR_VM_LOST;
+	l->report->vm = MR_VM_LOST;
+	if (rc || follow(l, err))
 		return -1;
-	}
 	l->report->vm = MR_VM_LOADED;
+	qmp_patience(l->q, NULL, NULL);
+	qmp_limit(l->q, ANSWER_MS, l->options->watch.cancel);
 	return settle(l, wanted_run(l), err);
 }
 
@@ -413,10 +432,11 @@ static int incoming(struct load *l, int64_t set, struct mr_error *err)
 static int take_back(struct load *l, const struct lent *lent,
 		     struct mr_error *err)
 {
-	if (qmp_broken(l->q) ||
+	if (qmp_broken(l->q) || l->stalled ||
 	    (l->report->vm == MR_VM_LOST && err->code == MR_CANCELLED))
 		return 0;
-	qmp_limit(l->q, CONNECT_MS, NULL);
+	qmp_patience(l->q, NULL, NULL);
+	qmp_limit(l->q, ANSWER_MS, NULL);
 	if (lent->set >= 0)
 		(void)qmp_remove_fdset(l->q, lent->set, NULL);
 	if (!migrate_restore(l->q, &lent->was))
@@ -432,8 +452,7 @@ static int load(struct load *l, struct mr_error *err)
 	int rc;
 
 	l->report->vm = MR_VM_AS_FOUND;
-	/* QEMU may not answer before it has read all of the memory. */
-	qmp_limit(l->q, -1, l->options->watch.cancel);
+	qmp_limit(l->q, ANSWER_MS, l->options->watch.cancel);
 	rc = clear_old(l, err) || prepare(l, &lent, err) ||
 			     incoming(l, lent.set, err)
 		     ? -1

@@ -30,6 +30,9 @@ struct mr_load_options {
 	 * without newline. NULL: only counted. */
 	void (*mismatch)(void *arg, const char *line);
 	void *mismatch_arg;
+	/* Seconds in which QEMU does nothing, while it should load, after which
+	 * it is given up; 0: 300. */
+	unsigned stall;
 	struct mr_watch watch;
 };
 #define MR_LOAD_OPTIONS_INIT \

@@ -20,10 +20,11 @@
 /* Far beyond what anything takes: who waits so long has failed. */
 #define FAKE_AMPLE 20000
 #define FAKE_SAYS_MAX 64
+#define FAKE_SILENCE ""
 
 struct fake_says {
 	const char *command;
-	const char *answer; /* NULL: hangs up */
+	const char *answer; /* NULL: hangs up; FAKE_SILENCE: none */
 	const char *before; /* said before the answer (events), or NULL */
 };
 
@@ -117,6 +118,8 @@ static inline void *fake_serve(void *arg)
 			break;
 		if (s && s->before)
 			fake_send(f, s->before);
+		if (s && !*s->answer)
+			continue;
 		what = s ? s->answer
 			 : "\"error\": {\"desc\": \"not in the list\"}";
 		if (fake_is(f, "qmp_capabilities"))

@@ -1,0 +1,174 @@
+/* load_test.c - mr_load and a QEMU that does not get on with it. */
+#include "tests/libmr/fake_qmp.h"
+
+#include <sys/prctl.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "tests/lib/build.h"
+#include "tests/libmr/folder.h"
+
+#define PAGES 64
+#define RET(json) "\"return\": " json
+
+#define WAITS                                                                 \
+	{ "query-status",                                                     \
+	  RET("{\"status\": \"inmigrate\", \"running\": "                     \
+	      "false}"),                                                      \
+	  NULL },                                                             \
+		{ "qom-get", RET("\"pc-i440fx-10.0-machine\""), NULL },       \
+		{ "qom-list", RET("[]"), NULL },                              \
+		{ "query-target", RET("{\"arch\": \"x86_64\"}"), NULL },      \
+		{ "x-query-ramblock",                                         \
+		  RET("{\"human-readable-text\": \"Block Name PSize Offset "  \
+		      "Used Total "                                           \
+		      "HVA RO\\n                  pc.ram    4 KiB  "          \
+		      "0x0000000000000000 0x0000000000040000 "                \
+		      "0x0000000000040000 "                                   \
+		      "0x0000000000001000  rw\\n\"}"),                        \
+		  NULL },                                                     \
+		{ "query-migrate", RET("{}"), NULL },                         \
+		{ "query-migrate-capabilities", RET("[]"), NULL },            \
+		{ "migrate-set-parameters", RET("{}"), NULL },                \
+		{ "query-migrate-parameters",                                 \
+		  RET("{\"max-bandwidth\": 1, \"multifd-channels\": 2, "      \
+		      "\"multifd-compression\": \"none\", \"direct-io\": "    \
+		      "false}"),                                              \
+		  NULL },                                                     \
+		{ "query-fdsets", RET("[]"), NULL },                          \
+		{ "remove-fd", RET("{}"), NULL },                             \
+		{ "getfd", RET("{}"), NULL }, { "closefd", RET("{}"), NULL }, \
+		{ "stop", RET("{}"), NULL }, { "cont", RET("{}"), NULL },     \
+	{                                                                     \
+		"add-fd", RET("{\"fdset-id\": 1}"), NULL                      \
+	}
+
+static const char *make_image(void)
+{
+	struct build_run run = { .first = 0, .n = PAGES };
+	struct build_block block = { .name = "pc.ram",
+				     .length = PAGES * 4096,
+				     .runs = &run,
+				     .n_runs = 1 };
+	const char *path = in_dir("image");
+	struct build b = { .page_size = 4096,
+			   .ram_id = 2,
+			   .next_id = 3,
+			   .config = { .machine = "pc-i440fx-10.0",
+				       .mapped_ram = true } };
+
+	b.fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(b.fd >= 0);
+	build_header(&b);
+	build_config(&b);
+	build_ram_start(&b, &block, 1);
+	build_bitmaps(&b, &block, 1);
+	build_ram_empty(&b, STREAM_END);
+	build_globalstate(&b, "running");
+	build_eof(&b);
+	build_vmdesc(&b);
+	build_done(&b);
+	(void)close(b.fd);
+	return path;
+}
+
+/* A process of its own: what it does is looked at. */
+static pid_t serve(const char *path, const struct fake_says *says)
+{
+	static struct fake f;
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int line = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), ready[2];
+	char byte;
+	pid_t pid;
+
+	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (bind(line, (struct sockaddr *)&sa, sizeof(sa)) ||
+		    listen(line, 1) || write(ready[1], "", 1) != 1)
+			_exit(1);
+		f = (struct fake){ .says = says, .greeting = FAKE_GREETING };
+		f.fd = accept(line, NULL, NULL);
+		(void)fake_serve(&f);
+		_exit(0);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	(void)close(ready[0]);
+	(void)close(ready[1]);
+	(void)close(line);
+	return pid;
+}
+
+/* One that begins and does nothing is given up, and called lost. */
+static void give_up(const struct fake_says *says, const char *said)
+{
+	const struct mr_load_options o = { .stall = 1 };
+	const char *image = make_image(), *path = in_dir("vm");
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_load_report report;
+	pid_t pid = serve(path, says);
+
+	assert_int_equal(mr_load(image, path, &o, &report, &err), -1);
+	if (!strstr(err.msg, said))
+		fail_msg("'%s' lacks '%s'", err.msg, said);
+	assert_int_equal(err.code, MR_QMP);
+	assert_int_equal(report.vm, MR_VM_LOST);
+	assert_non_null(strstr(err.msg, "start a new QEMU"));
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void no_answer(void **state)
+{
+	static const struct fake_says says[] = {
+		WAITS, { "migrate-incoming", FAKE_SILENCE, NULL }, { 0 }
+	};
+
+	(void)state;
+	give_up(says, "QEMU does not answer migrate-incoming");
+}
+
+static void no_end(void **state)
+{
+	static const struct fake_says says[] = {
+		WAITS, { "migrate-incoming", RET("{}"), NULL }, { 0 }
+	};
+
+	(void)state;
+	give_up(says, "QEMU has not got on with the loading for 1 s");
+}
+
+/* It said no: nothing has begun. */
+static void a_no(void **state)
+{
+	static const struct fake_says says[] = {
+		WAITS,
+		{ "migrate-incoming", "\"error\": {\"desc\": \"no!\"}", NULL },
+		{ 0 }
+	};
+	const struct mr_load_options o = { .stall = 1 };
+	const char *image = make_image(), *path = in_dir("vm");
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_load_report report;
+	pid_t pid = serve(path, says);
+
+	(void)state;
+	assert_int_equal(mr_load(image, path, &o, &report, &err), -1);
+	assert_string_equal(err.msg, "migrate-incoming: no!");
+	assert_int_equal(report.vm, MR_VM_AS_FOUND);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(unlink(path), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_answer),
+		cmocka_unit_test(no_end),
+		cmocka_unit_test(a_no),
+	};
+
+	return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
+}
