@@ -48,6 +48,15 @@ static void add_block(struct mr_diff *d, const struct memory_block *a,
 	out->compared = a->length < b->length ? a->length : b->length;
 }
 
+static void choose_page(struct mr_diff *d, const struct memory *a,
+			const struct memory *b)
+{
+	size_t x = memory_unit(a), y = memory_unit(b);
+
+	d->info.page_size = (uint32_t)(x < y ? x : y);
+	d->info.page_size_known = a->target_page && b->target_page;
+}
+
 static int match_blocks(struct mr_diff *d, struct mr_error *err)
 {
 	const struct memory *m[MR_SIDES] = { d->side[MR_A]->memory,
@@ -75,9 +84,7 @@ static int match_blocks(struct mr_diff *d, struct mr_error *err)
 		if (names_find(&x[MR_A], b->name) == NAMES_NONE)
 			add_block(d, NULL, b);
 	}
-	d->info.page_size =
-		(uint32_t)(m[MR_A]->page < m[MR_B]->page ? m[MR_A]->page
-							 : m[MR_B]->page);
+	choose_page(d, m[MR_A], m[MR_B]);
 	rc = 0;
 out:
 	names_free(&x[MR_A]);
@@ -405,7 +412,11 @@ int mr_diff_page(const struct mr_diff *d, size_t block, uint64_t page,
 	memset(buf, 0, unit);
 	if (!bits_test(w->bits[side], page - w->first))
 		return 0;
-	return memory_read(m, w->of[side], &run, 1, err);
+	/* It was read before, but not kept: it has to be of that moment. */
+	return memory_read(m, w->of[side], &run, 1, err) ||
+			       mr_ram_still(d->side[side], err)
+		       ? -1
+		       : 0;
 }
 
 const char *mr_diff_class_name(enum mr_diff_class c)

@@ -141,6 +141,7 @@ struct memory *memory_of_image(const struct mr_image *img, bool holes,
 	i->img = img;
 	i->holes = holes;
 	m->machine = img->info.machine;
+	m->target_page = img->info.page_size_known ? m->page : 0;
 	/* QEMU may send pages as data that are zero. */
 	m->exact = mapped;
 	/* A crew reads only: the file is not changed. */

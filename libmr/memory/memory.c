@@ -74,6 +74,20 @@ static void stretch(const uint64_t *map, uint64_t pages, uint64_t times,
 	}
 }
 
+/* The other way round: a bit for `times` of the map's, if one of them is set.
+ */
+static void gather(const uint64_t *map, uint64_t pages, uint64_t times,
+		   uint64_t first, uint64_t n, uint64_t *bits)
+{
+	uint64_t last = (first + n) * times, p;
+
+	if (pages > last)
+		pages = last;
+	for (p = bits_next_set(map, first * times, pages); p < pages;
+	     p = bits_next_set(map, (p / times + 1) * times, pages))
+		bits_set(bits, p / times - first, 1);
+}
+
 int memory_map(const struct memory *m, struct memory_block *b, uint64_t *bytes,
 	       struct mr_error *err)
 {
@@ -103,7 +117,10 @@ int memory_touched(const struct memory *m, const struct memory_block *b,
 
 	whole.bits = NULL;
 	rc = memory_map(m, &whole, NULL, err);
-	if (!rc)
+	if (!rc && unit > m->page)
+		gather(whole.bits, memory_pages(m, b), unit / m->page, first,
+		       pages, bits);
+	else if (!rc)
 		stretch(whole.bits, memory_pages(m, b), m->page / unit, first,
 			pages, bits);
 	zeros_free(whole.bits, map_size(m, b));

@@ -72,6 +72,7 @@ struct memory {
 	/* log2 of the target's page size, if a stream has to say it; else 0 */
 	unsigned int page_bits;
 	size_t page; /* bytes: what a bit of touched stands for */
+	size_t target_page; /* bytes of a page of the machine's; 0: not known */
 	bool exact; /* pages are touched only if they hold data */
 	size_t extent; /* bytes that are best dealt with at a time */
 	/* What the blocks lie in as they are; NULL: no file, or not so. */
@@ -100,6 +101,12 @@ struct guest;
 struct memory *memory_of_guest(struct guest *g, enum mr_zero_copy in_place,
 			       struct mr_error *err);
 
+/* What to count its memory in: pages of the machine's, as far as is known. */
+static inline size_t memory_unit(const struct memory *m)
+{
+	return m->target_page ? m->target_page : m->page;
+}
+
 /* Bits that a map of the block has: a part of a page counts. */
 static inline uint64_t memory_pages(const struct memory *m,
 				    const struct memory_block *b)
@@ -119,7 +126,7 @@ void memory_choose(struct memory *m, enum mr_direct direct, uint64_t bytes);
 /*
  * Which of `pages` pages of `unit` bytes, from page `first` of the block on,
  * may hold data: bits, as in ops->touched, in a map of these. unit divides
- * m->page.
+ * m->page, or is a multiple of it.
  */
 int memory_touched(const struct memory *m, const struct memory_block *b,
 		   size_t unit, uint64_t first, uint64_t pages, uint64_t *bits,

@@ -27,7 +27,7 @@ static int describe(struct mr_ram *r, struct mr_error *err)
 			.held = m->blocks[i].held != 0,
 		};
 	r->info.is_vm = r->vm.guest != NULL;
-	r->info.page_size = (uint32_t)m->page;
+	r->info.page_size = (uint32_t)memory_unit(m);
 	r->info.n_blocks = m->n;
 	r->info.blocks = r->blocks;
 	(void)snprintf(r->info.machine, sizeof(r->info.machine), "%s",

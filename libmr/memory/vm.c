@@ -82,6 +82,7 @@ struct memory *memory_of_guest(struct guest *g, enum mr_zero_copy in_place,
 		return NULL;
 	}
 	m->machine = g->machine;
+	m->target_page = g->target.page_size;
 	m->page_bits = target_page_bits(&g->target);
 	for (size_t i = 0; i < g->n_blocks; i++)
 		if (g->blocks[i].migratable && g->blocks[i].used)

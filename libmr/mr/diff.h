@@ -111,7 +111,9 @@ struct mr_diff_info {
 		char machine[256]; /* machine type; "": not said */
 		uint64_t read; /* bytes of pages */
 	} of[MR_SIDES];
-	uint32_t page_size; /* what a "page" is here: the smaller of the two */
+	/* What a "page" is here: of the machines' own the smaller. */
+	uint32_t page_size;
+	bool page_size_known; /* false: one does not tell, it was assumed */
 	size_t n_blocks; /* in the order of A, then those of B alone */
 	const struct mr_diff_block *blocks;
 	uint64_t pages[MR_DIFF_CLASSES]; /* of all blocks */
@@ -148,8 +150,8 @@ void mr_diff_count(const struct mr_diff *d, size_t block, uint64_t first,
 uint64_t mr_diff_next(const struct mr_diff *d, size_t block, uint64_t *first,
 		      enum mr_diff_class *what);
 
-/* The content of a page that was compared, page_size bytes. 0 or -1; err->who
- * is as for mr_diff. */
+/* The content of a page that was compared, page_size bytes, as it was then:
+ * MR_QMP if a VM has run since. 0 or -1; err->who is as for mr_diff. */
 int mr_diff_page(const struct mr_diff *d, size_t block, uint64_t page,
 		 enum mr_side side, void *buf, struct mr_error *err);
 

@@ -161,3 +161,27 @@ nothing_published() {
 	[ "$status" -eq 2 ]
 	[[ $output == *RESUME* ]]
 }
+
+@test "resumed while its pages are shown: no page of another moment" {
+	start_vm a -append fill=8M
+	wait_ready a
+	mrsave -q "$(vm_qmp a)" "$IMAGE"
+	wait_count a 3
+	qmp_do a stop
+	mrdiff --hex "$IMAGE" "$(vm_qmp a)" >"$BATS_TEST_TMPDIR/all" || [ $? -eq 1 ]
+	mkfifo "$BATS_TEST_TMPDIR/shown"
+	# shellcheck disable=SC2094
+	mrdiff --hex "$IMAGE" "$(vm_qmp a)" >"$BATS_TEST_TMPDIR/shown" \
+		2>"$BATS_TEST_TMPDIR/out" 3>&- &
+	SAVER=$!
+	exec 5<"$BATS_TEST_TMPDIR/shown"
+	read -r -u 5 _ # the rest does not fit into a pipe
+	qmp_do a cont
+	cat <&5 >"$BATS_TEST_TMPDIR/rest"
+	exec 5<&-
+	status=0
+	wait $SAVER || status=$?
+	[ "$status" -eq 2 ]
+	grep RESUME "$BATS_TEST_TMPDIR/out"
+	(($(wc -l <"$BATS_TEST_TMPDIR/rest") < $(wc -l <"$BATS_TEST_TMPDIR/all") - 100))
+}

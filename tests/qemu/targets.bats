@@ -214,6 +214,30 @@ refused() {
 	refused s390x "only QEMU's own migration can save" -m 64
 }
 
+# compared TARGET PAGE QEMU-ARGUMENT...: a VM, its image, and their pages
+compared() {
+	local page=$2
+	have "$1" || return 0
+	shift 2
+	start_target a -S "$@"
+	mrsave -q --engine=qemu "$(vm_qmp a)" image
+	run -0 mrdiff --memory "$VM_DIR/a.ctl" "$(vm_qmp a)"
+	[[ $output == *"(pages of $page)"* ]]
+	run -0 mrdiff --memory image "$(vm_qmp a)"
+	[[ $output == *"(pages of $page)"* ]]
+	stop_vm a
+}
+
+@test "compared by the pages of the target" {
+	compared aarch64 "1 KiB" -M raspi3b
+	compared arm "1 KiB" -M mps2-an385
+	compared arm "4 KiB" -M virt
+	compared alpha "8 KiB" -m 64
+	compared or1k "8 KiB" -M or1k-sim
+	compared tricore "16 KiB" -M tricore_testboard
+	compared avr "256 B" -M mega
+}
+
 @test "a target whose QEMU crashes when it is saved is left alone" {
 	local engine
 	need hppa

@@ -174,6 +174,7 @@ int diff_json(struct mr_diff *d, const struct diff_show *show)
 	for (int i = 0; i < MR_SIDES; i++)
 		put_side(info, show, i);
 	cli_json_put_number("page_size", info->page_size);
+	cli_json_put_bool("page_size_known", info->page_size_known);
 	put_classes(info->pages);
 	cli_json_put_real("seconds", info->seconds);
 	cli_json_put_open("blocks", '[');

@@ -58,8 +58,9 @@ static void show_blocks(const struct mr_diff_info *info)
 	struct cli_table *t = cli_table_new("lrrrrrrl");
 	char h[CLI_HUMAN], note[DIFF_NOTE];
 
-	(void)printf("\nRAM blocks (pages of %s)\n",
-		     cli_human(h, info->page_size));
+	(void)printf("\nRAM blocks (pages of %s%s)\n",
+		     cli_human(h, info->page_size),
+		     info->page_size_known ? "" : ", assumed");
 	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
 		cli_table_cell(t, "%s", head[i]);
 	for (size_t i = 0; i < info->n_blocks; i++) {
