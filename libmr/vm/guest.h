@@ -8,11 +8,14 @@
  *   shmem, shared          neither mapped nor SEEK_DATA   pread
  *   hugetlb, shared        not mapped, if that is all     pread
  *   other file, shared     -                              pread
- *   file, private          -                              present pages:
- *   hugetlb, private       -                              process, rest: file
+ *   file, private          neither present nor swapped,   present pages:
+ *                          nor SEEK_DATA                  process, rest: file
+ *   hugetlb, private       -                              the same
  *
  * Shared memory is never read through a mapping: that would allocate its
- * holes. Absent pages of a private file mapping hold the file's content.
+ * holes. Absent pages of a private file mapping hold the file's content: of a
+ * VM that began on an image (mr/instant.h) only what is present or swapped and
+ * not the file's was changed since.
  *
  * Nothing here stops the VM: what guest_touched and guest_read say is a
  * consistent picture only while it is paused. A guest is filled in by one
@@ -28,6 +31,7 @@
 
 #include "libmr/base/bus_guard.h"
 #include "libmr/base/run.h"
+#include "libmr/file/io.h"
 #include "libmr/mr.h"
 #include "libmr/vm/target.h"
 
@@ -146,6 +150,15 @@ void guest_unmap(struct guest *g);
  */
 int guest_touched(const struct guest *g, const struct guest_block *b,
 		  uint64_t *bitmap, struct mr_error *err);
+
+/*
+ * If all of b is a private mapping of the file from byte `at` of it on: sets
+ * the bits of the pages that are not the file's any more, and returns 1; 0: it
+ * is something else; or -1.
+ */
+int guest_changed(const struct guest *g, const struct guest_block *b,
+		  const struct file *f, uint64_t at, uint64_t *bitmap,
+		  struct mr_error *err);
 
 /* The bytes that guest_touched finds, or more, for less work: a file in memory
  * is only asked how much it holds. bitmap as there; it says nothing after. */

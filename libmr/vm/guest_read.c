@@ -25,7 +25,9 @@
 
 #define PM_PRESENT (UINT64_C(1) << 63)
 #define PM_SWAPPED (UINT64_C(1) << 62)
+#define PM_FILE (UINT64_C(1) << 61)
 
+#define SCAN_FILE (UINT64_C(1) << 2)
 #define SCAN_PRESENT (UINT64_C(1) << 3)
 #define SCAN_SWAPPED (UINT64_C(1) << 4)
 #define SCAN_PFNZERO (UINT64_C(1) << 5)
@@ -68,9 +70,10 @@ static void set_bits(uint64_t *bitmap, uint64_t from, uint64_t to)
 	}
 }
 
-/* false: the kernel cannot do it. */
+/* Pages that the process has, but for those of the categories in but. false:
+ * the kernel cannot do it. */
 static bool touched_scan(const struct guest *g, const struct guest_segment *s,
-			 uint64_t *bitmap)
+			 uint64_t but, uint64_t *bitmap)
 {
 	struct scan_region regions[256];
 	struct scan_arg a = {
@@ -79,8 +82,8 @@ static bool touched_scan(const struct guest *g, const struct guest_segment *s,
 		.walk_end = s->hva,
 		.vec = (uint64_t)(uintptr_t)regions,
 		.vec_len = sizeof(regions) / sizeof(*regions),
-		.category_inverted = SCAN_PFNZERO,
-		.category_mask = SCAN_PFNZERO,
+		.category_inverted = but,
+		.category_mask = but,
 		.category_anyof_mask = SCAN_PRESENT | SCAN_SWAPPED,
 		.return_mask = SCAN_PRESENT | SCAN_SWAPPED,
 	};
@@ -124,8 +127,9 @@ static int read_pagemap(const struct guest *g, uint64_t hva, uint64_t *words,
 	return 0;
 }
 
+/* The same, but for words that have one of the bits in but. */
 static int touched_pagemap(const struct guest *g, const struct guest_segment *s,
-			   uint64_t *bitmap, struct mr_error *err)
+			   uint64_t but, uint64_t *bitmap, struct mr_error *err)
 {
 	uint64_t words[4096], page = host_page();
 
@@ -136,7 +140,8 @@ static int touched_pagemap(const struct guest *g, const struct guest_segment *s,
 		if (read_pagemap(g, s->hva + at, words, n, err))
 			return -1;
 		for (size_t i = 0; i < n; i++, at += page)
-			if (words[i] & (PM_PRESENT | PM_SWAPPED))
+			if ((words[i] & (PM_PRESENT | PM_SWAPPED)) &&
+			    !(words[i] & but))
 				set_bits(bitmap, s->offset + at,
 					 s->offset +
 						 min_u64(at + page, s->length));
@@ -185,7 +190,27 @@ static int touched_shared(const struct guest *g, const struct guest_segment *s,
 			  uint64_t *bitmap, struct mr_error *err)
 {
 	if (!g->no_scan)
-		(void)touched_scan(g, s, bitmap);
+		(void)touched_scan(g, s, SCAN_PFNZERO, bitmap);
+	return touched_file(s, bitmap, err);
+}
+
+/* What the process does not have is the file's: zeros in a hole of it. A file
+ * that has become shorter has nothing there, which reading tells. */
+static int touched_private(const struct guest *g, const struct guest_segment *s,
+			   uint64_t *bitmap, struct mr_error *err)
+{
+	struct stat st;
+
+	if (fstat(s->fd, &st))
+		return error_sys(err, MR_NO_OFFSET,
+				 "cannot look at the memory file");
+	if ((uint64_t)st.st_size < s->file_offset + s->length) {
+		set_bits(bitmap, s->offset, s->offset + s->length);
+		return 0;
+	}
+	if ((g->no_scan || !touched_scan(g, s, 0, bitmap)) &&
+	    touched_pagemap(g, s, 0, bitmap, err))
+		return -1;
 	return touched_file(s, bitmap, err);
 }
 
@@ -210,7 +235,7 @@ static void touched_huge(const struct guest *g, const struct guest_segment *s,
 	struct stat st;
 
 	if (!g->no_scan && s->fd >= 0 && is_only_user(g, s) &&
-	    touched_scan(g, s, bitmap) && !fstat(s->fd, &st) &&
+	    touched_scan(g, s, SCAN_PFNZERO, bitmap) && !fstat(s->fd, &st) &&
 	    bits_count(bitmap, first, n) * GUEST_PAGE ==
 		    (uint64_t)st.st_blocks * 512)
 		return;
@@ -231,13 +256,15 @@ static int touched_segment(const struct guest *g, const struct guest_segment *s,
 		touched_huge(g, s, bitmap);
 		return 0;
 	}
+	if (s->kind == GUEST_FILE_PRIVATE && s->fd >= 0)
+		return touched_private(g, s, bitmap, err);
 	if (s->kind != GUEST_ANON_PRIVATE) {
 		set_bits(bitmap, s->offset, s->offset + s->length);
 		return 0;
 	}
-	if (!g->no_scan && touched_scan(g, s, bitmap))
+	if (!g->no_scan && touched_scan(g, s, SCAN_PFNZERO, bitmap))
 		return 0;
-	return touched_pagemap(g, s, bitmap, err);
+	return touched_pagemap(g, s, 0, bitmap, err);
 }
 
 int guest_touched(const struct guest *g, const struct guest_block *b,
@@ -248,6 +275,33 @@ int guest_touched(const struct guest *g, const struct guest_block *b,
 	for (size_t i = 0; rc == 0 && i < b->n_segments; i++)
 		rc = touched_segment(g, &b->segments[i], bitmap, err);
 	return rc;
+}
+
+static bool is_of(const struct guest_segment *s, const struct file *f,
+		  uint64_t at)
+{
+	struct stat st;
+
+	return s->kind == GUEST_FILE_PRIVATE && s->fd >= 0 &&
+	       s->file_offset == at + s->offset && !fstat(s->fd, &st) &&
+	       st.st_dev == f->dev && st.st_ino == f->ino;
+}
+
+int guest_changed(const struct guest *g, const struct guest_block *b,
+		  const struct file *f, uint64_t at, uint64_t *bitmap,
+		  struct mr_error *err)
+{
+	for (size_t i = 0; i < b->n_segments; i++)
+		if (!is_of(&b->segments[i], f, at))
+			return 0;
+	for (size_t i = 0; i < b->n_segments; i++) {
+		const struct guest_segment *s = &b->segments[i];
+
+		if ((g->no_scan || !touched_scan(g, s, SCAN_FILE, bitmap)) &&
+		    touched_pagemap(g, s, PM_FILE, bitmap, err))
+			return -1;
+	}
+	return b->n_segments > 0;
 }
 
 int guest_most(const struct guest *g, const struct guest_block *b,

@@ -414,7 +414,7 @@ static void touched_is_right(void **state)
 			bool data = content((enum region)r, i) != 0;
 			enum region q =
 				r == MIXED ? quarter(i) : (enum region)r;
-			bool exact = q == ANON || q == MEMFD;
+			bool exact = q == ANON || q == MEMFD || q == COW_MEM;
 
 			assert_true(bit(scan, i) || !data);
 			assert_true(bit(map, i) || !data);
@@ -422,7 +422,7 @@ static void touched_is_right(void **state)
 				assert_int_equal(bit(scan, i), data);
 			if (exact)
 				assert_int_equal(bit(map, i), data);
-			if (q == COW || q == COW_MEM)
+			if (q == COW)
 				assert_true(bit(scan, i));
 		}
 		memset(map, 0, sizeof(map));
@@ -432,6 +432,38 @@ static void touched_is_right(void **state)
 		if (r == MEMFD || r == ANON)
 			assert_int_equal(most, bits_count(scan, 0, PAGES) *
 						       GUEST_PAGE);
+	}
+	guest_free(g);
+}
+
+/* What the process wrote to a private mapping, and only if it is one of that
+ * file from there on. */
+static void changed_is_right(void **state)
+{
+	const struct child *c = *state;
+	struct guest *g = mapped_guest(*state);
+	struct mr_error err = MR_ERROR_INIT;
+	struct file f = { .dev = c->dev, .ino = c->ino };
+
+	for (int no_scan = 0; no_scan < 2; no_scan++) {
+		uint64_t map[PAGES / 64] = { 0 };
+
+		g->no_scan = no_scan;
+		assert_int_equal(
+			guest_changed(g, &g->blocks[COW], &f, 0, map, &err), 1);
+		for (size_t i = 0; i < PAGES; i++)
+			assert_int_equal(bit(map, i), i % 3 == 0);
+		memset(map, 0, sizeof(map));
+		assert_int_equal(guest_changed(g, &g->blocks[COW], &f,
+					       GUEST_PAGE, map, &err),
+				 0);
+		for (int r = 0; r < REGIONS; r++)
+			if (r != COW)
+				assert_int_equal(guest_changed(g, &g->blocks[r],
+							       &f, 0, map,
+							       &err),
+						 0);
+		assert_int_equal(bits_count(map, 0, PAGES), 0);
 	}
 	guest_free(g);
 }
@@ -964,6 +996,7 @@ int main(void)
 		WITH_CHILD(kinds),
 		WITH_CHILD(reading_gives_the_content),
 		WITH_CHILD(touched_is_right),
+		WITH_CHILD(changed_is_right),
 		WITH_CHILD(reading_allocates_no_holes),
 		WITH_CHILD(many_runs),
 		WITH_CHILD(many_readers),
