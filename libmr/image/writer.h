@@ -33,6 +33,7 @@ struct writer_block {
 	struct mapped_ram_place place;
 	uint64_t *bits; /* host order; starts clear; set = page is present */
 	size_t nwords;
+	bool kept; /* it began as a base's: there is old data in its place */
 	/* One for each extent that has a page; NULL: there is no seal. */
 	struct seal_digest *digests;
 	size_t ndigests;

@@ -72,6 +72,8 @@ static int begin_extent(struct crew_worker *w, struct crew_slot *s,
 	crew_progress(w, s->extent.length);
 	own->tally.untouched += s->extent.length - read;
 	own->tally.scanned += read;
+	if (!read && p->block->partial)
+		return CREW_DONE; /* the sink has it */
 	if (!read)
 		return put_part(w, s, p, err) ? CREW_FAILED : CREW_DONE;
 	if (ops->view)
@@ -180,11 +182,11 @@ int memory_copy(struct memory *from, struct sink *to,
 	};
 	uint64_t bytes = 0;
 
-	if (to->ops->begin(to, from, err))
-		return -1;
 	for (size_t i = 0; i < from->n; i++)
 		if (memory_map(from, &from->blocks[i], &bytes, err))
 			return -1;
+	if (to->ops->begin(to, from, err))
+		return -1;
 	/* Whoever copies reads all of it: not to copy what the cache has, but
 	 * to have the disk write it where it goes, takes half the CPU time. */
 	memory_choose(from,

@@ -4,7 +4,9 @@
 
 #include <assert.h>
 
+#include "formats/bits.h"
 #include "libmr/base/error.h"
+#include "libmr/file/place.h"
 
 struct own {
 	struct hash *hash; /* NULL: not needed yet */
@@ -23,6 +25,22 @@ static struct image_writer *writer_of(struct sink *k)
 	return ((struct image_sink *)(void *)k)->writer;
 }
 
+static const struct image_base *base_of(struct sink *k)
+{
+	return ((struct image_sink *)(void *)k)->base;
+}
+
+/* Old data must not stay where there is none any more. */
+static int empty(struct image_writer *w, const struct writer_block *b,
+		 uint64_t offset, uint64_t length, struct mr_error *err)
+{
+	if (!b->kept || !place_punch(w->out.file.fd,
+				     b->place.pages_offset + offset, length))
+		return 0;
+	(void)error_sys(err, MR_NO_OFFSET, "cannot punch a hole");
+	return error_about(err, w->out.file.io.who);
+}
+
 static int image_begin(struct sink *k, const struct memory *m,
 		       struct mr_error *err)
 {
@@ -33,6 +51,9 @@ static int image_begin(struct sink *k, const struct memory *m,
 	for (size_t i = 0; !rc && i < m->n; i++)
 		rc = image_writer_block(w, m->blocks[i].name,
 					m->blocks[i].length, err);
+	for (size_t i = 0; !rc && i < m->n; i++)
+		if (m->blocks[i].partial)
+			rc = image_base_keep(base_of(k), w, i, err);
 	return rc ? error_about(err, w->out.file.io.who) : 0;
 }
 
@@ -49,11 +70,11 @@ static void write_run(void *arg, uint64_t offset, const unsigned char *bytes,
 static int image_zero(struct sink *k, const struct sink_hand *h, size_t block,
 		      uint64_t offset, uint64_t length, struct mr_error *err)
 {
+	struct writer_block *b = &writer_of(k)->blocks[block];
+
 	(void)h;
-	(void)err;
-	image_writer_clear(&writer_of(k)->blocks[block], offset / IMAGE_PAGE,
-			   length / IMAGE_PAGE);
-	return 0;
+	image_writer_clear(b, offset / IMAGE_PAGE, length / IMAGE_PAGE);
+	return empty(writer_of(k), b, offset, length, err);
 }
 
 static int image_put(struct sink *k, const struct sink_hand *h, size_t block,
@@ -65,6 +86,9 @@ static int image_put(struct sink *k, const struct sink_hand *h, size_t block,
 
 	if (image_writer_set(b, p->offset / IMAGE_PAGE, p->bits, p->pages,
 			     p->buf, &own->hash, err))
+		return -1;
+	if (bits_next_clear(p->bits, 0, p->pages) < p->pages &&
+	    empty(x.w, b, p->offset, p->pages * IMAGE_PAGE, err))
 		return -1;
 	memory_runs(p, CREW_GAP, write_run, &x);
 	return x.rc;

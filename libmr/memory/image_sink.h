@@ -2,12 +2,15 @@
 #ifndef LIBMR_IMAGE_SINK_H
 #define LIBMR_IMAGE_SINK_H
 
+#include "libmr/image/base.h"
 #include "libmr/image/writer.h"
 #include "libmr/memory/sink.h"
 
 struct image_sink {
 	struct sink sink;
 	struct image_writer *writer;
+	/* What partial blocks are partial to; NULL: there are none. */
+	const struct image_base *base;
 	/* The caller's, before sink.ops->end: as image_writer_finish has it. */
 	const uint8_t *device;
 	size_t device_len;

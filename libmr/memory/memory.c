@@ -91,13 +91,17 @@ static void gather(const uint64_t *map, uint64_t pages, uint64_t times,
 int memory_map(const struct memory *m, struct memory_block *b, uint64_t *bytes,
 	       struct mr_error *err)
 {
+	int rc;
+
 	if (!b->bits && b->held) {
 		b->bits = zeros_new(map_size(m, b));
 		if (!b->bits)
 			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
 					 "no memory for the map of %.64s",
 					 b->name);
-		if (m->ops->touched(m, b, b->bits, err)) {
+		rc = m->ops->touched(m, b, b->bits, err);
+		b->partial = rc > 0;
+		if (rc < 0) {
 			zeros_free(b->bits, map_size(m, b));
 			b->bits = NULL;
 			return error_about(err, m->who);

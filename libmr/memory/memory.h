@@ -39,11 +39,14 @@ struct memory_block {
 	uint64_t entry; /* byte of the file: for errors, or MR_NO_OFFSET */
 	size_t index; /* the back end's: blocks may be left out and moved */
 	uint64_t *bits; /* from memory_map, and one more word; or NULL */
+	/* From memory_map: extents without a bit are what the base has. */
+	bool partial;
 };
 
 struct memory_ops {
 	/* Which pages may hold something else than zeros: sets their bits in
-	 * a map of the whole block, clear before. */
+	 * a map of the whole block, clear before. 0; 1 if the block is
+	 * partial; or -1. */
 	int (*touched)(const struct memory *m, const struct memory_block *b,
 		       uint64_t *bits, struct mr_error *err);
 	/* Reads n runs of pages with a bit. Called by many threads at once: a
@@ -100,6 +103,14 @@ struct guest;
  * guest_view_at has is given in place. */
 struct memory *memory_of_guest(struct guest *g, enum mr_zero_copy in_place,
 			       struct mr_error *err);
+/*
+ * Of blocks that are a private mapping of the image base, where it has them,
+ * memory_map then sets only bits of extents of `extent` bytes (or the memory's
+ * own, if that is more) in which a page
+ * was changed since, and calls the block partial; there all pages that may
+ * hold data have a bit. base must outlive m.
+ */
+void memory_since(struct memory *m, const struct mr_image *base, size_t extent);
 
 /* What to count its memory in: pages of the machine's, as far as is known. */
 static inline size_t memory_unit(const struct memory *m)

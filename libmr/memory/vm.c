@@ -1,7 +1,10 @@
 /* vm.c - the memory of a paused VM, read from outside. */
 #include <stdlib.h>
 
+#include "formats/bits.h"
 #include "libmr/base/error.h"
+#include "libmr/base/pages.h"
+#include "libmr/image/image.h"
 #include "libmr/memory/memory.h"
 #include "libmr/vm/guest.h"
 
@@ -10,9 +13,14 @@
  * to read memory once): 1 MiB 0.067, 2 MiB 0.058, 4 MiB 0.055, 8 MiB 0.051. */
 #define LARGE_EXTENT ((size_t)4 << 20)
 
+/* Words of a map that are looked at together, whole extents of any size. */
+#define WORDS 2048u
+
 struct vm_memory {
 	struct memory memory;
 	const struct guest *guest;
+	const struct mr_image *base; /* of memory_since, or NULL */
+	size_t extent; /* bytes */
 };
 
 static const struct vm_memory *vm_of(const struct memory *m)
@@ -26,10 +34,112 @@ static const struct guest_block *guest_block(const struct memory *m,
 	return &vm_of(m)->guest->blocks[b->index];
 }
 
+/* ---- since a base ---- */
+
+/* Part of a block's map: words from page `first` on. */
+struct piece {
+	const struct vm_memory *v;
+	const struct mr_block *old; /* the base's */
+	uint64_t first, n; /* pages */
+	uint64_t has[WORDS]; /* bits of the base */
+	uint64_t *bits;
+};
+
+/* Pages that the base lacks are zero to it, but the guest sees what its file
+ * has there. */
+static int add_stale(struct piece *p, uint64_t from, uint64_t to,
+		     struct mr_error *err)
+{
+	unsigned char page[GUEST_PAGE];
+
+	for (uint64_t i = bits_next_clear(p->has, from, to); i < to;
+	     i = bits_next_clear(p->has, i + 1, to)) {
+		if (bits_test(p->bits, i))
+			continue;
+		if (io_read_full(p->v->base->io, page, sizeof(page),
+				 p->old->pages_offset +
+					 (p->first + i) * GUEST_PAGE,
+				 err))
+			return -1;
+		if (!pages_all_zero(page, sizeof(page)))
+			bits_set(p->bits, i, 1);
+	}
+	return 0;
+}
+
+static int find_stale(struct piece *p, struct mr_error *err)
+{
+	uint64_t start = p->old->pages_offset + p->first * GUEST_PAGE;
+	uint64_t end = start + p->n * GUEST_PAGE, len;
+
+	for (uint64_t at = start;
+	     (len = image_next_data(p->v->base, &at, end)) > 0; at += len)
+		if (add_stale(p, (at - start) / GUEST_PAGE,
+			      (at + len - start + GUEST_PAGE - 1) / GUEST_PAGE,
+			      err))
+			return -1;
+	return 0;
+}
+
+/* An extent in which a page was changed is taken whole. */
+static void fill_extents(struct piece *p)
+{
+	const uint64_t each = p->v->extent / GUEST_PAGE;
+
+	for (uint64_t i = 0; i < p->n; i += each) {
+		uint64_t end = i + each < p->n ? i + each : p->n;
+
+		if (bits_next_set(p->bits, i, end) == end)
+			continue;
+		for (uint64_t w = i / 64; w < bits_words(end); w++)
+			p->bits[w] |= p->has[w];
+	}
+}
+
+static int touched_since(const struct vm_memory *v,
+			 const struct memory_block *b, uint64_t *bits,
+			 struct mr_error *err)
+{
+	struct piece p = { .v = v, .old = mr_image_find(v->base, b->name) };
+	int rc;
+
+	if (!p.old || !p.old->in_file || p.old->length != b->length)
+		return 0;
+	rc = guest_changed(v->guest, &v->guest->blocks[b->index],
+			   &v->base->file, p.old->pages_offset, bits, err);
+	for (; rc > 0 && p.first < p.old->pages; p.first += p.n) {
+		p.n = p.old->pages - p.first;
+		if (p.n > WORDS * 64)
+			p.n = WORDS * 64;
+		p.bits = bits + p.first / 64;
+		if (mr_image_bitmap(v->base, p.old, p.first / 64, p.has,
+				    (size_t)bits_words(p.n), err) ||
+		    find_stale(&p, err))
+			return -1;
+		fill_extents(&p);
+	}
+	return rc;
+}
+
+void memory_since(struct memory *m, const struct mr_image *base, size_t extent)
+{
+	struct vm_memory *v = (struct vm_memory *)(void *)m;
+
+	if (base->info.page_size != GUEST_PAGE)
+		return;
+	v->base = base;
+	v->extent = m->extent > extent ? m->extent : extent;
+}
+
+/* ---- as a memory ---- */
+
 static int vm_touched(const struct memory *m, const struct memory_block *b,
 		      uint64_t *bits, struct mr_error *err)
 {
-	return guest_touched(vm_of(m)->guest, guest_block(m, b), bits, err);
+	const struct vm_memory *v = vm_of(m);
+	int rc = v->base ? touched_since(v, b, bits, err) : 0;
+
+	return rc ? rc : guest_touched(v->guest, guest_block(m, b), bits, err);
 }
 
 static int vm_read(const struct memory *m, const struct memory_block *b,

@@ -1,0 +1,138 @@
+/* base.c - what a new image shares with one that is there. */
+#include "libmr/image/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "formats/bits.h"
+#include "libmr/base/error.h"
+#include "libmr/image/loadable.h"
+
+/* Enough for any file system's block. */
+#define PROBE ((uint64_t)64 << 10)
+
+int image_base_open(struct image_base *b, const char *path,
+		    const struct mr_watch *watch, struct mr_error *err)
+{
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	uint64_t present;
+	int rc;
+
+	*b = (struct image_base){ 0 };
+	b->img = image_open_loadable(path, MR_DIRECT_OFF, false, watch,
+				     &present, err);
+	if (!b->img)
+		return -1;
+	if (b->img->info.kind != MR_IMAGE_MAPPED)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "a plain stream is no base");
+	/* Without locks it cannot be told, and is not worse than before. */
+	if (fcntl(b->img->file.fd, F_OFD_SETLK, &lock) &&
+	    (errno == EAGAIN || errno == EACCES))
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "somebody writes to the base");
+	rc = sealed_open(&b->seal, b->img->io, err);
+	b->sealed = rc > 0;
+	return rc < 0 ? -1 : 0;
+}
+
+void image_base_release(struct image_base *b)
+{
+	sealed_release(&b->seal);
+	mr_image_free(b->img);
+	*b = (struct image_base){ 0 };
+}
+
+static int share(const struct image_base *b, const struct image_writer *w,
+		 uint64_t from, uint64_t length, uint64_t to)
+{
+	struct file_clone_range range = { .src_fd = b->img->file.fd,
+					  .src_offset = from,
+					  .src_length = length,
+					  .dest_offset = to };
+
+	return ioctl(w->out.file.fd, FICLONERANGE, &range);
+}
+
+int image_base_try(const struct image_base *b, struct image_writer *w,
+		   struct mr_error *err)
+{
+	if (w->sealed && !b->sealed)
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "it has no seal, whose digests could be taken "
+				 "over");
+	if (w->sealed && (b->seal.head.extent_size != IMAGE_EXTENT ||
+			  b->seal.head.page_size != IMAGE_PAGE))
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "its seal has digests of other extents");
+	if (b->img->io->size < PROBE)
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "it is empty");
+	if (share(b, w, 0, PROBE, 0))
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "the two files cannot share data (%s)",
+				 strerror(errno));
+	if (ftruncate(w->out.file.fd, 0))
+		return error_sys(err, MR_NO_OFFSET, "cannot empty the file");
+	return 0;
+}
+
+/* The digests of the base's extents, to the places that ours have. */
+static int take_digests(const struct image_base *b, struct writer_block *to,
+			const struct mr_block *old, struct mr_error *err)
+{
+	const struct seal_block *k = NULL;
+	struct seal_digest *some = NULL;
+	size_t block = 0, n = 0;
+
+	for (; block < b->seal.head.blocks; block++) {
+		k = &b->seal.blocks[block];
+		if (!strcmp(k->name, to->name))
+			break;
+	}
+	if (block == b->seal.head.blocks || k->used_length != old->length ||
+	    k->pages_offset != old->pages_offset)
+		return error_set(err, MR_FORMAT, old->entry,
+				 "the base's seal does not know block %.64s",
+				 to->name);
+	some = malloc((size_t)k->extents * sizeof(*some) + 1);
+	if (!some)
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "no memory for the digests of %.64s",
+				 to->name);
+	if (sealed_digests(&b->seal, k->extent_digests, 0, some,
+			   (size_t)k->extents, err)) {
+		free(some);
+		return -1;
+	}
+	for (uint64_t e = 0; e < k->n_extents; e++)
+		if (sealed_has_extent(&b->seal, block, e))
+			to->digests[e] = some[n++];
+	free(some);
+	return 0;
+}
+
+int image_base_keep(const struct image_base *b, struct image_writer *w,
+		    size_t i, struct mr_error *err)
+{
+	struct writer_block *to = &w->blocks[i];
+	const struct mr_block *old = mr_image_find(b->img, to->name);
+
+	if (!old || old->length != to->used)
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "the base has no such block %.64s", to->name);
+	if (share(b, w, old->pages_offset, old->length, to->place.pages_offset))
+		return error_sys(err, MR_NO_OFFSET,
+				 "cannot share block %.64s with the base",
+				 to->name);
+	if (mr_image_bitmap(b->img, old, 0, to->bits,
+			    (size_t)mr_block_words(old), err))
+		return -1;
+	to->kept = true;
+	return to->digests ? take_digests(b, to, old, err) : 0;
+}

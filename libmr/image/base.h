@@ -1,0 +1,37 @@
+/*
+ * base.h - the image that another one is made from.
+ *
+ * Memory that did not change since is not written again: the new file shares
+ * it with the base, where the file system can (reflink), and takes its digests
+ * over from the base's seal.
+ */
+#ifndef LIBMR_IMAGE_BASE_H
+#define LIBMR_IMAGE_BASE_H
+
+#include "libmr/image/image.h"
+#include "libmr/image/writer.h"
+#include "libmr/seal/sealed.h"
+
+struct image_base {
+	struct mr_image *img;
+	struct sealed seal;
+	bool sealed;
+};
+
+/* Opens the base and locks it for reading. b is to be released, on failure
+ * too. */
+int image_base_open(struct image_base *b, const char *path,
+		    const struct mr_watch *watch, struct mr_error *err);
+void image_base_release(struct image_base *b); /* b may be { 0 } */
+
+/* Whether w, just opened, can share what is in the base. -1: *err says why
+ * not (MR_UNSUPPORTED). */
+int image_base_try(const struct image_base *b, struct image_writer *w,
+		   struct mr_error *err);
+
+/* Has block i of w begin as the base's of the same name and length: data,
+ * bitmap, digests. */
+int image_base_keep(const struct image_base *b, struct image_writer *w,
+		    size_t i, struct mr_error *err);
+
+#endif
