@@ -9,10 +9,13 @@
 static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
 static int jobs = CLI_NOT_GIVEN, pid = CLI_NOT_GIVEN;
 static int check, leave_paused, live, any_room, force, no_seal;
-static char *direct = NULL, *engine = NULL, *zero_copy = NULL;
+static char *base = NULL, *direct = NULL, *engine = NULL, *zero_copy = NULL;
 
 /* clang-format off */
 static struct poptOption options[] = {
+	{ "base", '\0', POPT_ARG_STRING, &base, 0,
+	  "share with this image what did not change since the VM began on it",
+	  "IMAGE" },
 	{ "check", 'n', POPT_ARG_NONE, &check, 0,
 	  "look only: would it work, and what would it take?", NULL },
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
@@ -54,6 +57,10 @@ static void print_text(const struct mr_save_report *r)
 	printf("memory     %s in %zu blocks: %s untouched, %s zero, %s data\n",
 	       cli_human(a, r->ram), r->blocks, cli_human(b, r->untouched),
 	       cli_human(c, r->zero), cli_human(d, r->data));
+	if (r->no_base[0])
+		printf("base       of no use: %s\n", r->no_base);
+	else if (base)
+		printf("base       %s kept\n", cli_human(a, r->kept));
 	printf("scanned    %s, written %s, device state %s\n",
 	       cli_human(a, r->scanned), cli_human(b, r->written),
 	       cli_human(c, r->device));
@@ -88,11 +95,13 @@ static int print_json(const char *image, const struct mr_save_report *r)
 	cli_json_put_number("ram", r->ram);
 	cli_json_put_number("room", r->room);
 	cli_json_put_number("estimate", r->estimate);
+	cli_json_put_text("no_base", r->no_base[0] ? r->no_base : NULL);
 	if (!check) {
 		cli_json_put_number("untouched", r->untouched);
 		cli_json_put_number("scanned", r->scanned);
 		cli_json_put_number("zero", r->zero);
 		cli_json_put_number("data", r->data);
+		cli_json_put_number("kept", r->kept);
 		cli_json_put_number("written", r->written);
 		cli_json_put_number("device", r->device);
 		cli_json_put_number("size", r->size);
@@ -121,6 +130,7 @@ static int check_options(void)
 		return cli_usage("--live and --leave-paused contradict");
 	save.engine = (enum mr_engine)e;
 	save.zero_copy = (enum mr_zero_copy)z;
+	save.base = base;
 	save.check_only = check;
 	save.leave_paused = leave_paused;
 	save.live = live;
@@ -139,7 +149,7 @@ static int run(const char *vm, const char *image)
 
 	cli_tell_end();
 	if (rc)
-		rc = cli_fail(&err, CLI_PATHS(vm, image));
+		rc = cli_fail(&err, CLI_PATHS(vm, image, base));
 	if (rc)
 		return report.vm == MR_VM_LOST ? CLI_STUCK : rc;
 	if (report.vm == MR_VM_POSTMIGRATE)

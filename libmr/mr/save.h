@@ -42,6 +42,12 @@ struct mr_save_options {
 	/* Leave the seal out. Engine qemu writes none: it would have to read
 	 * the image again. */
 	bool no_seal;
+	/*
+	 * Engine direct: an image that the VM began on (mr_instant_open): what
+	 * did not change since is shared with it. The result is an image like
+	 * any other. Where that cannot be, all is saved; NULL: none.
+	 */
+	const char *base;
 	struct mr_watch watch;
 };
 #define MR_SAVE_OPTIONS_INIT \
@@ -61,6 +67,8 @@ struct mr_save_report {
 	uint64_t scanned; /* read and looked at */
 	uint64_t zero; /* scanned and found zero */
 	uint64_t data; /* pages in the image, bytes */
+	uint64_t kept; /* of them shared with the base */
+	char no_base[240]; /* why the base was of no use; "": it was, or none */
 	uint64_t written; /* bytes handed to the file for them */
 	uint64_t device; /* bytes of device state */
 	uint64_t size; /* of the image file */
@@ -76,8 +84,8 @@ struct mr_save_report {
 /*
  * Saves the VM behind the QMP socket vm into the file image. image is absent,
  * the old file, or the complete new one at every instant. err->who: 1 vm,
- * 2 image. Fails with MR_REFUSED if the preflight says no: the VM was not
- * touched then. *report is filled as far as things went, on failure too;
+ * 2 image, 3 base. Fails with MR_REFUSED if the preflight says no: the VM was
+ * not touched then. *report is filled as far as things went, on failure too;
  * report->vm says how the VM was left in any case.
  */
 int mr_save(const char *vm, const char *image,

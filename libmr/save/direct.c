@@ -6,6 +6,9 @@
  */
 #include "libmr/save/state.h"
 
+#include <stdio.h>
+
+#include "formats/bits.h"
 #include "libmr/base/error.h"
 #include "libmr/base/watch.h"
 #include "libmr/memory/image_sink.h"
@@ -34,6 +37,26 @@ static void say_why(const struct save *s, struct mr_error *err)
 	}
 }
 
+/* Pages of the base that are in the image as they were. */
+static void count_kept(struct save *s, struct copy *c)
+{
+	struct mr_save_report *r = s->report;
+	uint64_t pages = 0;
+	bool any = false;
+
+	for (size_t i = 0; i < c->w.n; i++) {
+		const struct writer_block *b = &c->w.blocks[i];
+
+		pages += bits_count(b->bits, 0, b->place.num_pages);
+		any |= b->kept;
+	}
+	r->kept = pages * IMAGE_PAGE - c->tally.data;
+	c->tally.untouched -= r->kept;
+	if (!any)
+		(void)snprintf(r->no_base, sizeof(r->no_base),
+			       "no memory of the VM is a mapping of it");
+}
+
 /* All that happens while the guest stands still. */
 static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 {
@@ -55,10 +78,14 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	if (!m)
 		goto out;
 	m->who = SAVE_VM;
+	if (c->sink.base)
+		memory_since(m, c->sink.base->img, IMAGE_EXTENT);
 	if (memory_copy(m, &c->sink.sink, &o, &c->tally, err)) {
 		say_why(s, err);
 		goto out;
 	}
+	if (c->sink.base)
+		count_kept(s, c);
 	if (device_state_fetch(&state, s->q, s->fdset, s->found->image, err) ||
 	    still_prove(&still, err)) {
 		(void)error_about(err, SAVE_VM);
@@ -84,7 +111,7 @@ static void fill_report(struct save *s, const struct copy *c)
 	r->untouched = c->tally.untouched;
 	r->scanned = c->tally.scanned;
 	r->zero = c->tally.zero;
-	r->data = c->tally.data;
+	r->data = c->tally.data + r->kept;
 	r->written = c->tally.written;
 	r->size = c->w.size;
 	r->sealed = c->w.sealed;
@@ -98,6 +125,24 @@ static int publish(struct copy *c, struct mr_error *err)
 					      : 0;
 }
 
+/* Without a use for it the save is an ordinary one. */
+static int try_base(struct save *s, struct copy *c, struct mr_error *err)
+{
+	struct mr_save_report *r = s->report;
+	struct mr_error why = MR_ERROR_INIT;
+
+	if (!image_base_try(&s->base, &c->w, &why)) {
+		c->sink.base = &s->base;
+		return 0;
+	}
+	if (why.code != MR_UNSUPPORTED) {
+		*err = why;
+		return error_about(err, SAVE_IMAGE);
+	}
+	(void)snprintf(r->no_base, sizeof(r->no_base), "%s", why.msg);
+	return 0;
+}
+
 int save_direct(struct save *s, struct mr_error *err)
 {
 	bool stays = s->options->leave_paused;
@@ -109,6 +154,8 @@ int save_direct(struct save *s, struct mr_error *err)
 		return error_about(err, SAVE_IMAGE);
 	c.w.out.file.io.who = SAVE_IMAGE;
 	image_sink_init(&c.sink, &c.w);
+	if (s->base.img && try_base(s, &c, err))
+		goto out;
 	watch_note(&s->options->watch, "engine direct, %s",
 		   c.w.out.file.direct_fd >= 0 ? "direct I/O" : "buffered I/O");
 	if (!save_hold(s, &c.w.out, false, err)) {
@@ -125,6 +172,7 @@ int save_direct(struct save *s, struct mr_error *err)
 		rc = publish(&c, err);
 	if (rc && s->fdset >= 0 && !save_reach(s))
 		(void)qmp_remove_fdset(s->q, s->fdset, NULL);
+out:
 	c.sink.sink.ops->abandon(&c.sink.sink);
 	crew_leavers_join(&c.leavers);
 	return rc;

@@ -129,6 +129,24 @@ static int claim(struct save *s, struct mr_error *err)
 	return 0;
 }
 
+/* The image that the VM began on, if the engine can make use of it. */
+static int look_base(struct save *s, struct mr_error *err)
+{
+	struct mr_save_report *r = s->report;
+
+	if (!s->options->base)
+		return 0;
+	if (r->engine == MR_ENGINE_QEMU) {
+		(void)snprintf(r->no_base, sizeof(r->no_base),
+			       "QEMU's own save knows none");
+		return 0;
+	}
+	if (image_base_open(&s->base, s->options->base, &s->options->watch,
+			    err))
+		return error_about(err, SAVE_BASE);
+	return 0;
+}
+
 static int look(struct save *s, struct mr_error *err)
 {
 	struct mr_save_report *r = s->report;
@@ -156,7 +174,7 @@ static int look(struct save *s, struct mr_error *err)
 		return error_about(err, SAVE_IMAGE);
 	if (choose(s, err))
 		return error_about(err, SAVE_VM);
-	return check_room(s, &target, err);
+	return look_base(s, err) || check_room(s, &target, err) ? -1 : 0;
 }
 
 int mr_save(const char *vm, const char *image,
@@ -192,6 +210,7 @@ int mr_save(const char *vm, const char *image,
 		if (err && err->code == MR_REFUSED && report->paused > 0)
 			err->code = MR_UNSUPPORTED;
 	}
+	image_base_release(&s.base);
 	pause_release(&s.pause);
 	claim_release(&s.claim);
 	guest_free(s.guest);

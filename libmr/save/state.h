@@ -5,6 +5,7 @@
 #define LIBMR_SAVE_STATE_H
 
 #include "libmr/file/gate.h"
+#include "libmr/image/base.h"
 #include "libmr/file/output.h"
 #include "libmr/vm/claim.h"
 #include "libmr/vm/guest.h"
@@ -15,7 +16,7 @@
 #include "libmr/vm/runstate.h"
 
 /* mr_save's arguments, as mr_error.who counts them. */
-enum { SAVE_VM = 1, SAVE_IMAGE = 2 };
+enum { SAVE_VM = 1, SAVE_IMAGE = 2, SAVE_BASE = 3 };
 
 struct save {
 	const char *image;
@@ -26,6 +27,7 @@ struct save {
 	const struct runstate
 		*found; /* as found, looked at last before the hold */
 	bool was_live; /* it has to be stopped, and resumed */
+	struct image_base base; /* { 0 }: none */
 	struct claim claim;
 	struct pause pause;
 	int64_t fdset; /* the descriptor set that QEMU gets from us */
