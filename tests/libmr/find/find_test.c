@@ -107,6 +107,25 @@ static void put(struct made *m, size_t block, uint64_t at, const char *text)
 
 /* ---- searching ---- */
 
+/* At millions of places, by one thread: nothing for sanitizers, with whose
+ * memcmp it takes minutes. */
+__attribute__((no_sanitize("address", "thread"))) static bool
+is_at(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	uint64_t x, y;
+
+	for (; len >= sizeof(x); a += sizeof(x), b += sizeof(x)) {
+		memcpy(&x, a, sizeof(x));
+		memcpy(&y, b, sizeof(y));
+		if (x != y)
+			return false;
+		len -= sizeof(x);
+	}
+	while (len && *a++ == *b++)
+		len--;
+	return !len;
+}
+
 /* The finds are those that a look at every place has, up to max. */
 static void expect(const struct made *m, const void *bytes, size_t len,
 		   size_t max, unsigned jobs, enum mr_direct direct)
@@ -125,7 +144,7 @@ static void expect(const struct made *m, const void *bytes, size_t len,
 	for (size_t i = 0; i < 2; i++)
 		for (uint64_t at = 0; at + len <= info->blocks[i].length;
 		     at++) {
-			if (memcmp(m->memory[i] + at, bytes, len) != 0)
+			if (!is_at(m->memory[i] + at, bytes, len))
 				continue;
 			if (n++ >= max)
 				continue;
@@ -196,7 +215,8 @@ static void test_all_zeros(void **state)
 	expect(&m, zeros, 1, 5, 4, MR_DIRECT_AUTO);
 	expect(&m, zeros, 8, 9000, 4, MR_DIRECT_AUTO);
 	expect(&m, zeros, MR_FIND_MAX, 100, 1, MR_DIRECT_AUTO);
-	expect(&m, zeros, MR_FIND_MAX, 10000000, 2, MR_DIRECT_AUTO);
+	expect(&m, zeros, MR_FIND_MAX, 10000000 / (ONE_OF * ONE_OF), 2,
+	       MR_DIRECT_AUTO);
 	drop(&m);
 }
 

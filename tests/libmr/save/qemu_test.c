@@ -168,6 +168,7 @@ static json_t *device_state(struct vm *vm)
 	build_eof(&b);
 	assert_int_equal(lseek(b.fd, 0, SEEK_SET), 0);
 	assert_int_equal(sendfile(vm->file, b.fd, NULL, b.at), b.at);
+	json_decref(b.devices); /* it is without a description */
 	(void)close(b.fd);
 	(void)close(vm->file);
 	vm->file = -1;

@@ -644,8 +644,8 @@ static void flip_bits(const struct want *w, unsigned rounds)
 static void flipped_bits(void **state)
 {
 	(void)state;
-	flip_bits(&(struct want){ .device = 5000 }, flips() * 9 / 10);
-	flip_bits(&(struct want){ .libvirt = true }, flips() / 10);
+	flip_bits(&(struct want){ .device = 5000 }, flips() * 9 / 10 / ONE_OF);
+	flip_bits(&(struct want){ .libvirt = true }, flips() / 10 / ONE_OF);
 }
 
 /* The seal's own bits, too. */
@@ -681,7 +681,8 @@ static void truncated(void **state)
 	assert_int_not_equal(before.len % 4096, 0);
 	seal();
 	b = slurp();
-	for (size_t at = (b.len - 1) / 4096 * 4096;; at -= 4096) {
+	for (size_t at = (b.len - 1) / 4096 * 4096;;
+	     at -= at < 4096 * ONE_OF ? at : 4096 * ONE_OF) {
 		cut(at);
 		if (sound())
 			fail_msg("cut to %zu bytes", at);
@@ -706,7 +707,7 @@ static void hostile_seals(void **state)
 	b = slurp();
 	/* head, and both blocks */
 	fields = SEAL_HEAD_SIZE + (7 + 40) + (8 + 40);
-	for (unsigned i = 0; i < 3000; i++) {
+	for (unsigned i = 0; i < 3000 / ONE_OF; i++) {
 		static const uint64_t odd[] = { 0,
 						1,
 						UINT64_MAX,
@@ -1029,7 +1030,7 @@ static void unreadable_anywhere(void **state)
 		if (sealed)
 			seal();
 		b = slurp();
-		for (uint64_t at = 0; at < b.len; at += 4096) {
+		for (uint64_t at = 0; at < b.len; at += 4096 * ONE_OF) {
 			uint64_t end = at + 4096 < b.len ? at + 4096 : b.len;
 			unsigned told = 0;
 
