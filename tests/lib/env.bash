@@ -12,6 +12,9 @@ export ROOT O PATH LC_ALL=C
 
 bats_require_minimum_version 1.5.0
 
+# No sanitizer's build.
+is_plain() { ! grep -q fsanitize "$O/flags"; }
+
 # Skips the test where its folder has no direct I/O: a tmpfs takes O_DIRECT, and
 # goes on as always.
 need_direct() {

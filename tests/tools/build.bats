@@ -4,10 +4,6 @@
 
 load ../lib/env
 
-setup_file() {
-	! grep -q fsanitize "$O/flags" || skip "this is about no build of ours"
-}
-
 # What was compiled: each object once in a make, and never two at a time.
 compiler() {
 	cat >compiler <<-'END'
@@ -26,6 +22,7 @@ compiler() {
 }
 
 setup() {
+	is_plain || skip "this is about no build of ours"
 	cd "$BATS_TEST_TMPDIR"
 	mkdir -p .ci formats libmr/mr libmr/one tools/common \
 		tests/{tools,helpers,formats,libmr}

@@ -131,6 +131,17 @@ sums_up_to() {
 	[ "${lines[-1]}" = "$2" ]
 }
 
+@test "check: what a sanitizer told of a program is a failure" {
+	other_tree
+	bats_file tests/tools/a.bats tells \
+		'echo "it leaks" >"${ASAN_OPTIONS##*:log_path=}.77"' silent :
+	bats_file tests/tools/b.bats other :
+	run -1 tests/check
+	[[ $output == *"it leaks"*"a.bats: 2 passed, 1 failed"* ]]
+	[[ $output == *"FAILED tests/tools/a.bats: a sanitizer's report"* ]]
+	[ "${lines[-1]}" = "4 passed, 1 failed, 0 skipped" ]
+}
+
 @test "check: what each sanitizer runs" {
 	other_tree
 	bats_file tests/qemu/a.bats one : two :

@@ -4,7 +4,7 @@
 load ../lib/env
 
 setup_file() {
-	! grep -q fsanitize "$O/flags" || skip "sanitizers add symbols"
+	is_plain || return 0 # bats 1.8 cannot skip here
 	cd "$BATS_FILE_TMPDIR"
 	mkdir -p tree/tests tree/build
 	cp -a "$ROOT"/formats "$ROOT"/libmr "$ROOT"/tools tree
@@ -15,6 +15,7 @@ setup_file() {
 }
 
 setup() {
+	is_plain || skip "sanitizers add symbols"
 	cd "$BATS_TEST_TMPDIR"
 	cp -al "$BATS_FILE_TMPDIR/tree" .
 	cd tree

@@ -10,11 +10,12 @@ build() { # ARGUMENT...
 }
 
 setup_file() {
-	! grep -q fsanitize "$O/flags" || skip "sanitizers add symbols"
+	is_plain || return 0 # bats 1.8 cannot skip here
 	build install "DESTDIR=$BATS_FILE_TMPDIR" prefix=/opt/mr
 }
 
 setup() {
+	is_plain || skip "sanitizers add symbols"
 	cd "$BATS_TEST_TMPDIR"
 	inst=$BATS_FILE_TMPDIR/opt/mr
 	export PKG_CONFIG_PATH=$inst/lib/pkgconfig
