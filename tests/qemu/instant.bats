@@ -8,7 +8,11 @@ setup() {
 	IMAGE=$BATS_TEST_TMPDIR/image
 }
 
-teardown() { kill_vms; }
+teardown() {
+	kill_vms
+	[ ! -s "$BATS_TEST_TMPDIR/pool" ] ||
+		cat "$BATS_TEST_TMPDIR/pool" >/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
+}
 
 # An image of VM a, which has begun to count and stands still then.
 saved_vm() { # QEMU ARGUMENT...
@@ -292,4 +296,69 @@ mapped() {
 	instant_vm b "$IMAGE" -- -m 64M -add-fd fd=9,set=7700
 	exec 9<&-
 	counts_on a b
+}
+
+@test "huge pages, and all memory if somebody else needs it" {
+	local pages=/sys/kernel/mm/hugepages/hugepages-2048kB
+	local memory=(-m 96M -M pc -object memory-backend-ram,id=m0,size=64M
+		-object memory-backend-memfd,id=m1,size=32M,share=on
+		-numa node,memdev=m0 -numa node,memdev=m1)
+	saved_vm "${memory[@]}"
+	run -0 mrload --instant --print "$IMAGE" -- "$QEMU" "${memory[@]}" \
+		-chardev socket,id=c,path=none \
+		-device vhost-user-fs-pci,chardev=c,tag=t
+	[[ $output == *"block m0 is read, not mapped: vhost-user-fs-pci"* ]]
+	[[ $output == *"block m1 is read, not mapped: vhost-user-fs-pci"* ]]
+	[[ $output == *"-object memory-backend-memfd,id=m1,size=32M,share=on "* ]]
+	[[ $output == *"-incoming fd:"* ]]
+	run -3 mrload --instant --strict --print "$IMAGE" -- "$QEMU" \
+		"${memory[@]}" -netdev vhost-user,id=n,chardev=c
+	[[ $output == *"block m0 cannot be mapped: vhost-user"* ]]
+
+	{ exec 9<"$pages/nr_hugepages" && flock 9; } || skip "no huge pages"
+	cp "$pages/nr_hugepages" "$BATS_TEST_TMPDIR/pool"
+	echo 40 >"$pages/nr_hugepages" || skip "may not reserve huge pages"
+	(($(cat "$pages/free_hugepages") >= 32)) || skip "too few huge pages"
+	memory=("${memory[@]/size=32M/size=32M,hugetlb=on,hugetlbsize=2M}")
+	goes_on "${memory[@]}"
+	[[ $(log_of b) == *"block m1 is read, not mapped: huge pages"* ]]
+	[ "$(mapped b)" = 64 ]
+}
+
+@test "-daemonize: the lock goes with the VM, and nothing is left of it" {
+	local pid
+	saved_vm -m 64M
+	mrload --instant "$IMAGE" -- "$QEMU" -accel "${ACCEL:-tcg}" \
+		-nodefaults -display none -rtc clock=vm \
+		-kernel "$O/guest.img" -serial "file:$(vm_serial b)" -m 64M \
+		-qmp "unix:$VM_DIR/b.ctl,server=on,wait=off" \
+		-pidfile "$VM_DIR/b.pid" -daemonize
+	pid=$(vm_pid b)
+	run -3 mrverify --repair "$IMAGE"
+	counts_on a b
+	kill -KILL "$pid"
+	while kill -0 "$pid" 2>/dev/null; do :; done
+	mrverify -q --repair "$IMAGE"
+	[ "$(ls "$BATS_TEST_TMPDIR")" = image ]
+}
+
+@test "a read-only file, and one that is removed" {
+	saved_vm -m 64M
+	chmod 400 "$IMAGE"
+	instant_vm b "$IMAGE" -- -m 64M
+	rm "$IMAGE"
+	counts_on a b
+	assert_no_bad b
+}
+
+@test "an image with a flipped bit: found by --verify" {
+	saved_vm -m 64M
+	mrload --instant --verify --check "$IMAGE" -- "$QEMU" -m 64M
+	printf '\377' | dd of="$IMAGE" bs=1 seek=$((2 << 20)) conv=notrunc \
+		status=none
+	run -3 mrload --instant --verify --check "$IMAGE" -- "$QEMU" -m 64M
+	[[ $output == *"$IMAGE: damaged"* ]]
+	mrsave -q --no-seal "$(vm_qmp a)" "$IMAGE"
+	run -3 mrload --instant --verify --check "$IMAGE" -- "$QEMU" -m 64M
+	[[ $output == *"no seal"* ]]
 }
