@@ -197,6 +197,16 @@ static int write_stub(struct mr_instant *in, struct mr_error *err)
 	return in->stub < 0 ? -1 : 0;
 }
 
+static void say_stale(const struct mr_instant *in)
+{
+	if (in->report->stale > STALE_SAID)
+		instant_say(in,
+			    "%" PRIu64 " pages that the image lacks have room "
+			    "in its file, and QEMU looks at each: mrverify "
+			    "--repair makes holes of them",
+			    in->report->stale);
+}
+
 static int make_stub(struct mr_instant *in, struct mr_error *err)
 {
 	const int set = free_set(in);
@@ -204,12 +214,7 @@ static int make_stub(struct mr_instant *in, struct mr_error *err)
 
 	if (write_stub(in, err))
 		return -1;
-	if (in->report->stale > STALE_SAID)
-		instant_say(in,
-			    "%" PRIu64 " pages that the image lacks have room "
-			    "in its file, and QEMU looks at each: mrverify "
-			    "--repair makes holes of them",
-			    in->report->stale);
+	say_stale(in);
 	(void)snprintf(add, sizeof(add), "fd=%d,set=%d,opaque=mrtools",
 		       in->stub, set);
 	(void)snprintf(uri, sizeof(uri), "file:/dev/fdset/%d", set);
@@ -222,8 +227,10 @@ static int make_stub(struct mr_instant *in, struct mr_error *err)
 
 static void run_feeder(struct mr_instant *in, int to)
 {
+	struct mr_error err = MR_ERROR_INIT;
+
 	(void)close(in->fd); /* it is QEMU that keeps the image locked */
-	_exit(instant_write_stub(in, to, NULL) ? 1 : 0);
+	_exit(instant_write_stub(in, to, &err) ? 1 : 0);
 }
 
 /* Nobody's child: QEMU must not be surprised by one. */
@@ -256,6 +263,9 @@ static int make_feed(struct mr_instant *in, struct mr_error *err)
 {
 	char uri[32];
 
+	if (instant_count_stale(in, err))
+		return error_about(err, INSTANT_IMAGE);
+	say_stale(in);
 	for (size_t i = 0; i < in->info->n_blocks; i++) {
 		struct mr_block_use use;
 

@@ -55,6 +55,9 @@ int instant_place(struct mr_instant *in, struct mr_error *err);
 
 /* ---- stub.c: all that is not mapped ---- */
 
+/* Only finds how many pages of those that are mapped have to be named as zero
+ * (report->stale); too many are refused, here as there. */
+int instant_count_stale(struct mr_instant *in, struct mr_error *err);
 /* Writes the stream to fd. */
 int instant_write_stub(struct mr_instant *in, int fd, struct mr_error *err);
 

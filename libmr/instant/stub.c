@@ -32,7 +32,7 @@
 
 struct stub {
 	struct mr_instant *in;
-	int fd;
+	int fd; /* -1: nothing is wanted but to count */
 	uint32_t section; /* id of "ram" */
 	const struct mr_block *last; /* the block that words are about */
 	uint64_t written;
@@ -45,7 +45,7 @@ struct stub {
 
 static int flush(struct stub *s, struct mr_error *err)
 {
-	for (size_t at = 0; at < s->n;) {
+	for (size_t at = 0; s->fd >= 0 && at < s->n;) {
 		ssize_t n = write(s->fd, s->room + at, s->n - at);
 
 		if (n < 0 && errno == EINTR)
@@ -373,6 +373,22 @@ static int find_ram(struct stub *s, struct mr_error *err)
 		s->section = section->id;
 	}
 	return 0;
+}
+
+int instant_count_stale(struct mr_instant *in, struct mr_error *err)
+{
+	struct stub *s = calloc(1, sizeof(*s));
+	int rc = 0;
+
+	if (!s)
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory");
+	s->in = in;
+	s->fd = -1;
+	for (size_t i = 0; !rc && i < in->info->n_blocks; i++)
+		if (!is_listed(in, i))
+			rc = put_block(s, &in->info->blocks[i], true, err);
+	free(s);
+	return rc;
 }
 
 int instant_write_stub(struct mr_instant *in, int fd, struct mr_error *err)
