@@ -110,7 +110,8 @@ static int check_kind(const struct mr_instant *in, struct mr_error *err)
 static int open_image(struct mr_instant *in, const char *path,
 		      struct mr_error *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* Nobody may be at the other end of a FIFO. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		return error_sys(err, MR_NO_OFFSET, "cannot open");

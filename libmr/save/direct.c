@@ -20,11 +20,26 @@
 #define ANSWER_MS 60000
 
 struct copy {
+	struct save *save;
+	uint64_t done; /* bytes, when that was looked at last */
 	struct image_writer w;
 	struct image_sink sink;
 	struct memory_tally tally;
 	struct crew_leavers leavers;
 };
+
+/* Ten times a second: the guest does not wait for a storage that has gone. */
+static void show_progress(void *arg, uint64_t done, uint64_t total)
+{
+	struct copy *c = arg;
+	const struct mr_watch *w = &c->save->options->watch;
+
+	if (done != c->done)
+		pause_alive(&c->save->pause);
+	c->done = done;
+	if (w->progress)
+		w->progress(w->arg, done, total);
+}
 
 /* A copy failed. Memory that went away is a bad address to the kernel. */
 static void say_why(const struct save *s, struct mr_error *err)
@@ -60,8 +75,11 @@ static void count_kept(struct save *s, struct copy *c)
 /* All that happens while the guest stands still. */
 static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 {
+	const struct mr_watch watch = { .progress = show_progress,
+					.cancel = s->options->watch.cancel,
+					.arg = c };
 	const struct memory_copy_options o = { .jobs = s->options->jobs,
-					       .watch = &s->options->watch,
+					       .watch = &watch,
 					       .leavers = &c->leavers };
 	struct device_state state = { 0 };
 	struct memory *m = NULL;
@@ -86,6 +104,7 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	}
 	if (c->sink.base)
 		count_kept(s, c);
+	pause_alive(&s->pause);
 	if (device_state_fetch(&state, s->q, s->fdset, s->found->image, err) ||
 	    still_prove(&still, err)) {
 		(void)error_about(err, SAVE_VM);
@@ -146,7 +165,7 @@ static int try_base(struct save *s, struct copy *c, struct mr_error *err)
 int save_direct(struct save *s, struct mr_error *err)
 {
 	bool stays = s->options->leave_paused;
-	struct copy c = { .w = IMAGE_WRITER_NONE };
+	struct copy c = { .save = s, .w = IMAGE_WRITER_NONE };
 	int rc = -1;
 
 	if (image_writer_open(&c.w, s->image, save_rule(s), s->options->direct,

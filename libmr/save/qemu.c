@@ -194,6 +194,7 @@ static int follow(struct save *s, struct mr_error *err)
 
 		if (ask_migration(s->q, &m, err))
 			return -1;
+		pause_alive(&s->pause);
 		rc = judge(s, &m, err);
 		if (rc)
 			break;

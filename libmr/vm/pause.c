@@ -28,7 +28,8 @@
 #define STEP_MS 5000
 /* How long to try to open a connection that was lost. */
 #define REOPEN_MS 5000
-/* How long after that the end of QEMU's process is awaited, to tell it. */
+/* How long after that the end of QEMU's process is awaited, to tell it; and the
+ * guardian's, which was let go. */
 #define GONE_MS 2000
 /* How often, and how far apart, the guardian tries a `cont` that is refused:
  * for as long as the saver would wait for the end of finish-migrate. */
@@ -40,6 +41,12 @@
 #define DIALS 100
 /* For a save of QEMU's own: an hour. */
 #define MIGRATION_TRIES 72000
+/* The saver shows itself from time to time: one that is halted, or hangs in a
+ * storage that has gone, must not keep the guest waiting for ever. */
+#define QUIET_MS 300000
+#define ALIVE_S 1.0
+#define SLICE_MS 100
+#define ALIVE "a"
 /* Descriptors that a process may have where there is no close_range. */
 #define FDS_MOST 65536u
 
@@ -86,6 +93,7 @@ struct ward {
 	struct qmp_address address;
 	bool resume; /* unless file has its name */
 	int file, dir; /* -1: whatever has */
+	int quiet_ms; /* how long the saver may say nothing */
 	char name[NAME_MAX + 1];
 	size_t len; /* of the will */
 	char will[PAUSE_WILL_MAX];
@@ -159,15 +167,39 @@ static void rescue(struct ward *w)
 		(void)tell(w, w->will + at);
 }
 
-/* The guardian: after fork, so only calls that are safe in a signal handler;
- * all signals are blocked. One byte on the line means that all went well; more
+enum heard { HEARD_END, HEARD_LIFE, HEARD_NOTHING };
+
+/* One byte on the line means that the saver lives, or that all went well; more
  * are a will; its end without that byte means that the saver is gone. */
+static enum heard hear(int line, struct ward *w)
+{
+	struct pollfd p = { .fd = line, .events = POLLIN };
+	char packet[PAUSE_WILL_MAX];
+	ssize_t n = poll(&p, 1, w->quiet_ms);
+
+	if (n == 0)
+		return HEARD_NOTHING;
+	if (n > 0)
+		n = recv(line, packet, sizeof(packet), 0);
+	if (n < 0)
+		return errno == EINTR ? HEARD_LIFE : HEARD_END;
+	if (n == 0)
+		return HEARD_NOTHING;
+	if (n == 1)
+		return packet[0] == ALIVE[0] ? HEARD_LIFE : HEARD_END;
+	memcpy(w->will, packet, (size_t)n);
+	w->len = (size_t)n;
+	return HEARD_LIFE;
+}
+
+/* The guardian: after fork, so only calls that are safe in a signal handler;
+ * all signals are blocked. */
 __attribute__((noreturn)) static void guard(int line, struct ward *w, int claim)
 {
 	const int keep[] = { line, w->qmp, claim, w->file, w->dir };
 	const size_t n_keep = sizeof(keep) / sizeof(*keep);
 	int null = open("/dev/null", O_RDWR);
-	ssize_t n;
+	enum heard heard;
 
 	/* Out of the reach of the terminal, of a kill of the saver's process
 	 * group and of one of its name. */
@@ -178,14 +210,10 @@ __attribute__((noreturn)) static void guard(int line, struct ward *w, int claim)
 			(void)dup2(null, fd);
 	close_others(keep, n_keep);
 	(void)send(line, "", 1, MSG_NOSIGNAL); /* on guard */
-	for (;;) {
-		n = recv(line, w->will, sizeof(w->will), 0);
-		if (n > 1)
-			w->len = (size_t)n;
-		else if (n >= 0 || errno != EINTR)
-			break;
-	}
-	if (n == 0)
+	do
+		heard = hear(line, w);
+	while (heard == HEARD_LIFE);
+	if (heard == HEARD_NOTHING)
 		rescue(w);
 	_exit(0);
 }
@@ -214,9 +242,9 @@ static pid_t fork_guardian(int ours, int line, struct ward *w, int claim)
 /* Lets the guardian go, but does not wait until it has gone. */
 void pause_dismiss(struct pause *p)
 {
-	/* It may have been killed: no reason for a SIGPIPE. */
+	/* It may have been killed: no reason for a SIGPIPE; or halted. */
 	if (p->line >= 0) {
-		(void)send(p->line, "", 1, MSG_NOSIGNAL);
+		(void)send(p->line, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 		(void)close(p->line);
 	}
 	p->line = -1;
@@ -234,9 +262,11 @@ void pause_hand_over(struct pause *p)
 void pause_release(struct pause *p)
 {
 	pause_dismiss(p);
-	while (p->guardian > 0 && waitpid(p->guardian, NULL, 0) < 0 &&
-	       errno == EINTR)
-		;
+	for (int i = 0; p->guardian > 0 && i < GONE_MS; i++) {
+		if (waitpid(p->guardian, NULL, WNOHANG))
+			break;
+		(void)poll(NULL, 0, 1);
+	}
 	*p = (struct pause)PAUSE_NONE;
 }
 
@@ -251,6 +281,7 @@ static int start_guardian(struct pause *p, const struct pause_terms *t,
 				 "no memory for the guardian");
 	w->qmp = qmp_fd(p->q);
 	w->resume = t->live;
+	w->quiet_ms = t->stays ? -1 : t->quiet_ms ? t->quiet_ms : QUIET_MS;
 	w->file = t->stays ? t->stays->file.fd : -1;
 	w->dir = t->stays ? t->stays->gate.dir : -1;
 	if (t->stays)
@@ -277,24 +308,52 @@ static int start_guardian(struct pause *p, const struct pause_terms *t,
 	return 0;
 }
 
-int pause_guarded(struct pause *p, struct mr_error *err)
+/* As long as patience lasts. */
+static int await_guardian(const struct pause *p)
 {
-	ssize_t n;
+	struct pollfd line = { .fd = p->line, .events = POLLIN };
 	char byte;
 
+	for (int i = 0; i < PATIENCE_MS / SLICE_MS; i++) {
+		int n = poll(&line, 1, SLICE_MS);
+
+		if (n > 0 && recv(p->line, &byte, 1, 0) == 1)
+			return 0;
+		if (n > 0 || (n < 0 && errno != EINTR)) {
+			errno = ECHILD;
+			return -1;
+		}
+		if (p->cancel && atomic_load(p->cancel))
+			break;
+	}
+	errno = ETIMEDOUT;
+	return -1;
+}
+
+int pause_guarded(struct pause *p, struct mr_error *err)
+{
 	if (p->line < 0 || p->guarded)
 		return 0;
-	do
-		n = recv(p->line, &byte, 1, 0);
-	while (n < 0 && errno == EINTR);
-	p->guarded = n == 1;
+	p->guarded = !await_guardian(p);
 	if (p->guarded)
 		return 0;
-	if (n == 0)
-		errno = ECHILD;
-	(void)error_sys(err, MR_NO_OFFSET, "the guardian process is gone");
+	if (p->cancel && atomic_load(p->cancel))
+		(void)error_set(err, MR_CANCELLED, MR_NO_OFFSET, "interrupted");
+	else
+		(void)error_sys(err, MR_NO_OFFSET,
+				"the guardian process is not there");
 	pause_release(p);
 	return -1;
+}
+
+void pause_alive(struct pause *p)
+{
+	double now = watch_clock();
+
+	if (p->line < 0 || now - p->shown < ALIVE_S)
+		return;
+	p->shown = now;
+	(void)send(p->line, ALIVE, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 int pause_will(struct pause *p, const char *will, size_t len,
@@ -303,7 +362,8 @@ int pause_will(struct pause *p, const char *will, size_t len,
 	if (p->line < 0)
 		return 0;
 	if (len < 2 || len > PAUSE_WILL_MAX ||
-	    send(p->line, will, len, MSG_NOSIGNAL) != (ssize_t)len)
+	    send(p->line, will, len, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+		    (ssize_t)len)
 		return error_sys(err, MR_NO_OFFSET,
 				 "cannot tell the guardian what to put back");
 	return 0;

@@ -4,7 +4,9 @@
  * While a VM that had been running is stopped, a small guardian process holds
  * a copy of the QMP socket. If this process vanishes, however it does, the
  * guardian sends `cont`, and after that the commands of the will that it was
- * left. It opens the connection anew if that is lost.
+ * left. It opens the connection anew if that is lost. A process that does not
+ * show itself for five minutes (pause_alive) has vanished, too: it is halted,
+ * or waits for a storage that has gone.
  */
 #ifndef LIBMR_PAUSE_H
 #define LIBMR_PAUSE_H
@@ -24,6 +26,7 @@ struct pause_terms {
 	/* The VM was stopped for this, which is open: once it is published
 	 * the guardian leaves the VM as it is. NULL: it does not. */
 	const struct output *stays;
+	int quiet_ms; /* instead of those five minutes, if not 0 */
 	const atomic_bool *cancel; /* ends waiting for QEMU sooner; or NULL */
 };
 
@@ -32,6 +35,7 @@ struct pause {
 	const atomic_bool *cancel;
 	bool stopped; /* by us: the VM had been running */
 	double since; /* monotonic seconds, of the stop */
+	double shown; /* of the last pause_alive */
 	pid_t guardian; /* 0: none */
 	bool guarded; /* it has said that it is there */
 	bool keep; /* pause_end does not let it go */
@@ -55,6 +59,10 @@ int pause_begin(struct pause *p, struct qmp *q, const struct pause_terms *t,
 int pause_watch(struct pause *p, struct qmp *q, const struct pause_terms *t,
 		struct mr_error *err);
 int pause_guarded(struct pause *p, struct mr_error *err);
+
+/* Something has moved. May be called at any time, often; it waits for nothing.
+ * Without effect for a VM that is to stay paused. */
+void pause_alive(struct pause *p);
 
 #define PAUSE_WILL_MAX 16384
 /* What the guardian is to send after all else, if this process vanishes:

@@ -88,6 +88,9 @@ timed() {
 		[[ $bad != empty && $bad != text ]] || status=3
 		blames $status "$bad" mrload "$bad" "$b"
 		blames $status "$bad" mrload --memory pc.ram=out "$bad"
+		out=$(timeout -s KILL 60 mrload --instant "$bad" \
+			-- "$QEMU" 2>&1) && false
+		[[ $out == "mrload: $bad: "* ]]
 		[ ! -e out ]
 		[[ $bad == empty || $bad == text ]] ||
 			blames 2 "$bad" mrinspect "$bad"

@@ -666,6 +666,71 @@ static void no_will_of_the_living(void **state)
 	assert_string_equal(err.msg, "");
 }
 
+/* Reads what the VM notes until it was sent exactly that. */
+static void await_notes(const struct scene *s, const char *notes)
+{
+	char text[200] = "";
+
+	for (size_t i = 0; i < strlen(notes); i++) {
+		struct pollfd p = { .fd = s->notes, .events = POLLIN };
+
+		assert_int_equal(poll(&p, 1, AMPLE), 1);
+		assert_int_equal(read(s->notes, text + i, 1), 1);
+	}
+	assert_string_equal(text, notes);
+}
+
+/* One that hangs does not keep the guest; what it does then is its own. */
+static void quiet_saver(void **state)
+{
+	struct pause_terms t = lives;
+	struct scene s;
+	struct pause p;
+	struct qmp *q;
+	double seconds = 0;
+
+	(void)state;
+	t.quiet_ms = 50;
+	open_scene(&s, NULL, 0);
+	q = attach(&s);
+	assert_int_equal(pause_begin(&p, q, &t, NULL), 0);
+	pause_alive(&p);
+	await_notes(&s, "qmp_capabilities stop query-migrate cont ");
+	assert_int_equal(waitpid(p.guardian, NULL, 0), p.guardian);
+	pause_alive(&p);
+	assert_int_equal(pause_will(&p, will, sizeof(will), NULL), -1);
+	assert_int_equal(pause_end(&p, true, &seconds, NULL), 0);
+	pause_release(&p);
+	qmp_free(q);
+	close_scene(&s, "cont end");
+}
+
+/* A guardian that is halted keeps nobody. */
+static void halted_guardian(void **state)
+{
+	struct scene s;
+	struct pause p;
+	struct qmp *q;
+	double seconds = 0;
+
+	(void)state;
+	open_scene(&s, NULL, 0);
+	q = attach(&s);
+	assert_int_equal(pause_begin(&p, q, &lives, NULL), 0);
+	s.guardian = p.guardian;
+	assert_int_equal(kill(s.guardian, SIGSTOP), 0);
+	for (int i = 0; i < 10000; i++) {
+		p.shown = 0;
+		pause_alive(&p);
+	}
+	assert_int_equal(pause_end(&p, true, &seconds, NULL), 0);
+	pause_release(&p);
+	qmp_free(q);
+	assert_int_equal(kill(s.guardian, SIGKILL), 0);
+	assert_int_equal(waitpid(s.guardian, NULL, 0), s.guardian);
+	close_scene(&s, "qmp_capabilities stop cont end");
+}
+
 /* Whoever looks at a paused VM's device state, until it is killed. */
 __attribute__((noreturn)) static void look(struct scene *s)
 {
@@ -683,7 +748,6 @@ static void looker_killed(void **state)
 {
 	static const char before[] = "qmp_capabilities query-fdsets add-fd "
 				     "xen-save-devices-state ";
-	char text[sizeof(before)] = "";
 	struct scene s;
 	int status;
 
@@ -694,9 +758,7 @@ static void looker_killed(void **state)
 		look(&s);
 	(void)close(s.qmp);
 	s.qmp = -1;
-	for (size_t i = 0; i < sizeof(before) - 1; i++)
-		assert_int_equal(read(s.notes, text + i, 1), 1);
-	assert_string_equal(text, before);
+	await_notes(&s, before);
 	assert_int_equal(kill(s.saver, SIGKILL), 0);
 	assert_int_equal(waitpid(s.saver, &status, 0), s.saver);
 	assert_true(WIFSIGNALED(status));
@@ -847,6 +909,8 @@ int main(void)
 		cmocka_unit_test(a_will_is_carried_out),
 		cmocka_unit_test(no_will_of_the_living),
 		cmocka_unit_test(looker_killed),
+		cmocka_unit_test(quiet_saver),
+		cmocka_unit_test(halted_guardian),
 		cmocka_unit_test(signals),
 		cmocka_unit_test(own_name),
 		cmocka_unit_test(holds_no_files),
