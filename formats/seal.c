@@ -50,17 +50,31 @@ static int check_sizes(const struct seal_head *h, struct fault *f)
 	return 0;
 }
 
+static int check_version(const uint8_t *buf, struct seal_head *out,
+			 struct fault *f)
+{
+	if (out->version != SEAL_VERSION_1 && out->version != SEAL_VERSION)
+		return fault_value(f, FAULT_UNSUPPORTED, 8,
+				   "seal: unknown version", out->version);
+	out->flags = get_be32(buf + 28);
+	if (out->version == SEAL_VERSION_1 && out->flags)
+		return fault_value(f, FAULT_BAD, 28,
+				   "seal: reserved field is not 0", out->flags);
+	if (out->flags & ~(uint32_t)SEAL_FLAGS)
+		return fault_value(f, FAULT_UNSUPPORTED, 28,
+				   "seal: unknown flags", out->flags);
+	return 0;
+}
+
 ssize_t seal_head_decode(const uint8_t *buf, size_t len, struct seal_head *out,
 			 struct fault *f)
 {
-	if (len < SEAL_HEAD_SIZE)
+	if (len < SEAL_HEAD_MIN)
 		return fault_set(f, FAULT_SHORT, len, "seal: head is cut off");
 	if (!seal_is_head(buf, len))
 		return fault_set(f, FAULT_BAD, 0, "seal: wrong magic");
-	if (get_be32(buf + 8) != SEAL_VERSION)
-		return fault_value(f, FAULT_UNSUPPORTED, 8,
-				   "seal: unknown version", get_be32(buf + 8));
 	*out = (struct seal_head){
+		.version = get_be32(buf + 8),
 		.page_size = get_be32(buf + 12),
 		.extent_size = get_be32(buf + 16),
 		.piece_size = get_be32(buf + 20),
@@ -69,28 +83,32 @@ ssize_t seal_head_decode(const uint8_t *buf, size_t len, struct seal_head *out,
 		.tail_offset = get_be64(buf + 40),
 		.seal_offset = get_be64(buf + 48),
 	};
-	if (get_be32(buf + 28) != 0)
-		return fault_value(f, FAULT_BAD, 28,
-				   "seal: reserved field is not 0",
-				   get_be32(buf + 28));
+	if (check_version(buf, out, f))
+		return -1;
+	if (len < seal_head_size(out->version))
+		return fault_set(f, FAULT_SHORT, len, "seal: head is cut off");
+	if (out->version != SEAL_VERSION_1)
+		out->tables_offset = get_be64(buf + 56);
 	if (check_sizes(out, f))
 		return -1;
-	return SEAL_HEAD_SIZE;
+	return (ssize_t)seal_head_size(out->version);
 }
 
-size_t seal_head_encode(uint8_t buf[SEAL_HEAD_SIZE], const struct seal_head *h)
+size_t seal_head_encode(uint8_t buf[SEAL_HEAD_MAX], const struct seal_head *h)
 {
 	memcpy(buf, head_magic, SEAL_MAGIC_SIZE);
-	put_be32(buf + 8, SEAL_VERSION);
+	put_be32(buf + 8, h->version);
 	put_be32(buf + 12, h->page_size);
 	put_be32(buf + 16, h->extent_size);
 	put_be32(buf + 20, h->piece_size);
 	put_be32(buf + 24, h->blocks);
-	put_be32(buf + 28, 0);
+	put_be32(buf + 28, h->flags);
 	put_be64(buf + 32, h->stream_offset);
 	put_be64(buf + 40, h->tail_offset);
 	put_be64(buf + 48, h->seal_offset);
-	return SEAL_HEAD_SIZE;
+	if (h->version != SEAL_VERSION_1)
+		put_be64(buf + 56, h->tables_offset);
+	return seal_head_size(h->version);
 }
 
 ssize_t seal_block_decode(const uint8_t *buf, size_t len,
@@ -156,10 +174,72 @@ static int arrange_memory(const struct seal_head *h, struct seal_block *b,
 	return 0;
 }
 
-/* One block; *end is where what is before it ends, then where it ends; *at
- * likewise in the seal. */
+/* Head and blocks, from the start of the seal. */
+static uint64_t front_size(const struct seal_head *h,
+			   const struct seal_block *blocks)
+{
+	uint64_t at = seal_head_size(h->version);
+
+	for (uint32_t i = 0; i < h->blocks; i++)
+		at += 1 + strlen(blocks[i].name) + BLOCK_NUMBERS;
+	return at;
+}
+
+uint64_t seal_tables_offset(const struct seal_head *h,
+			    const struct seal_block *blocks)
+{
+	uint64_t at = h->seal_offset + front_size(h, blocks);
+
+	return (at + SEAL_TABLES_ALIGN - 1) / SEAL_TABLES_ALIGN *
+	       SEAL_TABLES_ALIGN;
+}
+
+/* Once the blocks' memory is known to be whole pages: no sum wraps. */
+static int arrange_tables(const struct seal_head *h, struct seal_block *blocks,
+			  struct seal_places *out, struct fault *f)
+{
+	uint64_t least = h->seal_offset + front_size(h, blocks);
+	uint64_t at = h->tables_offset;
+
+	if (h->version == SEAL_VERSION_1)
+		at = least;
+	else if (at < least || at > INT64_MAX)
+		return fault_value(f, FAULT_BAD, 56,
+				   "seal: tables overlap what is around them",
+				   h->tables_offset);
+	out->tables = at - h->seal_offset;
+	for (uint32_t i = 0; i < h->blocks; i++) {
+		struct seal_block *b = &blocks[i];
+
+		b->table = 0;
+		if (h->version == SEAL_VERSION_1 || !b->n_extents)
+			continue;
+		b->table = at;
+		at += b->used_length / h->page_size * SEAL_ENTRY_SIZE;
+	}
+	out->tables_end = at - h->seal_offset;
+	return 0;
+}
+
+static int check_order(const struct seal_head *h, struct fault *f)
+{
+	if (h->seal_offset > INT64_MAX)
+		return fault_value(f, FAULT_BAD, 48, "seal: past 2^63",
+				   h->seal_offset);
+	if (h->tail_offset > h->seal_offset)
+		return fault_value(f, FAULT_BAD, 40, "seal: tail is behind it",
+				   h->tail_offset);
+	if (h->stream_offset > h->tail_offset)
+		return fault_value(f, FAULT_BAD, 32,
+				   "seal: stream begins after its end",
+				   h->stream_offset);
+	return 0;
+}
+
+/* A block's place in the file; *end is where what is before it ends, then
+ * where it ends. */
 static int arrange_block(const struct seal_head *h, struct seal_block *b,
-			 uint64_t *end, uint64_t *at, struct fault *f)
+			 uint64_t *end, struct fault *f)
 {
 	b->bitmap_size = 0;
 	b->n_extents = 0;
@@ -176,8 +256,15 @@ static int arrange_block(const struct seal_head *h, struct seal_block *b,
 		return fault_value(f, FAULT_BAD, 0,
 				   "seal: more digests than extents",
 				   b->extents);
-	/* No sum wraps: parts of the file do not overlap, it is below 2^63
-	 * bytes, and a digest stands for 256 of them at least. */
+	return 0;
+}
+
+/* Its digests; *at moves behind them. No sum wraps: parts of the file do not
+ * overlap, it is below 2^63 bytes, and a digest stands for 256 of them at
+ * least. */
+static void arrange_digests(const struct seal_head *h, struct seal_block *b,
+			    uint64_t *at)
+{
 	b->header_digests = *at;
 	*at += SEAL_DIGEST_SIZE *
 	       seal_pieces(b->header_end - b->header_start, h->piece_size);
@@ -187,37 +274,29 @@ static int arrange_block(const struct seal_head *h, struct seal_block *b,
 	*at += SEAL_WORD_SIZE * seal_words(b->n_extents);
 	b->extent_digests = *at;
 	*at += SEAL_DIGEST_SIZE * b->extents;
-	return 0;
 }
 
 int seal_arrange(const struct seal_head *h, struct seal_block *blocks,
 		 struct seal_places *out, struct fault *f)
 {
-	uint64_t end = h->stream_offset, at = SEAL_HEAD_SIZE;
+	uint64_t end = h->stream_offset, at;
 
-	if (check_sizes(h, f))
+	if (check_sizes(h, f) || check_order(h, f))
 		return -1;
-	if (h->seal_offset > INT64_MAX)
-		return fault_value(f, FAULT_BAD, 48, "seal: past 2^63",
-				   h->seal_offset);
-	if (h->tail_offset > h->seal_offset)
-		return fault_value(f, FAULT_BAD, 40, "seal: tail is behind it",
-				   h->tail_offset);
-	if (h->stream_offset > h->tail_offset)
-		return fault_value(f, FAULT_BAD, 32,
-				   "seal: stream begins after its end",
-				   h->stream_offset);
 	for (uint32_t i = 0; i < h->blocks; i++)
-		at += 1 + strlen(blocks[i].name) + BLOCK_NUMBERS;
-	out->front = at;
-	at += SEAL_DIGEST_SIZE * seal_pieces(h->stream_offset, h->piece_size);
-	for (uint32_t i = 0; i < h->blocks; i++)
-		if (arrange_block(h, &blocks[i], &end, &at, f))
+		if (arrange_block(h, &blocks[i], &end, f))
 			return -1;
 	if (end != h->tail_offset)
 		return fault_value(f, FAULT_BAD, 40,
 				   "seal: tail is not where the blocks end",
 				   h->tail_offset);
+	if (arrange_tables(h, blocks, out, f))
+		return -1;
+	at = out->tables_end;
+	out->front = at;
+	at += SEAL_DIGEST_SIZE * seal_pieces(h->stream_offset, h->piece_size);
+	for (uint32_t i = 0; i < h->blocks; i++)
+		arrange_digests(h, &blocks[i], &at);
 	out->tail = at;
 	at += SEAL_DIGEST_SIZE *
 	      seal_pieces(h->seal_offset - h->tail_offset, h->piece_size);
@@ -236,7 +315,7 @@ ssize_t seal_end_decode(const uint8_t *buf, size_t len, uint64_t file_size,
 		return fault_set(f, FAULT_BAD, 24, "seal: wrong end magic");
 	out->length = get_be64(buf);
 	memcpy(out->digest.byte, buf + 8, SEAL_DIGEST_SIZE);
-	if (out->length < SEAL_HEAD_SIZE + SEAL_END_SIZE ||
+	if (out->length < SEAL_HEAD_MIN + SEAL_END_SIZE ||
 	    out->length > file_size)
 		return fault_value(f, FAULT_BAD, 0, "seal: impossible length",
 				   out->length);

@@ -30,7 +30,7 @@ static struct poptOption options[] = {
 	{ "repair", '\0', POPT_ARG_NONE, &repair, 0,
 	  "mend what can be mended without guessing", NULL },
 	{ "seal", '\0', POPT_ARG_NONE, &seal, 0,
-	  "add a seal to a sound image that has none", NULL },
+	  "add a seal to a sound image, or renew an old one", NULL },
 	{ "subset", '\0', POPT_ARG_STRING, &subset, 0,
 	  "check part N of M, or about SIZE, another part each day",
 	  "N/M|SIZE" },

@@ -30,6 +30,18 @@ struct seal_digest hash_bytes(const void *buf, size_t len)
 	return canonical(XXH3_128bits(buf, len));
 }
 
+uint64_t hash_page(const void *page, size_t len)
+{
+	XXH64_hash_t value = XXH3_64bits(page, len);
+	XXH64_canonical_t c;
+	uint64_t entry;
+
+	_Static_assert(sizeof(c.digest) == sizeof(entry), "64 bits");
+	XXH64_canonicalFromHash(&c, value ? value : 1);
+	memcpy(&entry, c.digest, sizeof(entry));
+	return entry;
+}
+
 /* struct hash is the library's state under a name of ours. */
 static XXH3_state_t *state(struct hash *h)
 {

@@ -1,5 +1,5 @@
 /*
- * hash.h - XXH3 with 128 bits: the digests of a seal (formats/seal.md).
+ * hash.h - XXH3, mostly with 128 bits: the digests of a seal (formats/seal.md).
  *
  * The instruction set is chosen when the program runs.
  */
@@ -13,7 +13,11 @@
 /* The digest of len bytes, in its canonical form. */
 struct seal_digest hash_bytes(const void *buf, size_t len);
 
-/* The same, piece by piece. One at a time; for one thread. */
+/* XXH3 with 64 bits, 1 if that is 0: an entry of a seal's table as it is in
+ * the file. */
+uint64_t hash_page(const void *page, size_t len);
+
+/* hash_bytes, piece by piece. One at a time; for one thread. */
 struct hash; /* opaque */
 struct hash *hash_new(void); /* NULL: out of memory */
 void hash_free(struct hash *h); /* h may be NULL */

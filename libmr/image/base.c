@@ -12,6 +12,7 @@
 #include "formats/bits.h"
 #include "libmr/base/error.h"
 #include "libmr/image/loadable.h"
+#include "libmr/seal/pages.h"
 
 /* Enough for any file system's block. */
 #define PROBE ((uint64_t)64 << 10)
@@ -66,6 +67,10 @@ int image_base_try(const struct image_base *b, struct image_writer *w,
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "it has no seal, whose digests could be taken "
 				 "over");
+	if (w->sealed && b->seal.head.version == SEAL_VERSION_1)
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "its seal has no digests of pages: mrverify "
+				 "--seal renews it");
 	if (w->sealed && (b->seal.head.extent_size != IMAGE_EXTENT ||
 			  b->seal.head.page_size != IMAGE_PAGE))
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
@@ -82,38 +87,64 @@ int image_base_try(const struct image_base *b, struct image_writer *w,
 	return 0;
 }
 
-/* The digests of the base's extents, to the places that ours have. */
-static int take_digests(const struct image_base *b, struct writer_block *to,
+/* Its block of that name in the seal, which the image agrees with. */
+static const struct seal_block *sealed_block(const struct image_base *b,
+					     const struct mr_block *old,
+					     size_t *block)
+{
+	for (*block = 0; *block < b->seal.head.blocks; ++*block) {
+		const struct seal_block *k = &b->seal.blocks[*block];
+
+		if (!strcmp(k->name, old->name))
+			return k->used_length == old->length &&
+					       k->pages_offset ==
+						       old->pages_offset
+				       ? k
+				       : NULL;
+	}
+	return NULL;
+}
+
+/* An extent's part of the table, which nothing but its digest proves. */
+static int take_extent(const struct image_base *b, struct image_writer *w,
+		       const struct writer_block *to, size_t block,
+		       uint64_t extent, struct mr_error *err)
+{
+	const uint64_t each = IMAGE_EXTENT / IMAGE_PAGE;
+	uint64_t first = extent * each, entries[IMAGE_EXTENT / IMAGE_PAGE];
+	uint64_t left = to->place.num_pages - first;
+	size_t n = (size_t)(left < each ? left : each);
+	struct seal_digest is, should;
+
+	if (sealed_table(&b->seal, block, first, entries, n, err) ||
+	    sealed_extent(&b->seal, block, extent, &should, err))
+		return -1;
+	is = seal_pages_digest(entries, n);
+	if (memcmp(&is, &should, sizeof(is)) != 0)
+		return error_set(err, MR_FORMAT, b->seal.blocks[block].table,
+				 "the base's digests of block %.64s are "
+				 "damaged: see mrverify",
+				 to->name);
+	return io_write_full(&w->out.file.io, entries, n * sizeof(*entries),
+			     to->table + first * sizeof(*entries), err);
+}
+
+/* The digests of the base's pages, to the places that ours have. */
+static int take_digests(const struct image_base *b, struct image_writer *w,
+			const struct writer_block *to,
 			const struct mr_block *old, struct mr_error *err)
 {
-	const struct seal_block *k = NULL;
-	struct seal_digest *some = NULL;
-	size_t block = 0, n = 0;
+	size_t block;
+	const struct seal_block *k = sealed_block(b, old, &block);
 
-	for (; block < b->seal.head.blocks; block++) {
-		k = &b->seal.blocks[block];
-		if (!strcmp(k->name, to->name))
-			break;
-	}
-	if (block == b->seal.head.blocks || k->used_length != old->length ||
-	    k->pages_offset != old->pages_offset)
+	if (!k)
 		return error_set(err, MR_FORMAT, old->entry,
 				 "the base's seal does not know block %.64s",
 				 to->name);
-	some = malloc((size_t)k->extents * sizeof(*some) + 1);
-	if (!some)
-		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
-				 "no memory for the digests of %.64s",
-				 to->name);
-	if (sealed_digests(&b->seal, k->extent_digests, 0, some,
-			   (size_t)k->extents, err)) {
-		free(some);
-		return -1;
-	}
 	for (uint64_t e = 0; e < k->n_extents; e++)
-		if (sealed_has_extent(&b->seal, block, e))
-			to->digests[e] = some[n++];
-	free(some);
+		if (sealed_has_extent(&b->seal, block, e) &&
+		    take_extent(b, w, to, block, e, err))
+			return -1;
 	return 0;
 }
 
@@ -134,5 +165,5 @@ int image_base_keep(const struct image_base *b, struct image_writer *w,
 			    (size_t)mr_block_words(old), err))
 		return -1;
 	to->kept = true;
-	return to->digests ? take_digests(b, to, old, err) : 0;
+	return to->table ? take_digests(b, w, to, old, err) : 0;
 }

@@ -11,12 +11,13 @@
 #include "libmr/base/error.h"
 #include "libmr/base/grow.h"
 #include "libmr/base/zeros.h"
+#include "libmr/seal/pages.h"
 
 /* Any id serves that no other START uses; 0 would match the wrong handler. */
 #define RAM_SECTION 1u
 
-/* Pages of one digest. */
-#define SEAL_PAGES (IMAGE_EXTENT / IMAGE_PAGE)
+/* Digests that are written at a time: whole words of the bitmap. */
+#define ENTRIES 1024u
 
 /* QEMU reads one byte after the device state and warns when it is no
  * description. We have none to give: this one is empty, and valid JSON. */
@@ -86,18 +87,11 @@ int image_writer_begin(struct image_writer *w, const char *machine,
 	return 0;
 }
 
-static int make_maps(const struct image_writer *w, struct writer_block *b,
-		     struct mr_error *err)
+static int make_map(struct writer_block *b, struct mr_error *err)
 {
 	b->nwords = (size_t)(b->place.bitmap_size / sizeof(*b->bits));
 	b->bits = map_zeros(b->nwords * sizeof(*b->bits), b->name, err);
-	if (!b->bits)
-		return -1;
-	if (!w->sealed)
-		return 0;
-	b->ndigests = (size_t)seal_pieces(b->used, IMAGE_EXTENT);
-	b->digests = map_zeros(b->ndigests * sizeof(*b->digests), b->name, err);
-	return b->digests ? 0 : -1;
+	return b->bits ? 0 : -1;
 }
 
 int image_writer_block(struct image_writer *w, const char *name,
@@ -121,7 +115,7 @@ int image_writer_block(struct image_writer *w, const char *name,
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "RAM block %s of %" PRIu64 " bytes: %s", name,
 				 length, f.what);
-	if (make_maps(w, b, err))
+	if (make_map(b, err))
 		return -1;
 	w->tail = b->place.end;
 	w->ram += length;
@@ -130,53 +124,79 @@ int image_writer_block(struct image_writer *w, const char *name,
 
 /* ---- pages ---- */
 
-void image_writer_clear(struct writer_block *b, uint64_t first, uint64_t n)
+static int write_entries(struct image_writer *w, const struct writer_block *b,
+			 uint64_t first, const uint64_t *entries, uint64_t n,
+			 struct mr_error *err)
 {
-	uint64_t at = bits_next_set(b->bits, first, first + n);
-
-	/* Words without a bit are not written: their memory need not exist. */
-	if (at < first + n)
-		bits_clear(b->bits, at, first + n - at);
+	return io_write_full(&w->out.file.io, entries, n * sizeof(*entries),
+			     b->table + first * sizeof(*entries), err);
 }
 
-static int add_digests(struct writer_block *b, uint64_t first,
-		       const uint64_t *bits, size_t pages,
-		       const unsigned char *buf, struct hash **hash,
-		       struct mr_error *err)
+int image_writer_clear(struct image_writer *w, struct writer_block *b,
+		       uint64_t first, uint64_t n, struct mr_error *err)
 {
-	struct seal_digest *d = b->digests + first / SEAL_PAGES;
+	static const uint64_t none[ENTRIES];
+	uint64_t at = bits_next_set(b->bits, first, first + n), end = first + n;
 
-	if (!*hash)
-		*hash = hash_new();
-	if (!*hash)
-		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
-				 "no memory for a digest");
-	for (size_t i = 0; i < pages; i += SEAL_PAGES) {
-		size_t n = pages - i < SEAL_PAGES ? pages - i : SEAL_PAGES;
-		const uint64_t *of = bits + i / 64;
-
-		if (bits_next_set(of, 0, n) < n)
-			d[i / SEAL_PAGES] = sealer_extent(
-				*hash, buf + i * IMAGE_PAGE, of, n, IMAGE_PAGE);
+	/* Words without a bit are not written: their memory need not exist. */
+	if (at == end)
+		return 0;
+	bits_clear(b->bits, at, end - at);
+	for (uint64_t k; b->table && at < end; at += k) {
+		k = end - at < ENTRIES ? end - at : ENTRIES;
+		if (write_entries(w, b, at, none, k, err))
+			return -1;
 	}
 	return 0;
 }
 
-int image_writer_set(struct writer_block *b, uint64_t first,
-		     const uint64_t *bits, size_t pages,
-		     const unsigned char *buf, struct hash **hash,
-		     struct mr_error *err)
+/* The digests of at most ENTRIES pages, which had some before or had not. */
+static int add_entries(struct image_writer *w, const struct writer_block *b,
+		       uint64_t first, const uint64_t *bits, size_t pages,
+		       const unsigned char *buf, bool had, struct mr_error *err)
 {
-	uint64_t p, q;
+	uint64_t is[ENTRIES], from = 0, end = pages;
 
-	image_writer_clear(b, first, pages);
+	seal_pages(is, buf, bits, pages, IMAGE_PAGE);
+	if (!had) {
+		from = bits_next_set(bits, 0, pages);
+		while (end > from && !is[end - 1])
+			end--;
+	}
+	if (from == end)
+		return 0;
+	return write_entries(w, b, first + from, is + from, end - from, err);
+}
+
+static int set_pages(struct image_writer *w, struct writer_block *b,
+		     uint64_t first, const uint64_t *bits, size_t pages,
+		     const unsigned char *buf, struct mr_error *err)
+{
+	uint64_t at = bits_next_set(b->bits, first, first + pages), p, q;
+	bool had = at < first + pages;
+
+	if (had)
+		bits_clear(b->bits, at, first + pages - at);
 	for (p = bits_next_set(bits, 0, pages); p < pages;
 	     p = bits_next_set(bits, q, pages)) {
 		q = bits_next_clear(bits, p, pages);
 		bits_set(b->bits, first + p, q - p);
 	}
-	return b->digests ? add_digests(b, first, bits, pages, buf, hash, err)
-			  : 0;
+	return b->table ? add_entries(w, b, first, bits, pages, buf, had, err)
+			: 0;
+}
+
+int image_writer_set(struct image_writer *w, struct writer_block *b,
+		     uint64_t first, const uint64_t *bits, size_t pages,
+		     const unsigned char *buf, struct mr_error *err)
+{
+	for (size_t i = 0, n; i < pages; i += n) {
+		n = pages - i < ENTRIES ? pages - i : ENTRIES;
+		if (set_pages(w, b, first + i, bits + i / 64, n,
+			      buf + i * IMAGE_PAGE, err))
+			return -1;
+	}
+	return 0;
 }
 
 /* ---- all that is not pages ---- */
@@ -261,39 +281,58 @@ static size_t encode_ram_end(uint8_t buf[64])
 	return n;
 }
 
-/* The end of the RAM section, device state, description: moves w->size. */
-static int write_tail(struct image_writer *w, const uint8_t *device,
-		      size_t device_len, struct mr_error *err)
-{
+/* What stands behind the last block, in order: the end of the RAM section,
+ * device state, description. */
+struct tail {
 	uint8_t ram_end[64], last[STREAM_VMDESC_HEADER_SIZE];
-	const struct {
+	struct {
 		const void *buf;
 		size_t len;
-	} parts[] = {
-		{ ram_end, encode_ram_end(ram_end) },
-		{ device + STREAM_HEADER_SIZE,
-		  device_len - STREAM_HEADER_SIZE },
-		{ last,
-		  stream_vmdesc_encode(last, sizeof(no_description) - 1) },
-		{ no_description, sizeof(no_description) - 1 },
-	};
+	} parts[4];
+};
 
-	w->size = w->tail;
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		if (put(w, parts[i].buf, parts[i].len, w->size, err))
+static uint64_t make_tail(const struct image_writer *w, struct tail *t)
+{
+	uint64_t size = 0;
+
+	t->parts[0].buf = t->ram_end;
+	t->parts[0].len = encode_ram_end(t->ram_end);
+	t->parts[1].buf = w->device + STREAM_HEADER_SIZE;
+	t->parts[1].len = w->device_len - STREAM_HEADER_SIZE;
+	t->parts[2].buf = t->last;
+	t->parts[2].len =
+		stream_vmdesc_encode(t->last, sizeof(no_description) - 1);
+	t->parts[3].buf = no_description;
+	t->parts[3].len = sizeof(no_description) - 1;
+	for (size_t i = 0; i < sizeof(t->parts) / sizeof(t->parts[0]); i++)
+		size += t->parts[i].len;
+	return size;
+}
+
+static int write_tail(struct image_writer *w, struct mr_error *err)
+{
+	uint64_t at = w->tail;
+	struct tail t;
+
+	(void)make_tail(w, &t);
+	for (size_t i = 0; i < sizeof(t.parts) / sizeof(t.parts[0]); i++) {
+		if (put(w, t.parts[i].buf, t.parts[i].len, at, err))
 			return -1;
-		w->size += parts[i].len;
+		at += t.parts[i].len;
 	}
 	return end_part(w, err);
 }
 
-static int write_seal(struct image_writer *w, struct mr_error *err)
+/* ---- the seal ---- */
+
+static int place_seal(struct image_writer *w, struct mr_error *err)
 {
-	struct seal_head head = { .page_size = IMAGE_PAGE,
+	/* What is not written stays a hole. */
+	struct seal_head head = { .flags = SEAL_ABSENT_ZERO,
+				  .page_size = IMAGE_PAGE,
 				  .extent_size = IMAGE_EXTENT,
 				  .tail_offset = w->tail,
 				  .seal_offset = w->size };
-	uint64_t length;
 
 	for (size_t i = 0; i < w->n; i++) {
 		const struct writer_block *b = &w->blocks[i];
@@ -305,32 +344,51 @@ static int write_seal(struct image_writer *w, struct mr_error *err)
 		};
 
 		memcpy(k.name, b->name, sizeof(k.name));
-		if (sealer_block(&w->sealer, &k, b->bits, b->digests, err))
+		if (sealer_block(&w->sealer, &k, b->bits, NULL, err))
 			return -1;
 	}
-	if (sealer_write(&w->sealer, &w->out.file.io, head, &length, err))
+	if (sealer_place(&w->sealer, &head, err))
 		return -1;
-	w->size += length;
+	for (size_t i = 0; i < w->n; i++)
+		w->blocks[i].table = w->sealer.blocks[i].table;
 	return 0;
 }
 
-int image_writer_finish(struct image_writer *w, const uint8_t *device,
+int image_writer_device(struct image_writer *w, const uint8_t *device,
 			size_t device_len, struct mr_error *err)
 {
-	uint8_t front[FRONT_MAX];
+	struct tail t;
 
 	if (device_len <= STREAM_HEADER_SIZE)
 		return error_set(err, MR_QMP, MR_NO_OFFSET,
 				 "device state of %zu bytes", device_len);
+	w->device = device;
+	w->device_len = device_len;
+	w->size = w->tail + make_tail(w, &t);
+	return w->sealed ? place_seal(w, err) : 0;
+}
+
+/* ---- the end ---- */
+
+int image_writer_finish(struct image_writer *w, struct mr_error *err)
+{
+	uint8_t front[FRONT_MAX];
+	uint64_t length;
+
 	if (put(w, front, encode_front(w, front), 0, err))
 		return -1;
 	for (size_t i = 0; i < w->n; i++)
 		if (write_block_entry(w, &w->blocks[i], err) ||
 		    write_bitmap(w, &w->blocks[i], err))
 			return -1;
-	if (write_tail(w, device, device_len, err))
+	if (write_tail(w, err))
 		return -1;
-	return w->sealed ? write_seal(w, err) : 0;
+	if (!w->sealed)
+		return 0;
+	if (sealer_write(&w->sealer, &w->out.file.io, &length, err))
+		return -1;
+	w->size += length;
+	return 0;
 }
 
 void image_writer_release(struct image_writer *w)
@@ -340,7 +398,6 @@ void image_writer_release(struct image_writer *w)
 		struct writer_block *b = &w->blocks[i];
 
 		zeros_free(b->bits, b->nwords * sizeof(*b->bits));
-		zeros_free(b->digests, b->ndigests * sizeof(*b->digests));
 	}
 	free(w->blocks);
 	sealer_release(&w->sealer);

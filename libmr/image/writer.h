@@ -5,6 +5,7 @@
  *   image_writer_open     a nameless file, nothing known yet
  *   image_writer_begin    the VM is known
  *   image_writer_block    each block: its place, bitmap, the file's size
+ *   image_writer_device   what comes behind the blocks: now all is in place
  *   image_writer_set      which pages are data. The data itself goes to
  *                         block->place.pages_offset + offset of out.file
  *   image_writer_finish   headers, bitmaps, device state, the seal
@@ -24,7 +25,7 @@
 
 /* The target page size of every image that we make: others are refused. */
 #define IMAGE_PAGE 4096u
-/* And what one digest of a seal stands for: crew_extent_size of it. */
+/* And what one digest in a seal's own stands for: crew_extent_size of it. */
 #define IMAGE_EXTENT (1u << 20)
 
 struct writer_block {
@@ -34,9 +35,8 @@ struct writer_block {
 	uint64_t *bits; /* host order; starts clear; set = page is present */
 	size_t nwords;
 	bool kept; /* it began as a base's: there is old data in its place */
-	/* One for each extent that has a page; NULL: there is no seal. */
-	struct seal_digest *digests;
-	size_t ndigests;
+	/* Byte of the file where its pages' digests are; 0: no seal. */
+	uint64_t table;
 };
 
 struct image_writer {
@@ -47,6 +47,8 @@ struct image_writer {
 	size_t n, room;
 	uint64_t ram; /* bytes, all blocks */
 	uint64_t tail; /* byte of the file where the last block ends */
+	const uint8_t *device; /* the caller's */
+	size_t device_len;
 	uint64_t size; /* of the finished image, after finish */
 	bool sealed; /* finish writes a seal */
 	struct sealer sealer;
@@ -71,26 +73,28 @@ int image_writer_block(struct image_writer *w, const char *name,
 		       uint64_t length, struct mr_error *err);
 
 /*
- * Of a block's pages from `first` on those with a bit are data, which stands
- * in buf, a page for each bit; the others are not, or not any more. Digests
- * are made of whole extents of IMAGE_EXTENT, so with a seal first begins one.
- * *hash is the calling thread's, made when it is needed; hash_free. Threads
- * that share a word of b->bits come one after the other.
- */
-int image_writer_set(struct writer_block *b, uint64_t first,
-		     const uint64_t *bits, size_t pages,
-		     const unsigned char *buf, struct hash **hash,
-		     struct mr_error *err);
-/* None of n pages is data, or not any more. */
-void image_writer_clear(struct writer_block *b, uint64_t first, uint64_t n);
-
-/*
- * Writes all that is not page data. device is the output of
- * xen-save-devices-state (a stream header, FULL sections, EOF); it goes in as
+ * After the last block. device is the output of xen-save-devices-state (a
+ * stream header, FULL sections, EOF), and must outlive finish; it goes in as
  * it is, without its header.
  */
-int image_writer_finish(struct image_writer *w, const uint8_t *device,
+int image_writer_device(struct image_writer *w, const uint8_t *device,
 			size_t device_len, struct mr_error *err);
+
+/*
+ * Of a block's pages from `first` on those with a bit are data, which stands
+ * in buf, a page for each bit; the others are not, or not any more. With a
+ * seal their digests go into the file. Threads that share a word of b->bits
+ * come one after the other.
+ */
+int image_writer_set(struct image_writer *w, struct writer_block *b,
+		     uint64_t first, const uint64_t *bits, size_t pages,
+		     const unsigned char *buf, struct mr_error *err);
+/* None of n pages is data, or not any more. */
+int image_writer_clear(struct image_writer *w, struct writer_block *b,
+		       uint64_t first, uint64_t n, struct mr_error *err);
+
+/* Writes all that is not page data. */
+int image_writer_finish(struct image_writer *w, struct mr_error *err);
 
 /* w may be published, failed, or IMAGE_WRITER_NONE. */
 void image_writer_release(struct image_writer *w);

@@ -8,10 +8,6 @@
 #include "libmr/base/error.h"
 #include "libmr/file/place.h"
 
-struct own {
-	struct hash *hash; /* NULL: not needed yet */
-};
-
 struct put {
 	struct image_writer *w;
 	const struct writer_block *b;
@@ -45,12 +41,15 @@ static int image_begin(struct sink *k, const struct memory *m,
 		       struct mr_error *err)
 {
 	struct image_writer *w = writer_of(k);
+	const struct image_sink *s = (struct image_sink *)(void *)k;
 	int rc = image_writer_begin(w, m->machine, m->page_bits, err);
 
 	assert(m->page == IMAGE_PAGE);
 	for (size_t i = 0; !rc && i < m->n; i++)
 		rc = image_writer_block(w, m->blocks[i].name,
 					m->blocks[i].length, err);
+	if (!rc)
+		rc = image_writer_device(w, s->device, s->device_len, err);
 	for (size_t i = 0; !rc && i < m->n; i++)
 		if (m->blocks[i].partial)
 			rc = image_base_keep(base_of(k), w, i, err);
@@ -73,7 +72,9 @@ static int image_zero(struct sink *k, const struct sink_hand *h, size_t block,
 	struct writer_block *b = &writer_of(k)->blocks[block];
 
 	(void)h;
-	image_writer_clear(b, offset / IMAGE_PAGE, length / IMAGE_PAGE);
+	if (image_writer_clear(writer_of(k), b, offset / IMAGE_PAGE,
+			       length / IMAGE_PAGE, err))
+		return -1;
 	return empty(writer_of(k), b, offset, length, err);
 }
 
@@ -82,10 +83,9 @@ static int image_put(struct sink *k, const struct sink_hand *h, size_t block,
 {
 	struct writer_block *b = &writer_of(k)->blocks[block];
 	struct put x = { .w = writer_of(k), .b = b, .h = h, .err = err };
-	struct own *own = h->own;
 
-	if (image_writer_set(b, p->offset / IMAGE_PAGE, p->bits, p->pages,
-			     p->buf, &own->hash, err))
+	if (image_writer_set(x.w, b, p->offset / IMAGE_PAGE, p->bits, p->pages,
+			     p->buf, err))
 		return -1;
 	if (bits_next_clear(p->bits, 0, p->pages) < p->pages &&
 	    empty(x.w, b, p->offset, p->pages * IMAGE_PAGE, err))
@@ -94,19 +94,13 @@ static int image_put(struct sink *k, const struct sink_hand *h, size_t block,
 	return x.rc;
 }
 
-static void image_let_go(struct sink *k, void *own)
-{
-	(void)k;
-	hash_free(((struct own *)own)->hash);
-}
-
 static int image_end(struct sink *k, struct mr_error *err)
 {
-	const struct image_sink *s = (struct image_sink *)(void *)k;
+	struct image_writer *w = writer_of(k);
 
-	if (image_writer_finish(s->writer, s->device, s->device_len, err))
-		return error_about(err, s->writer->out.file.io.who);
-	return 0;
+	return image_writer_finish(w, err)
+		       ? error_about(err, w->out.file.io.who)
+		       : 0;
 }
 
 static void image_abandon(struct sink *k)
@@ -118,7 +112,6 @@ static const struct sink_ops image_ops = {
 	.begin = image_begin,
 	.put = image_put,
 	.zero = image_zero,
-	.let_go = image_let_go,
 	.end = image_end,
 	.abandon = image_abandon,
 };
@@ -126,7 +119,6 @@ static const struct sink_ops image_ops = {
 void image_sink_init(struct image_sink *s, struct image_writer *w)
 {
 	*s = (struct image_sink){ .sink = { .ops = &image_ops,
-					    .extent = IMAGE_EXTENT,
-					    .hand_size = sizeof(struct own) },
+					    .extent = IMAGE_EXTENT },
 				  .writer = w };
 }

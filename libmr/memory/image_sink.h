@@ -11,15 +11,15 @@ struct image_sink {
 	struct image_writer *writer;
 	/* What partial blocks are partial to; NULL: there are none. */
 	const struct image_base *base;
-	/* The caller's, before sink.ops->end: as image_writer_finish has it. */
+	/* The caller's, before sink.ops->begin: as image_writer_device has
+	 * it. */
 	const uint8_t *device;
 	size_t device_len;
 };
 
 /*
  * w comes out of image_writer_open. It has an image after end, which the
- * caller publishes; until then no more than a nameless file is there. With a
- * seal, parts are whole extents of IMAGE_EXTENT, but for the ends of blocks.
+ * caller publishes; until then no more than a nameless file is there.
  */
 void image_sink_init(struct image_sink *s, struct image_writer *w);
 

@@ -86,12 +86,18 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	struct still still = { .q = NULL };
 	int rc = -1;
 
-	/* Memory may have been plugged since the preflight. */
+	/* Memory may have been plugged since the preflight. The device state
+	 * comes first, so that it is known what is where in the image. */
 	if (still_begin(&still, s->q, s->guest, err) ||
-	    guest_map(s->guest, err)) {
+	    guest_map(s->guest, err) ||
+	    device_state_fetch(&state, s->q, s->fdset, s->found->image, err)) {
 		(void)error_about(err, SAVE_VM);
 		goto out;
 	}
+	pause_alive(&s->pause);
+	s->report->device = state.len;
+	c->sink.device = state.data;
+	c->sink.device_len = state.len;
 	m = memory_of_guest(s->guest, s->options->zero_copy, err);
 	if (!m)
 		goto out;
@@ -105,14 +111,10 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	if (c->sink.base)
 		count_kept(s, c);
 	pause_alive(&s->pause);
-	if (device_state_fetch(&state, s->q, s->fdset, s->found->image, err) ||
-	    still_prove(&still, err)) {
+	if (still_prove(&still, err)) {
 		(void)error_about(err, SAVE_VM);
 		goto out;
 	}
-	s->report->device = state.len;
-	c->sink.device = state.data;
-	c->sink.device_len = state.len;
 	rc = c->sink.sink.ops->end(&c->sink.sink, err);
 out:
 	memory_free(m);

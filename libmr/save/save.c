@@ -97,6 +97,8 @@ static int check_room(struct save *s, const struct output_target *t,
 	if (r->engine == MR_ENGINE_DIRECT &&
 	    preflight_estimate(s->guest, &r->estimate, err))
 		return error_about(err, SAVE_VM);
+	if (r->engine == MR_ENGINE_DIRECT && !s->options->no_seal)
+		r->estimate += r->estimate / 4096 * SEAL_ENTRY_SIZE;
 	if (s->options->any_room || r->estimate <= r->room)
 		return 0;
 	/* Its estimate is all of memory, as what was touched cannot be asked

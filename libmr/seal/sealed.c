@@ -14,15 +14,43 @@
 #define CHUNK ((size_t)64 << 10)
 /* 64 TiB of extents of 1 MiB: bounds what a hostile seal makes us allocate. */
 #define EXTENTS_LIMIT (UINT64_C(1) << 26)
+/* Of what its own digest covers. */
 #define LENGTH_LIMIT (UINT64_C(1) << 32)
 /* Zeros behind a seal. */
 #define PADDING_LIMIT (UINT64_C(1) << 20)
 
-/* Its own digest: over all but the last bytes. */
-static int check_digest(struct io *io, uint64_t start, uint64_t length,
-			const struct seal_digest *want, struct mr_error *err)
+/* Before its digest agrees an unknown version is as good as a wrong bit. */
+static int damaged(const struct fault *f, uint64_t start, struct mr_error *err)
 {
-	uint64_t left = length - SEAL_END_UNCOVERED, at = start;
+	const char *newer =
+		f->kind == FAULT_UNSUPPORTED ? ", or newer than this" : "";
+
+	if (f->has_value)
+		return error_set(err, MR_FORMAT, start,
+				 "the seal is damaged%s: %s (%" PRIu64 ")",
+				 newer, f->what, f->value);
+	return error_set(err, MR_FORMAT, start, "the seal is damaged%s: %s",
+			 newer, f->what);
+}
+
+static int add_bytes(struct hash *hash, struct io *io, uint64_t at,
+		     uint64_t end, uint8_t *buf, struct mr_error *err)
+{
+	for (size_t n; at < end; at += n) {
+		n = end - at < CHUNK ? (size_t)(end - at) : CHUNK;
+		if (io_read_full(io, buf, n, at, err))
+			return -1;
+		hash_add(hash, buf, n);
+	}
+	return 0;
+}
+
+/* Its own digest: over all but the tables and the last bytes. */
+static int check_digest(const struct sealed *s, const struct seal_digest *want,
+			struct mr_error *err)
+{
+	uint64_t start = s->head.seal_offset;
+	uint64_t end = start + s->places.length - SEAL_END_UNCOVERED;
 	struct hash *hash = hash_new();
 	uint8_t *buf = malloc(CHUNK);
 	struct seal_digest d;
@@ -33,15 +61,9 @@ static int check_digest(struct io *io, uint64_t start, uint64_t length,
 		goto out;
 	}
 	hash_start(hash);
-	while (left) {
-		size_t n = left < CHUNK ? (size_t)left : CHUNK;
-
-		if (io_read_full(io, buf, n, at, err))
-			goto out;
-		hash_add(hash, buf, n);
-		at += n;
-		left -= n;
-	}
+	if (add_bytes(hash, s->io, start, start + s->places.tables, buf, err) ||
+	    add_bytes(hash, s->io, start + s->places.tables_end, end, buf, err))
+		goto out;
 	d = hash_end(hash);
 	if (memcmp(&d, want, sizeof(d)) != 0)
 		(void)error_set(err, MR_FORMAT, start,
@@ -70,7 +92,7 @@ static int read_blocks(struct sealed *s, struct reader *r, struct mr_error *err)
 			return -1;
 		n = seal_block_decode(buf, (size_t)n, &s->blocks[i], &f);
 		if (n < 0)
-			return error_fault(err, &f, at);
+			return damaged(&f, at, err);
 		mr_reader_skip(r, (uint64_t)n);
 	}
 	return 0;
@@ -105,36 +127,53 @@ static int read_words(const struct sealed *s, const struct seal_block *b,
 	return 0;
 }
 
-static int read_seal(struct sealed *s, struct reader *r,
-		     const struct seal_end *end, struct mr_error *err)
+/* Head and blocks, and where all else is: nothing of that is to be believed
+ * yet, but that it fits. */
+static int read_front(struct sealed *s, struct reader *r,
+		      const struct seal_end *end, struct mr_error *err)
 {
-	uint64_t start = mr_reader_tell(r), extents = 0;
+	uint64_t start = mr_reader_tell(r);
 	const uint8_t *buf;
 	struct fault f;
+	ssize_t n;
 
-	if (reader_need(r, SEAL_HEAD_SIZE, &buf, err))
+	if (reader_need(r, SEAL_HEAD_MAX, &buf, err))
 		return -1;
-	if (!seal_is_head(buf, SEAL_HEAD_SIZE) || end->length > LENGTH_LIMIT)
+	if (!seal_is_head(buf, SEAL_HEAD_MAX))
 		return error_set(err, MR_FORMAT, start,
 				 "the seal is damaged: it does not begin where "
 				 "its length says");
-	if (check_digest(s->io, start, end->length, &end->digest, err))
-		return -1;
-	if (seal_head_decode(buf, SEAL_HEAD_SIZE, &s->head, &f) < 0)
-		return error_fault(err, &f, start);
+	n = seal_head_decode(buf, SEAL_HEAD_MAX, &s->head, &f);
+	if (n < 0)
+		return damaged(&f, start, err);
 	if (s->head.seal_offset != start)
 		return error_set(err, MR_FORMAT, start + 48,
 				 "the seal was made for byte %" PRIu64,
 				 s->head.seal_offset);
-	mr_reader_skip(r, SEAL_HEAD_SIZE);
+	mr_reader_skip(r, (uint64_t)n);
 	if (read_blocks(s, r, err))
 		return -1;
 	if (seal_arrange(&s->head, s->blocks, &s->places, &f))
-		return error_fault(err, &f, start);
+		return damaged(&f, start, err);
 	if (s->places.length != end->length)
 		return error_set(err, MR_FORMAT, start,
-				 "the seal has %" PRIu64 " bytes, not %" PRIu64,
+				 "the seal is damaged: it has %" PRIu64
+				 " bytes, not %" PRIu64,
 				 end->length, s->places.length);
+	if (s->places.length - (s->places.tables_end - s->places.tables) >
+	    LENGTH_LIMIT)
+		return error_set(err, MR_FORMAT, start,
+				 "the seal is damaged: it is too long");
+	return 0;
+}
+
+static int read_seal(struct sealed *s, struct reader *r,
+		     const struct seal_end *end, struct mr_error *err)
+{
+	uint64_t start = mr_reader_tell(r), extents = 0;
+
+	if (read_front(s, r, end, err) || check_digest(s, &end->digest, err))
+		return -1;
 	for (uint32_t i = 0; i < s->head.blocks; i++) {
 		extents += s->blocks[i].n_extents;
 		if (extents > EXTENTS_LIMIT)
@@ -183,7 +222,7 @@ int sealed_open(struct sealed *s, struct io *io, struct mr_error *err)
 	*s = (struct sealed){ .io = io };
 	if (find_end(io, &size, err))
 		return -1;
-	if (size < SEAL_HEAD_SIZE + SEAL_END_SIZE)
+	if (size < SEAL_HEAD_MIN + SEAL_END_SIZE)
 		return 0;
 	if (io_read_full(io, buf, sizeof(buf), size - sizeof(buf), err))
 		return -1;
@@ -223,6 +262,13 @@ int sealed_digests(const struct sealed *s, uint64_t place, uint64_t first,
 	return io_read_full(s->io, out, n * sizeof(*out),
 			    s->head.seal_offset + place + first * sizeof(*out),
 			    err);
+}
+
+int sealed_table(const struct sealed *s, size_t block, uint64_t first,
+		 uint64_t *out, size_t n, struct mr_error *err)
+{
+	return io_read_full(s->io, out, n * sizeof(*out),
+			    s->blocks[block].table + first * sizeof(*out), err);
 }
 
 bool sealed_has_extent(const struct sealed *s, size_t block, uint64_t extent)

@@ -42,6 +42,11 @@ int sealed_begins(struct io *io, uint64_t offset, struct mr_error *err);
 int sealed_digests(const struct sealed *s, uint64_t place, uint64_t first,
 		   struct seal_digest *out, size_t n, struct mr_error *err);
 
+/* Of a block with a table: what it has of n pages (libmr/seal/pages.h). Not
+ * checked: sealed_extent's digests are of that. */
+int sealed_table(const struct sealed *s, size_t block, uint64_t first,
+		 uint64_t *out, size_t n, struct mr_error *err);
+
 /* Whether an extent of a block has a digest. */
 bool sealed_has_extent(const struct sealed *s, size_t block, uint64_t extent);
 /* That digest. */

@@ -8,6 +8,7 @@
 #include "formats/bytes.h"
 #include "libmr/base/error.h"
 #include "libmr/base/grow.h"
+#include "libmr/seal/pages.h"
 
 #define CHUNK ((size_t)64 << 10)
 
@@ -91,7 +92,7 @@ out:
 }
 
 int sealer_block(struct sealer *s, const struct seal_block *b,
-		 const uint64_t *bits, const struct seal_digest *extents,
+		 const uint64_t *bits, const uint64_t *table,
 		 struct mr_error *err)
 {
 	size_t n = s->n_blocks;
@@ -100,7 +101,7 @@ int sealer_block(struct sealer *s, const struct seal_block *b,
 	    grow(&s->pages, &s->pages_room, n, sizeof(*s->pages)))
 		return no_memory(err);
 	s->blocks[n] = *b;
-	s->pages[n] = (struct sealer_pages){ bits, extents };
+	s->pages[n] = (struct sealer_pages){ bits, table };
 	s->n_blocks++;
 	return 0;
 }
@@ -111,6 +112,29 @@ void sealer_release(struct sealer *s)
 	free(s->blocks);
 	free(s->pages);
 	*s = (struct sealer){ 0 };
+}
+
+static int cannot(const struct fault *f, struct mr_error *err)
+{
+	return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			 "the image cannot be sealed: %s", f->what);
+}
+
+int sealer_place(struct sealer *s, const struct seal_head *h,
+		 struct mr_error *err)
+{
+	struct seal_places places;
+	struct fault f;
+
+	s->head = *h;
+	s->head.version = SEAL_VERSION;
+	s->head.piece_size = SEAL_PIECE;
+	s->head.blocks = (uint32_t)s->n_blocks;
+	s->head.tables_offset = seal_tables_offset(&s->head, s->blocks);
+	for (size_t i = 0; i < s->n_blocks; i++)
+		s->blocks[i].extents = 0;
+	return seal_arrange(&s->head, s->blocks, &places, &f) ? cannot(&f, err)
+							      : 0;
 }
 
 /* ---- writing ---- */
@@ -197,12 +221,56 @@ static int put_words(struct out *o, const struct seal_head *h,
 	return 0;
 }
 
+/* Pages of an extent: the last one's may be fewer. */
+static size_t extent_pages(const struct seal_head *h,
+			   const struct seal_block *b, uint64_t extent)
+{
+	uint64_t each = h->extent_size / h->page_size;
+	uint64_t left = b->used_length / h->page_size - extent * each;
+
+	return (size_t)(left < each ? left : each);
+}
+
+/* The file's tables are read back: a page's worth for 2 MiB. */
 static int put_extents(struct out *o, const struct seal_head *h,
 		       const struct seal_block *b, const struct sealer_pages *p)
 {
-	for (uint64_t e = 0; e < b->n_extents; e++)
+	size_t each = h->extent_size / h->page_size;
+	uint64_t *room = malloc(each * sizeof(*room));
+	int rc = room ? 0 : no_memory(o->err);
+
+	for (uint64_t e = 0; !rc && e < b->n_extents; e++) {
+		const uint64_t *part = p->table ? p->table + e * each : room;
+		size_t n = extent_pages(h, b, e);
+		struct seal_digest d;
+
+		if (!has_pages(h, b, p->bits, e))
+			continue;
+		if (!p->table)
+			rc = io_read_full(o->io, room, n * sizeof(*room),
+					  b->table + e * each * sizeof(*room),
+					  o->err);
+		if (rc)
+			break;
+		d = seal_pages_digest(part, n);
+		rc = out_put(o, &d, sizeof(d));
+	}
+	free(room);
+	return rc;
+}
+
+/* Nothing is written where there are no pages: the file is zero there. */
+static int write_table(struct io *io, const struct seal_head *h,
+		       const struct seal_block *b, const struct sealer_pages *p,
+		       struct mr_error *err)
+{
+	uint64_t each = h->extent_size / h->page_size;
+
+	for (uint64_t e = 0; p->table && e < b->n_extents; e++)
 		if (has_pages(h, b, p->bits, e) &&
-		    out_put(o, &p->extents[e], sizeof(p->extents[e])))
+		    io_write_full(io, p->table + e * each,
+				  extent_pages(h, b, e) * SEAL_ENTRY_SIZE,
+				  b->table + e * each * SEAL_ENTRY_SIZE, err))
 			return -1;
 	return 0;
 }
@@ -236,21 +304,32 @@ static int put_digests(struct out *o, const struct sealer *s,
 	return put_pieces(o, s, &next, h->seal_offset - h->tail_offset);
 }
 
-static int put_all(struct out *o, const struct sealer *s,
-		   const struct seal_head *h, uint64_t length)
+/* Head, blocks, zeros up to the tables. */
+static int put_front(struct out *o, const struct sealer *s,
+		     const struct seal_places *places)
 {
-	uint8_t head[SEAL_HEAD_SIZE], buf[SEAL_BLOCK_MAX], end[SEAL_END_SIZE];
+	static const uint8_t zeros[SEAL_TABLES_ALIGN];
+	uint8_t buf[SEAL_BLOCK_MAX > SEAL_HEAD_MAX ? SEAL_BLOCK_MAX
+						   : SEAL_HEAD_MAX];
+	size_t n = seal_head_encode(buf, &s->head);
+	uint64_t at = n;
+
+	if (out_put(o, buf, n))
+		return -1;
+	for (uint32_t i = 0; i < s->head.blocks; i++, at += n) {
+		n = seal_block_encode(buf, &s->blocks[i]);
+		if (out_put(o, buf, n))
+			return -1;
+	}
+	return out_put(o, zeros, places->tables - at) || out_flush(o) ? -1 : 0;
+}
+
+static int put_end(struct out *o, uint64_t length)
+{
 	struct seal_end e = { .length = length };
 	size_t covered = SEAL_END_SIZE - SEAL_END_UNCOVERED;
+	uint8_t end[SEAL_END_SIZE];
 
-	(void)seal_head_encode(head, h);
-	if (out_put(o, head, sizeof(head)))
-		return -1;
-	for (uint32_t i = 0; i < h->blocks; i++)
-		if (out_put(o, buf, seal_block_encode(buf, &s->blocks[i])))
-			return -1;
-	if (put_digests(o, s, h))
-		return -1;
 	(void)seal_end_encode(end, &e);
 	if (out_put(o, end, covered) || out_flush(o))
 		return -1;
@@ -261,11 +340,26 @@ static int put_all(struct out *o, const struct sealer *s,
 	return out_flush(o);
 }
 
-int sealer_write(struct sealer *s, struct io *io, struct seal_head h,
-		 uint64_t *length, struct mr_error *err)
+static int put_all(struct out *o, const struct sealer *s,
+		   const struct seal_places *places)
+{
+	if (put_front(o, s, places))
+		return -1;
+	for (uint32_t i = 0; i < s->head.blocks; i++)
+		if (write_table(o->io, &s->head, &s->blocks[i], &s->pages[i],
+				o->err))
+			return -1;
+	o->at = s->head.seal_offset + places->tables_end;
+	if (put_digests(o, s, &s->head))
+		return -1;
+	return put_end(o, places->length);
+}
+
+int sealer_write(struct sealer *s, struct io *io, uint64_t *length,
+		 struct mr_error *err)
 {
 	struct out o = { .io = io,
-			 .at = h.seal_offset,
+			 .at = s->head.seal_offset,
 			 .hash = hash_new(),
 			 .buf = malloc(CHUNK),
 			 .err = err };
@@ -278,44 +372,16 @@ int sealer_write(struct sealer *s, struct io *io, struct seal_head h,
 		goto out;
 	}
 	hash_start(o.hash);
-	h.piece_size = SEAL_PIECE;
-	h.blocks = (uint32_t)s->n_blocks;
-	/* Once to know how many extents there are, and then with that. */
-	for (uint32_t i = 0; i < h.blocks; i++)
-		s->blocks[i].extents = 0;
-	if (seal_arrange(&h, s->blocks, &places, &f))
-		goto bad;
-	for (uint32_t i = 0; i < h.blocks; i++)
-		count_extents(&h, &s->blocks[i], s->pages[i].bits);
-	if (seal_arrange(&h, s->blocks, &places, &f))
-		goto bad;
-	rc = put_all(&o, s, &h, places.length);
+	for (uint32_t i = 0; i < s->head.blocks; i++)
+		count_extents(&s->head, &s->blocks[i], s->pages[i].bits);
+	if (seal_arrange(&s->head, s->blocks, &places, &f)) {
+		(void)cannot(&f, err);
+		goto out;
+	}
+	rc = put_all(&o, s, &places);
 	*length = places.length;
-	goto out;
-bad:
-	(void)error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			"the image cannot be sealed: %s", f.what);
 out:
 	hash_free(o.hash);
 	free(o.buf);
 	return rc;
-}
-
-struct seal_digest sealer_extent(struct hash *h, const unsigned char *buf,
-				 const uint64_t *bits, size_t pages,
-				 size_t page_size)
-{
-	uint64_t p = bits_next_set(bits, 0, pages);
-	uint64_t q = bits_next_clear(bits, p, pages);
-
-	/* One stretch, as nearly always, needs no state. */
-	if (bits_next_set(bits, q, pages) == pages)
-		return hash_bytes(buf + p * page_size, (q - p) * page_size);
-	hash_start(h);
-	while (p < pages) {
-		hash_add(h, buf + p * page_size, (q - p) * page_size);
-		p = bits_next_set(bits, q, pages);
-		q = bits_next_clear(bits, p, pages);
-	}
-	return hash_end(h);
 }

@@ -3,9 +3,10 @@
  *
  * Everything but pages is fed in the order of the file, a cut after each
  * part: front (if there is one), then per block header area and bitmap, then
- * tail. Blocks are added in the same order, with the digests of extents from
- * whoever holds the pages. At the end sealer_write puts it all behind the
- * image.
+ * tail. Blocks are added in the same order. As soon as they are and it is
+ * known where the stream ends, sealer_place says where the tables are, which
+ * whoever holds the pages writes, in any order, page by page if he likes. At
+ * the end sealer_write puts all else around them.
  */
 #ifndef LIBMR_SEALER_H
 #define LIBMR_SEALER_H
@@ -26,9 +27,10 @@ struct sealer {
 	struct seal_block *blocks;
 	struct sealer_pages {
 		const uint64_t *bits; /* a bit per page; NULL: left out */
-		const struct seal_digest *extents; /* of those with a page */
+		const uint64_t *table; /* NULL: the file has it already */
 	} * pages; /* of each block */
 	size_t n_blocks, blocks_room, pages_room;
+	struct seal_head head; /* from sealer_place on */
 };
 
 /* s starts as { 0 }. MR_NOMEM. */
@@ -43,22 +45,21 @@ int sealer_feed_file(struct sealer *s, struct io *io, uint64_t offset,
 void sealer_release(struct sealer *s);
 
 /* One block more. b: name, header_end, bitmap_offset, pages_offset and
- * used_length. bits: one per page, NULL if the memory was left out; extents:
- * the digest of each, used where a page is present. Both are the caller's, and
+ * used_length. bits: one per page, NULL if the memory was left out; table: a
+ * digest for each (libmr/seal/pages.h), or NULL. Both are the caller's, and
  * read by sealer_write. */
 int sealer_block(struct sealer *s, const struct seal_block *b,
-		 const uint64_t *bits, const struct seal_digest *extents,
+		 const uint64_t *bits, const uint64_t *table,
 		 struct mr_error *err);
 
-/* Writes the seal at h.seal_offset; h.blocks and h.piece_size are filled in
- * here. *length is that of the seal. */
-int sealer_write(struct sealer *s, struct io *io, struct seal_head h,
-		 uint64_t *length, struct mr_error *err);
+/* All blocks are known: h has all but blocks, piece_size, version and
+ * tables_offset. From now on s->blocks[i].table is byte of the file where that
+ * of the ith is. */
+int sealer_place(struct sealer *s, const struct seal_head *h,
+		 struct mr_error *err);
 
-/* The digest of one extent: of its pages whose bit is set, side by side. h is
- * the calling thread's. */
-struct seal_digest sealer_extent(struct hash *h, const unsigned char *buf,
-				 const uint64_t *bits, size_t pages,
-				 size_t page_size);
+/* Writes the seal. *length is that of the seal. */
+int sealer_write(struct sealer *s, struct io *io, uint64_t *length,
+		 struct mr_error *err);
 
 #endif

@@ -16,6 +16,8 @@ static const struct of {
 	bool damage;
 	const char *one, *many; /* what a page does, and pages do */
 } of[VERIFY_ODDS] = {
+	[VERIFY_CHANGED] = { MR_FINDING_PAGES, true, "differs from the seal",
+			     "differ from the seal" },
 	[VERIFY_UNREADABLE] = { MR_FINDING_UNREADABLE, true, "cannot be read",
 				"cannot be read" },
 	[VERIFY_MISSING] = { MR_FINDING_MISSING, true,
@@ -98,11 +100,18 @@ static void name_ranges(char *buf, size_t size, const struct ranges *r)
 			       r->n - NAMED == 1 ? "" : "s");
 }
 
+/* A seal can say that there are none. */
+static bool is_damage(const struct verify *v, enum verify_odd odd)
+{
+	return of[odd].damage || (odd == VERIFY_STALE && v->has_seal &&
+				  v->seal.head.flags & SEAL_ABSENT_ZERO);
+}
+
 static void tell_ranges(struct verify *v, const struct verify_block *b,
 			enum verify_odd odd, const struct ranges *r)
 {
 	struct mr_finding f = { .kind = of[odd].kind,
-				.damage = of[odd].damage,
+				.damage = is_damage(v, odd),
 				.block = b->name,
 				.first = r->first,
 				.pages = r->end - r->first,
@@ -123,12 +132,13 @@ static void tell_ranges(struct verify *v, const struct verify_block *b,
 			    of[odd].many);
 }
 
-/* Extents that do not agree with the seal, side by side. */
-static void tell_changed(struct verify *v, const struct verify_block *b,
-			 size_t from, size_t to)
+static struct mr_finding extents_finding(const struct verify *v,
+					 const struct verify_block *b,
+					 size_t from, size_t to,
+					 enum mr_finding_kind kind)
 {
 	uint64_t per = v->extent_size / v->page_size;
-	struct mr_finding f = { .kind = MR_FINDING_PAGES,
+	struct mr_finding f = { .kind = kind,
 				.damage = true,
 				.block = b->name,
 				.first = from * per,
@@ -137,25 +147,64 @@ static void tell_changed(struct verify *v, const struct verify_block *b,
 	if (f.pages > b->pages - f.first)
 		f.pages = b->pages - f.first;
 	f.count = f.pages;
+	return f;
+}
+
+/* Extents that do not agree with the seal, side by side. */
+static void tell_changed(struct verify *v, const struct verify_block *b,
+			 size_t from, size_t to)
+{
+	struct mr_finding f = extents_finding(v, b, from, to, MR_FINDING_PAGES);
+
 	f.offset = b->pages_offset + f.first * v->page_size;
 	f.length = f.pages * v->page_size;
 	verify_tell(v, &f, "pages %" PRIu64 "-%" PRIu64 " differ from the seal",
 		    f.first, f.first + f.pages - 1);
 }
 
-static void tell_all_changed(struct verify *v, const struct verify_block *b)
+static bool is_changed(const struct verify_extent *x)
+{
+	return x->changed;
+}
+
+/* Extents whose digests of pages are damaged. */
+static void tell_bad_table(struct verify *v, const struct verify_block *b,
+			   size_t from, size_t to)
+{
+	struct mr_finding f = extents_finding(v, b, from, to, MR_FINDING_SEAL);
+
+	f.offset =
+		v->seal.blocks[b - v->blocks].table + f.first * SEAL_ENTRY_SIZE;
+	f.length = f.pages * SEAL_ENTRY_SIZE;
+	verify_tell(v, &f,
+		    "the seal's digests of pages %" PRIu64 "-%" PRIu64
+		    " are damaged",
+		    f.first, f.first + f.pages - 1);
+}
+
+static bool is_bad_table(const struct verify_extent *x)
+{
+	return x->bad_table;
+}
+
+/* Runs of extents of a kind. */
+static void tell_extents(struct verify *v, const struct verify_block *b,
+			 bool (*is)(const struct verify_extent *x),
+			 void (*tell)(struct verify *v,
+				      const struct verify_block *b, size_t from,
+				      size_t to))
 {
 	size_t from = 0;
 	bool on = false;
 
 	for (size_t i = 0; i <= b->n_extents; i++) {
-		bool changed = i < b->n_extents && b->extents[i].changed;
+		bool yes = i < b->n_extents && is(&b->extents[i]);
 
-		if (changed && !on)
+		if (yes && !on)
 			from = i;
-		if (!changed && on)
-			tell_changed(v, b, from, i);
-		on = changed;
+		if (!yes && on)
+			tell(v, b, from, i);
+		on = yes;
 	}
 }
 
@@ -223,7 +272,8 @@ int verify_tell_pages(struct verify *v, struct mr_error *err)
 	for (size_t i = 0; i < v->n; i++) {
 		const struct verify_block *b = &v->blocks[i];
 
-		tell_all_changed(v, b);
+		tell_extents(v, b, is_changed, tell_changed);
+		tell_extents(v, b, is_bad_table, tell_bad_table);
 		for (enum verify_odd k = 0; k < VERIFY_ODDS; k++) {
 			struct ranges r = { .list = list };
 

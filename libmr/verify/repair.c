@@ -127,7 +127,8 @@ static int is_mendable(struct verify *v, bool *yes, struct mr_error *err)
 		 * rest is sound as far as can be told without one. */
 		if (k == MR_FINDING_SEAL && v->o->repair && v->o->seal)
 			continue;
-		if (k == MR_FINDING_BITMAP && v->o->repair)
+		if ((k == MR_FINDING_BITMAP || k == MR_FINDING_STALE) &&
+		    v->o->repair)
 			continue;
 		*yes = false;
 	}
@@ -168,7 +169,7 @@ static int add_block(struct sealer *s, const struct verify_block *b,
 	};
 
 	memcpy(k.name, b->name, strlen(b->name) + 1);
-	return sealer_block(s, &k, b->bits, b->digests, err);
+	return sealer_block(s, &k, b->bits, b->table, err);
 }
 
 /* All but the pages themselves. future: bitmaps as they will be, not as they
@@ -199,10 +200,18 @@ static int feed_all(struct verify *v, struct sealer *s, bool future,
 				v->stream_end - v->tail_offset, err);
 }
 
+/* What is stale goes where there is something to mend. */
+static bool leaves_stale(const struct verify *v)
+{
+	return v->r->stale && !v->o->repair && !v->o->output;
+}
+
 static int write_seal(struct verify *v, struct io *to, bool future,
 		      struct mr_error *err)
 {
-	struct seal_head head = { .page_size = v->page_size,
+	struct seal_head head = { .flags = leaves_stale(v) ? 0
+							   : SEAL_ABSENT_ZERO,
+				  .page_size = v->page_size,
 				  .extent_size = (uint32_t)v->extent_size,
 				  .stream_offset = stream_offset(v),
 				  .tail_offset = v->tail_offset,
@@ -212,7 +221,9 @@ static int write_seal(struct verify *v, struct io *to, bool future,
 	int rc = feed_all(v, &sealer, future, err);
 
 	if (!rc)
-		rc = sealer_write(&sealer, to, head, &length, err);
+		rc = sealer_place(&sealer, &head, err);
+	if (!rc)
+		rc = sealer_write(&sealer, to, &length, err);
 	if (!rc)
 		verify_did(v, "sealed: %" PRIu64 " bytes of digests", length);
 	sealer_release(&sealer);
@@ -401,6 +412,19 @@ static int rebuild(struct verify *v, struct mr_error *err)
 	return 0;
 }
 
+/* Whether the seal that is there, or is not, is not the one that is due. */
+static bool is_seal_old(const struct verify *v)
+{
+	bool says_zero = v->has_seal && v->seal.head.flags & SEAL_ABSENT_ZERO;
+
+	if (!v->has_seal || v->seen[MR_FINDING_SEAL])
+		return v->o->seal;
+	if (v->o->repair && v->r->stale)
+		return !says_zero;
+	return v->o->seal && (v->seal.head.version != SEAL_VERSION ||
+			      (!says_zero && !v->r->stale));
+}
+
 static int mend_in_place(struct verify *v, struct mr_error *err)
 {
 	bool repair = v->o->repair;
@@ -410,15 +434,15 @@ static int mend_in_place(struct verify *v, struct mr_error *err)
 		return rebuild(v, err);
 	if (v->seen[MR_FINDING_BITMAP] && put_back_bitmaps(v, err))
 		return -1;
-	/* A seal says nothing of pages that are not present. */
+	/* A seal that says nothing of pages that are not present, or that they
+	 * are zero, stays true. */
 	if (!new_bits && repair && v->r->stale && punch_all(v, err))
 		return -1;
-	if (!new_bits && (v->has_seal || !v->o->seal))
-		return 0;
-	if (new_bits &&
-	    (cut_seal(v, err) || write_all_bits(v, err) || punch_all(v, err)))
+	if (!new_bits)
+		return is_seal_old(v) ? append_seal(v, false, err) : 0;
+	if (cut_seal(v, err) || write_all_bits(v, err) || punch_all(v, err))
 		return -1;
-	if (repair && v->stray)
+	if (v->stray)
 		verify_did(v, "%" PRIu64 " bits beyond the last page cleared",
 			   v->stray);
 	if (v->has_seal || v->o->seal)

@@ -17,7 +17,7 @@
 #include "libmr/base/hash.h"
 #include "libmr/base/pages.h"
 #include "libmr/memory/memory.h"
-#include "libmr/seal/sealer.h"
+#include "libmr/seal/pages.h"
 #include "libmr/verify/state.h"
 
 #define MAX_PAGES (SEAL_EXTENT_MAX / MAPPED_RAM_PAGE_MIN)
@@ -27,11 +27,20 @@
 
 enum stage { STAGE_START, STAGE_LOOK };
 
-/* A worker's own. */
 struct tally {
-	struct hash *hash;
 	uint64_t read, bits_changed, odd_words, swapped_words;
 	uint64_t pages[VERIFY_ODDS];
+};
+
+/* A worker's own. */
+struct own {
+	struct tally tally;
+	struct hash *hash;
+	/* Of the extent that is looked at: which pages are not what the seal
+	 * has; digests of those that should be there, and what it has. */
+	uint64_t changed[MAX_WORDS];
+	uint64_t is[MAX_PAGES];
+	uint64_t table[MAX_PAGES];
 };
 
 /* An extent in flight. */
@@ -175,39 +184,62 @@ static uint64_t count(const uint64_t *bits, size_t nwords)
 	return bits_count(bits, 0, nwords * 64);
 }
 
-/* The digest of these pages of the extent. */
-static int digest(struct crew_worker *w, const struct crew_slot *s,
-		  const uint64_t *bits, struct seal_digest *d,
-		  struct mr_error *err)
+/* Whether the extent's pages with a bit are what a seal of version 1 has: 1, 0
+ * or -1. */
+static int agrees_1(struct crew_worker *w, const struct crew_slot *s,
+		    const uint64_t *bits, struct mr_error *err)
 {
-	struct scan *c = crew_arg(w);
-	struct tally *t = w->priv;
+	const struct scan *c = crew_arg(w);
+	uint64_t extent = s->extent.offset / c->v->extent_size;
+	struct own *own = w->priv;
+	struct seal_digest is, should;
 
-	if (!t->hash)
-		t->hash = hash_new();
-	if (!t->hash)
+	if (!own->hash)
+		own->hash = hash_new();
+	if (!own->hash)
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	*d = sealer_extent(t->hash, s->buf, bits, pages_of(c, &s->extent),
-			   c->v->page_size);
-	return 0;
+	is = seal_pages_digest_1(own->hash, s->buf, bits,
+				 pages_of(c, &s->extent), c->v->page_size);
+	if (sealed_extent(&c->v->seal, s->extent.block, extent, &should, err))
+		return -1;
+	return !memcmp(&is, &should, sizeof(is));
 }
 
-/* Whether these pages are what the seal has: 1, 0 or -1. */
+/* Whether these are the digests of the extent's pages that the seal means: 1,
+ * 0 or -1. */
+static int is_table(const struct scan *c, const struct crew_slot *s,
+		    const uint64_t *table, struct mr_error *err)
+{
+	size_t block = s->extent.block, n = pages_of(c, &s->extent);
+	uint64_t extent = s->extent.offset / c->v->extent_size;
+	struct seal_digest is, should;
+
+	if (!sealed_has_extent(&c->v->seal, block, extent))
+		return seal_pages_none(table, n);
+	is = seal_pages_digest(table, n);
+	if (sealed_extent(&c->v->seal, block, extent, &should, err))
+		return -1;
+	return !memcmp(&is, &should, sizeof(is));
+}
+
+/* The same of the pages themselves, those with a bit. */
 static int agrees(struct crew_worker *w, const struct crew_slot *s,
 		  const uint64_t *bits, struct mr_error *err)
 {
-	struct scan *c = crew_arg(w);
+	const struct scan *c = crew_arg(w);
 	size_t block = s->extent.block;
 	uint64_t extent = s->extent.offset / c->v->extent_size;
 	bool any = count(bits, words_of(c, &s->extent)) != 0;
-	struct seal_digest is, should;
+	struct own *own = w->priv;
 
+	if (c->v->seal.head.version != SEAL_VERSION_1) {
+		seal_pages(own->is, s->buf, bits, pages_of(c, &s->extent),
+			   c->v->page_size);
+		return is_table(c, s, own->is, err);
+	}
 	if (!any || !sealed_has_extent(&c->v->seal, block, extent))
 		return any == sealed_has_extent(&c->v->seal, block, extent);
-	if (digest(w, s, bits, &is, err) ||
-	    sealed_extent(&c->v->seal, block, extent, &should, err))
-		return -1;
-	return !memcmp(&is, &should, sizeof(is));
+	return agrees_1(w, s, bits, err);
 }
 
 /* The bits as they should be, into k->bits; whether that is certain is for
@@ -247,8 +279,7 @@ static void add_copy(void *arg, uint64_t offset, const unsigned char *bytes,
 }
 
 /* What mending and sealing need of this extent. */
-static int keep(struct crew_worker *w, struct crew_slot *s, bool blind,
-		struct mr_error *err)
+static void keep(struct crew_worker *w, struct crew_slot *s, bool blind)
 {
 	struct scan *c = crew_arg(w);
 	struct verify_block *b = &c->v->blocks[s->extent.block];
@@ -264,14 +295,12 @@ static int keep(struct crew_worker *w, struct crew_slot *s, bool blind,
 
 	mend_bits(c, w, k, nwords, blind);
 	if (!count(k->bits, nwords))
-		return 0;
+		return;
 	memcpy(b->bits + first, k->bits, nwords * sizeof(*k->bits));
-	if (digest(w, s, k->bits,
-		   &b->digests[s->extent.offset / c->v->extent_size], err))
-		return -1;
+	seal_pages(b->table + s->extent.offset / c->v->page_size, s->buf,
+		   k->bits, part.pages, part.unit);
 	if (c->v->out.file.fd >= 0)
 		memory_runs(&part, CREW_GAP, add_copy, &x);
-	return 0;
 }
 
 /* Reads once more what could not be read: what is lost becomes zeros. */
@@ -306,13 +335,14 @@ static int read_again(struct crew_worker *w, const struct crew_slot *s,
 /* Which pages are odd, in sets; same: the seal agrees (1), differs (0), is not
  * there (-1). */
 static void find_odd(uint64_t odd[VERIFY_ODDS][MAX_WORDS], const struct look *k,
-		     size_t nwords, bool blind, int same)
+		     const struct own *own, size_t nwords, bool blind, int same)
 {
 	for (size_t i = 0; i < nwords; i++) {
 		uint64_t seen = ~k->lost[i];
 		uint64_t bits = k->bits[i] & seen;
 		uint64_t empty = bits & ~k->nonzero[i];
 
+		odd[VERIFY_CHANGED][i] = own->changed[i];
 		odd[VERIFY_UNREADABLE][i] = k->lost[i];
 		odd[VERIFY_STALE][i] = blind ? 0 : k->nonzero[i] & ~bits & seen;
 		/* A seal that agrees knows that what is missing was zero. */
@@ -330,7 +360,7 @@ static void keep_odd(const struct scan *c, const struct crew_slot *s,
 {
 	struct verify_block *b = &c->v->blocks[s->extent.block];
 	uint64_t first = s->extent.offset / c->v->page_size / 64;
-	bool any = x->changed || x->lost;
+	bool any = x->changed || x->lost || x->bad_table;
 
 	for (int i = 0; i < VERIFY_ODDS; i++) {
 		uint64_t n = count(odd[i], nwords);
@@ -381,6 +411,36 @@ static int ask_seal(struct crew_worker *w, const struct crew_slot *s,
 	return *same < 0 ? -1 : 0;
 }
 
+/* The seal's digests of the pages: whether they are what its own digest of the
+ * extent says, and of which pages they say something else. */
+static int ask_table(const struct scan *c, const struct crew_slot *s,
+		     struct own *own, int same, struct verify_extent *x,
+		     struct mr_error *err)
+{
+	size_t n = pages_of(c, &s->extent);
+	int good;
+
+	memset(own->changed, 0, words_of(c, &s->extent) * sizeof(uint64_t));
+	if (!c->v->has_seal || c->v->seal.head.version == SEAL_VERSION_1)
+		return 0;
+	if (sealed_table(&c->v->seal, s->extent.block,
+			 s->extent.offset / c->v->page_size, own->table, n,
+			 err))
+		return -1;
+	good = same == 1 ? !memcmp(own->table, own->is, n * sizeof(*own->table))
+			 : is_table(c, s, own->table, err);
+	if (good < 0)
+		return -1;
+	x->bad_table = !good;
+	if (!good || !x->changed)
+		return 0;
+	for (size_t p = 0; p < n; p++)
+		if (own->table[p] != own->is[p])
+			bits_set(own->changed, p, 1);
+	x->changed = false;
+	return 0;
+}
+
 static int look_at(struct crew_worker *w, struct crew_slot *s,
 		   struct mr_error *err)
 {
@@ -404,12 +464,14 @@ static int look_at(struct crew_worker *w, struct crew_slot *s,
 	 * those that are not zero agree, it can be mended. */
 	x.changed = !same && !blind;
 	x.lost = !same && blind;
-	find_odd(odd, k, nwords, blind, same);
+	if (ask_table(c, s, w->priv, same, &x, err))
+		return CREW_FAILED;
+	find_odd(odd, k, w->priv, nwords, blind, same);
 	keep_odd(c, s, odd, nwords, &x, t);
 	if (!blind)
 		count_swapped(t, k, nwords);
-	if (c->v->fix && keep(w, s, blind, err))
-		return CREW_FAILED;
+	if (c->v->fix)
+		keep(w, s, blind);
 	return CREW_DONE;
 }
 
@@ -424,7 +486,8 @@ static int step(struct crew_worker *w, struct crew_slot *s,
 static void add_tally(struct crew_worker *w, void *arg)
 {
 	struct scan *c = arg;
-	struct tally *sum = &c->sum, *t = w->priv;
+	struct own *own = w->priv;
+	struct tally *sum = &c->sum, *t = &own->tally;
 
 	sum->read += t->read;
 	sum->bits_changed += t->bits_changed;
@@ -432,8 +495,8 @@ static void add_tally(struct crew_worker *w, void *arg)
 	sum->swapped_words += t->swapped_words;
 	for (int i = 0; i < VERIFY_ODDS; i++)
 		sum->pages[i] += t->pages[i];
-	hash_free(t->hash);
-	t->hash = NULL;
+	hash_free(own->hash);
+	own->hash = NULL;
 }
 
 static void number_extents(const struct verify *v, uint64_t *first,
@@ -457,7 +520,7 @@ int verify_scan(struct verify *v, struct mr_error *err)
 		.lengths = lengths,
 		.blocks = v->n,
 		.buffers = 1,
-		.worker_size = sizeof(struct tally),
+		.worker_size = sizeof(struct own),
 		.slot_size = sizeof(struct look),
 		.jobs = v->o->jobs,
 		.own_errors = true,

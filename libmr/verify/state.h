@@ -20,6 +20,7 @@
 
 /* What can be odd about a page. */
 enum verify_odd {
+	VERIFY_CHANGED, /* the seal says otherwise */
 	VERIFY_UNREADABLE,
 	VERIFY_MISSING,
 	VERIFY_STALE,
@@ -30,7 +31,8 @@ enum verify_odd {
 /* What was found in an extent. */
 struct verify_extent {
 	uint16_t pages[VERIFY_ODDS]; /* of at most 16384 */
-	bool changed; /* the seal says otherwise */
+	bool changed; /* the seal says otherwise, but not of which pages */
+	bool bad_table; /* the seal's digests of its pages are damaged */
 	/* The bitmap is damaged here, and the pages that are not zero are not
 	 * what it spoke of. */
 	bool lost;
@@ -55,10 +57,11 @@ struct verify_block {
 	/* One for each piece of the bitmap: it differs from the seal. */
 	bool *bad_pieces;
 	size_t n_pieces;
-	/* For mending and sealing: what the bitmap should be, and digests. */
+	/* For mending and sealing: what the bitmap should be, and a digest of
+	 * each page (libmr/seal/pages.h). */
 	uint64_t *bits; /* host order */
 	size_t nwords;
-	struct seal_digest *digests;
+	uint64_t *table;
 };
 
 /* mr_verify's arguments, as mr_error.who counts them. */

@@ -176,8 +176,8 @@ static int allocate(struct verify *v, struct verify_block *b)
 		return 0;
 	b->nwords = (size_t)(b->bitmap_size / sizeof(*b->bits));
 	b->bits = zeros_new(b->nwords * sizeof(*b->bits));
-	b->digests = zeros_new(b->n_extents * sizeof(*b->digests));
-	return b->bits && b->digests ? 0 : -1;
+	b->table = zeros_new(b->pages * sizeof(*b->table));
+	return b->bits && b->table ? 0 : -1;
 }
 
 /* The blocks out of the seal, which is known to be whole, or the image. */
@@ -230,7 +230,7 @@ static void release(struct verify *v)
 			zeros_free(b->odd[k],
 				   b->odd_words * sizeof(*b->odd[k]));
 		zeros_free(b->bits, b->nwords * sizeof(*b->bits));
-		zeros_free(b->digests, b->n_extents * sizeof(*b->digests));
+		zeros_free(b->table, b->pages * sizeof(*b->table));
 	}
 	free(v->blocks);
 	verify_repair_close(v);

@@ -8,17 +8,18 @@
 
 /* ---- head ---- */
 
-static const uint8_t sample[SEAL_HEAD_SIZE] = {
+static const uint8_t sample[SEAL_HEAD_MAX] = {
 	0x8b, 'm',  'r',  's', 'e', 'a',  'l', '\n', /* magic */
-	0,    0,    0,	  1, /* version */
+	0,    0,    0,	  2, /* version */
 	0,    0,    0x10, 0, /* page size 4 KiB */
 	0,    0x10, 0,	  0, /* extent size 1 MiB */
 	0,    0,    4,	  0, /* piece size 1 KiB */
 	0,    0,    0,	  2, /* blocks */
-	0,    0,    0,	  0, /* reserved */
+	0,    0,    0,	  1, /* flags */
 	0,    0,    0,	  0,   0,   0,	  1,   0, /* stream offset */
 	0,    0,    0,	  0,   0,   0x51, 0,   0, /* tail offset */
 	0,    0,    0,	  0,   0,   0x52, 0,   1, /* seal offset */
+	0,    0,    0,	  0,   0,   0x52, 16,  0, /* tables offset */
 };
 
 static struct seal_head head;
@@ -28,14 +29,16 @@ static ssize_t decode_head(const uint8_t *buf, size_t len, struct fault *f)
 	return seal_head_decode(buf, len, &head, f);
 }
 
-static void head_sample(void **state)
+static void check_head(uint32_t version, size_t size)
 {
-	uint8_t buf[sizeof(sample) + 3] = { 0 }, back[SEAL_HEAD_SIZE];
+	uint8_t buf[sizeof(sample) + 3] = { 0 }, back[SEAL_HEAD_MAX];
 
-	(void)state;
 	memcpy(buf, sample, sizeof(sample));
-	check_truncations(decode_head, buf, sizeof(sample), sizeof(buf),
-			  sizeof(sample));
+	put_be32(buf + 8, version);
+	put_be32(buf + 28, version - 1);
+	check_truncations(decode_head, buf, size, sizeof(buf), (ssize_t)size);
+	assert_int_equal(head.version, version);
+	assert_int_equal(head.flags, version - 1);
 	assert_int_equal(head.page_size, 4096);
 	assert_int_equal(head.extent_size, MIB);
 	assert_int_equal(head.piece_size, 1024);
@@ -43,8 +46,17 @@ static void head_sample(void **state)
 	assert_int_equal(head.stream_offset, 0x100);
 	assert_int_equal(head.tail_offset, 0x510000);
 	assert_int_equal(head.seal_offset, 0x520001);
-	assert_int_equal(seal_head_encode(back, &head), sizeof(back));
-	assert_memory_equal(back, sample, sizeof(back));
+	assert_int_equal(head.tables_offset, version == 1 ? 0 : 0x521000);
+	assert_int_equal(seal_head_size(version), size);
+	assert_int_equal(seal_head_encode(back, &head), size);
+	assert_memory_equal(back, buf, size);
+}
+
+static void head_sample(void **state)
+{
+	(void)state;
+	check_head(1, 56);
+	check_head(2, 64);
 	assert_true(seal_is_head(sample, 8));
 	assert_false(seal_is_head(sample, 7));
 	assert_false(seal_is_head(sample + 1, 8));
@@ -59,7 +71,8 @@ static void head_bad(void **state)
 	} cases[] = {
 		{ 0, 0x8b6d7274, FAULT_BAD }, /* magic */
 		{ 8, 0, FAULT_UNSUPPORTED },
-		{ 8, 2, FAULT_UNSUPPORTED },
+		{ 8, 1, FAULT_BAD }, /* which has no flags */
+		{ 8, 3, FAULT_UNSUPPORTED },
 		{ 12, 0, FAULT_BAD }, /* page size */
 		{ 12, 128, FAULT_BAD },
 		{ 12, 4097, FAULT_BAD },
@@ -74,17 +87,19 @@ static void head_bad(void **state)
 		{ 20, 1 << 17, FAULT_BAD },
 		{ 24, SEAL_BLOCKS_LIMIT + 1, FAULT_UNSUPPORTED },
 		{ 24, UINT32_MAX, FAULT_UNSUPPORTED },
-		{ 28, 1, FAULT_BAD },
+		{ 28, 2, FAULT_UNSUPPORTED },
+		{ 28, UINT32_MAX, FAULT_UNSUPPORTED },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		uint8_t buf[SEAL_HEAD_SIZE];
+		bool old = cases[i].value == 1 && cases[i].at == 8;
+		uint8_t buf[SEAL_HEAD_MAX];
 
 		memcpy(buf, sample, sizeof(buf));
 		put_be32(buf + cases[i].at, cases[i].value);
 		check_fault(decode_head, buf, sizeof(buf), cases[i].kind,
-			    cases[i].at);
+			    old ? 28 : cases[i].at);
 	}
 }
 
@@ -141,6 +156,7 @@ static void block_longest(void **state)
 /* A libvirt-like file: front, a block of 3 MiB + 4 KiB, one left out, one of
  * 64 KiB, tail, seal. */
 static const struct seal_head good_head = {
+	.version = 2,
 	.page_size = 4096,
 	.extent_size = MIB,
 	.piece_size = 1024,
@@ -148,6 +164,7 @@ static const struct seal_head good_head = {
 	.stream_offset = 1500,
 	.tail_offset = 5 * MIB + 0x10000,
 	.seal_offset = 5 * MIB + 0x10000 + 1025,
+	.tables_offset = 5 * MIB + 0x10000 + 8192,
 };
 static const struct seal_block good_blocks[3] = {
 	{ .name = "a",
@@ -167,16 +184,17 @@ static const struct seal_block good_blocks[3] = {
 	  .extents = 1 },
 };
 
-static void arrange_good(void **state)
+static void check_good(uint32_t version, uint64_t at)
 {
+	struct seal_head h = good_head;
 	struct seal_block b[3];
 	struct seal_places p;
 	struct fault f;
-	uint64_t at = 56 + (2 + 40) + (3 + 40) + (2 + 40);
 
-	(void)state;
+	h.version = version;
 	memcpy(b, good_blocks, sizeof(b));
-	assert_int_equal(seal_arrange(&good_head, b, &p, &f), 0);
+	assert_int_equal(seal_arrange(&h, b, &p, &f), 0);
+	assert_int_equal(p.tables_end, at);
 	assert_int_equal(p.front, at);
 	at += 2 * 16; /* 1500 bytes */
 	assert_int_equal(b[0].header_start, 1500);
@@ -190,6 +208,7 @@ static void arrange_good(void **state)
 	assert_int_equal(b[1].header_start, 4 * MIB + 4096);
 	assert_int_equal(b[1].bitmap_size, 0);
 	assert_int_equal(b[1].n_extents, 0);
+	assert_int_equal(b[1].table, 0);
 	assert_int_equal(b[1].header_digests, at);
 	assert_int_equal(b[1].bitmap_digests, at + 16);
 	assert_int_equal(b[1].words, at + 16);
@@ -202,6 +221,25 @@ static void arrange_good(void **state)
 	at += 16 + 16 + 8 + 16;
 	assert_int_equal(p.tail, at);
 	assert_int_equal(p.length, at + 2 * 16 + 32);
+	if (version == 1) {
+		assert_int_equal(p.tables, p.tables_end);
+		assert_int_equal(b[0].table, 0);
+		assert_int_equal(b[2].table, 0);
+		return;
+	}
+	assert_int_equal(p.tables, 8192 - 1025);
+	assert_int_equal(b[0].table, h.tables_offset);
+	assert_int_equal(b[2].table, h.tables_offset + (768 + 1) * 8);
+	assert_int_equal(seal_tables_offset(&h, b), 5 * MIB + 0x10000 + 4096);
+}
+
+static void arrange_good(void **state)
+{
+	const uint64_t names = (2 + 40) + (3 + 40) + (2 + 40);
+
+	(void)state;
+	check_good(1, 56 + names);
+	check_good(2, 8192 - 1025 + (768 + 1 + 16) * 8);
 }
 
 static int arrange(const struct seal_head *h, const struct seal_block *blocks)
@@ -230,7 +268,8 @@ static bool harmless(const struct bad_field *c, const uint8_t *now, uint64_t v)
 
 	if (!memcmp(now, &v, sizeof(v)))
 		return true;
-	if (in_head && c->field == offsetof(struct seal_head, seal_offset))
+	/* As far away as can be, for tables. */
+	if (in_head && c->field == offsetof(struct seal_head, tables_offset))
 		return v == INT64_MAX;
 	if (in_head)
 		return !v &&
@@ -255,6 +294,8 @@ static void arrange_bad(void **state)
 		HEAD(tail_offset, 5 * MIB + 0x10001),
 		HEAD(tail_offset, 5 * MIB + 0xffff),
 		HEAD(seal_offset, 5 * MIB + 0xffff),
+		HEAD(seal_offset, 5 * MIB + 0x10000 + 8192 - 190),
+		HEAD(tables_offset, 5 * MIB + 0x10000 + 1025 + 190),
 		BLOCK(0, header_end, 1500),
 		BLOCK(0, header_end, 1601),
 		BLOCK(0, bitmap_offset, 1599),
@@ -297,7 +338,8 @@ static void arrange_bad(void **state)
 
 static void arrange_empty(void **state)
 {
-	struct seal_head h = { .page_size = 65536,
+	struct seal_head h = { .version = SEAL_VERSION_1,
+			       .page_size = 65536,
 			       .extent_size = SEAL_EXTENT_MAX,
 			       .piece_size = SEAL_PIECE_MIN };
 	struct seal_places p;
@@ -305,7 +347,7 @@ static void arrange_empty(void **state)
 
 	(void)state;
 	assert_int_equal(seal_arrange(&h, NULL, &p, &f), 0);
-	assert_int_equal(p.length, SEAL_HEAD_SIZE + SEAL_END_SIZE);
+	assert_int_equal(p.length, SEAL_HEAD_MIN + SEAL_END_SIZE);
 }
 
 /* ---- end ---- */

@@ -76,7 +76,7 @@ setup() { cd "$BATS_TEST_TMPDIR" || return; }
 	printf x | dd of=a bs=1 seek=$((0x100000 + 300 * 4096 + 5)) \
 		conv=notrunc status=none
 	run -1 mrverify a
-	[ "$output" = "a: damaged: block pc.ram: pages 256-511 differ from the seal" ]
+	[ "$output" = "a: damaged: block pc.ram: page 300 differs from the seal" ]
 	sum=$(sha256sum a)
 	run -1 mrverify --repair a
 	[[ $output == *"; nothing was changed" ]]
@@ -87,6 +87,27 @@ setup() { cd "$BATS_TEST_TMPDIR" || return; }
 	run -0 mrverify --subset 2/2 a
 	[[ $output == *"(part 2 of 2)"* ]]
 	run -1 mrverify --subset 1/2 a
+}
+
+@test "a seal of version 1 is read, and renewed by --seal alone" {
+	fuzz-pack -u "$ROOT/tests/fuzz/corpus/image/sealed" a
+	sum=$(sha256sum a)
+	run -0 mrverify --repair --need-seal a
+	[[ $output == "a: sound, sealed, "* ]]
+	[ "$sum" = "$(sha256sum a)" ]
+	cp a b
+	printf x | dd of=b bs=1 seek=$((0x100000 + 4096)) conv=notrunc \
+		status=none
+	run -1 mrverify b
+	[[ $output == *"block a: pages 0-7 differ from the seal" ]]
+	run -0 mrverify --seal a
+	[[ ${lines[1]} == "  sealed: "* ]]
+	run -0 mrverify --seal a
+	[ "${#lines[@]}" = 1 ]
+	printf x | dd of=a bs=1 seek=$((0x100000 + 4096)) conv=notrunc \
+		status=none
+	run -1 mrverify a
+	[[ $output == *"block a: page 1 differs from the seal" ]]
 }
 
 @test "a changed section of the device state is named" {
@@ -157,8 +178,8 @@ fcntl.fcntl($1, 37, struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 0, 0, 0))"
 	run -2 --separate-stderr mrverify --json a absent
 	for line in '"sound": false' '"path": "a"' '"sealed": true' \
 		'"kind": "pages"' '"damage": true' '"block": "pc.ram"' \
-		'"first_page": 256' '"pages": 256' '"offset": 2097152' \
-		'"length": 1048576' '"path": "absent"' '"message": "cannot open'; do
+		'"first_page": 300' '"pages": 1' '"offset": 2277376' \
+		'"length": 4096' '"path": "absent"' '"message": "cannot open'; do
 		[[ $output == *"$line"* ]] || {
 			echo "no $line in $output"
 			return 1
@@ -239,7 +260,7 @@ fcntl.fcntl($1, 37, struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 0, 0, 0))"
 		printf x | dd of=a bs=1 seek=$((at + 77)) conv=notrunc \
 			status=none
 		run -1 mrverify a
-		[[ $output == *" differ from the seal" ]]
+		[[ $output == *": page 0 differs from the seal" ]]
 	done <<-END
 		--page-bits 10
 		--page-bits 13

@@ -45,6 +45,8 @@ FAIL_WRAP(ssize_t, pwrite64, (int fd, const void *buf, size_t len, off_t at),
 #define MACHINE "pc-i440fx-10.0"
 
 /* A stream header, some bytes, EOF. */
+static uint8_t device_state[512];
+
 static size_t make_device(uint8_t buf[512])
 {
 	size_t n = stream_header_encode(buf);
@@ -86,6 +88,9 @@ static int lay_out(struct image_writer *w, const char *path,
 	for (size_t i = 0; !rc && i < n; i++)
 		rc = image_writer_block(w, blocks[i].name, blocks[i].length,
 					err);
+	if (!rc)
+		rc = image_writer_device(w, device_state,
+					 make_device(device_state), err);
 	return rc;
 }
 
@@ -108,7 +113,10 @@ static int put_pages(struct image_writer *w, struct mr_error *err)
 						  page * IMAGE_PAGE,
 					  err))
 				return -1;
-			bits_set(blk->bits, page, 1);
+			/* One by one: their order does not matter. */
+			if (image_writer_set(w, blk, page, &(uint64_t){ 1 }, 1,
+					     buf, err))
+				return -1;
 		}
 	}
 	return 0;
@@ -292,18 +300,17 @@ static void reads_back_with(unsigned int bits)
 	struct mr_error err = MR_ERROR_INIT;
 	struct image_writer w;
 	struct stat st;
-	uint8_t device[512];
-	size_t device_len = make_device(device);
 
 	page_bits = bits;
 	assert_int_equal(
 		lay_out(&w, in_dir("image"), blocks_1g, BLOCKS, false, &err),
 		0);
 	assert_int_equal(put_pages(&w, &err), 0);
-	assert_int_equal(image_writer_finish(&w, device, device_len, &err), 0);
+	assert_int_equal(image_writer_finish(&w, &err), 0);
 	assert_int_equal(output_publish(&w.out, &err), 0);
 	assert_string_equal(err.msg, "");
-	check_image(&w, in_dir("image"), blocks_1g, device, device_len);
+	check_image(&w, in_dir("image"), blocks_1g, device_state,
+		    make_device(device_state));
 	/* and what nobody wrote takes no room */
 	assert_int_equal(stat(in_dir("image"), &st), 0);
 	assert_in_range(st.st_blocks, 1, (4 << 20) / 512);
@@ -344,8 +351,6 @@ static void where_qemu_puts_it(void **state)
 static void large_and_empty(void **state)
 {
 	const struct block block = { "large", UINT64_C(64) << 30 };
-	uint8_t device[512];
-	size_t device_len = make_device(device);
 	struct mr_error err = MR_ERROR_INIT;
 	struct image_writer w;
 	struct stat st;
@@ -354,7 +359,7 @@ static void large_and_empty(void **state)
 	assert_int_equal(lay_out(&w, in_dir("large"), &block, 1, true, &err),
 			 0);
 	assert_int_equal(w.blocks[0].place.bitmap_size, 2 << 20);
-	assert_int_equal(image_writer_finish(&w, device, device_len, &err), 0);
+	assert_int_equal(image_writer_finish(&w, &err), 0);
 	assert_int_equal(output_publish(&w.out, &err), 0);
 	assert_int_equal(stat(in_dir("large"), &st), 0);
 	assert_true((uint64_t)st.st_size > block.length);
@@ -365,8 +370,8 @@ static void large_and_empty(void **state)
 /* A seal comes behind: all before it is the same image. */
 static void seal_changes_nothing_before_it(void **state)
 {
-	uint8_t device[512], *p[2];
-	size_t device_len = make_device(device), len[2];
+	uint8_t *p[2];
+	size_t len[2];
 	static const char *const names[] = { "bare", "sealed" };
 
 	(void)state;
@@ -378,8 +383,7 @@ static void seal_changes_nothing_before_it(void **state)
 					 BLOCKS - 1, seal, &err),
 				 0);
 		assert_int_equal(put_pages(&w, &err), 0);
-		assert_int_equal(
-			image_writer_finish(&w, device, device_len, &err), 0);
+		assert_int_equal(image_writer_finish(&w, &err), 0);
 		assert_int_equal(output_publish(&w.out, &err), 0);
 		p[seal] = map_file(in_dir(names[seal]), &len[seal]);
 		assert_int_equal(len[seal], w.size);
@@ -433,7 +437,7 @@ static void refuses(void **state)
 	err = (struct mr_error)MR_ERROR_INIT;
 	assert_int_equal(lay_out(&w, in_dir("none"), blocks_1g, 1, false, &err),
 			 0);
-	assert_int_equal(image_writer_finish(&w, (const uint8_t *)machine,
+	assert_int_equal(image_writer_device(&w, (const uint8_t *)machine,
 					     STREAM_HEADER_SIZE, &err),
 			 -1);
 	assert_int_equal(err.code, MR_QMP);
@@ -444,14 +448,11 @@ static void refuses(void **state)
 static int whole_story(struct mr_error *err)
 {
 	struct image_writer w = IMAGE_WRITER_NONE;
-	uint8_t device[512];
-	size_t device_len = make_device(device);
 	int rc = -1;
 
 	if (!lay_out(&w, in_dir("failing"), blocks_1g + 1, BLOCKS - 1, true,
 		     err) &&
-	    !put_pages(&w, err) &&
-	    !image_writer_finish(&w, device, device_len, err) &&
+	    !put_pages(&w, err) && !image_writer_finish(&w, err) &&
 	    !output_publish(&w.out, err))
 		rc = 0;
 	image_writer_release(&w);
