@@ -46,11 +46,20 @@ static void end(struct input *in)
 static void check_places(const struct seal_head *h, const struct seal_block *b,
 			 const struct seal_places *p)
 {
-	uint64_t at = SEAL_HEAD_SIZE, file = h->stream_offset;
+	uint64_t at = seal_head_size(h->version), file = h->stream_offset;
 
 	for (uint32_t i = 0; i < h->blocks; i++)
 		at += 1 + strlen(b[i].name) + 40;
-	must(p->front == at);
+	must(p->tables >= at);
+	must(h->version > 1 || p->tables == at);
+	at = p->tables;
+	for (uint32_t i = 0; i < h->blocks; i++) {
+		bool has = h->version > 1 && b[i].n_extents;
+
+		must(b[i].table == (has ? h->seal_offset + at : 0));
+		at += has ? b[i].used_length / h->page_size * 8 : 0;
+	}
+	must(p->tables_end == at && p->front == at);
 	at += SEAL_DIGEST_SIZE * seal_pieces(h->stream_offset, h->piece_size);
 	for (uint32_t i = 0; i < h->blocks; i++) {
 		must(b[i].header_start == file && b[i].header_end > file);
@@ -82,8 +91,8 @@ static void arrange(struct input *in)
 	if (n < 0)
 		return;
 	must(seal_is_head(in->p, in->len));
-	must(seal_head_encode(back, &h) == SEAL_HEAD_SIZE);
-	must(!memcmp(back, in->p, SEAL_HEAD_SIZE));
+	must(seal_head_encode(back, &h) == (size_t)n);
+	must(!memcmp(back, in->p, (size_t)n));
 	if (h.blocks > BLOCKS)
 		return;
 	for (uint32_t i = 0; i < h.blocks; i++) {
@@ -96,7 +105,7 @@ static void arrange(struct input *in)
 		must(!memcmp(back, in->p, (size_t)n));
 	}
 	if (seal_arrange(&h, b, &places, &f))
-		check_fault(&f, SEAL_HEAD_SIZE);
+		check_fault(&f, SEAL_HEAD_MAX);
 	else
 		check_places(&h, b, &places);
 }
