@@ -11,14 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "libmr/base/error.h"
+#include "libmr/base/fds.h"
 #include "libmr/base/watch.h"
 #include "libmr/vm/ask.h"
 
@@ -47,45 +46,6 @@
 #define ALIVE_S 1.0
 #define SLICE_MS 100
 #define ALIVE "a"
-/* Descriptors that a process may have where there is no close_range. */
-#define FDS_MOST 65536u
-
-/* As close_range(2), also where a sandbox or an old kernel has none. */
-static void close_span(unsigned from, unsigned to)
-{
-	struct rlimit most;
-
-	if (from > to || !syscall(SYS_close_range, from, to, 0u))
-		return;
-	if (getrlimit(RLIMIT_NOFILE, &most) || most.rlim_cur > FDS_MOST)
-		most.rlim_cur = FDS_MOST;
-	for (; from <= to && from < most.rlim_cur; from++)
-		(void)close((int)from);
-}
-
-static bool is_among(const int *list, size_t n, int fd)
-{
-	while (n && list[n - 1] != fd)
-		n--;
-	return n != 0;
-}
-
-/* Closes every descriptor from 3 on but these, so that the dead saver's files
- * and the caller's pipes are not kept open. */
-static void close_others(const int *keep, size_t n)
-{
-	unsigned from = 3, next;
-
-	do {
-		next = ~0u;
-		for (size_t i = 0; i < n; i++)
-			if (keep[i] >= (int)from && (unsigned)keep[i] < next)
-				next = (unsigned)keep[i];
-		if (next > from)
-			close_span(from, next == ~0u ? next : next - 1);
-		from = next + 1;
-	} while (next != ~0u);
-}
 
 /* What the guardian has; after the fork, so nothing is allocated. */
 struct ward {
@@ -206,9 +166,9 @@ __attribute__((noreturn)) static void guard(int line, struct ward *w, int claim)
 	(void)setsid();
 	(void)prctl(PR_SET_NAME, "mr-guardian");
 	for (int fd = 0; null >= 0 && fd < 3; fd++)
-		if (!is_among(keep, n_keep, fd))
+		if (!fds_among(keep, n_keep, fd))
 			(void)dup2(null, fd);
-	close_others(keep, n_keep);
+	fds_close_others(keep, n_keep);
 	(void)send(line, "", 1, MSG_NOSIGNAL); /* on guard */
 	do
 		heard = hear(line, w);
