@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "formats/libvirt.h"
+#include "formats/touched.h"
 #include "libmr/base/error.h"
 
 /* As many as the kernel follows. */
@@ -197,11 +198,19 @@ static bool may_go(enum gate_rule rule, const uint8_t *buf, size_t n)
 		return !n || is_image(buf, n);
 	case GATE_DRAWING:
 		return !n || (n >= 5 && !memcmp(buf, "<svg ", 5));
+	case GATE_TOUCHED:
+		return !n || touched_is_head(buf, n);
 	case GATE_ANY_FILE:
 		break;
 	}
 	return true;
 }
+
+static const char *const what_may_go[] = {
+	[GATE_IMAGE] = "an image of a VM",
+	[GATE_DRAWING] = "a drawing (SVG)",
+	[GATE_TOUCHED] = "a record of touched pages",
+};
 
 static int apply_rule(const struct gate *p, enum gate_rule rule,
 		      struct mr_error *err)
@@ -227,8 +236,7 @@ static int apply_rule(const struct gate *p, enum gate_rule rule,
 		return 0;
 	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 			 "exists, and is neither empty nor %s: not replaced",
-			 rule == GATE_IMAGE ? "an image of a VM"
-					    : "a drawing (SVG)");
+			 what_may_go[rule]);
 }
 
 int gate_look(const struct gate *p, enum gate_rule rule,

@@ -36,6 +36,7 @@ void gate_release(struct gate *p); /* may be GATE_NONE */
 enum gate_rule {
 	GATE_IMAGE, /* an empty file, an image: ours, QEMU's, libvirt's */
 	GATE_DRAWING, /* an empty file, an SVG */
+	GATE_TOUCHED, /* an empty file, a record of touched pages */
 	GATE_ANY_FILE,
 };
 

@@ -210,26 +210,36 @@ static int find_end(struct io *io, uint64_t *end, struct mr_error *err)
 	return 0;
 }
 
-int sealed_open(struct sealed *s, struct io *io, struct mr_error *err)
+int sealed_find(struct io *io, struct seal_end *end, uint64_t *size,
+		struct mr_error *err)
 {
 	uint8_t buf[SEAL_END_SIZE];
-	uint64_t size;
-	struct reader r;
-	struct seal_end end;
 	struct fault f;
-	int rc;
 
-	*s = (struct sealed){ .io = io };
-	if (find_end(io, &size, err))
+	if (find_end(io, size, err))
 		return -1;
-	if (size < SEAL_HEAD_MIN + SEAL_END_SIZE)
+	if (*size < SEAL_HEAD_MIN + SEAL_END_SIZE)
 		return 0;
-	if (io_read_full(io, buf, sizeof(buf), size - sizeof(buf), err))
+	if (io_read_full(io, buf, sizeof(buf), *size - sizeof(buf), err))
 		return -1;
 	if (!seal_is_end(buf, sizeof(buf)))
 		return 0;
-	if (seal_end_decode(buf, sizeof(buf), size, &end, &f) < 0)
-		return error_fault(err, &f, size - sizeof(buf));
+	if (seal_end_decode(buf, sizeof(buf), *size, end, &f) < 0)
+		return error_fault(err, &f, *size - sizeof(buf));
+	return 1;
+}
+
+int sealed_open(struct sealed *s, struct io *io, struct mr_error *err)
+{
+	struct seal_end end;
+	struct reader r;
+	uint64_t size;
+	int rc;
+
+	*s = (struct sealed){ .io = io };
+	rc = sealed_find(io, &end, &size, err);
+	if (rc <= 0)
+		return rc;
 	if (reader_init(&r, io, CHUNK, size - end.length, err))
 		return -1;
 	rc = read_seal(s, &r, &end, err);

@@ -35,6 +35,11 @@ struct sealed {
 int sealed_open(struct sealed *s, struct io *io, struct mr_error *err);
 void sealed_release(struct sealed *s);
 
+/* Only looks for its end, and believes it: *size is where the file ends, but
+ * for zeros behind a seal. As sealed_open. */
+int sealed_find(struct io *io, struct seal_end *end, uint64_t *size,
+		struct mr_error *err);
+
 /* Whether a seal begins at this byte; for one whose end is lost. -1: *err. */
 int sealed_begins(struct io *io, uint64_t offset, struct mr_error *err);
 

@@ -140,6 +140,13 @@ int guest_map(struct guest *g, struct mr_error *err);
  * what is gone counts as never touched.
  */
 int guest_is_whole(const struct guest *g, struct mr_error *err);
+/*
+ * The same without QMP, and for guest_present alone: block i is where the
+ * process has a private mapping of the file from byte at[i] on, of all of its
+ * `used` bytes. 1; 0: not all of them are mapped (yet); or -1.
+ */
+int guest_map_file(struct guest *g, ino_t ino, const uint64_t *at,
+		   struct mr_error *err);
 /* Forget it: closes the backing files. */
 void guest_unmap(struct guest *g);
 
@@ -159,6 +166,11 @@ int guest_touched(const struct guest *g, const struct guest_block *b,
 int guest_changed(const struct guest *g, const struct guest_block *b,
 		  const struct file *f, uint64_t at, uint64_t *bitmap,
 		  struct mr_error *err);
+
+/* Sets the bits of the pages that the process has in its memory, or swapped
+ * out of it, whoever's they are. */
+int guest_present(const struct guest *g, const struct guest_block *b,
+		  uint64_t *bitmap, struct mr_error *err);
 
 /* The bytes that guest_touched finds, or more, for less work: a file in memory
  * is only asked how much it holds. bitmap as there; it says nothing after. */

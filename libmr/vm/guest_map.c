@@ -463,6 +463,60 @@ int guest_map(struct guest *g, struct mr_error *err)
 	return -1;
 }
 
+struct file_mapping {
+	struct guest *g;
+	ino_t ino;
+	const uint64_t *at;
+	struct mr_error *err;
+};
+
+/* By the inode alone: what stat calls the device is on some file systems
+ * (btrfs) not what the map of a process calls it. */
+static int map_file_vma(void *arg, const struct vma *v)
+{
+	const struct file_mapping *m = arg;
+	int rc = 0;
+
+	if (v->ino != m->ino || v->shared)
+		return 0;
+	for (size_t i = 0; rc == 0 && i < m->g->n_blocks; i++) {
+		struct guest_block *b = &m->g->blocks[i];
+		uint64_t done = mapped_bytes(b), next = m->at[i] + done;
+		uint64_t skip = next - v->offset;
+
+		if (done == b->used || next < v->offset ||
+		    skip >= v->end - v->start)
+			continue;
+		rc = add_segment(
+			b,
+			&(struct guest_segment){
+				.offset = done,
+				.length = min_u64(b->used - done,
+						  v->end - v->start - skip),
+				.hva = v->start + skip,
+				.kind = GUEST_FILE_PRIVATE,
+				.fd = -1,
+				.file_offset = next },
+			m->err);
+	}
+	return rc;
+}
+
+int guest_map_file(struct guest *g, ino_t ino, const uint64_t *at,
+		   struct mr_error *err)
+{
+	struct file_mapping m = { g, ino, at, err };
+
+	guest_unmap(g);
+	g->pagemap = open_proc(g, "pagemap", err);
+	if (g->pagemap < 0 || each_vma(g, map_file_vma, &m, err))
+		return -1;
+	for (size_t i = 0; i < g->n_blocks; i++)
+		if (mapped_bytes(&g->blocks[i]) < g->blocks[i].used)
+			return 0;
+	return 1;
+}
+
 static void unmap_view(struct guest_segment *s)
 {
 	if (!s->view)

@@ -304,6 +304,19 @@ int guest_changed(const struct guest *g, const struct guest_block *b,
 	return b->n_segments > 0;
 }
 
+int guest_present(const struct guest *g, const struct guest_block *b,
+		  uint64_t *bitmap, struct mr_error *err)
+{
+	for (size_t i = 0; i < b->n_segments; i++) {
+		const struct guest_segment *s = &b->segments[i];
+
+		if ((g->no_scan || !touched_scan(g, s, 0, bitmap)) &&
+		    touched_pagemap(g, s, 0, bitmap, err))
+			return -1;
+	}
+	return 0;
+}
+
 int guest_most(const struct guest *g, const struct guest_block *b,
 	       uint64_t *bitmap, uint64_t *bytes, struct mr_error *err)
 {

@@ -135,17 +135,19 @@ static void rules(void **state)
 	static const struct {
 		const char *bytes;
 		size_t len;
-		bool image, drawing;
+		bool image, drawing, touched;
 	} files[] = {
-		{ "", 0, true, true },
-		{ "QEVM\0\0\0\3", 8, true, false },
-		{ "LibvirtQemudSave....", 20, true, false },
-		{ "LibvirtQemudPart....", 20, true, false },
-		{ "LibvirtQemudSav", 15, false, false },
-		{ "QEV", 3, false, false },
-		{ "QFI\xfb....", 8, false, false },
-		{ "<svg xmlns", 10, false, true },
-		{ "\0", 1, false, false },
+		{ "", 0, true, true, true },
+		{ "\x8bmrtchd\n", 8, false, false, true },
+		{ "\x8bmrtchd", 7, false, false, false },
+		{ "QEVM\0\0\0\3", 8, true, false, false },
+		{ "LibvirtQemudSave....", 20, true, false, false },
+		{ "LibvirtQemudPart....", 20, true, false, false },
+		{ "LibvirtQemudSav", 15, false, false, false },
+		{ "QEV", 3, false, false, false },
+		{ "QFI\xfb....", 8, false, false, false },
+		{ "<svg xmlns", 10, false, true, false },
+		{ "\0", 1, false, false, false },
 	};
 	const char *file = in_dir("ruled"), *fifo = in_dir("fifo");
 
@@ -156,6 +158,8 @@ static void rules(void **state)
 				 files[i].image ? MR_OK : MR_REFUSED);
 		assert_int_equal(look(file, GATE_DRAWING),
 				 files[i].drawing ? MR_OK : MR_REFUSED);
+		assert_int_equal(look(file, GATE_TOUCHED),
+				 files[i].touched ? MR_OK : MR_REFUSED);
 		assert_int_equal(look(file, GATE_ANY_FILE), MR_OK);
 	}
 	assert_int_equal(mkfifo(fifo, 0600), 0);
