@@ -11,7 +11,8 @@
 static int jobs = CLI_NOT_GIVEN, check, force, run_it, pause_it;
 static int instant;
 static struct load_instant how;
-static char *direct = NULL;
+static int record = CLI_NOT_GIVEN;
+static char *direct = NULL, *record_file = NULL, *prefault = NULL;
 static char **memory = NULL;
 
 /* clang-format off */
@@ -33,8 +34,14 @@ static struct poptOption options[] = {
 	  "do not keep others from writing to the image meanwhile", NULL },
 	{ "paused", '\0', POPT_ARG_NONE, &pause_it, 0,
 	  "leave the guest paused (default: as it was saved)", NULL },
+	{ "prefault", '\0', POPT_ARG_STRING, &prefault, 0,
+	  "what --instant reads ahead: recorded, all or none", "WHAT" },
 	{ "print", '\0', POPT_ARG_NONE, &how.print, 0,
 	  "show the command line of --instant, start nothing", NULL },
+	{ "record", '\0', POPT_ARG_INT, &record, 0,
+	  "record which pages the guest touches for so long", "SECONDS" },
+	{ "record-file", '\0', POPT_ARG_STRING, &record_file, 0,
+	  "where the record is (default: IMAGE.touched)", "FILE" },
 	{ "run", '\0', POPT_ARG_NONE, &run_it, 0,
 	  "let the guest run, also if it was saved paused", NULL },
 	{ "strict", '\0', POPT_ARG_NONE, &how.strict, 0,
@@ -264,6 +271,33 @@ static int load_memory(const char *image)
 
 /* ---- the command line ---- */
 
+/* What --prefault and --record say. */
+static int check_ahead(void)
+{
+	static const char *const names[] = {
+		[MR_PREFAULT_RECORDED] = "recorded",
+		[MR_PREFAULT_ALL] = "all",
+		[MR_PREFAULT_NONE] = "none",
+	};
+	size_t i = MR_PREFAULT_RECORDED;
+
+	if (record != CLI_NOT_GIVEN && (record < 1 || record > 3600))
+		return cli_usage("--record takes 1 to 3600 seconds");
+	if (record != CLI_NOT_GIVEN)
+		how.record_seconds = (unsigned)record;
+	how.record = record_file;
+	if (!prefault)
+		return CLI_OK;
+	while (i < sizeof(names) / sizeof(*names) &&
+	       strcmp(prefault, names[i]) != 0)
+		i++;
+	if (i == sizeof(names) / sizeof(*names))
+		return cli_usage("--prefault is recorded, all or none, not %s",
+				 prefault);
+	how.prefault = (enum mr_prefault)i;
+	return CLI_OK;
+}
+
 static int check_options(void)
 {
 	if (cli_io(direct, jobs, &direct_io, &threads))
@@ -282,7 +316,10 @@ static int check_options(void)
 	if (!instant && (how.print || how.strict || how.no_lock || how.verify))
 		return cli_usage("--print, --strict, --no-lock and --verify "
 				 "are about --instant");
-	return CLI_OK;
+	if (!instant && (record != CLI_NOT_GIVEN || record_file || prefault))
+		return cli_usage("--record, --record-file and --prefault are "
+				 "about --instant");
+	return check_ahead();
 }
 
 static int run_instant(const char *image, const char *const *argv)

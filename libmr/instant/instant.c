@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "libmr/base/error.h"
+#include "libmr/base/fds.h"
 #include "libmr/base/watch.h"
 #include "libmr/image/loadable.h"
 #include "libmr/vm/runstate.h"
@@ -224,6 +225,37 @@ static int make_stub(struct mr_instant *in, struct mr_error *err)
 	return args_add(&in->args, "incoming", uri, err);
 }
 
+/* ---- children ---- */
+
+int instant_fork(void)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		pid = fork();
+		if (pid == 0)
+			return 1;
+		_exit(pid < 0);
+	}
+	if (pid > 0)
+		(void)waitpid(pid, &status, 0);
+	return pid < 0 || status ? -1 : 0;
+}
+
+void instant_stand_alone(struct mr_instant *in, int keep)
+{
+	const int kept[] = { in->img->file.fd, keep };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	(void)setsid();
+	for (int fd = 0; fd < 3; fd++)
+		if (null < 0 || dup2(null, fd) < 0)
+			(void)close(fd);
+	fds_close_others(kept, 2);
+	in->fd = -1; /* it is QEMU that keeps the image locked */
+}
+
 /* ---- a child that feeds ---- */
 
 static void run_feeder(struct mr_instant *in, int to)
@@ -234,26 +266,19 @@ static void run_feeder(struct mr_instant *in, int to)
 	_exit(instant_write_stub(in, to, &err) ? 1 : 0);
 }
 
-/* Nobody's child: QEMU must not be surprised by one. */
 static int start_feeder(struct mr_instant *in, struct mr_error *err)
 {
-	int ends[2];
-	pid_t pid;
+	int ends[2], rc;
 
 	if (pipe2(ends, O_CLOEXEC))
 		return error_sys(err, MR_NO_OFFSET, "cannot make a pipe");
-	pid = fork();
-	if (pid == 0) {
+	rc = instant_fork();
+	if (rc > 0) {
 		(void)close(ends[0]);
-		pid = fork();
-		if (pid == 0)
-			run_feeder(in, ends[1]);
-		_exit(pid < 0);
+		run_feeder(in, ends[1]);
 	}
 	(void)close(ends[1]);
-	if (pid > 0)
-		(void)waitpid(pid, NULL, 0);
-	if (pid < 0 || dup3(ends[0], in->stub, 0) < 0)
+	if (rc < 0 || dup3(ends[0], in->stub, 0) < 0)
 		(void)error_sys(err, MR_NO_OFFSET, "cannot start a feeder");
 	(void)close(ends[0]);
 	return err->code == MR_OK ? 0 : -1;
@@ -295,7 +320,8 @@ static int prepare(struct mr_instant *in, const char *image,
 	    instant_fit(in, err) || instant_place(in, err) ||
 	    (in->feeds ? make_feed(in, err) : make_stub(in, err)))
 		return error_about(err, INSTANT_QEMU);
-	return 0;
+	return instant_check_record(in, err) ? error_about(err, INSTANT_QEMU)
+					     : 0;
 }
 
 struct mr_instant *mr_instant_open(const char *image, const char *const *argv,
@@ -349,7 +375,8 @@ const char *mr_instant_image(const struct mr_instant *in)
 
 int mr_instant_exec(struct mr_instant *in, struct mr_error *err)
 {
-	if (in->feeds && start_feeder(in, err))
+	if ((in->feeds && start_feeder(in, err)) ||
+	    instant_start_prefault(in, err) || instant_start_watcher(in, err))
 		return error_about(err, INSTANT_QEMU);
 	(void)execvp(in->args.v[0], in->args.v);
 	(void)error_sys(err, MR_NO_OFFSET, "cannot execute it");

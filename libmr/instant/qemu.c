@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "libmr/base/error.h"
@@ -151,6 +152,15 @@ static bool ask_version_of(const char *program, char version[32])
 	return at && take_version(at, strlen(at), version);
 }
 
+/* A process of such a program may not be looked at by its user. */
+static bool is_privileged(int fd)
+{
+	struct stat st;
+
+	return (!fstat(fd, &st) && st.st_mode & (S_ISUID | S_ISGID)) ||
+	       fgetxattr(fd, "security.capability", NULL, 0) > 0;
+}
+
 int instant_look_qemu(struct mr_instant *in, struct mr_error *err)
 {
 	const char *program = in->args.v[0];
@@ -160,6 +170,7 @@ int instant_look_qemu(struct mr_instant *in, struct mr_error *err)
 
 	if (fd < 0)
 		return error_sys(err, MR_NO_OFFSET, "cannot open the program");
+	in->privileged = is_privileged(fd);
 	known = find_version(fd, version) || ask_version_of(program, version);
 	(void)close(fd);
 	if (!known || sscanf(version, "%d.%d", &major, &minor) != 2)

@@ -4,12 +4,15 @@
 #ifndef LIBMR_INSTANT_STATE_H
 #define LIBMR_INSTANT_STATE_H
 
+#include <sys/types.h>
+
+#include "formats/touched.h"
 #include "libmr/image/image.h"
 #include "libmr/mr.h"
 #include "libmr/vm/args.h"
 
 /* mr_instant_open's arguments, as mr_error.who counts them. */
-enum { INSTANT_IMAGE = 1, INSTANT_QEMU = 2 };
+enum { INSTANT_IMAGE = 1, INSTANT_QEMU = 2, INSTANT_RECORD = 3 };
 
 /* How a block's memory gets into the VM. */
 enum place {
@@ -26,6 +29,7 @@ struct mr_instant {
 	struct qemu_args args;
 	enum place *places; /* of each block */
 	bool feeds; /* one is PLACE_FED */
+	bool privileged; /* the program gets rights that we may not have */
 	bool is_clone; /* another VM lives on the image */
 	char path[32]; /* of fd */
 	int fd; /* the image, locked; stays open over exec */
@@ -35,6 +39,36 @@ struct mr_instant {
 /* Tells the caller a line. */
 void instant_say(const struct mr_instant *in, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* ---- instant.c: children, which QEMU does not know ---- */
+
+/* 1 in a process that is nobody's child, 0 in this one, or -1 with errno. */
+int instant_fork(void);
+/* There: keeps nothing but the image, without its lock, and keep (-1: none). */
+void instant_stand_alone(struct mr_instant *in, int keep);
+
+/* ---- record.c: the file of touched pages ---- */
+
+struct record {
+	uint32_t group_size;
+	struct touched_run *runs; /* in blocks of the image; to be freed */
+	size_t n;
+};
+
+/* 1: of this image; 0: of another; or -1. */
+int instant_read_record(const struct mr_instant *in, struct record *r,
+			struct mr_error *err);
+/* In groups of TOUCHED_GROUP bytes. */
+int instant_write_record(const struct mr_instant *in,
+			 const struct touched_run *runs, size_t n,
+			 struct mr_error *err);
+
+/* ---- prefault.c, watcher.c: who reads, and who writes it ---- */
+
+int instant_start_prefault(struct mr_instant *in, struct mr_error *err);
+/* Whether there will be something to see, and a place for it. */
+int instant_check_record(struct mr_instant *in, struct mr_error *err);
+int instant_start_watcher(struct mr_instant *in, struct mr_error *err);
 
 /* ---- qemu.c: the program ---- */
 

@@ -12,10 +12,24 @@
 
 #pragma GCC visibility push(default)
 
+/* What of the image is read ahead while QEMU starts. */
+enum mr_prefault {
+	MR_PREFAULT_IF_RECORDED, /* what the record says, if there is one */
+	MR_PREFAULT_RECORDED, /* the same; that there is none is said */
+	MR_PREFAULT_ALL,
+	MR_PREFAULT_NONE,
+};
+
 struct mr_instant_options {
 	enum mr_load_then then;
 	bool strict; /* memory that cannot be mapped is refused, not fed */
 	bool no_lock; /* the file system has no locks, or they are not wanted */
+	/* The file of touched pages (formats/touched.md); NULL: none. */
+	const char *record;
+	/* For so long a child looks which pages the guest touches, and writes
+	 * that file; 0: it does not. */
+	unsigned record_seconds;
+	enum mr_prefault prefault;
 	/* What is done otherwise than the command line says, and what it
 	 * means: a line without newline. NULL: not told. */
 	void (*say)(void *arg, const char *line);
@@ -49,7 +63,8 @@ struct mr_instant; /* opaque */
  * (argv[0] is the program), with its memory mapped copy-on-write from the
  * mapped-ram image instead of read from it. The image is opened, checked and
  * locked (an OFD read lock); its descriptor, and that of a memory file with
- * the rest, stay open over exec. err->who: 1 image, 2 argv. MR_REFUSED: image
+ * the rest, stay open over exec. err->who: 1 image, 2 argv, 3 the record that
+ * is to be written. MR_REFUSED: image
  * and command line do not fit, or not this way. *report is filled as far as
  * things went. options must outlive it. NULL on failure.
  */

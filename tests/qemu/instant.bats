@@ -362,3 +362,93 @@ mapped() {
 	run -3 mrload --instant --verify --check "$IMAGE" -- "$QEMU" -m 64M
 	[[ $output == *"no seal"* ]]
 }
+
+# ---- what is touched first ----
+
+# VM b is being watched.
+wait_record() { # FILE
+	until [ -e "$1" ]; do
+		wait_count b >/dev/null
+	done
+}
+
+cached() { fincore -b -n -o RES "$IMAGE"; }
+
+drop_cache() {
+	sync "$IMAGE"
+	dd if="$IMAGE" iflag=nocache count=0 status=none
+	(($(cached) < 1 << 20)) || skip "the page cache of this folder stays"
+}
+
+# bats test_tags=address
+@test "what the guest touches is recorded, and read ahead the next time" {
+	command -v fincore >/dev/null || skip "no fincore"
+	need_direct
+	local all
+	saved_vm -m 192M -append fill=96M
+	stop_vm a
+	drop_cache
+	instant_vm b "$IMAGE" --record=2 -- -m 192M -append fill=96M
+	wait_record "$IMAGE.touched"
+	[ "$(stat -c %a "$IMAGE.touched")" = 600 ]
+	wait_checked b
+	assert_no_bad b
+	stop_vm b
+	drop_cache
+	instant_vm c "$IMAGE" --prefault=none -- -m 192M -append fill=96M -S
+	wait_status c paused
+	(($(cached) < 16 << 20))
+	stop_vm c
+	drop_cache
+	instant_vm c "$IMAGE" -- -m 192M -append fill=96M -S
+	for ((i = 0; i < 1000 && $(cached) < 64 << 20; i++)); do
+		wait_status c paused
+	done
+	(($(cached) >= 64 << 20))
+	qmp_do c cont >/dev/null
+	wait_checked c
+	assert_no_bad c
+	stop_vm c
+	drop_cache
+	instant_vm c "$IMAGE" --prefault=all -- -m 192M -append fill=96M -S
+	for ((i = 0; i < 1000 && $(cached) < 96 << 20; i++)); do
+		wait_status c paused
+	done
+	(($(cached) >= 96 << 20))
+}
+
+@test "a record is of one image, and ends with its VM" {
+	start_vm a -m 64M
+	wait_ready a
+	wait_count a 3
+	qemu_save a "$IMAGE" # without a seal
+	instant_vm b "$IMAGE" --record=600 -- -m 64M
+	wait_checked b
+	stop_vm b
+	for ((i = 0; i < 1000; i++)); do
+		[ ! -e "$IMAGE.touched" ] || break
+		qmp_do a query-status >/dev/null
+	done
+	instant_vm c "$IMAGE" -- -m 64M
+	[ -z "$(log_of c)" ] || [[ $(log_of c) != *touched* ]]
+	stop_vm c
+	touch "$IMAGE"
+	instant_vm c "$IMAGE" -- -m 64M
+	[[ $(log_of c) == *"$IMAGE.touched is about another image: not used"* ]]
+	stop_vm c
+	printf x >>"$IMAGE.touched"
+	touch -d @0 "$IMAGE"
+	instant_vm c "$IMAGE" --prefault=recorded -- -m 64M
+	[[ $(log_of c) == *"$IMAGE.touched"* ]]
+	stop_vm c
+	rm "$IMAGE.touched"
+	instant_vm c "$IMAGE" --prefault=recorded -- -m 64M
+	[[ $(log_of c) == *"no pages are read ahead"* ]]
+	stop_vm c
+	run -3 mrload --instant --record=1 "$IMAGE" -- "$QEMU" -m 64M -daemonize
+	[[ $output == *"goes on as another process"* ]]
+	echo mine >"$BATS_TEST_TMPDIR/file"
+	run -3 mrload --instant --record=1 --record-file="$BATS_TEST_TMPDIR/file" \
+		"$IMAGE" -- "$QEMU" -m 64M
+	[[ $output == *"$BATS_TEST_TMPDIR/file"*"nor a record of touched pages"* ]]
+}

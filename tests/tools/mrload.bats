@@ -410,3 +410,12 @@ terminate_at() { # COMMAND STATUS
 	done
 	[ "$(du -k got.a | cut -f 1)" -lt 120 ]
 }
+
+@test "--record and --prefault are checked" {
+	run -2 mrload --record=5 image vm.qmp
+	[[ $output == *"--record, --record-file and --prefault are about --instant"* ]]
+	run -2 mrload --instant --record=0 image -- qemu
+	[[ $output == *"--record takes 1 to 3600 seconds"* ]]
+	run -2 mrload --instant --prefault=some image -- qemu
+	[[ $output == *"--prefault is recorded, all or none, not some"* ]]
+}

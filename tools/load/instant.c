@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/common/cli.h"
@@ -112,9 +113,29 @@ static void give_signals_back(void)
 	}
 }
 
-int load_instant(const char *image, const char *const *argv,
-		 const struct load_instant *o)
+/* The file of touched pages that is beside an image; NULL: no memory. */
+static char *beside(const char *image)
 {
+	char *path;
+
+	return asprintf(&path, "%s.touched", image) < 0 ? NULL : path;
+}
+
+static int become(struct mr_instant *in, const char *const *paths)
+{
+	struct mr_error err = MR_ERROR_INIT;
+
+	(void)fflush(stdout);
+	cli_tell_end();
+	give_signals_back();
+	(void)mr_instant_exec(in, &err);
+	return cli_fail(&err, paths);
+}
+
+static int run(const char *image, const char *const *argv,
+	       const struct load_instant *o, const char *record)
+{
+	const char *const paths[] = { image, argv[0], record, NULL };
 	struct mr_instant_options io = MR_INSTANT_OPTIONS_INIT;
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_instant_report report;
@@ -124,12 +145,15 @@ int load_instant(const char *image, const char *const *argv,
 	io.then = o->then;
 	io.strict = o->strict;
 	io.no_lock = o->no_lock;
+	io.record = record;
+	io.record_seconds = o->record_seconds;
+	io.prefault = o->prefault;
 	io.say = on_say;
 	io.watch = *cli_watch();
 	in = mr_instant_open(image, argv, &io, &report, &err);
 	cli_tell_end();
 	if (!in)
-		return cli_fail(&err, CLI_PATHS(image, argv[0]));
+		return cli_fail(&err, paths);
 	note(&report);
 	if (o->verify)
 		status = verify(in, image);
@@ -137,13 +161,20 @@ int load_instant(const char *image, const char *const *argv,
 		json_instant(image, &report, mr_instant_argv(in));
 	else if (status == CLI_OK && o->print)
 		print_argv(mr_instant_argv(in));
-	if (status == CLI_OK && !o->print && !o->check) {
-		(void)fflush(stdout);
-		cli_tell_end();
-		give_signals_back();
-		(void)mr_instant_exec(in, &err);
-		status = cli_fail(&err, CLI_PATHS(image, argv[0]));
-	}
+	if (status == CLI_OK && !o->print && !o->check)
+		status = become(in, paths);
 	mr_instant_free(in);
+	return status;
+}
+
+int load_instant(const char *image, const char *const *argv,
+		 const struct load_instant *o)
+{
+	char *own = o->record ? NULL : beside(image);
+	int status = o->record || own
+			     ? run(image, argv, o, o->record ? o->record : own)
+			     : cli_no_memory();
+
+	free(own);
 	return status;
 }

@@ -13,6 +13,9 @@ struct load_instant {
 	int check; /* nothing is started */
 	int print; /* nor, but its command line is shown */
 	int strict, no_lock;
+	unsigned record_seconds; /* 0: no record is written */
+	const char *record; /* NULL: beside the image */
+	enum mr_prefault prefault;
 	int verify; /* all of the image, before it is used */
 };
 
