@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "libmr/base/error.h"
+#include "libmr/seal/sealed.h"
 
 static struct mr_image *image_new(struct mr_error *err)
 {
@@ -139,6 +140,17 @@ void mr_image_free(struct mr_image *img)
 const struct mr_image_info *mr_image_info(const struct mr_image *img)
 {
 	return &img->info;
+}
+
+bool image_absent_zero(const struct mr_image *img)
+{
+	struct mr_error why = MR_ERROR_INIT;
+	struct sealed s = { 0 };
+	bool yes = img->info.sealed && sealed_open(&s, img->io, &why) > 0 &&
+		   s.head.flags & SEAL_ABSENT_ZERO;
+
+	sealed_release(&s);
+	return yes;
 }
 
 const struct mr_block *mr_image_find(const struct mr_image *img,

@@ -75,6 +75,10 @@ int image_parse(struct mr_image *img, const struct mr_watch *watch,
  */
 int image_blame(const struct mr_image *img, struct mr_error *err);
 
+/* Whether a whole seal says that the place of pages that are not present reads
+ * as zeros. */
+bool image_absent_zero(const struct mr_image *img);
+
 /*
  * The next bytes of the file at or after *from, and before to, that are not
  * in a hole: moves *from to them and returns how many; 0: no more. Where the

@@ -129,6 +129,7 @@ static int open_image(struct mr_instant *in, const char *path,
 	if (!in->img)
 		return -1;
 	in->info = mr_image_info(in->img);
+	in->absent_zero = image_absent_zero(in->img);
 	in->places = calloc(in->info->n_blocks + 1, sizeof(*in->places));
 	if (!in->places)
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory");

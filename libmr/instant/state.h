@@ -28,6 +28,7 @@ struct mr_instant {
 	const struct mr_image_info *info; /* img's */
 	struct qemu_args args;
 	enum place *places; /* of each block */
+	bool absent_zero; /* what the image lacks reads as zeros, it says */
 	bool feeds; /* one is PLACE_FED */
 	bool privileged; /* the program gets rights that we may not have */
 	bool is_clone; /* another VM lives on the image */

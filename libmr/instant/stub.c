@@ -5,7 +5,8 @@
  *   START "ram"   the blocks that are not mapped; QEMU does not miss the rest
  *   PART          their pages, and of those that are mapped a ZERO word for
  *                 each page that the image lacks but its file has room for:
- *                 what lies there is not the guest's
+ *                 what lies there is not the guest's (none if its seal says
+ *                 that it is zero)
  *   END, the device sections as they are, EOF, the description
  *
  * Pages that are zero are not sent: a new QEMU's memory is.
@@ -256,6 +257,8 @@ static int put_block(struct stub *s, const struct mr_block *b, bool mapped,
 {
 	uint64_t total = mr_block_words(b);
 
+	if (mapped && s->in->absent_zero)
+		return 0;
 	for (uint64_t at = 0; at < total; at += WORDS) {
 		uint64_t words = total - at < WORDS ? total - at : WORDS;
 		uint64_t first = at * BITS_PER_WORD;

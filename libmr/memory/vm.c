@@ -20,6 +20,7 @@ struct vm_memory {
 	struct memory memory;
 	const struct guest *guest;
 	const struct mr_image *base; /* of memory_since, or NULL */
+	bool stale; /* it may have data in the place of pages it lacks */
 	size_t extent; /* bytes */
 };
 
@@ -114,7 +115,7 @@ static int touched_since(const struct vm_memory *v,
 		p.bits = bits + p.first / 64;
 		if (mr_image_bitmap(v->base, p.old, p.first / 64, p.has,
 				    (size_t)bits_words(p.n), err) ||
-		    find_stale(&p, err))
+		    (v->stale && find_stale(&p, err)))
 			return -1;
 		fill_extents(&p);
 	}
@@ -128,6 +129,7 @@ void memory_since(struct memory *m, const struct mr_image *base, size_t extent)
 	if (base->info.page_size != GUEST_PAGE)
 		return;
 	v->base = base;
+	v->stale = !image_absent_zero(base);
 	v->extent = m->extent > extent ? m->extent : extent;
 }
 

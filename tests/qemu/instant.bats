@@ -102,6 +102,41 @@ mapped() {
 	goes_on -m 32M -append fill=8M
 }
 
+# Pages that the image lacks, in the command that begins on it.
+searched() { # IMAGE
+	mrload -q --instant --json --print "$1" -- "$QEMU" -m 32M |
+		json stale_pages
+}
+
+@test "a seal saves the search for stale pages" {
+	start_vm a -m 32M -append fill=8M
+	wait_ready a
+	wait_count a 3
+	qmp_do a stop >/dev/null
+	mrsave -q "$(vm_qmp a)" "$IMAGE"
+	qmp_do a cont >/dev/null
+	cp --sparse=never "$IMAGE" "$IMAGE.full"
+	mrsave -q --no-seal "$(vm_qmp a)" "$IMAGE.bare"
+	cp --sparse=never "$IMAGE.bare" "$IMAGE.bare-full"
+	qemu_live_save a "$IMAGE.live"
+	mrverify -q --seal "$IMAGE.live"
+	# Zeros, but that has to be known.
+	[ "$(searched "$IMAGE.full")" = 0 ]
+	(($(searched "$IMAGE.bare-full") > 1000))
+	(($(searched "$IMAGE.live") > 40))
+	mrverify -q --repair "$IMAGE.live"
+	[ "$(searched "$IMAGE.live")" = 0 ]
+	IMAGE=$IMAGE.full
+	stop_vm a
+	instant_vm b "$IMAGE" --run -- -m 32M -append fill=8M
+	wait_checked b
+	assert_no_bad b
+	# One that is damaged says nothing.
+	printf x | dd of="$IMAGE" bs=1 seek=$(($(stat -c %s "$IMAGE") - 40)) \
+		conv=notrunc status=none
+	(($(searched "$IMAGE") > 1000))
+}
+
 @test "libvirt's sparse image, whose flag says whether the guest runs" {
 	start_vm a
 	wait_ready a
