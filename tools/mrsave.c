@@ -14,7 +14,7 @@ static char *base = NULL, *direct = NULL, *engine = NULL, *zero_copy = NULL;
 /* clang-format off */
 static struct poptOption options[] = {
 	{ "base", '\0', POPT_ARG_STRING, &base, 0,
-	  "share with this image what did not change since the VM began on it",
+	  "share with this image what is still the same",
 	  "IMAGE" },
 	{ "check", 'n', POPT_ARG_NONE, &check, 0,
 	  "look only: would it work, and what would it take?", NULL },

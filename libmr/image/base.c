@@ -60,7 +60,7 @@ static int share(const struct image_base *b, const struct image_writer *w,
 	return ioctl(w->out.file.fd, FICLONERANGE, &range);
 }
 
-int image_base_try(const struct image_base *b, struct image_writer *w,
+int image_base_try(struct image_base *b, struct image_writer *w,
 		   struct mr_error *err)
 {
 	if (w->sealed && !b->sealed)
@@ -84,6 +84,7 @@ int image_base_try(const struct image_base *b, struct image_writer *w,
 				 strerror(errno));
 	if (ftruncate(w->out.file.fd, 0))
 		return error_sys(err, MR_NO_OFFSET, "cannot empty the file");
+	b->comparable = w->sealed && b->seal.head.flags & SEAL_ABSENT_ZERO;
 	return 0;
 }
 
@@ -154,16 +155,42 @@ int image_base_keep(const struct image_base *b, struct image_writer *w,
 	struct writer_block *to = &w->blocks[i];
 	const struct mr_block *old = mr_image_find(b->img, to->name);
 
-	if (!old || old->length != to->used)
-		return error_set(err, MR_USAGE, MR_NO_OFFSET,
-				 "the base has no such block %.64s", to->name);
+	if (!old || !old->in_file || old->length != to->used)
+		return 1;
 	if (share(b, w, old->pages_offset, old->length, to->place.pages_offset))
-		return error_sys(err, MR_NO_OFFSET,
-				 "cannot share block %.64s with the base",
-				 to->name);
+		return 1;
 	if (mr_image_bitmap(b->img, old, 0, to->bits,
 			    (size_t)mr_block_words(old), err))
 		return -1;
 	to->kept = true;
 	return to->table ? take_digests(b, w, to, old, err) : 0;
+}
+
+size_t image_base_sample(const struct image_base *b, const char *name,
+			 uint64_t length, uint64_t *pages, uint64_t *digests,
+			 size_t n, struct mr_error *err)
+{
+	const struct mr_block *old = mr_image_find(b->img, name);
+	const uint64_t each = IMAGE_EXTENT / IMAGE_PAGE;
+	const struct seal_block *k;
+	size_t block, found = 0;
+
+	if (!old || !old->in_file || old->length != length)
+		return 0;
+	k = sealed_block(b, old, &block);
+	for (size_t i = 0; k && i < n && i < k->n_extents; i++) {
+		uint64_t extent = k->n_extents > n ? i * k->n_extents / n : i;
+		uint64_t p = extent * each;
+		uint64_t end = p + each < old->pages ? p + each : old->pages;
+
+		if (!sealed_has_extent(&b->seal, block, extent))
+			continue;
+		/* The first that is there; not always the first there is. */
+		p += (end - p) / n * i;
+		if (sealed_table(&b->seal, block, p, &digests[found], 1, err))
+			return 0;
+		pages[found] = p;
+		found += digests[found] != 0;
+	}
+	return found;
 }

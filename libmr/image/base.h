@@ -1,9 +1,9 @@
 /*
  * base.h - the image that another one is made from.
  *
- * Memory that did not change since is not written again: the new file shares
- * it with the base, where the file system can (reflink), and takes its digests
- * over from the base's seal.
+ * Memory that is still what it is there is not written again: the new file
+ * shares it with the base, where the file system can (reflink), and takes its
+ * digests over from the base's seal.
  */
 #ifndef LIBMR_IMAGE_BASE_H
 #define LIBMR_IMAGE_BASE_H
@@ -16,6 +16,9 @@ struct image_base {
 	struct mr_image *img;
 	struct sealed seal;
 	bool sealed;
+	/* Pages can be told by their digests from those of the base: the image
+	 * is sealed, and the base has nothing in the place of absent ones. */
+	bool comparable;
 };
 
 /* Opens the base and locks it for reading. b is to be released, on failure
@@ -26,12 +29,20 @@ void image_base_release(struct image_base *b); /* b may be { 0 } */
 
 /* Whether w, just opened, can share what is in the base. -1: *err says why
  * not (MR_UNSUPPORTED). */
-int image_base_try(const struct image_base *b, struct image_writer *w,
+int image_base_try(struct image_base *b, struct image_writer *w,
 		   struct mr_error *err);
 
 /* Has block i of w begin as the base's of the same name and length: data,
- * bitmap, digests. */
+ * bitmap, digests. 0; 1: it has none that could be shared; or -1. */
 int image_base_keep(const struct image_base *b, struct image_writer *w,
 		    size_t i, struct mr_error *err);
+
+/*
+ * One page in each of many places of such a block, which all are present in the
+ * base, and their digests. Returns how many there are, at most n.
+ */
+size_t image_base_sample(const struct image_base *b, const char *name,
+			 uint64_t length, uint64_t *pages, uint64_t *digests,
+			 size_t n, struct mr_error *err);
 
 #endif

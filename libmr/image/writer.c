@@ -150,50 +150,91 @@ int image_writer_clear(struct image_writer *w, struct writer_block *b,
 	return 0;
 }
 
-/* The digests of at most ENTRIES pages, which had some before or had not. */
-static int add_entries(struct image_writer *w, const struct writer_block *b,
-		       uint64_t first, const uint64_t *bits, size_t pages,
-		       const unsigned char *buf, bool had, struct mr_error *err)
+/* The pages of the two tables that are the same data. */
+static void compare_entries(const uint64_t *is, const uint64_t *was, size_t n,
+			    uint64_t *same)
 {
-	uint64_t is[ENTRIES], from = 0, end = pages;
-
-	seal_pages(is, buf, bits, pages, IMAGE_PAGE);
-	if (!had) {
-		from = bits_next_set(bits, 0, pages);
-		while (end > from && !is[end - 1])
-			end--;
-	}
-	if (from == end)
-		return 0;
-	return write_entries(w, b, first + from, is + from, end - from, err);
+	for (size_t i = 0; i < n; i++)
+		if (is[i] && is[i] == was[i])
+			bits_set(same, i, 1);
 }
 
-static int set_pages(struct image_writer *w, struct writer_block *b,
-		     uint64_t first, const uint64_t *bits, size_t pages,
-		     const unsigned char *buf, struct mr_error *err)
+/* New digests of at most ENTRIES pages that had some before. */
+static int replace_entries(struct image_writer *w, const struct writer_block *b,
+			   uint64_t first, const uint64_t *is, size_t pages,
+			   uint64_t *same, struct mr_error *err)
 {
-	uint64_t at = bits_next_set(b->bits, first, first + pages), p, q;
-	bool had = at < first + pages;
+	uint64_t was[ENTRIES];
 
+	if (io_read_full(&w->out.file.io, was, pages * sizeof(*was),
+			 b->table + first * sizeof(*was), err))
+		return -1;
+	if (same)
+		compare_entries(is, was, pages, same);
+	if (!memcmp(is, was, pages * sizeof(*was)))
+		return 0;
+	return write_entries(w, b, first, is, pages, err);
+}
+
+/* Of pages that had none: what is absent needs not be written. */
+static int add_entries(struct image_writer *w, const struct writer_block *b,
+		       uint64_t first, const uint64_t *is, size_t pages,
+		       struct mr_error *err)
+{
+	size_t from = 0, end = pages;
+
+	while (from < end && !is[from])
+		from++;
+	while (end > from && !is[end - 1])
+		end--;
+	return from < end ? write_entries(w, b, first + from, is + from,
+					  end - from, err)
+			  : 0;
+}
+
+static void set_bits(struct writer_block *b, uint64_t first,
+		     const uint64_t *bits, size_t pages, bool had)
+{
+	uint64_t p, q;
+
+	/* Words without a bit are not written: their memory need not exist. */
 	if (had)
-		bits_clear(b->bits, at, first + pages - at);
+		bits_clear(b->bits, first, pages);
 	for (p = bits_next_set(bits, 0, pages); p < pages;
 	     p = bits_next_set(bits, q, pages)) {
 		q = bits_next_clear(bits, p, pages);
 		bits_set(b->bits, first + p, q - p);
 	}
-	return b->table ? add_entries(w, b, first, bits, pages, buf, had, err)
-			: 0;
+}
+
+static int set_pages(struct image_writer *w, struct writer_block *b,
+		     uint64_t first, const uint64_t *bits, size_t pages,
+		     const unsigned char *buf, uint64_t *same,
+		     struct mr_error *err)
+{
+	uint64_t end = first + pages, is[ENTRIES];
+	bool had = bits_next_set(b->bits, first, end) < end;
+
+	set_bits(b, first, bits, pages, had);
+	if (!b->table)
+		return 0;
+	seal_pages(is, buf, bits, pages, IMAGE_PAGE);
+	return had ? replace_entries(w, b, first, is, pages, same, err)
+		   : add_entries(w, b, first, is, pages, err);
 }
 
 int image_writer_set(struct image_writer *w, struct writer_block *b,
 		     uint64_t first, const uint64_t *bits, size_t pages,
-		     const unsigned char *buf, struct mr_error *err)
+		     const unsigned char *buf, uint64_t *same,
+		     struct mr_error *err)
 {
+	if (same)
+		memset(same, 0, bits_size(pages));
 	for (size_t i = 0, n; i < pages; i += n) {
 		n = pages - i < ENTRIES ? pages - i : ENTRIES;
 		if (set_pages(w, b, first + i, bits + i / 64, n,
-			      buf + i * IMAGE_PAGE, err))
+			      buf + i * IMAGE_PAGE, same ? same + i / 64 : NULL,
+			      err))
 			return -1;
 	}
 	return 0;
@@ -351,7 +392,7 @@ static int place_seal(struct image_writer *w, struct mr_error *err)
 		return -1;
 	for (size_t i = 0; i < w->n; i++)
 		w->blocks[i].table = w->sealer.blocks[i].table;
-	return 0;
+	return output_resize(&w->out, w->sealer.tables_end, err);
 }
 
 int image_writer_device(struct image_writer *w, const uint8_t *device,

@@ -83,12 +83,14 @@ int image_writer_device(struct image_writer *w, const uint8_t *device,
 /*
  * Of a block's pages from `first` on those with a bit are data, which stands
  * in buf, a page for each bit; the others are not, or not any more. With a
- * seal their digests go into the file. Threads that share a word of b->bits
- * come one after the other.
+ * seal their digests go into the file, and those pages that were data with the
+ * same digest before get a bit in same (room for `pages`), the others none; may
+ * be NULL. Threads that share a word of b->bits come one after the other.
  */
 int image_writer_set(struct image_writer *w, struct writer_block *b,
 		     uint64_t first, const uint64_t *bits, size_t pages,
-		     const unsigned char *buf, struct mr_error *err);
+		     const unsigned char *buf, uint64_t *same,
+		     struct mr_error *err);
 /* None of n pages is data, or not any more. */
 int image_writer_clear(struct image_writer *w, struct writer_block *b,
 		       uint64_t first, uint64_t n, struct mr_error *err);

@@ -152,6 +152,7 @@ static void add_tally(struct crew_worker *w, void *arg)
 	c->tally->data += t->data;
 	c->tally->read += t->read;
 	c->tally->written += t->written;
+	c->tally->same += t->same;
 	c->tally->in_room += t->in_room;
 	if (c->to->ops->let_go)
 		c->to->ops->let_go(c->to, own->sink);

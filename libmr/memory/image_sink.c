@@ -4,9 +4,22 @@
 
 #include <assert.h>
 
+#include <string.h>
+
 #include "formats/bits.h"
 #include "libmr/base/error.h"
+#include "libmr/base/hash.h"
 #include "libmr/file/place.h"
+
+/* Of a part whose pages are compared: 4 MiB of 4 KiB pages, and more. */
+#define WORDS 64u
+/* Pages that are looked at before a block is taken to be much like the base's,
+ * and of which one in this many has to be. */
+#define SAMPLE 64u
+#define ALIKE 8u
+/* Stretches of an extent that changed: more take longer to write one by one
+ * than all of it. */
+#define STRETCHES 4u
 
 struct put {
 	struct image_writer *w;
@@ -27,21 +40,77 @@ static const struct image_base *base_of(struct sink *k)
 }
 
 /* Old data must not stay where there is none any more. */
-static int empty(struct image_writer *w, const struct writer_block *b,
+static int punch(struct image_writer *w, const struct writer_block *b,
 		 uint64_t offset, uint64_t length, struct mr_error *err)
 {
-	if (!b->kept || !place_punch(w->out.file.fd,
-				     b->place.pages_offset + offset, length))
+	if (!place_punch(w->out.file.fd, b->place.pages_offset + offset,
+			 length))
 		return 0;
 	(void)error_sys(err, MR_NO_OFFSET, "cannot punch a hole");
 	return error_about(err, w->out.file.io.who);
 }
 
+/* Whether enough of a block is as the base has it. One that is all new is
+ * written faster to where nothing was before. */
+static bool is_alike(const struct image_base *base, const struct memory *m,
+		     const struct memory_block *b)
+{
+	uint64_t pages[SAMPLE], digests[SAMPLE];
+	struct mr_error why = MR_ERROR_INIT;
+	size_t same = 0, n = image_base_sample(base, b->name, b->length, pages,
+					       digests, SAMPLE, &why);
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned char page[IMAGE_PAGE];
+		const struct memory_run run = { .offset = pages[i] * IMAGE_PAGE,
+						.length = sizeof(page),
+						.dest = page };
+
+		if (b->bits && bits_test(b->bits, pages[i]) &&
+		    !memory_read(m, b, &run, 1, &why))
+			same += hash_page(page, sizeof(page)) == digests[i];
+	}
+	return same * ALIKE > n;
+}
+
+/* A base that is damaged is none. */
+static int forget(struct image_writer *w, struct writer_block *b,
+		  struct mr_error *err)
+{
+	if (err->code != MR_FORMAT)
+		return -1;
+	*err = (struct mr_error)MR_ERROR_INIT;
+	b->kept = false;
+	if (image_writer_clear(w, b, 0, b->place.num_pages, err))
+		return -1;
+	return punch(w, b, 0, b->used, err);
+}
+
+static int keep(struct sink *k, const struct memory *m, size_t i,
+		struct mr_error *err)
+{
+	const struct memory_block *b = &m->blocks[i];
+	const struct image_base *base = base_of(k);
+	struct image_writer *w = writer_of(k);
+	int rc;
+
+	if (!base ||
+	    (!b->partial && !(base->comparable && is_alike(base, m, b))))
+		return 0;
+	rc = image_base_keep(base, w, i, err);
+	if (rc > 0 && b->partial)
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "block %.64s cannot be shared with the base",
+				 b->name);
+	return rc < 0 && !b->partial ? forget(w, &w->blocks[i], err)
+				     : -(rc < 0);
+}
+
 static int image_begin(struct sink *k, const struct memory *m,
 		       struct mr_error *err)
 {
-	struct image_writer *w = writer_of(k);
 	const struct image_sink *s = (struct image_sink *)(void *)k;
+	struct image_writer *w = writer_of(k);
 	int rc = image_writer_begin(w, m->machine, m->page_bits, err);
 
 	assert(m->page == IMAGE_PAGE);
@@ -51,8 +120,7 @@ static int image_begin(struct sink *k, const struct memory *m,
 	if (!rc)
 		rc = image_writer_device(w, s->device, s->device_len, err);
 	for (size_t i = 0; !rc && i < m->n; i++)
-		if (m->blocks[i].partial)
-			rc = image_base_keep(base_of(k), w, i, err);
+		rc = keep(k, m, i, err);
 	return rc ? error_about(err, w->out.file.io.who) : 0;
 }
 
@@ -70,12 +138,101 @@ static int image_zero(struct sink *k, const struct sink_hand *h, size_t block,
 		      uint64_t offset, uint64_t length, struct mr_error *err)
 {
 	struct writer_block *b = &writer_of(k)->blocks[block];
+	uint64_t first = offset / IMAGE_PAGE, n = length / IMAGE_PAGE;
+	bool had = bits_next_set(b->bits, first, first + n) < first + n;
 
 	(void)h;
-	if (image_writer_clear(writer_of(k), b, offset / IMAGE_PAGE,
-			       length / IMAGE_PAGE, err))
+	if (image_writer_clear(writer_of(k), b, first, n, err))
 		return -1;
-	return empty(writer_of(k), b, offset, length, err);
+	if (!b->kept || (base_of(k)->comparable && !had))
+		return 0;
+	return punch(writer_of(k), b, offset, length, err);
+}
+
+/* A part that may be in the file already, or some of it. */
+struct known {
+	uint64_t was[WORDS]; /* bits of what was data */
+	uint64_t same[WORDS]; /* and is still the same */
+	uint64_t write[WORDS]; /* what is to be written instead */
+	uint64_t gone[WORDS]; /* no data any more */
+	size_t stretches; /* to write, or to punch out */
+};
+
+static bool can_compare(struct sink *k, const struct writer_block *b,
+			const struct memory_part *p)
+{
+	return b->kept && base_of(k)->comparable && p->pages <= WORDS * 64 &&
+	       p->offset / IMAGE_PAGE % 64 == 0;
+}
+
+static size_t count_stretches(const uint64_t *bits, size_t pages)
+{
+	size_t n = 0;
+
+	for (uint64_t p = bits_next_set(bits, 0, pages); p < pages; n++)
+		p = bits_next_set(bits, bits_next_clear(bits, p, pages), pages);
+	return n;
+}
+
+/* What is between two changes goes with them, if it is short and data. */
+static void find_changes(struct known *x, const struct memory_part *p)
+{
+	uint64_t n, q, end = p->pages;
+
+	for (size_t i = 0; i < (p->pages + 63) / 64; i++) {
+		x->write[i] = p->bits[i] & ~x->same[i];
+		x->gone[i] = x->was[i] & ~p->bits[i];
+	}
+	q = bits_next_clear(x->write, bits_next_set(x->write, 0, end), end);
+	for (n = bits_next_set(x->write, q, end); n < end;
+	     n = bits_next_set(x->write, q, end)) {
+		if ((n - q) * IMAGE_PAGE < CREW_GAP &&
+		    bits_next_clear(p->bits, q, n) == n)
+			bits_set(x->write, q, n - q);
+		q = bits_next_clear(x->write, n, end);
+	}
+	x->stretches = count_stretches(x->write, p->pages) +
+		       count_stretches(x->gone, p->pages);
+}
+
+static int punch_gone(struct put *x, const struct known *known,
+		      const struct memory_part *p)
+{
+	uint64_t n, q;
+
+	for (n = bits_next_set(known->gone, 0, p->pages); n < p->pages;
+	     n = bits_next_set(known->gone, q, p->pages)) {
+		q = bits_next_clear(known->gone, n, p->pages);
+		if (punch(x->w, x->b, p->offset + n * IMAGE_PAGE,
+			  (q - n) * IMAGE_PAGE, x->err))
+			return -1;
+	}
+	return 0;
+}
+
+/* Only what is not as it was. */
+static int put_changed(struct put *x, const struct known *known,
+		       const struct memory_part *p)
+{
+	struct memory_part changed = *p;
+
+	changed.bits = known->write;
+	x->h->tally->same += (bits_count(p->bits, 0, p->pages) -
+			      bits_count(known->write, 0, p->pages)) *
+			     IMAGE_PAGE;
+	if (punch_gone(x, known, p))
+		return -1;
+	memory_runs(&changed, 0, write_run, x);
+	return x->rc;
+}
+
+static int put_all(struct put *x, const struct memory_part *p)
+{
+	if (x->b->kept && bits_next_clear(p->bits, 0, p->pages) < p->pages &&
+	    punch(x->w, x->b, p->offset, p->pages * IMAGE_PAGE, x->err))
+		return -1;
+	memory_runs(p, CREW_GAP, write_run, x);
+	return x->rc;
 }
 
 static int image_put(struct sink *k, const struct sink_hand *h, size_t block,
@@ -83,15 +240,22 @@ static int image_put(struct sink *k, const struct sink_hand *h, size_t block,
 {
 	struct writer_block *b = &writer_of(k)->blocks[block];
 	struct put x = { .w = writer_of(k), .b = b, .h = h, .err = err };
+	uint64_t first = p->offset / IMAGE_PAGE;
+	bool compare = can_compare(k, b, p);
+	struct known known;
 
-	if (image_writer_set(x.w, b, p->offset / IMAGE_PAGE, p->bits, p->pages,
-			     p->buf, err))
+	known.stretches = 0;
+	if (compare)
+		memcpy(known.was, b->bits + first / 64,
+		       (p->pages + 63) / 64 * sizeof(*known.was));
+	if (image_writer_set(x.w, b, first, p->bits, p->pages, p->buf,
+			     compare ? known.same : NULL, err))
 		return -1;
-	if (bits_next_clear(p->bits, 0, p->pages) < p->pages &&
-	    empty(x.w, b, p->offset, p->pages * IMAGE_PAGE, err))
-		return -1;
-	memory_runs(p, CREW_GAP, write_run, &x);
-	return x.rc;
+	if (compare)
+		find_changes(&known, p);
+	return compare && known.stretches <= STRETCHES
+		       ? put_changed(&x, &known, p)
+		       : put_all(&x, p);
 }
 
 static int image_end(struct sink *k, struct mr_error *err)

@@ -9,7 +9,8 @@
 struct image_sink {
 	struct sink sink;
 	struct image_writer *writer;
-	/* What partial blocks are partial to; NULL: there are none. */
+	/* What partial blocks are partial to, and others are compared with;
+	 * NULL: there are none. */
 	const struct image_base *base;
 	/* The caller's, before sink.ops->begin: as image_writer_device has
 	 * it. */

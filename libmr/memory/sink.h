@@ -19,6 +19,7 @@ struct memory_tally {
 	uint64_t zero, data; /* the two make scanned */
 	/* Bytes moved: a read or a write takes small gaps with it. */
 	uint64_t read, written;
+	uint64_t same; /* of data: the sink had it, and it was not written */
 	uint64_t in_room; /* of the latter, read to where they belong */
 	unsigned jobs; /* threads */
 };

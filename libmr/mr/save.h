@@ -43,9 +43,10 @@ struct mr_save_options {
 	 * the image again. */
 	bool no_seal;
 	/*
-	 * Engine direct: an image that the VM began on (mr_instant_open): what
-	 * did not change since is shared with it. The result is an image like
-	 * any other. Where that cannot be, all is saved; NULL: none.
+	 * Engine direct: an image that the VM began on (mr_instant_open), or
+	 * was saved to before: what is still the same is shared with it. The
+	 * result is an image like any other. Where that cannot be, all is
+	 * saved; NULL: none.
 	 */
 	const char *base;
 	struct mr_watch watch;

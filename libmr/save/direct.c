@@ -52,24 +52,33 @@ static void say_why(const struct save *s, struct mr_error *err)
 	}
 }
 
-/* Pages of the base that are in the image as they were. */
+static const char *why_no_base(const struct save *s)
+{
+	if (s->base.comparable)
+		return "none of the VM's memory is as it is there";
+	if (s->options->no_seal)
+		return "no memory of the VM is a mapping of it";
+	return "no memory of the VM is a mapping of it, and for all others it "
+	       "may hold stale data: mrverify --repair";
+}
+
+/* Pages of the base that are in the image as they were: never looked at, or
+ * found to be the same. */
 static void count_kept(struct save *s, struct copy *c)
 {
 	struct mr_save_report *r = s->report;
-	uint64_t pages = 0;
-	bool any = false;
+	uint64_t pages = 0, untouched;
 
-	for (size_t i = 0; i < c->w.n; i++) {
-		const struct writer_block *b = &c->w.blocks[i];
-
-		pages += bits_count(b->bits, 0, b->place.num_pages);
-		any |= b->kept;
-	}
-	r->kept = pages * IMAGE_PAGE - c->tally.data;
-	c->tally.untouched -= r->kept;
-	if (!any)
-		(void)snprintf(r->no_base, sizeof(r->no_base),
-			       "no memory of the VM is a mapping of it");
+	for (size_t i = 0; i < c->w.n; i++)
+		pages += bits_count(c->w.blocks[i].bits, 0,
+				    c->w.blocks[i].place.num_pages);
+	untouched = pages * IMAGE_PAGE - c->tally.data;
+	r->kept = untouched + c->tally.same;
+	c->tally.untouched -= untouched;
+	c->tally.data += untouched;
+	if (!r->kept)
+		(void)snprintf(r->no_base, sizeof(r->no_base), "%s",
+			       why_no_base(s));
 }
 
 /* All that happens while the guest stands still. */
@@ -132,7 +141,7 @@ static void fill_report(struct save *s, const struct copy *c)
 	r->untouched = c->tally.untouched;
 	r->scanned = c->tally.scanned;
 	r->zero = c->tally.zero;
-	r->data = c->tally.data + r->kept;
+	r->data = c->tally.data;
 	r->written = c->tally.written;
 	r->size = c->w.size;
 	r->sealed = c->w.sealed;

@@ -133,8 +133,10 @@ int sealer_place(struct sealer *s, const struct seal_head *h,
 	s->head.tables_offset = seal_tables_offset(&s->head, s->blocks);
 	for (size_t i = 0; i < s->n_blocks; i++)
 		s->blocks[i].extents = 0;
-	return seal_arrange(&s->head, s->blocks, &places, &f) ? cannot(&f, err)
-							      : 0;
+	if (seal_arrange(&s->head, s->blocks, &places, &f))
+		return cannot(&f, err);
+	s->tables_end = s->head.seal_offset + places.tables_end;
+	return 0;
 }
 
 /* ---- writing ---- */

@@ -30,7 +30,9 @@ struct sealer {
 		const uint64_t *table; /* NULL: the file has it already */
 	} * pages; /* of each block */
 	size_t n_blocks, blocks_room, pages_room;
-	struct seal_head head; /* from sealer_place on */
+	/* From sealer_place on. */
+	struct seal_head head;
+	uint64_t tables_end; /* byte of the file */
 };
 
 /* s starts as { 0 }. MR_NOMEM. */
@@ -54,7 +56,8 @@ int sealer_block(struct sealer *s, const struct seal_block *b,
 
 /* All blocks are known: h has all but blocks, piece_size, version and
  * tables_offset. From now on s->blocks[i].table is byte of the file where that
- * of the ith is. */
+ * of the ith is; when sealer_write reads them the file has to go on at least to
+ * their end. */
 int sealer_place(struct sealer *s, const struct seal_head *h,
 		 struct mr_error *err);
 

@@ -125,12 +125,119 @@ same_as_ever() {
 	[[ $output == *"text: this is no image"* ]]
 }
 
+# VM a was saved to fs/base and went on.
+an_hour_later() { # MAKER... -- QEMU ARGUMENT...
+	local maker=()
+	while [ "$1" != -- ]; do
+		maker+=("$1")
+		shift
+	done
+	shift
+	disk "${maker[@]}"
+	start_vm a "$@"
+	wait_ready a
+	wait_count a
+	mrsave -q "$(vm_qmp a)" fs/base
+	wait_checked a
+	qmp_do a stop >/dev/null
+	mrsave -q "$(vm_qmp a)" fs/full
+}
+
+kept() { # MiB of a summary in JSON
+	echo $(($(json kept) >> 20))
+}
+
+# The base's pages that are still the VM's, and no others.
+only_changes() {
+	local before
+	sync
+	before=$(allocated)
+	mrsave --json --base fs/base "$(vm_qmp a)" fs/new >said
+	sync
+	cat said
+	cmp fs/full fs/new
+	(($(kept <said) >= 64))
+	(($(json written <said) + $(json kept <said) >= $(json data <said)))
+	(($(allocated) - before < 24 << 20))
+	run -0 mrverify fs/new
+	[[ $output == *"sound, sealed"* && $output != *note* ]]
+}
+
+@test "btrfs: a VM that did not begin on the base shares what did not change" {
+	an_hour_later mkfs.btrfs -q -- -m 96M -append fill=64M
+	only_changes
+	# It is a base in its turn.
+	mv fs/new fs/base
+	only_changes
+}
+
+@test "xfs: a VM that did not begin on the base shares what did not change" {
+	an_hour_later mkfs.xfs -q -m reflink=1 -- -m 96M -append fill=64M -object \
+		memory-backend-memfd,id=m,size=96M,share=on -M pc,memory-backend=m
+	only_changes
+	mrsave -q --zero-copy=on --base fs/base "$(vm_qmp a)" fs/new
+	cmp fs/full fs/new
+	rm fs/base
+	mrverify -q fs/new
+}
+
+@test "what was data in the base and is zero now leaves nothing behind" {
+	an_hour_later mkfs.btrfs -q -- -m 96M -append fill=64M
+	# A base with all of memory filled.
+	start_vm b -m 96M -append fill=80M
+	wait_ready b
+	mrsave -q "$(vm_qmp b)" fs/base
+	stop_vm b
+	mrsave --json --base fs/base "$(vm_qmp a)" fs/new >said
+	cat said
+	cmp fs/full fs/new
+	mrverify -q fs/new
+	run -0 mrverify -v fs/new
+	[[ $output != *note* ]]
+}
+
+@test "a base that is damaged, old or bare is none" {
+	an_hour_later mkfs.btrfs -q -- -m 64M -append fill=32M
+	local at
+	cp --reflink=never fs/base fs/torn
+	at=$(LC_ALL=C grep -obUaP '\x8bmrseal' fs/torn | tail -n 1 | cut -d: -f1)
+	# The digest of a page near 8 MiB, where the guest has data.
+	printf xxxxxxxx | dd of=fs/torn bs=1 seek=$((at + 20500)) conv=notrunc \
+		status=none
+	run -1 mrverify fs/torn
+	[[ $output == *"the seal's digests of pages "* ]]
+	# Blocks whose digests are whole are shared, pc.ram is not.
+	mrsave --json --base fs/torn "$(vm_qmp a)" fs/new >said
+	(($(kept <said) < 4))
+	cmp fs/full fs/new
+	fuzz-pack -u "$ROOT/tests/fuzz/corpus/image/sealed" fs/old
+	run -0 mrsave --base fs/old "$(vm_qmp a)" fs/new
+	[[ $output == *"of no use: its seal has no digests of pages: mrverify --seal renews it"* ]]
+	cmp fs/full fs/new
+	mrsave -q --no-seal "$(vm_qmp a)" fs/bare
+	run -0 mrsave --base fs/bare "$(vm_qmp a)" fs/new
+	[[ $output == *"of no use: it has no seal"* ]]
+	cmp fs/full fs/new
+	run -0 mrsave --no-seal --base fs/base "$(vm_qmp a)" fs/new
+	[[ $output == *"of no use: no memory of the VM is a mapping of it"* ]]
+	cmp fs/bare fs/new
+}
+
 @test "another image than the one that the VM began on is found out" {
 	disk mkfs.btrfs -q
-	second_life -m 64M
-	cp fs/base fs/other
+	second_life -m 64M -append fill=32M
+	start_vm c -m 64M -append fill=48M
+	wait_ready c
+	mrsave -q "$(vm_qmp c)" fs/other
+	stop_vm c
 	mrsave -q "$(vm_qmp b)" fs/full
-	run -0 mrsave --base fs/other "$(vm_qmp b)" fs/new
-	[[ $output == *"of no use: no memory of the VM is a mapping of it"* ]]
-	cmp fs/full fs/new
+	for base in other base; do
+		# By its content a copy is as good as the base itself.
+		cp --reflink=never "fs/$base" fs/copy
+		mrsave --json --base fs/copy "$(vm_qmp b)" fs/new >said
+		cat said
+		cmp fs/full fs/new
+		mrverify -q fs/new
+	done
+	(($(kept <said) >= 32))
 }

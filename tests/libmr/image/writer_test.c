@@ -115,7 +115,7 @@ static int put_pages(struct image_writer *w, struct mr_error *err)
 				return -1;
 			/* One by one: their order does not matter. */
 			if (image_writer_set(w, blk, page, &(uint64_t){ 1 }, 1,
-					     buf, err))
+					     buf, NULL, err))
 				return -1;
 		}
 	}
@@ -395,6 +395,47 @@ static void seal_changes_nothing_before_it(void **state)
 	assert_int_equal(munmap(p[1], len[1]), 0);
 }
 
+/* Pages that come again: which of them are what they were. */
+static void same_pages(void **state)
+{
+	enum { PAGES = 1100 };
+	unsigned char *buf = malloc(PAGES * IMAGE_PAGE);
+	uint64_t bits[PAGES / 64 + 1] = { 0 }, same[PAGES / 64 + 1];
+	const struct block block = { "ram", 2048 * IMAGE_PAGE };
+	struct mr_error err = MR_ERROR_INIT;
+	struct writer_block *b;
+	struct image_writer w;
+
+	(void)state;
+	assert_non_null(buf);
+	fill_random(buf, PAGES * IMAGE_PAGE, 5);
+	assert_int_equal(lay_out(&w, in_dir("same"), &block, 1, true, &err), 0);
+	b = &w.blocks[0];
+	bits_set(bits, 3, 1090);
+	memset(same, 0xff, sizeof(same));
+	assert_int_equal(
+		image_writer_set(&w, b, 128, bits, PAGES, buf, same, &err), 0);
+	assert_int_equal(bits_count(same, 0, PAGES), 0);
+	buf[700 * IMAGE_PAGE + 9] ^= 1;
+	bits_clear(bits, 1030, 1);
+	bits_set(bits, 1, 1);
+	assert_int_equal(
+		image_writer_set(&w, b, 128, bits, PAGES, buf, same, &err), 0);
+	assert_int_equal(bits_count(same, 0, PAGES), 1088);
+	assert_false(bits_test(same, 1) || bits_test(same, 700) ||
+		     bits_test(same, 1030));
+	/* What was cleared between is not what it was. */
+	assert_int_equal(image_writer_clear(&w, b, 128 + 64, 64, &err), 0);
+	assert_int_equal(bits_count(b->bits, 0, 2048), 1090 - 64);
+	assert_int_equal(
+		image_writer_set(&w, b, 128, bits, PAGES, buf, same, &err), 0);
+	assert_int_equal(bits_count(same, 0, PAGES), 1090 - 64);
+	assert_int_equal(bits_count(same, 64, 64), 0);
+	assert_int_equal(image_writer_finish(&w, &err), 0);
+	image_writer_release(&w);
+	free(buf);
+}
+
 /* ---- what cannot be written ---- */
 
 static void refuses(void **state)
@@ -490,6 +531,7 @@ int main(void)
 		cmocka_unit_test(where_qemu_puts_it),
 		cmocka_unit_test(large_and_empty),
 		cmocka_unit_test(seal_changes_nothing_before_it),
+		cmocka_unit_test(same_pages),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(every_call_fails),
 	};
