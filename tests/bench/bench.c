@@ -105,12 +105,33 @@ static const contenders load_tmpfs = { MRLOAD(_tmpfs, check_tmpfs),
 static const contenders load_file = { MRLOAD(_file, check_file),
 				      BARE(copy, 0) };
 
+/* From the start of the program on; the limit is a QEMU that loads nothing. */
+#define INSTANT(until, option) \
+	{ "mrload", OURS, run_instant##until, 0, { option }, "mrload", \
+	  check_instant }
+#define START_LOAD(n, until) \
+	{ "multifd " #n, PEER, run_start_load##until, n, { NULL }, 0, 0 }
+#define START { "bare start", LIMIT, run_start, 0, { NULL }, 0, 0 }
+static const contenders instant = {
+	INSTANT(, "--prefault=none"), START_LOAD(2, ), START_LOAD(8, ), START
+};
+static const contenders instant_serial = {
+	INSTANT(_serial, "--prefault=none"), START_LOAD(2, _serial),
+	START_LOAD(8, _serial), START
+};
+static const contenders instant_read = {
+	INSTANT(_read, "--prefault=all"), START_LOAD(2, _read),
+	START_LOAD(8, _read), BARE(read, 0)
+};
+
 /* ---- the rows ---- */
 
 enum {
 	READ_BEFORE = 1, /* untouched memory was read from outside before */
 	RUNNING = 2, /* the guest runs meanwhile */
 	LOAD = 4, /* from one image, which mrsave makes beforehand */
+	WARM = 8, /* which is in the page cache */
+	CLONE = 16, /* how much memory do many VMs on it take? */
 };
 
 struct set {
@@ -142,6 +163,17 @@ static const struct set sets[] = {
 	{ "load-tmpfs", load_tmpfs, FILL(MEM_ANON, 4096), FILL(MEM_ANON, 512),
 	  LOAD },
 	{ "load-file", load_file, FILL(MEM_ANON, 4096), NO_QUICK, LOAD },
+	{ "instant-64M", instant, FILL(MEM_ANON, 64), FILL(MEM_ANON, 64),
+	  LOAD },
+	{ "instant-1G", instant, FILL(MEM_ANON, 1 * GIB), NO_QUICK, LOAD },
+	{ "instant-4G", instant, FILL(MEM_ANON, 4 * GIB), NO_QUICK,
+	  LOAD | CLONE },
+	{ "instant-4G-warm", instant, FILL(MEM_ANON, 4 * GIB), NO_QUICK,
+	  LOAD | WARM },
+	{ "instant-serial", instant_serial, FILL(MEM_ANON, 4 * GIB), NO_QUICK,
+	  LOAD },
+	{ "instant-read", instant_read, FILL(MEM_ANON, 4 * GIB),
+	  FILL(MEM_ANON, 512), LOAD },
 	{ "data-1G", save, FILL(MEM_ANON, 1 * GIB), NO_QUICK, 0 },
 	{ "data-2G", save, FILL(MEM_ANON, 2 * GIB), NO_QUICK, 0 },
 	{ "data-4G", save, FILL(MEM_ANON, 4 * GIB), NO_QUICK, 0 },
@@ -341,6 +373,18 @@ static void make_cold(const char *image)
 	(void)close(fd);
 }
 
+/* Reads it into the page cache. */
+static void make_warm(const char *image)
+{
+	int fd = open(image, O_RDONLY | O_CLOEXEC);
+	static char buf[1 << 20];
+
+	while (fd >= 0 && read(fd, buf, sizeof(buf)) > 0)
+		continue;
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 static void run_rounds(struct result *r, const struct set *set, struct vm *vm)
 {
 	for (unsigned round = 0; round < r->rounds; round++) {
@@ -351,6 +395,8 @@ static void run_rounds(struct result *r, const struct set *set, struct vm *vm)
 
 			if (loads)
 				make_cold(image);
+			if (set->flags & WARM)
+				make_warm(image);
 			settle();
 			if (loads)
 				child_warm_memory(vm_mib(spec_of(set)));
@@ -407,6 +453,7 @@ static void prepare(const struct set *set, struct vm *vm)
 static int run_set(const struct set *set)
 {
 	const struct vm_spec *spec = spec_of(set);
+	const char *weight = NULL;
 	static struct result r;
 	double start = now();
 	struct vm vm;
@@ -422,6 +469,8 @@ static int run_set(const struct set *set)
 	run_rounds(&r, set, &vm);
 	if (!(set->flags & LOAD))
 		vm_stop(&vm);
+	if (set->flags & CLONE)
+		weight = weigh_clones(spec, image_of(0));
 	(void)fprintf(stderr, " check");
 	if (check(&r, set)) {
 		(void)fprintf(stderr, "\n");
@@ -431,6 +480,8 @@ static int run_set(const struct set *set)
 	}
 	(void)fprintf(stderr, " %.0f s\n", now() - start);
 	report(&r);
+	if (weight)
+		report_note(set->name, weight);
 	return 0;
 }
 

@@ -103,6 +103,12 @@ struct vm {
 uint64_t vm_mib(const struct vm_spec *spec);
 /* incoming: waits for a migration. */
 void vm_start(struct vm *vm, const struct vm_spec *spec, bool incoming);
+/* It begins on the image, by mrload with that option. */
+void vm_start_on(struct vm *vm, const struct vm_spec *spec, const char *image,
+		 const char *option, bool run);
+void vm_wait_running(struct vm *vm);
+/* Bytes of a line of /proc/PID/smaps_rollup, "Pss:". */
+double vm_rollup(const struct vm *vm, const char *line);
 void vm_stop(struct vm *vm);
 
 json_t *vm_call(struct vm *vm, const char *command, json_t *args);
@@ -150,6 +156,13 @@ run_fn run_mrsave, run_qemu_save, run_bare_write, run_bare_memory;
 run_fn run_mrload, run_mrload_tmpfs, run_mrload_file;
 run_fn run_qemu_load, run_bare_read, run_bare_copy;
 
+/* From the start of a QEMU until its guest runs, has spoken, or all of its
+ * memory was read once: on the file image, after a load, without either. */
+run_fn run_instant, run_instant_serial, run_instant_read;
+run_fn run_start_load, run_start_load_serial, run_start_load_read, run_start;
+/* What eight VMs on the image take, against one that has loaded it: a line. */
+const char *weigh_clones(const struct vm_spec *spec, const char *image);
+
 /* Has a QEMU load the image and its guest check all memory. */
 int check_image(const struct contender *c, const struct vm_spec *spec,
 		const char *image);
@@ -160,6 +173,8 @@ int check_load(const struct contender *c, const struct vm_spec *spec,
  */
 int check_tmpfs(const struct contender *c, const struct vm_spec *spec,
 		const char *image);
+int check_instant(const struct contender *c, const struct vm_spec *spec,
+		  const char *image);
 int check_file(const struct contender *c, const struct vm_spec *spec,
 	       const char *image);
 void note_memory(struct vm *vm);

@@ -30,7 +30,8 @@ uint64_t vm_mib(const struct vm_spec *spec)
 
 /* QEMU's arguments, each in static memory. */
 static const char **arguments(const struct vm *vm, const struct vm_spec *spec,
-			      int fd, bool incoming)
+			      int fd, bool incoming, const char *image,
+			      const char *option, bool run)
 {
 	static const char *const kinds[] = {
 		[MEM_ANON] = "ram",
@@ -39,8 +40,15 @@ static const char **arguments(const struct vm *vm, const struct vm_spec *spec,
 	};
 	static char ram[128], size[32], append[128], serial[160], qmp[192],
 		ctl[64], kernel[PATH_LEN];
-	static const char *argv[40];
+	static const char *argv[48];
+	const char *const before[] = {
+		path_of(config.build, "mrload"), "-q",	"--instant", option,
+		run ? "--run" : "--paused",	 image, "--"
+	};
 	size_t n = 0;
+
+	for (size_t i = 0; image && i < sizeof(before) / sizeof(*before); i++)
+		argv[n++] = before[i];
 
 	(void)snprintf(size, sizeof(size), "%" PRIu64 "M", vm_mib(spec));
 	(void)snprintf(ram, sizeof(ram),
@@ -92,7 +100,8 @@ static const char **arguments(const struct vm *vm, const struct vm_spec *spec,
 	return argv;
 }
 
-void vm_start(struct vm *vm, const struct vm_spec *spec, bool incoming)
+static void start(struct vm *vm, const struct vm_spec *spec, bool incoming,
+		  const char *image, const char *option, bool run)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	static unsigned number;
@@ -108,7 +117,9 @@ void vm_start(struct vm *vm, const struct vm_spec *spec, bool incoming)
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) ||
 	    fcntl(fds[0], F_SETFD, FD_CLOEXEC))
 		die("cannot make a socket: %s", strerror(errno));
-	vm->pid = child_start(name, arguments(vm, spec, fds[1], incoming), -1);
+	vm->pid = child_start(
+		name, arguments(vm, spec, fds[1], incoming, image, option, run),
+		-1);
 	(void)close(fds[1]);
 	vm->q = qmp_attach(fds[0], PATIENCE_MS, &err);
 	if (!vm->q) {
@@ -116,6 +127,32 @@ void vm_start(struct vm *vm, const struct vm_spec *spec, bool incoming)
 		die("QEMU does not start: %s", err.msg);
 	}
 	qmp_limit(vm->q, PATIENCE_MS, NULL);
+}
+
+void vm_start(struct vm *vm, const struct vm_spec *spec, bool incoming)
+{
+	start(vm, spec, incoming, NULL, NULL, false);
+}
+
+void vm_start_on(struct vm *vm, const struct vm_spec *spec, const char *image,
+		 const char *option, bool run)
+{
+	start(vm, spec, false, image, option, run);
+}
+
+void vm_wait_running(struct vm *vm)
+{
+	const struct timespec nap = { .tv_nsec = 200000 };
+	bool running = false;
+
+	while (!running) {
+		json_t *status = vm_call(vm, "query-status", NULL);
+
+		running = json_is_true(json_object_get(status, "running"));
+		json_decref(status);
+		if (!running)
+			(void)nanosleep(&nap, NULL);
+	}
 }
 
 void vm_stop(struct vm *vm)
@@ -226,7 +263,7 @@ static int listen_on(struct vm *vm, const char *prefix, unsigned *times)
 
 int vm_wait(struct vm *vm, const char *prefix, unsigned times)
 {
-	struct timespec nap = { .tv_nsec = 20000000 };
+	struct timespec nap = { .tv_nsec = 1000000 };
 	double deadline = now() + 1e-3 * PATIENCE_MS;
 	int rc;
 
@@ -297,6 +334,23 @@ double vm_memory(const struct vm *vm)
 	if (f)
 		(void)fclose(f);
 	return 1024.0 * (double)kib + memfd_bytes(vm->pid);
+}
+
+double vm_rollup(const struct vm *vm, const char *line)
+{
+	char path[64], buf[256];
+	unsigned long kib = 0;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/smaps_rollup",
+		       (int)vm->pid);
+	f = fopen(path, "r");
+	while (f && fgets(buf, sizeof(buf), f))
+		if (!strncmp(buf, line, strlen(line)))
+			(void)sscanf(buf + strlen(line), "%lu", &kib);
+	if (f)
+		(void)fclose(f);
+	return 1024.0 * (double)kib;
 }
 
 /* Calls fn for each step-th part of the guest's memory; reads len of it. */

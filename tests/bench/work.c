@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -265,6 +266,132 @@ struct sample run_qemu_load(const struct contender *c, struct vm *vm,
 	return s;
 }
 
+/* ---- beginning on an image ---- */
+
+enum until { RUNS, SPEAKS, IS_READ };
+
+/* The time since start until then, and the VM's end. */
+static struct sample finish(struct vm *vm, double start, enum until until)
+{
+	struct sample s = SAMPLE_NONE;
+
+	if (until != IS_READ)
+		vm_wait_running(vm);
+	if (until == SPEAKS && vm_wait(vm, "", 1))
+		die("the guest's memory is wrong");
+	if (until == IS_READ)
+		vm_each_mib(vm, NULL, NULL);
+	s.seconds = now() - start;
+	s.cpu = vm_cpu(vm);
+	s.direct = true;
+	vm_stop(vm);
+	return s;
+}
+
+static struct sample instant(const struct contender *c,
+			     const struct vm_spec *spec, const char *image,
+			     enum until until)
+{
+	double start = now();
+	struct vm vm;
+
+	vm_start_on(&vm, spec, image, c->options[0], until != IS_READ);
+	return finish(&vm, start, until);
+}
+
+static struct sample start_load(const struct contender *c,
+				const struct vm_spec *spec, const char *image,
+				enum until until)
+{
+	const char *why = NULL;
+	double start = now();
+	struct vm vm;
+
+	vm_start(&vm, spec, true);
+	if (qemu_load(&vm, c->n, image, &why))
+		die("QEMU alone cannot load: %s", why);
+	if (until != IS_READ)
+		vm_do(&vm, "cont");
+	return finish(&vm, start, until);
+}
+
+#define RUN(name, how, until)                                             \
+	struct sample name(const struct contender *c, struct vm *vm,      \
+			   const struct vm_spec *spec, const char *image) \
+	{                                                                 \
+		(void)vm;                                                 \
+		return how(c, spec, image, until);                        \
+	}
+RUN(run_instant, instant, RUNS)
+RUN(run_instant_serial, instant, SPEAKS)
+RUN(run_instant_read, instant, IS_READ)
+RUN(run_start_load, start_load, RUNS)
+RUN(run_start_load_serial, start_load, SPEAKS)
+RUN(run_start_load_read, start_load, IS_READ)
+
+struct sample run_start(const struct contender *c, struct vm *vm,
+			const struct vm_spec *spec, const char *image)
+{
+	double start = now();
+	struct vm bare;
+
+	(void)c;
+	(void)vm;
+	(void)image;
+	vm_start(&bare, spec, false);
+	return finish(&bare, start, RUNS);
+}
+
+/* MiB of the file in the page cache. */
+static double cached_mib(const char *image)
+{
+	int fd = open(image, O_RDONLY | O_CLOEXEC);
+	off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+	size_t pages = size < 0 ? 0 : ((size_t)size + 4095) / 4096, n = 0;
+	unsigned char *vec = malloc(pages + 1);
+	void *map = mmap(NULL, pages * 4096, PROT_READ, MAP_SHARED, fd, 0);
+
+	if (map == MAP_FAILED || !vec || mincore(map, pages * 4096, vec))
+		die("%s: %s", image, strerror(errno));
+	for (size_t i = 0; i < pages; i++)
+		n += vec[i] & 1;
+	(void)munmap(map, pages * 4096);
+	free(vec);
+	(void)close(fd);
+	return (double)n / 256;
+}
+
+enum { CLONES = 8 };
+
+const char *weigh_clones(const struct vm_spec *spec, const char *of)
+{
+	char image[PATH_LEN * 2]; /* path_of forgets its own */
+	double own = 0, all, loaded;
+	struct vm vm[CLONES], eager;
+	const char *why = NULL;
+	static char line[160];
+
+	(void)snprintf(image, sizeof(image), "%s", of);
+	vm_start(&eager, spec, true);
+	if (qemu_load(&eager, 2, image, &why))
+		die("QEMU alone cannot load: %s", why);
+	loaded = vm_rollup(&eager, "Pss:") / (double)MIB;
+	vm_stop(&eager);
+	for (int i = 0; i < CLONES; i++)
+		vm_start_on(&vm[i], spec, image, "--prefault=none", false);
+	vm_each_mib(&vm[0], NULL, NULL);
+	for (int i = 0; i < CLONES; i++)
+		own += vm_rollup(&vm[i], "Anonymous:") / (double)MIB;
+	all = cached_mib(image);
+	for (int i = 0; i < CLONES; i++)
+		vm_stop(&vm[i]);
+	(void)snprintf(line, sizeof(line),
+		       "page cache %.0f MiB + %.0f MiB that %d clones have "
+		       "for themselves = %.2f of an ordinary load's %.0f MiB",
+		       all, own, CLONES, (all + own) / loaded, loaded);
+	return line;
+}
+
 /* ---- is it true? ---- */
 
 /* Lets the guest check its memory and ends it. */
@@ -294,6 +421,15 @@ int check_image(const struct contender *c, const struct vm_spec *spec,
 	(void)fprintf(stderr, "bench: QEMU does not load it: %s\n", why);
 	vm_stop(&vm);
 	return -1;
+}
+
+int check_instant(const struct contender *c, const struct vm_spec *spec,
+		  const char *image)
+{
+	struct vm vm;
+
+	vm_start_on(&vm, spec, image, c->options[0], true);
+	return check_guest(&vm);
 }
 
 int check_load(const struct contender *c, const struct vm_spec *spec,
