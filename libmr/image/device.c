@@ -14,6 +14,7 @@
 #include "formats/bytes.h"
 #include "formats/mapped_ram.h"
 #include "libmr/base/error.h"
+#include "libmr/seal/sealed.h"
 #include "libmr/image/parse.h"
 
 /* Read at once when searching. */
@@ -170,6 +171,27 @@ int parse_read_desc(struct parse *p, uint64_t offset, size_t len)
 	return -1;
 }
 
+/* Where no description can begin any more: a seal has none, and is large. One
+ * that is damaged may be anything. */
+static int vmdesc_limit(struct parse *p, uint64_t *limit)
+{
+	struct mr_error why = MR_ERROR_INIT;
+	struct io *io = p->img->io;
+	struct seal_end end;
+	uint64_t size;
+	int rc = sealed_find(io, &end, &size, &why);
+
+	*limit = io->size;
+	if (rc > 0)
+		rc = sealed_begins(io, size - end.length, &why);
+	if (rc > 0)
+		*limit = size - end.length;
+	if (rc >= 0 || why.code != MR_SYS)
+		return 0;
+	*p->err = why;
+	return -1;
+}
+
 /*
  * Looks for the description from here on: a footer, EOF, 06, a length, {.
  * Whatever lies behind it (a trailer) does not matter. The reader stays here.
@@ -177,11 +199,14 @@ int parse_read_desc(struct parse *p, uint64_t offset, size_t len)
 static int find_vmdesc(struct parse *p)
 {
 	static const uint8_t mark[] = { STREAM_EOF, STREAM_VMDESC };
-	uint64_t start = mr_reader_tell(&p->r);
+	uint64_t start = mr_reader_tell(&p->r), end;
 	int rc, tries = 0;
 
-	while ((rc = seek_bytes(p, mark, sizeof(mark), start + VMDESC_REACH)) >
-	       0) {
+	if (vmdesc_limit(p, &end))
+		return -1;
+	if (end > start + VMDESC_REACH)
+		end = start + VMDESC_REACH;
+	while ((rc = seek_bytes(p, mark, sizeof(mark), end)) > 0) {
 		const uint8_t *buf;
 		ssize_t n =
 			mr_reader_peek(&p->r, EOF_AND_VMDESC + 1, &buf, p->err);

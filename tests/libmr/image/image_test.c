@@ -4,6 +4,7 @@
 
 #include "tests/libmr/unit.h"
 
+#include "formats/seal.h"
 #include "libmr/image/image.h"
 #include "tests/lib/build.h"
 
@@ -1236,6 +1237,8 @@ struct failing_io {
 	struct io io;
 	struct io *under;
 	unsigned int calls, fail_at;
+	uint64_t from; /* bytes of reads that begin there or later */
+	size_t bytes;
 };
 
 static ssize_t failing_read(struct io *io, void *buf, size_t len,
@@ -1247,6 +1250,8 @@ static ssize_t failing_read(struct io *io, void *buf, size_t len,
 		errno = EIO;
 		return -1;
 	}
+	if (offset >= f->from)
+		f->bytes += len;
 	return f->under->ops->read(f->under, buf, len, offset);
 }
 
@@ -1284,6 +1289,47 @@ static void test_read_errors(void **state)
 		mr_image_free(img);
 	}
 	assert_true(nth > 4);
+	drop(&m);
+}
+
+/* Behind an image without a description: 4 MiB that begin and end as a seal. */
+static void test_seal_unread(void **state)
+{
+	enum { SEAL = 4 << 20 };
+	static const uint8_t magic[] = { 0x8b, 'm', 'r', 's',
+					 'e',  'a', 'l', '\n' };
+	const struct seal_end end = { .length = SEAL };
+	struct mr_error err = MR_ERROR_INIT;
+	struct build_block k[2];
+	struct build b = mapped_head(k);
+	struct failing_io f = { .io = { .ops = &failing_ops } };
+	struct mr_image *img;
+	struct mem_io whole;
+	struct made m;
+	uint8_t *all;
+
+	(void)state;
+	build_element(&b, STREAM_FULL, 3, "x", 1);
+	build_footer(&b, 3);
+	build_eof(&b);
+	build_vmdesc_text(&b, "{}");
+	m = make(&b);
+	all = calloc(1, m.len + SEAL);
+	assert_non_null(all);
+	memcpy(all, m.data, m.len);
+	memcpy(all + m.len, magic, sizeof(magic));
+	(void)seal_end_encode(all + m.len + SEAL - SEAL_END_SIZE, &end);
+	mem_io_init(&whole, all, m.len + SEAL);
+	f.under = &whole.io;
+	f.io.size = m.len + SEAL;
+	f.from = m.len;
+	img = image_open_io(&f.io, NULL, &err);
+	assert_non_null(img);
+	assert_int_equal(mr_image_info(img)->damage.code, MR_OK);
+	assert_true(mr_image_info(img)->sealed);
+	assert_true(f.bytes < SEAL / 4);
+	mr_image_free(img);
+	free(all);
 	drop(&m);
 }
 
@@ -1427,6 +1473,7 @@ int main(void)
 		cmocka_unit_test(test_too_many_devices),
 		cmocka_unit_test(test_too_many_sections),
 		cmocka_unit_test(test_read_errors),
+		cmocka_unit_test(test_seal_unread),
 		cmocka_unit_test(test_shrinking),
 		cmocka_unit_test(test_cancel),
 	};
