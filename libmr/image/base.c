@@ -167,8 +167,9 @@ int image_base_keep(const struct image_base *b, struct image_writer *w,
 }
 
 size_t image_base_sample(const struct image_base *b, const char *name,
-			 uint64_t length, uint64_t *pages, uint64_t *digests,
-			 size_t n, struct mr_error *err)
+			 uint64_t length, uint64_t *firsts,
+			 uint64_t (*digests)[IMAGE_BASE_PLACE], size_t n,
+			 struct mr_error *err)
 {
 	const struct mr_block *old = mr_image_find(b->img, name);
 	const uint64_t each = IMAGE_EXTENT / IMAGE_PAGE;
@@ -180,17 +181,17 @@ size_t image_base_sample(const struct image_base *b, const char *name,
 	k = sealed_block(b, old, &block);
 	for (size_t i = 0; k && i < n && i < k->n_extents; i++) {
 		uint64_t extent = k->n_extents > n ? i * k->n_extents / n : i;
-		uint64_t p = extent * each;
-		uint64_t end = p + each < old->pages ? p + each : old->pages;
+		/* Not always the first of an extent. */
+		uint64_t p = extent * each + i * IMAGE_BASE_PLACE % each;
 
-		if (!sealed_has_extent(&b->seal, block, extent))
+		if (p + IMAGE_BASE_PLACE > old->pages ||
+		    !sealed_has_extent(&b->seal, block, extent))
 			continue;
-		/* The first that is there; not always the first there is. */
-		p += (end - p) / n * i;
-		if (sealed_table(&b->seal, block, p, &digests[found], 1, err))
+		if (sealed_table(&b->seal, block, p, digests[found],
+				 IMAGE_BASE_PLACE, err))
 			return 0;
-		pages[found] = p;
-		found += digests[found] != 0;
+		firsts[found] = p;
+		found += !seal_pages_none(digests[found], IMAGE_BASE_PLACE);
 	}
 	return found;
 }

@@ -37,12 +37,17 @@ int image_base_try(struct image_base *b, struct image_writer *w,
 int image_base_keep(const struct image_base *b, struct image_writer *w,
 		    size_t i, struct mr_error *err);
 
+/* Pages of a place that image_base_sample takes. */
+#define IMAGE_BASE_PLACE 64u
+
 /*
- * One page in each of many places of such a block, which all are present in the
- * base, and their digests. Returns how many there are, at most n.
+ * The digests of some places in such a block, all over it, of IMAGE_BASE_PLACE
+ * pages each, one of which at least is present in the base; firsts has their
+ * first pages. Returns how many there are, at most n.
  */
 size_t image_base_sample(const struct image_base *b, const char *name,
-			 uint64_t length, uint64_t *pages, uint64_t *digests,
-			 size_t n, struct mr_error *err);
+			 uint64_t length, uint64_t *firsts,
+			 uint64_t (*digests)[IMAGE_BASE_PLACE], size_t n,
+			 struct mr_error *err);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "formats/bits.h"
@@ -13,10 +14,10 @@
 
 /* Of a part whose pages are compared: 4 MiB of 4 KiB pages, and more. */
 #define WORDS 64u
-/* Pages that are looked at before a block is taken to be much like the base's,
+/* Places that are looked at before a block is taken to be much like the base's,
  * and of which one in this many has to be. */
-#define SAMPLE 64u
-#define ALIKE 8u
+#define PLACES 32u
+#define ALIKE 4u
 /* Stretches of an extent that changed: more take longer to write one by one
  * than all of it. */
 #define STRETCHES 4u
@@ -50,26 +51,56 @@ static int punch(struct image_writer *w, const struct writer_block *b,
 	return error_about(err, w->out.file.io.who);
 }
 
-/* Whether enough of a block is as the base has it. One that is all new is
- * written faster to where nothing was before. */
+/* What is asked of a VM before its pages come. */
+struct sample {
+	uint64_t firsts[PLACES];
+	uint64_t digests[PLACES][IMAGE_BASE_PLACE];
+	unsigned char page[IMAGE_PAGE];
+};
+
+/* Whether a place is what the base has, but for one stretch at most. */
+static bool is_place_alike(struct sample *x, size_t place,
+			   const struct memory *m, const struct memory_block *b)
+{
+	struct mr_error why = MR_ERROR_INIT;
+	unsigned stretches = 0, changed = 0, all = 0;
+	bool was = true;
+
+	for (size_t i = 0; i < IMAGE_BASE_PLACE; i++) {
+		uint64_t page = x->firsts[place] + i;
+		const struct memory_run run = { .offset = page * IMAGE_PAGE,
+						.length = IMAGE_PAGE,
+						.dest = x->page };
+		bool same;
+
+		if (!x->digests[place][i])
+			continue;
+		same = bits_test(b->bits, page) &&
+		       !memory_read(m, b, &run, 1, &why) &&
+		       hash_page(x->page, IMAGE_PAGE) == x->digests[place][i];
+		stretches += was && !same;
+		changed += !same;
+		all++;
+		was = same;
+	}
+	return stretches <= 1 && changed < all;
+}
+
+/* Whether enough of a block is as the base has it. One that is all new, or new
+ * all over, is written faster to where nothing was before. */
 static bool is_alike(const struct image_base *base, const struct memory *m,
 		     const struct memory_block *b)
 {
-	uint64_t pages[SAMPLE], digests[SAMPLE];
+	struct sample *x = malloc(sizeof(*x));
 	struct mr_error why = MR_ERROR_INIT;
-	size_t same = 0, n = image_base_sample(base, b->name, b->length, pages,
-					       digests, SAMPLE, &why);
+	size_t same = 0, n = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		unsigned char page[IMAGE_PAGE];
-		const struct memory_run run = { .offset = pages[i] * IMAGE_PAGE,
-						.length = sizeof(page),
-						.dest = page };
-
-		if (b->bits && bits_test(b->bits, pages[i]) &&
-		    !memory_read(m, b, &run, 1, &why))
-			same += hash_page(page, sizeof(page)) == digests[i];
-	}
+	if (x && b->bits)
+		n = image_base_sample(base, b->name, b->length, x->firsts,
+				      x->digests, PLACES, &why);
+	for (size_t i = 0; i < n; i++)
+		same += is_place_alike(x, i, m, b);
+	free(x);
 	return same * ALIKE > n;
 }
 
