@@ -45,14 +45,14 @@ try() {
 @test "mrinspect: device state, registers, memory, maps" {
 	local json
 	for json in "" --json; do
-		try - mrinspect $json --device all bad
+		try + mrinspect $json --device all
 		try - mrinspect $json --cpu --vmdesc-from bad bad
-		try - mrinspect $json --page pc.ram:0+8192 --gpa 0xfff0+64 bad
-		try - mrinspect $json --find 0x55aa --max 3 bad
-		try - mrinspect $json --svg map.svg --device 'd*' bad
+		try + mrinspect $json --page pc.ram:0+8192 --gpa 0xfff0+64
+		try + mrinspect $json --find 0x55aa --max 3
+		try + mrinspect $json --svg map.svg --device 'd*'
 	done
-	try - mrinspect --map bad
-	try - mrinspect --vmdesc bad
+	try + mrinspect --map
+	try + mrinspect --vmdesc
 }
 
 # There is no VM, which is what a file hears that is good enough.
