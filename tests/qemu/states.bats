@@ -144,9 +144,13 @@ refused() { # STATE ENGINE
 		import socket, sys
 		s = socket.socket(socket.AF_UNIX)
 		s.connect(sys.argv[1])
+		s.settimeout(60)
 		s.sendall(b"+$s#73")
-		s.recv(100)
-		s.recv(100)
+		said = b""
+		while b"#" not in said: # "+", and that it has stopped
+		    more = s.recv(100)
+		    assert more
+		    said += more
 	PY
 	saves_and_loads debug paused
 }
