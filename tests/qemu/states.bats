@@ -74,7 +74,7 @@ refused() { # STATE ENGINE
 	start_bare a -drive "$disk"
 	saves_and_loads suspended suspended suspended -drive "$disk"
 	run mrdiff "$IMAGE" "$(vm_qmp a)"
-	[ "$status" -eq 2 ]
+	[ "$status" -eq 3 ]
 	[[ $output == *"the VM is suspended"* ]]
 	rm "$IMAGE"
 	# QEMU's own save ends in a state from which it aborts
