@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,19 +27,6 @@
 /* Of more pages it is said what they cost: 64 MiB. */
 #define STALE_SAID 16384u
 #define FDSET_FIRST 7700
-
-void instant_say(const struct mr_instant *in, const char *fmt, ...)
-{
-	char line[512];
-	va_list ap;
-
-	if (!in->options->say)
-		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	in->options->say(in->options->say_arg, line);
-}
 
 /* ---- the image ---- */
 
@@ -77,8 +63,6 @@ static int lock_image(struct mr_instant *in, struct mr_error *err)
 
 static int check_kind(const struct mr_instant *in, struct mr_error *err)
 {
-	const struct runstate *r = runstate_find(in->info->run_state);
-
 	if (in->info->kind != MR_IMAGE_MAPPED)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "only a mapped-ram image can be mapped, this "
@@ -92,11 +76,6 @@ static int check_kind(const struct mr_instant *in, struct mr_error *err)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "pages of %" PRIu32 " bytes cannot be mapped",
 				 in->info->page_size);
-	if (in->info->run_state[0] && (!r || !r->loadable))
-		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				 "the image says that the VM was in run state "
-				 "%s, in which QEMU cannot begin",
-				 in->info->run_state);
 	for (size_t i = 0; i < in->info->n_blocks; i++)
 		if (in->info->blocks[i].pages_offset % 4096)
 			return error_set(err, MR_REFUSED,
@@ -104,7 +83,7 @@ static int check_kind(const struct mr_instant *in, struct mr_error *err)
 					 "the pages of block %.64s do not "
 					 "begin at a page of the file",
 					 in->info->blocks[i].name);
-	return 0;
+	return runstate_check_saved(in->info->run_state, err);
 }
 
 /* Locked first: what is looked at afterwards stays as it is. */

@@ -37,7 +37,7 @@ struct mr_instant {
 	int stub; /* the memory file, the same; -1: none */
 };
 
-/* Tells the caller a line. */
+/* Tells the caller a line (tell.c). */
 void instant_say(const struct mr_instant *in, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -103,22 +103,6 @@ static int check_waiting(const struct load *l, struct mr_error *err)
 	return 0;
 }
 
-/* QEMU aborts over some, refuses unknown ones when it has read everything, and
- * stays for ever in others. */
-static int check_saved_state(const struct load *l, struct mr_error *err)
-{
-	const char *saved = l->info->run_state;
-	const struct runstate *r = runstate_find(saved);
-
-	if (!saved[0] || (r && r->loadable))
-		return 0;
-	(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
-			"the image says that the VM was in run state %s, in "
-			"which QEMU cannot begin",
-			saved);
-	return error_about(err, LOAD_IMAGE);
-}
-
 static int check_fit(struct load *l, struct mr_error *err)
 {
 	const struct mr_load_options *o = l->options;
@@ -201,9 +185,9 @@ static int look(struct load *l, struct mr_error *err)
 	if (!l->guest)
 		return -1;
 	l->pid = l->guest->pid;
-	if (check_waiting(l, err) || check_saved_state(l, err) ||
-	    check_fit(l, err) || choose_direct(l, err) ||
-	    preflight_descriptors(l->q, err) || check_fresh(l, err))
+	if (check_waiting(l, err) || check_fit(l, err) ||
+	    choose_direct(l, err) || preflight_descriptors(l->q, err) ||
+	    check_fresh(l, err))
 		return -1;
 	(void)snprintf(l->report->run_state, sizeof(l->report->run_state), "%s",
 		       l->guest->status);
@@ -477,6 +461,10 @@ int mr_load(const char *image, const char *vm,
 	}
 	l.info = mr_image_info(l.img);
 	describe(&l);
+	if (runstate_check_saved(l.info->run_state, err)) {
+		(void)error_about(err, LOAD_IMAGE);
+		goto out;
+	}
 	l.q = qmp_open(vm, CONNECT_MS, options->watch.cancel, err);
 	if (l.q) {
 		qmp_limit(l.q, CONNECT_MS, options->watch.cancel);

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "libmr/base/error.h"
+
 #define LIVE(n, migr)                                                  \
 	{                                                              \
 		.name = (n), .hold = RUNSTATE_STOP, .image = (n),      \
@@ -75,4 +77,16 @@ bool runstate_is_live(const char *name)
 	const struct runstate *r = runstate_find(name);
 
 	return !r || r->hold == RUNSTATE_STOP;
+}
+
+int runstate_check_saved(const char *saved, struct mr_error *err)
+{
+	const struct runstate *r = runstate_find(saved);
+
+	if (!saved[0] || (r && r->loadable))
+		return 0;
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "the image says that the VM was in run state %s, in "
+			 "which QEMU cannot begin",
+			 saved);
 }

@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 
+#include "libmr/mr.h"
+
 enum runstate_hold {
 	RUNSTATE_STOP, /* it lives: `stop` before, `cont` afterwards */
 	RUNSTATE_STANDS, /* it stands still until somebody says `cont` */
@@ -33,6 +35,10 @@ struct runstate {
 
 /* NULL: no QEMU that we know has such a state. */
 const struct runstate *runstate_find(const char *name);
+/* Whether a QEMU can begin in the state that an image says, which may say none
+ * (""): QEMU aborts over some, refuses unknown ones when it has read
+ * everything, and stays for ever in others. 0, or -1: MR_REFUSED. */
+int runstate_check_saved(const char *saved, struct mr_error *err);
 /* Whether a VM in that state can change by itself: also if it is unknown. */
 bool runstate_is_live(const char *name);
 /* The whole table; the last one's name is NULL. */
