@@ -91,7 +91,7 @@ spares() { # STATUS PATH COMMAND...
 		spares 2 $bad mrload --memory pc.ram=$bad image
 	done
 	spares 3 image mrinspect --svg image image
-	spares 2 other mrdiff --svg other image other
+	spares 3 other mrdiff --svg other image other
 	spares 3 image mrverify --seal -o image image
 	spares 3 image mrverify --seal --force -o image image
 	spares 3 image mrload --memory pc.ram=image image
@@ -123,6 +123,6 @@ spares() { # STATUS PATH COMMAND...
 	spares 3 all/image mrverify --seal -o all/image image
 	spares 3 all/memory mrload --memory pc.ram=all/memory image
 	spares 3 all/drawing mrinspect --svg all/drawing image
-	spares 2 all/drawing mrdiff --svg all/drawing image image
+	spares 3 all/drawing mrdiff --svg all/drawing image image
 	[ ! -s aim ]
 }

@@ -92,20 +92,31 @@ mapped() {
 	goes_on
 }
 
-@test "QEMU's own image, saved live: stale pages are zero" {
-	start_vm a -m 32M -append fill=8M
-	wait_ready a
-	wait_count a 3
-	qemu_live_save a "$IMAGE"
-	(($(mrload -q --instant --json --print "$IMAGE" -- "$QEMU" -m 32M |
-		json stale_pages) > 40))
-	goes_on -m 32M -append fill=8M
-}
-
 # Pages that the image lacks, in the command that begins on it.
 searched() { # IMAGE
 	mrload -q --instant --json --print "$1" -- "$QEMU" -m 32M |
 		json stale_pages
+}
+
+# VM a saved live, with stale pages: it depends on the moment how many.
+stale_save() { # IMAGE
+	local try
+	for try in 1 2 3 4 5; do
+		qemu_live_save a "$1"
+		(($(searched "$1") == 0)) || return 0
+		rm "$1"
+		qmp_do a cont >/dev/null
+		wait_count a >/dev/null
+	done
+	return 1
+}
+
+@test "QEMU's own image, saved live: stale pages are zero" {
+	start_vm a -m 32M -append fill=8M
+	wait_ready a
+	wait_count a 3
+	stale_save "$IMAGE"
+	goes_on -m 32M -append fill=8M
 }
 
 @test "a seal saves the search for stale pages" {
@@ -118,12 +129,12 @@ searched() { # IMAGE
 	cp --sparse=never "$IMAGE" "$IMAGE.full"
 	mrsave -q --no-seal "$(vm_qmp a)" "$IMAGE.bare"
 	cp --sparse=never "$IMAGE.bare" "$IMAGE.bare-full"
-	qemu_live_save a "$IMAGE.live"
+	stale_save "$IMAGE.live"
 	mrverify -q --seal "$IMAGE.live"
 	# Zeros, but that has to be known.
 	[ "$(searched "$IMAGE.full")" = 0 ]
 	(($(searched "$IMAGE.bare-full") > 1000))
-	(($(searched "$IMAGE.live") > 40))
+	(($(searched "$IMAGE.live") > 0))
 	mrverify -q --repair "$IMAGE.live"
 	[ "$(searched "$IMAGE.live")" = 0 ]
 	IMAGE=$IMAGE.full
