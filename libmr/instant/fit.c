@@ -96,7 +96,7 @@ static int warn_clone(const struct mr_instant *in, struct mr_error *err)
 		struct qemu_props p;
 		const char *driver, *guid;
 
-		if (strcmp(o.name, "device") || !o.value)
+		if (strcmp(o.name, "device") != 0 || !o.value)
 			continue;
 		if (props_parse(&p, o.value, "driver", err))
 			return -1;
@@ -210,7 +210,8 @@ static int fit_machine(struct mr_instant *in, struct mr_error *err)
 	while (!rc && args_next(&in->args, &at, &o)) {
 		struct qemu_props p;
 
-		if ((strcmp(o.name, "machine") && strcmp(o.name, "M")) ||
+		if ((strcmp(o.name, "machine") != 0 &&
+		     strcmp(o.name, "M") != 0) ||
 		    !o.value)
 			continue;
 		if (props_parse(&p, o.value, "type", err))
@@ -284,7 +285,7 @@ static int fit_cpus(const struct mr_instant *in, struct mr_error *err)
 	while (args_next(&in->args, &at, &o)) {
 		const char *driver;
 
-		if (strcmp(o.name, "device") || !o.value)
+		if (strcmp(o.name, "device") != 0 || !o.value)
 			continue;
 		if (props_parse(&p, o.value, "driver", err))
 			return -1;

@@ -138,7 +138,7 @@ static int free_set(const struct mr_instant *in)
 		struct qemu_props p;
 		const char *its;
 
-		if (strcmp(o.name, "add-fd") || !o.value ||
+		if (strcmp(o.name, "add-fd") != 0 || !o.value ||
 		    props_parse(&p, o.value, NULL, NULL))
 			continue;
 		its = props_get(&p, "set");
@@ -293,7 +293,7 @@ static int make_feed(struct mr_instant *in, struct mr_error *err)
 static int prepare(struct mr_instant *in, const char *image,
 		   const char *const *argv, struct mr_error *err)
 {
-	if (open_image(in, image, err))
+	if (open_image(in, image, err) || !in->info)
 		return error_about(err, INSTANT_IMAGE);
 	describe(in);
 	if (args_init(&in->args, argv, err) || instant_look_qemu(in, err) ||

@@ -57,7 +57,7 @@ static const char *find_sharer(const struct mr_instant *in, char buf[64],
 			struct qemu_props p;
 			const char *what;
 
-			if (strcmp(o.name, sharers[i].option) || !o.value)
+			if (strcmp(o.name, sharers[i].option) != 0 || !o.value)
 				continue;
 			if (props_parse(&p, o.value, sharers[i].key, err))
 				return NULL;
@@ -228,7 +228,7 @@ static int find_object(const struct mr_instant *in, const char *id,
 	while (args_next(&in->args, &at, o)) {
 		const char *this;
 
-		if (strcmp(o->name, "object") || !o->value)
+		if (strcmp(o->name, "object") != 0 || !o->value)
 			continue;
 		if (props_parse(p, o->value, "qom-type", err))
 			return -1;
@@ -288,7 +288,7 @@ static char *named_object(const struct qemu_option *o, const char **alone,
 	char *copy = NULL;
 
 	*alone = NULL;
-	if (!o->value || (!machine && !numa && strcmp(o->name, "device")))
+	if (!o->value || (!machine && !numa && strcmp(o->name, "device") != 0))
 		return NULL;
 	if (props_parse(&p, o->value, machine || numa ? "type" : "driver", err))
 		return NULL;

@@ -6,6 +6,7 @@
  */
 #include "libmr/instant/state.h"
 
+#include <assert.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,7 @@ static int look_at(struct watcher *w, size_t i)
 	const struct guest_block *b = &w->g->blocks[i];
 	uint64_t n = b->used / GUEST_PAGE, p;
 
+	assert(w->seen[i]); /* prepare has them for all */
 	memset(w->pages, 0, w->pages_size);
 	if (guest_present(w->g, b, w->pages, NULL))
 		return -1;
@@ -186,7 +188,7 @@ static int prepare(struct watcher *w, pid_t pid)
 		    add_block(w, blocks, n++, &info->blocks[i]))
 			goto out;
 	w->g = guest_new(pid, blocks, n, NULL);
-	w->pages = malloc(w->pages_size);
+	w->pages = malloc(w->pages_size + 1);
 	rc = w->g && w->pages ? 0 : -1;
 out:
 	free(blocks);

@@ -30,7 +30,7 @@
 /* Nothing moves: a disk that hangs can be that slow. */
 #define STALL_S 300
 /* Whom nobody can watch is given the time that a slow disk takes: bytes/s. */
-#define SLOW ((uint64_t)4 << 20)
+#define SLOW 4194304.0
 /* However few CPUs there are: QEMU's loading thread hands pages out to its
  * channels, and while all are busy with the disk it spins. On 2 CPUs 2
  * channels cost a loaded GiB up to twice the CPU of 8, and took longer. */
@@ -280,7 +280,7 @@ static void begin_work(struct load *l)
 	double patience = l->options->stall ? l->options->stall : STALL_S;
 
 	if (!l->pid)
-		patience += (double)(l->report->ram / SLOW);
+		patience += (double)l->report->ram / SLOW;
 	l->read_before = work_read(l->pid);
 	work_begin(&l->work, l->pid, patience, watch_clock());
 	qmp_limit(l->q, TICK_MS, l->options->watch.cancel);
@@ -314,8 +314,11 @@ static void add_advice(const struct load *l, struct mr_error *err)
 {
 	const char *advice = "its own output may say "
 			     "more; start a new QEMU for the next try";
-	size_t n = strlen(err->msg);
+	size_t n;
 
+	if (!err)
+		return;
+	n = strlen(err->msg);
 	if (err->code == MR_CANCELLED)
 		advice = "QEMU goes on loading by itself, quit it if it is "
 			 "not wanted";

@@ -13,7 +13,7 @@
 #include "libmr/file/place.h"
 
 /* Of a part whose pages are compared: 4 MiB of 4 KiB pages, and more. */
-#define WORDS 64u
+#define WORDS ((size_t)64)
 /* Places that are looked at before a block is taken to be much like the base's,
  * and of which one in this many has to be. */
 #define PLACES 32u

@@ -14,7 +14,7 @@
 #define LARGE_EXTENT ((size_t)4 << 20)
 
 /* Words of a map that are looked at together, whole extents of any size. */
-#define WORDS 2048u
+#define WORDS ((size_t)2048)
 
 struct vm_memory {
 	struct memory memory;

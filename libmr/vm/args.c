@@ -209,8 +209,10 @@ static int parse_words(struct qemu_props *p, const char *text,
 		       const char *implied, struct mr_error *err)
 {
 	char *part = malloc(strlen(text) + 1);
-	int rc = part ? 0 : no_memory(err);
+	int rc = 0;
 
+	if (!part)
+		return no_memory(err);
 	while (!rc && text && *text) {
 		char *equal;
 
