@@ -7,10 +7,13 @@
 #include "libmr/instant/state.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "libmr/base/error.h"
 
@@ -23,6 +26,27 @@ static bool begins(const char *text, const char *with)
 
 /* ---- what cannot be had ---- */
 
+/* What QEMU reads after us has to be there still: a regular file. */
+static FILE *open_config(const char *path, struct mr_error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	FILE *f = NULL;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		(void)error_sys(err, MR_NO_OFFSET, "-readconfig %.100s", path);
+	else if (!S_ISREG(st.st_mode))
+		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				"-readconfig %.100s is no regular file: it "
+				"could be read but once",
+				path);
+	else if (!(f = fdopen(fd, "r")))
+		(void)error_sys(err, MR_NO_OFFSET, "-readconfig %.100s", path);
+	if (!f && fd >= 0)
+		(void)close(fd);
+	return f;
+}
+
 /* A file of -readconfig can say all that options can: what is about memory or
  * the machine would have to be changed in it. */
 static int check_config(const char *path, struct mr_error *err)
@@ -31,13 +55,13 @@ static int check_config(const char *path, struct mr_error *err)
 						"machine",  "numa",
 						"smp-opts", "overcommit",
 						"device" };
-	FILE *f = fopen(path, "re");
+	FILE *f = open_config(path, err);
 	char line[512];
 	size_t left = CONFIG_MAX;
 	const char *bad = NULL;
 
 	if (!f)
-		return error_sys(err, MR_NO_OFFSET, "-readconfig %.100s", path);
+		return -1;
 	while (!bad && left-- && fgets(line, sizeof(line), f)) {
 		const char *s = line + strspn(line, " \t");
 

@@ -284,6 +284,7 @@ stale_save() { # IMAGE
 	local said
 	saved_vm -m 64M -smp 2
 	printf '[memory]\n  size = "64M"\n' >"$BATS_TEST_TMPDIR/config"
+	mkfifo "$BATS_TEST_TMPDIR/fifo"
 	while read -r said; do
 		read -ra words
 		run -3 mrload --instant "$IMAGE" -- "$QEMU" "${words[@]}"
@@ -316,6 +317,8 @@ stale_save() { # IMAGE
 		-M pc,memory.size=64M -smp 2
 		has a section [memory]
 		-smp 2 -readconfig $BATS_TEST_TMPDIR/config
+		is no regular file
+		-m 64M -smp 2 -readconfig $BATS_TEST_TMPDIR/fifo
 	END
 }
 
