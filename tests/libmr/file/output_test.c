@@ -423,7 +423,8 @@ static void not_a_file(void **state)
 	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
 	refuse(in_dir("fifo"), MR_UNSUPPORTED, 0);
 	refuse(folder, MR_UNSUPPORTED, 0);
-	refuse("/dev/null", MR_UNSUPPORTED, 0);
+	if (!access("/dev", W_OK)) /* else that is what is told */
+		refuse("/dev/null", MR_UNSUPPORTED, 0);
 	refuse("/", MR_UNSUPPORTED, 0);
 	refuse(".", MR_UNSUPPORTED, 0);
 	refuse("..", MR_UNSUPPORTED, 0);

@@ -445,6 +445,10 @@ static void changed_is_right(void **state)
 	struct mr_error err = MR_ERROR_INIT;
 	struct file f = { .dev = c->dev, .ino = c->ino };
 
+	if (g->blocks[COW].segments->fd < 0) {
+		guest_free(g);
+		skip(); /* only mapped, not open: that takes a privilege */
+	}
 	for (int no_scan = 0; no_scan < 2; no_scan++) {
 		uint64_t map[PAGES / 64] = { 0 };
 
