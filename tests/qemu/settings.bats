@@ -143,10 +143,16 @@ end_of_saver() { # sets status and output
 		    s.close()
 	PY
 	proxy=$!
-	until [ -S "$VM_DIR/proxy" ]; do sleep 0.01; done
+	until [ -S "$VM_DIR/proxy" ]; do
+		kill -0 "$proxy" # or it failed
+		sleep 0.01
+	done
 	hold_paused --pid="$(vm_pid a)" "$VM_DIR/proxy"
 	: >"$VM_DIR/cut"
-	while [ -e "$VM_DIR/cut" ]; do sleep 0.01; done
+	while [ -e "$VM_DIR/cut" ]; do
+		kill -0 "$proxy"
+		sleep 0.01
+	done
 	end_of_saver
 	[ "$status" -eq 2 ]
 	[ ! -e "$IMAGE" ]

@@ -228,7 +228,10 @@ refused() { # STATE ENGINE
 		    s.close()
 	PY
 	proxy=$!
-	until [ -S "$VM_DIR/proxy" ]; do sleep 0.01; done
+	until [ -S "$VM_DIR/proxy" ]; do
+		kill -0 "$proxy" # or it failed
+		sleep 0.01
+	done
 	for engine in direct qemu; do
 		run mrsave --pid="$(vm_pid a)" --engine=$engine --check \
 			"$VM_DIR/proxy" "$IMAGE"
