@@ -17,7 +17,7 @@
 
 #include "libmr/base/error.h"
 
-#define CONFIG_MAX 65536
+#define CONFIG_LINES 65536
 
 static bool begins(const char *text, const char *with)
 {
@@ -47,36 +47,55 @@ static FILE *open_config(const char *path, struct mr_error *err)
 	return f;
 }
 
-/* A file of -readconfig can say all that options can: what is about memory or
- * the machine would have to be changed in it. */
-static int check_config(const char *path, struct mr_error *err)
+/* The section that a line begins, if we may not pass it over; NULL: none. As
+ * QEMU takes it apart: with blanks before the bracket, and in it. */
+static const char *begun_section(const char *line)
 {
 	static const char *const sections[] = { "memory",   "object",
 						"machine",  "numa",
 						"smp-opts", "overcommit",
 						"device" };
+
+	line += strspn(line, " \t");
+	if (*line != '[')
+		return NULL;
+	line += 1 + strspn(line + 1, " \t");
+	for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++)
+		if (begins(line, sections[i]) &&
+		    !isalnum((unsigned char)line[strlen(sections[i])]))
+			return sections[i];
+	return NULL;
+}
+
+/* A file of -readconfig can say all that options can: what is about memory or
+ * the machine would have to be changed in it. */
+static int check_config(const char *path, struct mr_error *err)
+{
 	FILE *f = open_config(path, err);
-	char line[512];
-	size_t left = CONFIG_MAX;
 	const char *bad = NULL;
+	char line[512];
+	size_t lines = 0;
+	int rc = -1;
 
 	if (!f)
 		return -1;
-	while (!bad && left-- && fgets(line, sizeof(line), f)) {
-		const char *s = line + strspn(line, " \t");
-
-		for (size_t i = 0;
-		     i < sizeof(sections) / sizeof(*sections) && *s == '['; i++)
-			if (begins(s + 1, sections[i]) &&
-			    !isalnum((unsigned char)s[1 + strlen(sections[i])]))
-				bad = sections[i];
+	while (!bad && lines <= CONFIG_LINES && fgets(line, sizeof(line), f)) {
+		bad = begun_section(line);
+		lines++;
 	}
+	if (bad)
+		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				"-readconfig %.100s has a section [%s]: give "
+				"that on the command line",
+				path, bad);
+	else if (ferror(f) || lines > CONFIG_LINES)
+		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				"-readconfig %.100s cannot be read to its end",
+				path);
+	else
+		rc = 0;
 	(void)fclose(f);
-	return bad ? error_set(err, MR_REFUSED, MR_NO_OFFSET,
-			       "-readconfig %.100s has a section [%s]: give "
-			       "that on the command line",
-			       path, bad)
-		   : 0;
+	return rc;
 }
 
 static int check_device(const struct mr_instant *in, const char *value,

@@ -289,6 +289,11 @@ stale_save() { # IMAGE
 	local said
 	saved_vm -m 64M -smp 2
 	printf '[memory]\n  size = "64M"\n' >"$BATS_TEST_TMPDIR/config"
+	printf ' [ device "x"]\n driver = "rtl8139"\n' >"$BATS_TEST_TMPDIR/spaced"
+	{
+		yes '#' | head -n 70000
+		echo '[memory]'
+	} >"$BATS_TEST_TMPDIR/long"
 	mkfifo "$BATS_TEST_TMPDIR/fifo"
 	while read -r said; do
 		read -ra words
@@ -322,6 +327,10 @@ stale_save() { # IMAGE
 		-M pc,memory.size=64M -smp 2
 		has a section [memory]
 		-smp 2 -readconfig $BATS_TEST_TMPDIR/config
+		has a section [device]
+		-m 64M -smp 2 -readconfig $BATS_TEST_TMPDIR/spaced
+		cannot be read to its end
+		-m 64M -smp 2 -readconfig $BATS_TEST_TMPDIR/long
 		is no regular file
 		-m 64M -smp 2 -readconfig $BATS_TEST_TMPDIR/fifo
 	END
