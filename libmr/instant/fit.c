@@ -33,14 +33,12 @@ static FILE *open_config(const char *path, struct mr_error *err)
 	FILE *f = NULL;
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st))
-		(void)error_sys(err, MR_NO_OFFSET, "-readconfig %.100s", path);
-	else if (!S_ISREG(st.st_mode))
+	if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode)))
 		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				"-readconfig %.100s is no regular file: it "
 				"could be read but once",
 				path);
-	else if (!(f = fdopen(fd, "r")))
+	else if (fd < 0 || !(f = fdopen(fd, "r")))
 		(void)error_sys(err, MR_NO_OFFSET, "-readconfig %.100s", path);
 	if (!f && fd >= 0)
 		(void)close(fd);
