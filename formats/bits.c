@@ -61,6 +61,41 @@ uint64_t bits_count(const uint64_t *words, uint64_t first, uint64_t n)
 	return count;
 }
 
+void bits_set_shared(uint64_t *words, uint64_t first, uint64_t n)
+{
+	uint64_t w, end = first + n;
+
+	if (n == 0)
+		return;
+	for (w = first / BITS_PER_WORD; w < bits_words(end); w++)
+		(void)__atomic_fetch_or(&words[w], word_mask(w, first, end),
+					__ATOMIC_RELAXED);
+}
+
+void bits_clear_shared(uint64_t *words, uint64_t first, uint64_t n)
+{
+	uint64_t w, end = first + n;
+
+	if (n == 0)
+		return;
+	for (w = first / BITS_PER_WORD; w < bits_words(end); w++)
+		(void)__atomic_fetch_and(&words[w], ~word_mask(w, first, end),
+					 __ATOMIC_RELAXED);
+}
+
+bool bits_any_shared(const uint64_t *words, uint64_t first, uint64_t n)
+{
+	uint64_t w, end = first + n;
+
+	if (n == 0)
+		return false;
+	for (w = first / BITS_PER_WORD; w < bits_words(end); w++)
+		if (__atomic_load_n(&words[w], __ATOMIC_RELAXED) &
+		    word_mask(w, first, end))
+			return true;
+	return false;
+}
+
 /* The first bit in from .. end - 1 that is set after XOR with flip. */
 static uint64_t next_bit(const uint64_t *words, uint64_t from, uint64_t end,
 			 uint64_t flip)

@@ -49,6 +49,13 @@ void bits_set(uint64_t *words, uint64_t first, uint64_t n);
 void bits_clear(uint64_t *words, uint64_t first, uint64_t n);
 uint64_t bits_count(const uint64_t *words, uint64_t first, uint64_t n);
 
+/* The same while other threads change other bits of the same words. Nothing
+ * else is ordered by them. */
+void bits_set_shared(uint64_t *words, uint64_t first, uint64_t n);
+void bits_clear_shared(uint64_t *words, uint64_t first, uint64_t n);
+/* Whether one of them is set. */
+bool bits_any_shared(const uint64_t *words, uint64_t first, uint64_t n);
+
 /*
  * The first set (clear) bit at or after from and before end; end if none.
  * Runs:

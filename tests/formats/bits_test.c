@@ -51,6 +51,22 @@ static void swap(void **state)
 	assert_memory_equal(back, raw, sizeof(raw));
 }
 
+/* What may be shared with other threads gives what need not be. */
+static void check_shared(const uint64_t set[4], const uint64_t clear[4],
+			 uint64_t first, uint64_t n)
+{
+	uint64_t a[4] = { 0 }, b[4];
+
+	memset(b, 0xff, sizeof(b));
+	bits_set_shared(a, first, n);
+	bits_clear_shared(b, first, n);
+	assert_memory_equal(a, set, sizeof(a));
+	assert_memory_equal(b, clear, sizeof(b));
+	assert_int_equal(bits_any_shared(a, 0, 256), n > 0);
+	assert_int_equal(bits_any_shared(a, first, n), n > 0);
+	assert_false(bits_any_shared(b, first, n));
+}
+
 /* Every range of 200 pages against a bit at a time. */
 static void ranges(void **state)
 {
@@ -65,6 +81,7 @@ static void ranges(void **state)
 			memset(clear, 0xff, sizeof(clear));
 			bits_set(set, first, n);
 			bits_clear(clear, first, n);
+			check_shared(set, clear, first, n);
 			for (p = 0; p < BITS; p++) {
 				bool in = p >= first && p < first + n;
 
