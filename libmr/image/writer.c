@@ -20,8 +20,8 @@
 #define ENTRIES 1024u
 
 /* QEMU reads one byte after the device state and warns when it is no
- * description. We have none to give: this one is empty, and valid JSON. */
-static const char no_description[] = "{}";
+ * description. Where there is none, this one is empty, and valid JSON. */
+static const uint8_t no_description[] = { '{', '}' };
 
 int image_writer_open(struct image_writer *w, const char *path,
 		      enum gate_rule rule, enum mr_direct direct, bool seal,
@@ -62,14 +62,15 @@ static size_t encode_front(const struct image_writer *w, uint8_t buf[FRONT_MAX])
 }
 
 /* NULL: *err. */
-static void *map_zeros(size_t size, const char *name, struct mr_error *err)
+static void *map_zeros(size_t size, const char *what, const char *name,
+		       struct mr_error *err)
 {
 	void *p = zeros_new(size);
 
 	if (p)
 		return p;
 	(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
-			"no memory for the bitmap of %s", name);
+			"no memory for the %s of %s", what, name);
 	return NULL;
 }
 
@@ -90,7 +91,8 @@ int image_writer_begin(struct image_writer *w, const char *machine,
 static int make_map(struct writer_block *b, struct mr_error *err)
 {
 	b->nwords = (size_t)(b->place.bitmap_size / sizeof(*b->bits));
-	b->bits = map_zeros(b->nwords * sizeof(*b->bits), b->name, err);
+	b->bits =
+		map_zeros(b->nwords * sizeof(*b->bits), "bitmap", b->name, err);
 	return b->bits ? 0 : -1;
 }
 
@@ -128,21 +130,42 @@ static int write_entries(struct image_writer *w, const struct writer_block *b,
 			 uint64_t first, const uint64_t *entries, uint64_t n,
 			 struct mr_error *err)
 {
+	if (b->digests) {
+		memcpy(b->digests + first, entries, n * sizeof(*entries));
+		return 0;
+	}
 	return io_write_full(&w->out.file.io, entries, n * sizeof(*entries),
 			     b->table + first * sizeof(*entries), err);
+}
+
+static int read_entries(struct image_writer *w, const struct writer_block *b,
+			uint64_t first, uint64_t *entries, uint64_t n,
+			struct mr_error *err)
+{
+	if (b->digests) {
+		memcpy(entries, b->digests + first, n * sizeof(*entries));
+		return 0;
+	}
+	return io_read_full(&w->out.file.io, entries, n * sizeof(*entries),
+			    b->table + first * sizeof(*entries), err);
+}
+
+static bool has_table(const struct writer_block *b)
+{
+	return b->table || b->digests;
 }
 
 int image_writer_clear(struct image_writer *w, struct writer_block *b,
 		       uint64_t first, uint64_t n, struct mr_error *err)
 {
 	static const uint64_t none[ENTRIES];
-	uint64_t at = bits_next_set(b->bits, first, first + n), end = first + n;
+	uint64_t at = first, end = first + n;
 
 	/* Words without a bit are not written: their memory need not exist. */
-	if (at == end)
+	if (!bits_any_shared(b->bits, first, n))
 		return 0;
-	bits_clear(b->bits, at, end - at);
-	for (uint64_t k; b->table && at < end; at += k) {
+	bits_clear_shared(b->bits, first, n);
+	for (uint64_t k; has_table(b) && at < end; at += k) {
 		k = end - at < ENTRIES ? end - at : ENTRIES;
 		if (write_entries(w, b, at, none, k, err))
 			return -1;
@@ -166,8 +189,7 @@ static int replace_entries(struct image_writer *w, const struct writer_block *b,
 {
 	uint64_t was[ENTRIES];
 
-	if (io_read_full(&w->out.file.io, was, pages * sizeof(*was),
-			 b->table + first * sizeof(*was), err))
+	if (read_entries(w, b, first, was, pages, err))
 		return -1;
 	if (same)
 		compare_entries(is, was, pages, same);
@@ -199,11 +221,11 @@ static void set_bits(struct writer_block *b, uint64_t first,
 
 	/* Words without a bit are not written: their memory need not exist. */
 	if (had)
-		bits_clear(b->bits, first, pages);
+		bits_clear_shared(b->bits, first, pages);
 	for (p = bits_next_set(bits, 0, pages); p < pages;
 	     p = bits_next_set(bits, q, pages)) {
 		q = bits_next_clear(bits, p, pages);
-		bits_set(b->bits, first + p, q - p);
+		bits_set_shared(b->bits, first + p, q - p);
 	}
 }
 
@@ -212,11 +234,11 @@ static int set_pages(struct image_writer *w, struct writer_block *b,
 		     const unsigned char *buf, uint64_t *same,
 		     struct mr_error *err)
 {
-	uint64_t end = first + pages, is[ENTRIES];
-	bool had = bits_next_set(b->bits, first, end) < end;
+	bool had = bits_any_shared(b->bits, first, pages);
+	uint64_t is[ENTRIES];
 
 	set_bits(b, first, bits, pages, had);
-	if (!b->table)
+	if (!has_table(b))
 		return 0;
 	seal_pages(is, buf, bits, pages, IMAGE_PAGE);
 	return had ? replace_entries(w, b, first, is, pages, same, err)
@@ -334,17 +356,22 @@ struct tail {
 
 static uint64_t make_tail(const struct image_writer *w, struct tail *t)
 {
+	struct image_device d = w->device;
 	uint64_t size = 0;
 
+	if (!d.description) {
+		d.description = no_description;
+		d.description_len = sizeof(no_description);
+	}
 	t->parts[0].buf = t->ram_end;
 	t->parts[0].len = encode_ram_end(t->ram_end);
-	t->parts[1].buf = w->device + STREAM_HEADER_SIZE;
-	t->parts[1].len = w->device_len - STREAM_HEADER_SIZE;
+	t->parts[1].buf = d.sections;
+	t->parts[1].len = d.len;
 	t->parts[2].buf = t->last;
 	t->parts[2].len =
-		stream_vmdesc_encode(t->last, sizeof(no_description) - 1);
-	t->parts[3].buf = no_description;
-	t->parts[3].len = sizeof(no_description) - 1;
+		stream_vmdesc_encode(t->last, (uint32_t)d.description_len);
+	t->parts[3].buf = d.description;
+	t->parts[3].len = d.description_len;
 	for (size_t i = 0; i < sizeof(t->parts) / sizeof(t->parts[0]); i++)
 		size += t->parts[i].len;
 	return size;
@@ -385,7 +412,7 @@ static int place_seal(struct image_writer *w, struct mr_error *err)
 		};
 
 		memcpy(k.name, b->name, sizeof(k.name));
-		if (sealer_block(&w->sealer, &k, b->bits, NULL, err))
+		if (sealer_block(&w->sealer, &k, b->bits, b->digests, err))
 			return -1;
 	}
 	if (sealer_place(&w->sealer, &head, err))
@@ -395,18 +422,27 @@ static int place_seal(struct image_writer *w, struct mr_error *err)
 	return output_resize(&w->out, w->sealer.tables_end, err);
 }
 
-int image_writer_device(struct image_writer *w, const uint8_t *device,
-			size_t device_len, struct mr_error *err)
+int image_writer_device(struct image_writer *w, const struct image_device *d,
+			struct mr_error *err)
 {
 	struct tail t;
 
-	if (device_len <= STREAM_HEADER_SIZE)
-		return error_set(err, MR_QMP, MR_NO_OFFSET,
-				 "device state of %zu bytes", device_len);
-	w->device = device;
-	w->device_len = device_len;
+	w->device = *d;
 	w->size = w->tail + make_tail(w, &t);
 	return w->sealed ? place_seal(w, err) : 0;
+}
+
+int image_writer_later(struct image_writer *w, struct mr_error *err)
+{
+	for (size_t i = 0; w->sealed && i < w->n; i++) {
+		struct writer_block *b = &w->blocks[i];
+
+		b->digests = map_zeros(b->place.num_pages * SEAL_ENTRY_SIZE,
+				       "digests", b->name, err);
+		if (!b->digests)
+			return -1;
+	}
+	return 0;
 }
 
 /* ---- the end ---- */
@@ -439,6 +475,7 @@ void image_writer_release(struct image_writer *w)
 		struct writer_block *b = &w->blocks[i];
 
 		zeros_free(b->bits, b->nwords * sizeof(*b->bits));
+		zeros_free(b->digests, b->place.num_pages * SEAL_ENTRY_SIZE);
 	}
 	free(w->blocks);
 	sealer_release(&w->sealer);

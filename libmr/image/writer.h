@@ -6,6 +6,8 @@
  *   image_writer_begin    the VM is known
  *   image_writer_block    each block: its place, bitmap, the file's size
  *   image_writer_device   what comes behind the blocks: now all is in place
+ *                         (who gets to know it last calls image_writer_later
+ *                         instead, and this before image_writer_finish)
  *   image_writer_set      which pages are data. The data itself goes to
  *                         block->place.pages_offset + offset of out.file
  *   image_writer_finish   headers, bitmaps, device state, the seal
@@ -37,6 +39,15 @@ struct writer_block {
 	bool kept; /* it began as a base's: there is old data in its place */
 	/* Byte of the file where its pages' digests are; 0: no seal. */
 	uint64_t table;
+	uint64_t *digests; /* where they are until that is known, or NULL */
+};
+
+/* What stands behind the RAM section. Both the caller's. */
+struct image_device {
+	const uint8_t *sections; /* FULL sections, EOF */
+	size_t len;
+	const uint8_t *description; /* JSON; NULL: there is none */
+	size_t description_len;
 };
 
 struct image_writer {
@@ -47,8 +58,7 @@ struct image_writer {
 	size_t n, room;
 	uint64_t ram; /* bytes, all blocks */
 	uint64_t tail; /* byte of the file where the last block ends */
-	const uint8_t *device; /* the caller's */
-	size_t device_len;
+	struct image_device device;
 	uint64_t size; /* of the finished image, after finish */
 	bool sealed; /* finish writes a seal */
 	struct sealer sealer;
@@ -72,20 +82,19 @@ int image_writer_begin(struct image_writer *w, const char *machine,
 int image_writer_block(struct image_writer *w, const char *name,
 		       uint64_t length, struct mr_error *err);
 
-/*
- * After the last block. device is the output of xen-save-devices-state (a
- * stream header, FULL sections, EOF), and must outlive finish; it goes in as
- * it is, without its header.
- */
-int image_writer_device(struct image_writer *w, const uint8_t *device,
-			size_t device_len, struct mr_error *err);
+/* After the last block: what d points to must outlive finish. */
+int image_writer_device(struct image_writer *w, const struct image_device *d,
+			struct mr_error *err);
+/* After the last block: pages come before that is known. With a seal this
+ * takes 8 bytes of memory for each page that will be present. */
+int image_writer_later(struct image_writer *w, struct mr_error *err);
 
 /*
  * Of a block's pages from `first` on those with a bit are data, which stands
  * in buf, a page for each bit; the others are not, or not any more. With a
  * seal their digests go into the file, and those pages that were data with the
  * same digest before get a bit in same (room for `pages`), the others none; may
- * be NULL. Threads that share a word of b->bits come one after the other.
+ * be NULL. Threads may share a word of b->bits, but not a page.
  */
 int image_writer_set(struct image_writer *w, struct writer_block *b,
 		     uint64_t first, const uint64_t *bits, size_t pages,

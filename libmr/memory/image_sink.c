@@ -145,11 +145,13 @@ static int image_begin(struct sink *k, const struct memory *m,
 	int rc = image_writer_begin(w, m->machine, m->page_bits, err);
 
 	assert(m->page == IMAGE_PAGE);
+	assert(!s->later || !s->base);
 	for (size_t i = 0; !rc && i < m->n; i++)
 		rc = image_writer_block(w, m->blocks[i].name,
 					m->blocks[i].length, err);
 	if (!rc)
-		rc = image_writer_device(w, s->device, s->device_len, err);
+		rc = s->later ? image_writer_later(w, err)
+			      : image_writer_device(w, &s->device, err);
 	for (size_t i = 0; !rc && i < m->n; i++)
 		rc = keep(k, m, i, err);
 	return rc ? error_about(err, w->out.file.io.who) : 0;
@@ -170,12 +172,12 @@ static int image_zero(struct sink *k, const struct sink_hand *h, size_t block,
 {
 	struct writer_block *b = &writer_of(k)->blocks[block];
 	uint64_t first = offset / IMAGE_PAGE, n = length / IMAGE_PAGE;
-	bool had = bits_next_set(b->bits, first, first + n) < first + n;
+	bool had = bits_any_shared(b->bits, first, n);
 
 	(void)h;
 	if (image_writer_clear(writer_of(k), b, first, n, err))
 		return -1;
-	if (!b->kept || (base_of(k)->comparable && !had))
+	if (!had && (!b->kept || base_of(k)->comparable))
 		return 0;
 	return punch(writer_of(k), b, offset, length, err);
 }
@@ -291,11 +293,13 @@ static int image_put(struct sink *k, const struct sink_hand *h, size_t block,
 
 static int image_end(struct sink *k, struct mr_error *err)
 {
+	const struct image_sink *s = (struct image_sink *)(void *)k;
 	struct image_writer *w = writer_of(k);
 
-	return image_writer_finish(w, err)
-		       ? error_about(err, w->out.file.io.who)
-		       : 0;
+	if ((s->later && image_writer_device(w, &s->device, err)) ||
+	    image_writer_finish(w, err))
+		return error_about(err, w->out.file.io.who);
+	return 0;
 }
 
 static void image_abandon(struct sink *k)

@@ -12,10 +12,10 @@ struct image_sink {
 	/* What partial blocks are partial to, and others are compared with;
 	 * NULL: there are none. */
 	const struct image_base *base;
-	/* The caller's, before sink.ops->begin: as image_writer_device has
-	 * it. */
-	const uint8_t *device;
-	size_t device_len;
+	/* As image_writer_device has it: the caller's, before
+	 * sink.ops->begin, or, if it comes later, before sink.ops->end. */
+	struct image_device device;
+	bool later;
 };
 
 /*

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "formats/bits.h"
+#include "formats/stream.h"
 #include "libmr/base/error.h"
 #include "libmr/base/watch.h"
 #include "libmr/memory/image_sink.h"
@@ -105,8 +106,10 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	}
 	pause_alive(&s->pause);
 	s->report->device = state.len;
-	c->sink.device = state.data;
-	c->sink.device_len = state.len;
+	c->sink.device = (struct image_device){
+		.sections = state.data + STREAM_HEADER_SIZE,
+		.len = state.len - STREAM_HEADER_SIZE,
+	};
 	m = memory_of_guest(s->guest, s->options->zero_copy, err);
 	if (!m)
 		goto out;

@@ -44,16 +44,18 @@ FAIL_WRAP(ssize_t, pwrite64, (int fd, const void *buf, size_t len, off_t at),
 
 #define MACHINE "pc-i440fx-10.0"
 
-/* A stream header, some bytes, EOF. */
-static uint8_t device_state[512];
+/* Some bytes, EOF. */
+static uint8_t device_state[501];
 
-static size_t make_device(uint8_t buf[512])
+static const struct image_device *make_device(void)
 {
-	size_t n = stream_header_encode(buf);
+	static const struct image_device device = {
+		.sections = device_state, .len = sizeof(device_state)
+	};
 
-	fill_random(buf + n, 500 - n, 9);
-	buf[500] = STREAM_EOF;
-	return 501;
+	fill_random(device_state, 500, 9);
+	device_state[500] = STREAM_EOF;
+	return &device;
 }
 
 struct block {
@@ -75,6 +77,8 @@ enum { BLOCKS = ARRAY_LEN(blocks_1g) };
 
 /* What the configuration is to say of the page size. */
 static unsigned int page_bits;
+/* The device state is known behind the pages only. */
+static bool later;
 
 static int lay_out(struct image_writer *w, const char *path,
 		   const struct block *blocks, size_t n, bool seal,
@@ -89,8 +93,8 @@ static int lay_out(struct image_writer *w, const char *path,
 		rc = image_writer_block(w, blocks[i].name, blocks[i].length,
 					err);
 	if (!rc)
-		rc = image_writer_device(w, device_state,
-					 make_device(device_state), err);
+		rc = later ? image_writer_later(w, err)
+			   : image_writer_device(w, make_device(), err);
 	return rc;
 }
 
@@ -182,8 +186,7 @@ static size_t read_front(const uint8_t *p, size_t len, uint64_t total)
 }
 
 /* EOS, footer, END, EOS, footer, device state, description. */
-static void read_tail(const uint8_t *p, size_t len, const uint8_t *device,
-		      size_t device_len)
+static void read_tail(const uint8_t *p, size_t len)
 {
 	struct stream_element e;
 	struct ram_item item;
@@ -207,11 +210,9 @@ static void read_tail(const uint8_t *p, size_t len, const uint8_t *device,
 		assert_int_equal(e.section_id, 1);
 		at += (size_t)n;
 	}
-	device += STREAM_HEADER_SIZE;
-	device_len -= STREAM_HEADER_SIZE;
-	assert_in_range(device_len, 1, len - at);
-	assert_memory_equal(p + at, device, device_len);
-	at += device_len;
+	assert_in_range(sizeof(device_state), 1, len - at);
+	assert_memory_equal(p + at, device_state, sizeof(device_state));
+	at += sizeof(device_state);
 	n = stream_element_decode(p + at, len - at, &e, &f);
 	assert_true(n > 0);
 	assert_int_equal(e.type, STREAM_VMDESC);
@@ -252,8 +253,7 @@ static struct mapped_ram_tally check_memory(const uint8_t *p,
 }
 
 static void check_image(const struct image_writer *w, const char *path,
-			const struct block *want, const uint8_t *device,
-			size_t device_len)
+			const struct block *want)
 {
 	static const struct ram_list_form form = { .mapped_ram = true,
 						   .page_size = IMAGE_PAGE };
@@ -291,7 +291,7 @@ static void check_image(const struct image_writer *w, const char *path,
 	assert_int_equal(mapped_ram_check(&list, count_report, NULL), 0);
 	assert_int_equal(at, w->tail);
 	assert_int_equal(w->size, len);
-	read_tail(p + at, len - at, device, device_len);
+	read_tail(p + at, len - at);
 	assert_int_equal(munmap(p, len), 0);
 }
 
@@ -309,8 +309,7 @@ static void reads_back_with(unsigned int bits)
 	assert_int_equal(image_writer_finish(&w, &err), 0);
 	assert_int_equal(output_publish(&w.out, &err), 0);
 	assert_string_equal(err.msg, "");
-	check_image(&w, in_dir("image"), blocks_1g, device_state,
-		    make_device(device_state));
+	check_image(&w, in_dir("image"), blocks_1g);
 	/* and what nobody wrote takes no room */
 	assert_int_equal(stat(in_dir("image"), &st), 0);
 	assert_in_range(st.st_blocks, 1, (4 << 20) / 512);
@@ -324,6 +323,46 @@ static void reads_back(void **state)
 	(void)state;
 	reads_back_with(0);
 	reads_back_with(12); /* as arm and aarch64 have to say it */
+}
+
+static void make_image(const char *name)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct image_writer w;
+
+	assert_int_equal(
+		lay_out(&w, in_dir(name), blocks_1g, BLOCKS, true, &err), 0);
+	assert_int_equal(put_pages(&w, &err), 0);
+	/* Some pages turn out to be none, and some of these to be some. */
+	assert_int_equal(image_writer_clear(&w, &w.blocks[0], 0, 9999, &err),
+			 0);
+	assert_int_equal(put_pages(&w, &err), 0);
+	assert_int_equal(image_writer_clear(&w, &w.blocks[1], 7, 30, &err), 0);
+	if (later)
+		assert_int_equal(image_writer_device(&w, make_device(), &err),
+				 0);
+	assert_int_equal(image_writer_finish(&w, &err), 0);
+	assert_int_equal(output_publish(&w.out, &err), 0);
+	image_writer_release(&w);
+}
+
+/* Whether the device state is known before the pages or behind them. */
+static void device_state_later(void **state)
+{
+	uint8_t *a, *b;
+	size_t n, m;
+
+	(void)state;
+	make_image("first");
+	later = true;
+	make_image("later");
+	later = false;
+	a = map_file(in_dir("first"), &n);
+	b = map_file(in_dir("later"), &m);
+	assert_int_equal(n, m);
+	assert_int_equal(memcmp(a, b, n), 0);
+	assert_int_equal(munmap(a, n), 0);
+	assert_int_equal(munmap(b, m), 0);
 }
 
 /* The places of QEMU's own file of such a guest (mapped_ram.md). */
@@ -474,15 +513,6 @@ static void refuses(void **state)
 	assert_int_equal(image_writer_begin(&w, machine, 0, &err), -1);
 	assert_int_equal(err.code, MR_UNSUPPORTED);
 	image_writer_release(&w);
-	/* a device state of a header and nothing else */
-	err = (struct mr_error)MR_ERROR_INIT;
-	assert_int_equal(lay_out(&w, in_dir("none"), blocks_1g, 1, false, &err),
-			 0);
-	assert_int_equal(image_writer_device(&w, (const uint8_t *)machine,
-					     STREAM_HEADER_SIZE, &err),
-			 -1);
-	assert_int_equal(err.code, MR_QMP);
-	image_writer_release(&w);
 	assert_int_equal(access(in_dir("none"), F_OK), -1);
 }
 
@@ -528,6 +558,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_back),
+		cmocka_unit_test(device_state_later),
 		cmocka_unit_test(where_qemu_puts_it),
 		cmocka_unit_test(large_and_empty),
 		cmocka_unit_test(seal_changes_nothing_before_it),
