@@ -17,12 +17,12 @@
 /* The largest alignment we serve: guest pages are 4 KiB and so are ours. */
 #define MAX_ALIGN 4096u
 
-ssize_t io_read_upto(struct io *io, void *buf, size_t len, uint64_t offset,
-		     struct mr_error *err)
+ssize_t io_read_some(struct io *io, void *buf, size_t least, size_t len,
+		     uint64_t offset, struct mr_error *err)
 {
 	size_t done = 0;
 
-	while (done < len) {
+	while (done < least) {
 		ssize_t n = io->ops->read(io, (char *)buf + done, len - done,
 					  offset + done);
 
@@ -37,6 +37,12 @@ ssize_t io_read_upto(struct io *io, void *buf, size_t len, uint64_t offset,
 		done += (size_t)n;
 	}
 	return (ssize_t)done;
+}
+
+ssize_t io_read_upto(struct io *io, void *buf, size_t len, uint64_t offset,
+		     struct mr_error *err)
+{
+	return io_read_some(io, buf, len, len, offset, err);
 }
 
 int io_read_full(struct io *io, void *buf, size_t len, uint64_t offset,
@@ -121,8 +127,8 @@ static ssize_t file_read(struct io *io, void *buf, size_t len, uint64_t offset)
 	return pread(f->fd, buf, len, (off_t)offset);
 }
 
-static ssize_t file_write(struct io *io, const void *buf, size_t len,
-			  uint64_t offset)
+static ssize_t buffered_write(struct io *io, const void *buf, size_t len,
+			      uint64_t offset)
 {
 	struct file *f = (struct file *)io;
 
@@ -135,7 +141,7 @@ static ssize_t file_write(struct io *io, const void *buf, size_t len,
 
 static const struct io_ops file_ops = { .name = "file",
 					.read = file_read,
-					.write = file_write };
+					.write = buffered_write };
 
 /* The alignment that fd's file wants for direct I/O; 0: it gives none, or
  * more than we serve; -1: the kernel does not say. */
@@ -294,4 +300,31 @@ int file_close(struct file *f)
 		rc |= close(f->fd);
 	*f = (struct file)FILE_CLOSED;
 	return rc;
+}
+
+/* A file's direct half, for whole writes. */
+struct direct_io {
+	struct io io;
+	int fd;
+};
+
+static ssize_t direct_write(struct io *io, const void *buf, size_t len,
+			    uint64_t offset)
+{
+	return pwrite(((struct direct_io *)(void *)io)->fd, buf, len,
+		      (off_t)offset);
+}
+
+int file_write(struct file *f, const void *buf, size_t len, uint64_t offset,
+	       struct mr_error *err)
+{
+	static const struct io_ops ops = { .name = "direct",
+					   .write = direct_write };
+	struct direct_io direct = { .io = { .ops = &ops, .who = f->io.who },
+				    .fd = f->direct_fd };
+	uint64_t all = (uintptr_t)buf | len | offset;
+
+	if (f->direct_fd < 0 || all & (f->align - 1) || offset > INT64_MAX)
+		return io_write_full(&f->io, buf, len, offset, err);
+	return io_write_full(&direct.io, buf, len, offset, err);
 }

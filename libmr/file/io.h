@@ -39,6 +39,9 @@ int io_read_full(struct io *io, void *buf, size_t len, uint64_t offset,
  * or -1. */
 ssize_t io_read_upto(struct io *io, void *buf, size_t len, uint64_t offset,
 		     struct mr_error *err);
+/* The same, but does not wait for more than `least` bytes. */
+ssize_t io_read_some(struct io *io, void *buf, size_t least, size_t len,
+		     uint64_t offset, struct mr_error *err);
 /* Whether a read that failed with this errno says that what was asked for is
  * lost: a bad sector, or a checksum of the file system that differs. Anything
  * else may go well another time. */
@@ -85,6 +88,9 @@ int file_adopt(struct file *f, int fd, int access, enum mr_direct direct,
  * written in place, for as long as the descriptor is open (OFD). MR_REFUSED:
  * somebody else holds one. */
 int file_lock(int fd, struct mr_error *err);
+/* As io_write_full; around the page cache if it can be. */
+int file_write(struct file *f, const void *buf, size_t len, uint64_t offset,
+	       struct mr_error *err);
 /* f may be closed already. Returns -1 with errno if close(2) failed. */
 int file_close(struct file *f);
 

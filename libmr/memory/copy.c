@@ -201,7 +201,7 @@ int sink_write(const struct sink_hand *h, struct file *file, const void *bytes,
 {
 	h->tally->written += length;
 	if (!h->w)
-		return io_write_full(&file->io, bytes, length, at, err);
+		return file_write(file, bytes, length, at, err);
 	crew_transfer(h->w, h->s, file, (void *)(uintptr_t)bytes, length, at,
 		      true);
 	return 0;
