@@ -259,9 +259,10 @@ static int put_changed(struct put *x, const struct known *known,
 	return x->rc;
 }
 
-static int put_all(struct put *x, const struct memory_part *p)
+/* old: something may lie where these pages go. */
+static int put_all(struct put *x, const struct memory_part *p, bool old)
 {
-	if (x->b->kept && bits_next_clear(p->bits, 0, p->pages) < p->pages &&
+	if (old && bits_next_clear(p->bits, 0, p->pages) < p->pages &&
 	    punch(x->w, x->b, p->offset, p->pages * IMAGE_PAGE, x->err))
 		return -1;
 	memory_runs(p, CREW_GAP, write_run, x);
@@ -275,6 +276,7 @@ static int image_put(struct sink *k, const struct sink_hand *h, size_t block,
 	struct put x = { .w = writer_of(k), .b = b, .h = h, .err = err };
 	uint64_t first = p->offset / IMAGE_PAGE;
 	bool compare = can_compare(k, b, p);
+	bool old = b->kept || bits_any_shared(b->bits, first, p->pages);
 	struct known known;
 
 	known.stretches = 0;
@@ -288,7 +290,21 @@ static int image_put(struct sink *k, const struct sink_hand *h, size_t block,
 		find_changes(&known, p);
 	return compare && known.stretches <= STRETCHES
 		       ? put_changed(&x, &known, p)
-		       : put_all(&x, p);
+		       : put_all(&x, p, old);
+}
+
+static int image_get(struct sink *k, const struct sink_hand *h, size_t block,
+		     uint64_t offset, unsigned char *page, struct mr_error *err)
+{
+	struct image_writer *w = writer_of(k);
+	const struct writer_block *b = &w->blocks[block];
+
+	(void)h;
+	memset(page, 0, IMAGE_PAGE);
+	if (!bits_any_shared(b->bits, offset / IMAGE_PAGE, 1))
+		return 0;
+	return io_read_full(&w->out.file.io, page, IMAGE_PAGE,
+			    b->place.pages_offset + offset, err);
 }
 
 static int image_end(struct sink *k, struct mr_error *err)
@@ -311,6 +327,7 @@ static const struct sink_ops image_ops = {
 	.begin = image_begin,
 	.put = image_put,
 	.zero = image_zero,
+	.get = image_get,
 	.end = image_end,
 	.abandon = image_abandon,
 };

@@ -54,6 +54,10 @@ struct sink_ops {
 	 * zeroed is zero as well where the sink was new. */
 	int (*zero)(struct sink *k, const struct sink_hand *h, size_t block,
 		    uint64_t offset, uint64_t length, struct mr_error *err);
+	/* One page as it was put last, after all writes of h: zeros if it never
+	 * was, or is zero. NULL: this sink cannot say. */
+	int (*get)(struct sink *k, const struct sink_hand *h, size_t block,
+		   uint64_t offset, unsigned char *page, struct mr_error *err);
 	/* Gives up what a hand has; may be NULL. */
 	void (*let_go)(struct sink *k, void *own);
 	/* All has been put. */
