@@ -13,7 +13,7 @@ CFLAGS ?= -O2 -g
 PKG_CONFIG ?= pkg-config
 OBJCOPY ?= objcopy
 # As pkg-config calls them; of libaio it knows nothing (Debian 12).
-LIB_PKGS = jansson libxxhash
+LIB_PKGS = jansson libxxhash libzstd zlib
 PKGS = $(LIB_PKGS) popt
 W = -Wall -Wextra -Wshadow -Wconversion -Wvla -Wundef -Wstrict-prototypes \
 	-Wmissing-prototypes -Wformat=2 -Wcast-qual -Wwrite-strings \
@@ -62,9 +62,11 @@ helpers: $(HELPERS) $O/guest.img
 FLAGS = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LIB_CFLAGS) $(ALL_LDFLAGS) \
 	$(LDLIBS)
 # What is not there, in Debian's words.
+DEBIAN_zlib = zlib1g
 LACKING = $(if $(shell $(PKG_CONFIG) --version 2>/dev/null),\
 	$(foreach p,$(PKGS),$(shell \
-		$(PKG_CONFIG) --exists $p || echo lib$(p:lib%=%)-dev)),\
+		$(PKG_CONFIG) --exists $p || \
+		echo $(or $(DEBIAN_$p),lib$(p:lib%=%))-dev)),\
 	pkg-config) \
 	$(shell $(CC) $(CPPFLAGS) -E -include libaio.h -x c /dev/null \
 		>/dev/null 2>&1 || echo libaio-dev)

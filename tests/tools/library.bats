@@ -84,7 +84,7 @@ flags() { pkg-config --define-variable="prefix=$inst" --static "$@" libmr; }
 	run -2 env PKG_CONFIG_LIBDIR=/nonexistent make -s -C "$ROOT" "O=$PWD/o"
 	echo "$output"
 	grep -o '\*\*\*.*' <<<"$output" | diff - <(echo "*** missing:\
- libjansson-dev libxxhash-dev libpopt-dev (see make deps).  Stop.")
+ libjansson-dev libxxhash-dev libzstd-dev zlib1g-dev libpopt-dev (see make deps).  Stop.")
 	! grep -iv -e '\*\*\*' -e '^make.*directory' <<<"$output"
 	run -2 make -s -C "$ROOT" "O=$PWD/o" CPPFLAGS=-nostdinc
 	[[ $output == *"missing: libaio-dev (see"* ]]
@@ -93,7 +93,7 @@ flags() { pkg-config --define-variable="prefix=$inst" --static "$@" libmr; }
 }
 
 @test "make asks pkg-config for the compiler's flags too" {
-	for p in popt jansson libxxhash; do
+	for p in popt jansson libxxhash libzstd zlib; do
 		printf '%s\n' "Name: $p" "Description: $p" "Version: 1" \
 			"Cflags: -DOF_$p" "Libs: -lof_$p" >"$p.pc"
 	done

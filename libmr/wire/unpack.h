@@ -1,0 +1,30 @@
+/*
+ * unpack.h - the data of a packet, whatever it was packed with (multifd.md).
+ *
+ * One for each channel: zlib's and zstd's streams go on from packet to packet,
+ * and what is lost of one is missing in all that follow.
+ */
+#ifndef LIBMR_UNPACK_H
+#define LIBMR_UNPACK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "formats/multifd.h"
+#include "libmr/mr.h"
+
+struct unpack;
+
+/* Takes nothing of a library before a packet needs it. MR_NOMEM. */
+struct unpack *unpack_new(uint32_t page_size, struct mr_error *err);
+void unpack_free(struct unpack *u); /* u may be NULL */
+
+/*
+ * p has a method and normal pages; in are its p->size bytes. Fills just
+ * p->normal pages at out. MR_FORMAT, at a byte of in: something else is in
+ * there, or more, or less; or the channel was packed otherwise before.
+ */
+int unpack(struct unpack *u, const struct multifd_packet *p, const uint8_t *in,
+	   unsigned char *out, struct mr_error *err);
+
+#endif
