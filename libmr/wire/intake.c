@@ -1,0 +1,315 @@
+/* intake.c - the main connection of a migration, element by element. */
+#include "libmr/wire/intake.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/bytes.h"
+#include "formats/ram.h"
+#include "formats/return_path.h"
+#include "libmr/base/error.h"
+#include "libmr/image/writer.h"
+
+/* More than any item of a stream that is looked at in one piece. */
+#define WINDOW ((size_t)256 << 10)
+
+static void memory_freed(struct memory *m)
+{
+	(void)m; /* it is part of the intake */
+}
+
+static const struct memory_ops no_ops = { .free = memory_freed };
+
+int intake_init(struct intake *in, int fd, struct sink *to,
+		struct mr_error *err)
+{
+	in->to = to;
+	link_init(&in->main, fd, &in->wire);
+	(void)pthread_mutex_init(&in->lock, NULL);
+	rounds_init(&in->rounds);
+	in->why = (struct mr_error)MR_ERROR_INIT;
+	if (memory_init(&in->memory, &no_ops, IMAGE_PAGE, 0, err))
+		return -1;
+	in->memory.target_page = IMAGE_PAGE;
+	in->blocks_room = 1;
+	if (pour_init(&in->pour, to, &in->memory, err))
+		return -1;
+	return reader_init(&in->r, &in->main.io, WINDOW, 0, err);
+}
+
+void intake_release(struct intake *in)
+{
+	(void)intake_join_channels(in, NULL);
+	for (size_t i = 0; i < in->n_channels; i++) {
+		pour_release(&in->channels[i].pour);
+		link_close(&in->channels[i].link);
+	}
+	free(in->channels);
+	link_close(&in->main);
+	for (size_t i = 0; i < in->memory.n; i++)
+		free((void *)(uintptr_t)in->memory.blocks[i].name);
+	names_free(&in->names);
+	memory_free(&in->memory);
+	pour_release(&in->pour);
+	tail_release(&in->tail);
+	reader_release(&in->r);
+	rounds_destroy(&in->rounds);
+	(void)pthread_mutex_destroy(&in->lock);
+}
+
+int intake_peek(struct intake *in, size_t *need, const uint8_t **buf,
+		size_t *len, struct mr_error *err)
+{
+	if (reader_need(&in->r, *need, buf, err))
+		return -1;
+	*len = in->r.have - in->r.at;
+	*need = *len + 1;
+	return 0;
+}
+
+/* ---- what the source is answered ---- */
+
+static int answer(struct intake *in, enum return_path_type type, uint32_t value,
+		  struct mr_error *err)
+{
+	const struct return_path_message m = { .type = type, .value = value };
+	uint8_t buf[RETURN_PATH_MAX];
+
+	return link_send(&in->main, buf, return_path_encode(buf, &m), err);
+}
+
+int intake_answer(struct intake *in, bool well, struct mr_error *err)
+{
+	if (!in->return_path)
+		return 0;
+	return answer(in, RETURN_PATH_SHUT, well ? 0 : 1, err);
+}
+
+/* ---- elements ---- */
+
+static int head(struct intake *in, struct mr_error *err)
+{
+	const uint8_t *buf;
+	struct fault f;
+	size_t need = 1, len;
+	ssize_t n;
+
+	if (reader_need(&in->r, STREAM_HEADER_SIZE, &buf, err))
+		return -1;
+	if (stream_header_decode(buf, STREAM_HEADER_SIZE, &f) < 0)
+		return error_fault(err, &f, 0);
+	mr_reader_skip(&in->r, STREAM_HEADER_SIZE);
+	do {
+		if (intake_peek(in, &need, &buf, &len, err))
+			return -1;
+		n = stream_config_decode(buf, len, &in->config, &f);
+	} while (n < 0 && f.kind == FAULT_SHORT);
+	if (n < 0)
+		return error_fault(err, &f, STREAM_HEADER_SIZE);
+	mr_reader_skip(&in->r, (uint64_t)n);
+	in->memory.machine = in->config.machine;
+	in->memory.page_bits = in->config.target_page_bits;
+	return 0;
+}
+
+/* What a source can send that no image of ours can hold. */
+static int check_config(const struct intake *in, struct mr_error *err)
+{
+	const struct stream_config *c = &in->config;
+	const char *why = c->mapped_ram ? "mapped-ram" : "x-ignore-shared";
+
+	if (c->mapped_ram || c->ignore_shared)
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "capability %s is on in the source: switch it "
+				 "off",
+				 why);
+	if (c->target_page_bits &&
+	    UINT32_C(1) << c->target_page_bits != IMAGE_PAGE)
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "the machine's pages have %u bytes: only %u "
+				 "are supported",
+				 1U << c->target_page_bits, IMAGE_PAGE);
+	return 0;
+}
+
+static int ping(struct intake *in, const uint8_t *data, struct mr_error *err)
+{
+	return in->return_path
+		       ? answer(in, RETURN_PATH_PONG, get_be32(data), err)
+		       : 0;
+}
+
+static int command(struct intake *in, const struct stream_element *e,
+		   struct mr_error *err)
+{
+	uint64_t at = mr_reader_tell(&in->r);
+	const uint8_t *buf;
+	int rc = 0;
+
+	switch (e->command) {
+	case STREAM_CMD_OPEN_RETURN_PATH:
+		in->return_path = true;
+		/* A source that waits for it iterates until it comes. */
+		rc = answer(in, RETURN_PATH_SWITCHOVER_ACK, 0, err);
+		break;
+	case STREAM_CMD_PING:
+		rc = reader_need(&in->r, e->length, &buf, err) ||
+		     ping(in, buf, err);
+		break;
+	case STREAM_CMD_SWITCHOVER_START:
+		break;
+	case STREAM_CMD_POSTCOPY_ADVISE:
+		return error_set(err, MR_UNSUPPORTED, at,
+				 "capability %s is on in the source: switch it "
+				 "off",
+				 e->length ? "postcopy-ram" : "dirty-bitmaps");
+	case STREAM_CMD_ENABLE_COLO:
+		return error_set(
+			err, MR_UNSUPPORTED, at,
+			"capability x-colo is on in the source: switch "
+			"it off");
+	default:
+		return error_set(err, MR_UNSUPPORTED, at,
+				 "the source sends %s, which only a running VM "
+				 "can answer",
+				 stream_command_name(e->command));
+	}
+	mr_reader_skip(&in->r, e->length);
+	return -(rc != 0);
+}
+
+static int footer(struct intake *in, uint32_t section, struct mr_error *err)
+{
+	uint64_t at = mr_reader_tell(&in->r);
+	const uint8_t *buf;
+	struct fault f;
+
+	/* They can be switched off; then the next element comes at once. */
+	if (reader_need(&in->r, 1, &buf, err))
+		return -1;
+	if (buf[0] != STREAM_FOOTER && in->no_footers)
+		return 0;
+	if (buf[0] != STREAM_FOOTER && in->state == SECTIONS_NONE) {
+		in->no_footers = true;
+		return 0;
+	}
+	if (reader_need(&in->r, STREAM_FOOTER_SIZE, &buf, err))
+		return -1;
+	if (stream_footer_decode(buf, STREAM_FOOTER_SIZE, section, &f) < 0)
+		return error_fault(err, &f, at);
+	mr_reader_skip(&in->r, STREAM_FOOTER_SIZE);
+	return 0;
+}
+
+static int section(struct intake *in, const struct stream_element *e,
+		   struct mr_error *err)
+{
+	uint64_t at = mr_reader_tell(&in->r);
+	bool start = e->type == STREAM_START;
+
+	if (start && strcmp(e->idstr, RAM_IDSTR) != 0)
+		return error_set(err, MR_UNSUPPORTED, at,
+				 "the source sends \"%.64s\" while it runs, "
+				 "which no image can hold",
+				 e->idstr);
+	if (start && e->version_id != RAM_VERSION)
+		return error_set(err, MR_UNSUPPORTED, at,
+				 "version %" PRIu32 " of section \"ram\"",
+				 e->version_id);
+	if (start ? in->state != SECTIONS_NONE
+		  : in->state != RAM_STARTED || e->section_id != in->section)
+		return error_set(err, MR_FORMAT, at,
+				 "section %" PRIu32 " in the wrong place",
+				 e->section_id);
+	in->section = e->section_id;
+	if (intake_ram(in, start, err) || footer(in, e->section_id, err))
+		return -1;
+	in->state = e->type == STREAM_END ? RAM_ENDED : RAM_STARTED;
+	return 0;
+}
+
+/* Everything from the first device section on. */
+static int device_state(struct intake *in, struct mr_error *err)
+{
+	int rc;
+
+	if (in->state == SECTIONS_NONE)
+		return error_set(err, MR_FORMAT, mr_reader_tell(&in->r),
+				 "device state before the memory");
+	do {
+		const uint8_t *buf;
+		size_t need = 1, n;
+
+		if (intake_peek(in, &need, &buf, &n, err) ||
+		    tail_add(&in->tail, buf, n, err))
+			return -1;
+		mr_reader_skip(&in->r, n);
+		rc = tail_ended(&in->tail, IMAGE_PAGE, err);
+	} while (!rc);
+	return rc < 0 ? -1 : 0;
+}
+
+/* 1: there are more of these; 0: what is left is device state; or -1. */
+static int element(struct intake *in, struct mr_error *err)
+{
+	uint64_t at = mr_reader_tell(&in->r);
+	struct stream_element e;
+	size_t need = 1, len;
+	const uint8_t *buf;
+	struct fault f;
+	ssize_t n;
+
+	do {
+		if (intake_peek(in, &need, &buf, &len, err))
+			return -1;
+		if (buf[0] == STREAM_FULL)
+			return 0;
+		n = stream_element_decode(buf, len, &e, &f);
+	} while (n < 0 && f.kind == FAULT_SHORT);
+	if (n < 0)
+		return error_fault(err, &f, at);
+	if (e.type != STREAM_COMMAND && e.type != STREAM_START &&
+	    e.type != STREAM_PART && e.type != STREAM_END)
+		return error_set(err, MR_FORMAT, at, "%s in the wrong place",
+				 stream_type_name(e.type));
+	mr_reader_skip(&in->r, (uint64_t)n);
+	if (e.type == STREAM_COMMAND ? command(in, &e, err)
+				     : section(in, &e, err))
+		return -1;
+	return 1;
+}
+
+static int run(struct intake *in, struct mr_error *err)
+{
+	int rc;
+
+	if (head(in, err) || check_config(in, err))
+		return -1;
+	while ((rc = element(in, err)) > 0)
+		;
+	if (rc || device_state(in, err))
+		return -1;
+	return pour_end(&in->pour, err);
+}
+
+/* A channel's failure comes first: what we saw is what follows from it. */
+static void blame(struct intake *in, struct mr_error *err)
+{
+	(void)pthread_mutex_lock(&in->lock);
+	if (in->why.code != MR_OK)
+		*err = in->why;
+	else
+		link_explain(&in->wire, err);
+	(void)pthread_mutex_unlock(&in->lock);
+}
+
+int intake_run(struct intake *in, struct mr_error *err)
+{
+	if (!run(in, err) && !intake_join_channels(in, err))
+		return 0;
+	(void)intake_join_channels(in, NULL);
+	blame(in, err);
+	return -1;
+}

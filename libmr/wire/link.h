@@ -1,0 +1,61 @@
+/*
+ * link.h - a connection as bytes at a position (io.h), each once and in order.
+ *
+ * The connections of one stream are quiet together: one may have nothing to
+ * say for a long time while others work. So a wait ends when nothing has come
+ * on any of them for too long, when the caller cancels, or when somebody who
+ * deals with another one has given up.
+ */
+#ifndef LIBMR_LINK_H
+#define LIBMR_LINK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libmr/file/io.h"
+
+/* What the links of a stream share. */
+struct wire {
+	unsigned limit; /* seconds of silence */
+	const struct mr_watch *watch; /* the caller's */
+	atomic_bool over; /* nobody is to wait any more: wire_end */
+	int end; /* an eventfd that says the same */
+	atomic_uint_fast64_t heard; /* milliseconds: when the last byte came */
+	atomic_uint_fast64_t bytes; /* that have come, on all of them */
+};
+
+struct link {
+	struct io io; /* a read goes on where the one before ended */
+	int fd; /* the link's */
+	struct wire *wire; /* the caller's */
+	uint64_t at; /* bytes that were read */
+};
+
+#define WIRE_NONE         \
+	{                 \
+		.end = -1 \
+	}
+
+/* Silence begins now. */
+int wire_begin(struct wire *w, unsigned limit, const struct mr_watch *watch,
+	       struct mr_error *err);
+void wire_release(struct wire *w); /* w may be WIRE_NONE */
+
+/* Wakes all who wait. Whether it was over before. */
+bool wire_end(struct wire *w);
+
+/* Waits until fd is readable (or another of poll's events): 0; or -1 with
+ * errno: ETIMEDOUT after too much silence, ECANCELED if it is over. */
+int wire_wait(struct wire *w, int fd, short events);
+
+/* Takes over fd: a socket, a pipe, a file. */
+void link_init(struct link *l, int fd, struct wire *w);
+/* All len bytes, to the other end. */
+int link_send(struct link *l, const void *buf, size_t len,
+	      struct mr_error *err);
+/* What an error of a read means, for who waits: the silence, a cancel. */
+void link_explain(const struct wire *w, struct mr_error *err);
+void link_close(struct link *l);
+
+#endif

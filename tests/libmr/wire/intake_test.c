@@ -1,0 +1,631 @@
+/*
+ * intake_test.c - a stream over several connections, delivered in every order
+ * that a network may choose: the memory is always the same. And streams that
+ * lie.
+ */
+#include "tests/libmr/unit.h"
+
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include "formats/bits.h"
+#include "formats/bytes.h"
+#include "formats/multifd.h"
+#include "formats/ram.h"
+#include "formats/return_path.h"
+#include "libmr/wire/intake.h"
+
+enum { PAGE = 4096, PAGES = 48, CHANNELS_MAX = 4, SECTION = 2 };
+
+/* ---- a sink in memory ---- */
+
+struct memory_sink {
+	struct sink sink;
+	unsigned char pages[PAGES][PAGE];
+	bool begun;
+};
+
+static int sink_begin(struct sink *k, const struct memory *m,
+		      struct mr_error *err)
+{
+	(void)err;
+	assert_int_equal(m->n, 1);
+	assert_int_equal(m->blocks[0].length, PAGES * PAGE);
+	((struct memory_sink *)k)->begun = true;
+	return 0;
+}
+
+static int sink_put(struct sink *k, const struct sink_hand *h, size_t block,
+		    const struct memory_part *p, struct mr_error *err)
+{
+	struct memory_sink *s = (struct memory_sink *)k;
+
+	(void)h;
+	(void)block;
+	(void)err;
+	for (size_t i = 0; i < p->pages; i++) {
+		unsigned char *to = s->pages[p->offset / PAGE + i];
+
+		if (bits_test(p->bits, i))
+			memcpy(to, p->buf + i * PAGE, PAGE);
+		else
+			memset(to, 0, PAGE);
+	}
+	return 0;
+}
+
+static int sink_zero(struct sink *k, const struct sink_hand *h, size_t block,
+		     uint64_t offset, uint64_t length, struct mr_error *err)
+{
+	struct memory_sink *s = (struct memory_sink *)k;
+
+	(void)h;
+	(void)block;
+	(void)err;
+	memset(s->pages[offset / PAGE], 0, length);
+	return 0;
+}
+
+static int sink_get(struct sink *k, const struct sink_hand *h, size_t block,
+		    uint64_t offset, unsigned char *page, struct mr_error *err)
+{
+	(void)h;
+	(void)block;
+	(void)err;
+	memcpy(page, ((struct memory_sink *)k)->pages[offset / PAGE], PAGE);
+	return 0;
+}
+
+static const struct sink_ops sink_ops = {
+	.begin = sink_begin, .put = sink_put, .zero = sink_zero, .get = sink_get
+};
+
+/* ---- a source ---- */
+
+/* What one connection carries, and how much of it the others must have had:
+ * a source writes its syncs before the barrier on main. */
+struct line {
+	uint8_t bytes[1 << 20];
+	size_t len, sent;
+	int fd;
+};
+
+struct source {
+	struct line main, channel[CHANNELS_MAX];
+	unsigned channels;
+	bool sections; /* barriers at the end of sections */
+	uint32_t method; /* 0 or MULTIFD_QPL, whose pages are stored */
+	/* What the memory is in the end. */
+	unsigned char pages[PAGES][PAGE];
+};
+
+static void add(struct line *l, const void *bytes, size_t n)
+{
+	assert_true(l->len + n <= sizeof(l->bytes));
+	memcpy(l->bytes + l->len, bytes, n);
+	l->len += n;
+}
+
+static void add_word(struct line *l, enum ram_flag kind, uint64_t offset)
+{
+	struct ram_item item = { .kind = kind, .offset = offset };
+	uint8_t buf[RAM_ITEM_MAX];
+
+	memcpy(item.block, "ram0", 5);
+	add(l, buf, ram_item_encode(buf, &item));
+}
+
+static void add_element(struct line *l, enum stream_type type)
+{
+	struct stream_element e = { .type = type,
+				    .section_id = SECTION,
+				    .version_id = RAM_VERSION };
+	uint8_t buf[STREAM_ELEMENT_MAX];
+
+	memcpy(e.idstr, "ram", 4);
+	add(l, buf, stream_element_encode(buf, &e));
+}
+
+static void add_footer(struct line *l)
+{
+	uint8_t buf[STREAM_FOOTER_SIZE];
+
+	add(l, buf, stream_footer_encode(buf, SECTION));
+}
+
+static void add_packet(struct source *s, unsigned c, struct multifd_packet *p)
+{
+	static const unsigned char none[PAGE];
+	struct line *l = &s->channel[c];
+	uint8_t buf[1344];
+
+	if (p->normal) {
+		memcpy(p->block, "ram0", 5);
+		p->flags |= s->method;
+		p->size = p->normal * PAGE;
+		if (s->method)
+			p->size += p->normal * 4;
+	}
+	add(l, buf, multifd_packet_encode(buf, PAGE, p));
+	for (uint32_t i = 0; s->method && i < p->normal; i++) {
+		put_be32(buf, PAGE);
+		add(l, buf, 4);
+	}
+	for (uint32_t i = 0; i < p->normal; i++)
+		add(l,
+		    p->offset[i] / PAGE < PAGES ? s->pages[p->offset[i] / PAGE]
+						: none,
+		    PAGE);
+}
+
+/* All channels are told, and main's barrier follows. */
+static void add_barrier(struct source *s)
+{
+	for (unsigned c = 0; c < s->channels; c++) {
+		struct multifd_packet p = { .flags = MULTIFD_SYNC };
+
+		add_packet(s, c, &p);
+	}
+	if (!s->sections)
+		add_word(&s->main, RAM_FLUSH, 0);
+}
+
+static void end_section(struct source *s)
+{
+	add_word(&s->main, RAM_EOS, 0);
+	add_footer(&s->main);
+}
+
+static void begin_source(struct source *s)
+{
+	struct stream_config config = { .machine = "none" };
+	uint8_t buf[STREAM_CONFIG_MAX];
+
+	add(&s->main, buf, stream_header_encode(buf));
+	add(&s->main, buf, stream_config_encode(buf, &config));
+	add_element(&s->main, STREAM_START);
+	add_word(&s->main, RAM_MEM_SIZE, PAGES * PAGE);
+	buf[0] = 4;
+	memcpy(buf + 1, "ram0", 4);
+	put_be64(buf + 5, PAGES * PAGE);
+	add(&s->main, buf, 13);
+	for (unsigned c = 0; c < s->channels; c++) {
+		const struct multifd_init init = { .channel = (uint8_t)c };
+
+		add(&s->channel[c], buf, multifd_init_encode(buf, &init));
+	}
+	add_barrier(s);
+	end_section(s);
+}
+
+/* Some pages anew, each over any channel or as a word of main. */
+static void add_round(struct source *s, uint64_t *seed)
+{
+	struct multifd_packet p[CHANNELS_MAX] = { 0 };
+
+	for (size_t i = 0; i < PAGES; i++) {
+		uint64_t r = next_random(seed) >> 32;
+		struct multifd_packet *to = &p[r % s->channels];
+
+		if (r / 16 % 2)
+			continue;
+		if (r / 32 % 8 == 0) {
+			memset(s->pages[i], 0, PAGE);
+			add_word(&s->main, RAM_ZERO, i * PAGE);
+			continue;
+		}
+		memset(s->pages[i], (int)(r / 256 % 255 + 1), PAGE);
+		to->offset[to->normal++] = i * PAGE;
+	}
+	for (unsigned c = 0; c < s->channels; c++)
+		if (p[c].normal)
+			add_packet(s, c, &p[c]);
+}
+
+static void end_source(struct source *s)
+{
+	static const char text[] =
+		"{\"configuration\": {}, \"page_size\": 4096, \"devices\": "
+		"[{\"name\": \"d\", \"instance_id\": 0, \"fields\": [{\"name\""
+		": \"x\", \"type\": \"uint8\", \"size\": 1}]}]}";
+	struct stream_element e = { .type = STREAM_FULL, .section_id = 9 };
+	uint8_t buf[STREAM_ELEMENT_MAX];
+
+	add_element(&s->main, STREAM_END);
+	add_barrier(s);
+	end_section(s);
+	memcpy(e.idstr, "d", 2);
+	add(&s->main, buf, stream_element_encode(buf, &e));
+	add(&s->main, "\x5a", 1);
+	add(&s->main, buf, stream_footer_encode(buf, 9));
+	buf[0] = STREAM_EOF;
+	(void)stream_vmdesc_encode(buf + 1, (uint32_t)sizeof(text) - 1);
+	add(&s->main, buf, 6);
+	add(&s->main, text, sizeof(text) - 1);
+}
+
+static struct source *new_source(unsigned channels, bool sections)
+{
+	struct source *s = calloc(1, sizeof(*s));
+
+	assert_non_null(s);
+	s->channels = channels;
+	s->sections = sections;
+	return s;
+}
+
+/* ---- a destination ---- */
+
+struct destination {
+	struct intake in;
+	struct memory_sink sink;
+	int channel[CHANNELS_MAX];
+	unsigned channels;
+	struct mr_error err;
+	int rc;
+};
+
+static int gather(struct intake *in, void *arg, struct mr_error *err)
+{
+	struct destination *d = arg;
+
+	for (unsigned c = 0; c < d->channels; c++) {
+		int fd = d->channel[c];
+
+		d->channel[c] = -1;
+		if (intake_channel_add(in, fd, err))
+			return -1;
+	}
+	return 0;
+}
+
+static void *run_intake(void *arg)
+{
+	struct destination *d = arg;
+
+	d->rc = intake_run(&d->in, &d->err);
+	return NULL;
+}
+
+static void pair(int *here, int *there)
+{
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	*here = fds[0];
+	*there = fds[1];
+}
+
+static struct destination *new_destination(struct source *s)
+{
+	struct destination *d = calloc(1, sizeof(*d));
+	int fd;
+
+	assert_non_null(d);
+	d->err = (struct mr_error)MR_ERROR_INIT;
+	d->sink.sink.ops = &sink_ops;
+	d->channels = s->channels;
+	assert_int_equal(wire_begin(&d->in.wire, 20, NULL, &d->err), 0);
+	pair(&s->main.fd, &fd);
+	assert_int_equal(intake_init(&d->in, fd, &d->sink.sink, &d->err), 0);
+	d->in.gather = gather;
+	d->in.arg = d;
+	for (unsigned c = 0; c < s->channels; c++)
+		pair(&s->channel[c].fd, &d->channel[c]);
+	return d;
+}
+
+static void free_both(struct source *s, struct destination *d)
+{
+	intake_release(&d->in);
+	wire_release(&d->in.wire);
+	for (unsigned c = 0; c < s->channels; c++) {
+		if (s->channel[c].fd >= 0)
+			(void)close(s->channel[c].fd);
+		if (d->channel[c] >= 0)
+			(void)close(d->channel[c]);
+	}
+	if (s->main.fd >= 0)
+		(void)close(s->main.fd);
+	free(s);
+	free(d);
+}
+
+/* Any connection that has something left, any number of its bytes. */
+static bool deliver_some(struct source *s, uint64_t *seed)
+{
+	uint64_t r = next_random(seed) >> 32;
+	size_t left = s->main.len - s->main.sent;
+	struct line *l = &s->main;
+	ssize_t n;
+
+	for (unsigned c = 0; c < s->channels; c++)
+		left += s->channel[c].len - s->channel[c].sent;
+	if (!left)
+		return false;
+	if (s->channels && r % (s->channels + 1))
+		l = &s->channel[r % (s->channels + 1) - 1];
+	left = l->len - l->sent;
+	if (!left)
+		return true;
+	if (left > 1 + r / 8 % 20000)
+		left = 1 + r / 8 % 20000;
+	n = send(l->fd, l->bytes + l->sent, left, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n > 0)
+		l->sent += (size_t)n;
+	return n > 0 || errno == EAGAIN;
+}
+
+static void deliver(struct source *s, struct destination *d, uint64_t seed)
+{
+	pthread_t t;
+
+	assert_int_equal(pthread_create(&t, NULL, run_intake, d), 0);
+	while (deliver_some(s, &seed))
+		;
+	assert_int_equal(pthread_join(t, NULL), 0);
+}
+
+static void one_schedule(uint64_t seed)
+{
+	struct source *s =
+		new_source((unsigned)(seed % CHANNELS_MAX) + 1, seed / 4 % 2);
+	struct destination *d = new_destination(s);
+
+	s->method = seed / 8 % 2 ? MULTIFD_QPL : 0;
+	begin_source(s);
+	for (int round = 0; round < 3; round++) {
+		add_element(&s->main, STREAM_PART);
+		add_round(s, &seed);
+		add_barrier(s);
+		if (!s->sections && round == 1) {
+			/* a section may have more than one */
+			add_round(s, &seed);
+			add_barrier(s);
+		}
+		end_section(s);
+	}
+	end_source(s);
+	deliver(s, d, seed);
+	assert_string_equal(d->err.msg, "");
+	assert_int_equal(d->rc, 0);
+	assert_memory_equal(d->sink.pages, s->pages, sizeof(s->pages));
+	free_both(s, d);
+}
+
+static void any_order(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 10000; seed += ONE_OF)
+		one_schedule(seed);
+}
+
+/* ---- sources that lie ---- */
+
+/* One round over two channels, changed by lie: it fails, and says so. */
+static void lies(void (*lie)(struct source *s), const char *says)
+{
+	struct source *s = new_source(2, false);
+	struct destination *d = new_destination(s);
+	uint64_t seed = 5;
+
+	begin_source(s);
+	add_element(&s->main, STREAM_PART);
+	add_round(s, &seed);
+	lie(s);
+	add_barrier(s);
+	end_section(s);
+	end_source(s);
+	deliver(s, d, 77);
+	assert_int_equal(d->rc, -1);
+	if (!strstr(d->err.msg, says))
+		fail_msg("\"%s\" is not in \"%s\"", says, d->err.msg);
+	free_both(s, d);
+}
+
+static void outside(struct source *s)
+{
+	struct multifd_packet p = { .normal = 1, .offset = { PAGES * PAGE } };
+
+	add_packet(s, 1, &p);
+}
+
+static void other_block(struct source *s)
+{
+	struct multifd_packet p = { .zero = 1, .block = "other" };
+
+	add_packet(s, 0, &p);
+}
+
+static void device(struct source *s)
+{
+	uint8_t buf[MULTIFD_DEVICE_SIZE] = { 0 };
+
+	put_be32(buf, MULTIFD_MAGIC);
+	put_be32(buf + 4, 1);
+	put_be32(buf + 8, MULTIFD_DEVICE_STATE);
+	memcpy(buf + 12, "0000:00:03.0/vfio", 17);
+	put_be32(buf + 272, 1);
+	add(&s->channel[0], buf, sizeof(buf));
+}
+
+static void garbage(struct source *s)
+{
+	add(&s->channel[1], "0123456789abcdef", 16);
+}
+
+static void short_data(struct source *s)
+{
+	struct multifd_packet p = { .normal = 1 };
+
+	add_packet(s, 1, &p);
+	put_be32(s->channel[1].bytes + s->channel[1].len - PAGE - 1344 + 20,
+		 PAGE - 8);
+}
+
+static void second_list(struct source *s)
+{
+	add_word(&s->main, RAM_MEM_SIZE, PAGE);
+}
+
+static void main_outside(struct source *s)
+{
+	add_word(&s->main, RAM_ZERO, PAGES * PAGE);
+}
+
+static void end_before(struct source *s)
+{
+	add_word(&s->main, RAM_EOS, 0);
+	add(&s->main, "\x00", 1);
+}
+
+static void told(void **state)
+{
+	(void)state;
+	lies(outside, "channel 1, packet ");
+	lies(outside, "which has 196608 bytes");
+	lies(other_block, "\"other\", which is not listed");
+	lies(device, "device 0000:00:03.0/vfio");
+	lies(garbage, "wrong magic");
+	lies(short_data, "not whole pages");
+	lies(second_list, "a second list");
+	lies(main_outside, "which has 196608 bytes");
+	lies(end_before, "footer");
+}
+
+/* Cut off after n bytes of one of its connections. */
+static void cut(unsigned line, size_t n)
+{
+	struct source *s = new_source(2, false);
+	struct destination *d = new_destination(s);
+	uint64_t seed = 9, order = 3;
+	struct line *l;
+	pthread_t t;
+
+	begin_source(s);
+	add_element(&s->main, STREAM_PART);
+	add_round(s, &seed);
+	add_barrier(s);
+	end_section(s);
+	end_source(s);
+	l = line ? &s->channel[line - 1] : &s->main;
+	l->len = n < l->len ? n : l->len - 1;
+	assert_int_equal(pthread_create(&t, NULL, run_intake, d), 0);
+	while (deliver_some(s, &order))
+		;
+	assert_int_equal(close(l->fd), 0);
+	l->fd = -1;
+	assert_int_equal(pthread_join(t, NULL), 0);
+	assert_int_equal(d->rc, -1);
+	assert_string_not_equal(d->err.msg, "");
+	free_both(s, d);
+}
+
+static void cut_anywhere(void **state)
+{
+	(void)state;
+	for (size_t n = 0; n < 400; n += ONE_OF)
+		cut(0, n);
+	for (size_t n = 0; n < 70000; n += 64 * ONE_OF)
+		cut(1, n); /* at the end of a packet, too */
+}
+
+/* Behind the last barrier nothing may come. */
+static void behind_the_end(void **state)
+{
+	struct source *s = new_source(1, false);
+	struct destination *d = new_destination(s);
+	struct multifd_packet p = { .normal = 1 };
+
+	(void)state;
+	begin_source(s);
+	end_source(s);
+	add_packet(s, 0, &p);
+	/* It has to be seen before main comes to its end. */
+	while (s->channel[0].sent < s->channel[0].len)
+		s->channel[0].sent +=
+			(size_t)write(s->channel[0].fd, s->channel[0].bytes,
+				      s->channel[0].len);
+	s->main.len -= 4;
+	{
+		uint64_t seed = 1;
+		pthread_t t;
+
+		assert_int_equal(pthread_create(&t, NULL, run_intake, d), 0);
+		while (deliver_some(s, &seed))
+			;
+		while (!atomic_load(&d->in.wire.bytes) ||
+		       atomic_load(&d->in.wire.bytes) <
+			       s->main.len + s->channel[0].len)
+			(void)usleep(1000);
+		s->main.len += 4;
+		while (deliver_some(s, &seed))
+			;
+		assert_int_equal(pthread_join(t, NULL), 0);
+	}
+	assert_int_equal(d->rc, -1);
+	assert_non_null(strstr(d->err.msg, "behind the last barrier"));
+	free_both(s, d);
+}
+
+/* A source that says nothing more is given up. */
+static void silence(void **state)
+{
+	struct source *s = new_source(2, false);
+	struct destination *d = new_destination(s);
+
+	(void)state;
+	d->in.wire.limit = 1;
+	begin_source(s);
+	s->channel[1].len = 70;
+	deliver(s, d, 3);
+	assert_int_equal(d->rc, -1);
+	assert_non_null(strstr(d->err.msg, "nothing for 1 s"));
+	free_both(s, d);
+}
+
+/* Ping is answered, once the source listens; and how it went. */
+static void answers(void **state)
+{
+	static const uint8_t commands[] = {
+		8, 0, 1, 0, 0, /* open-return-path */
+		8, 0, 2, 0, 4, 0, 0, 0, 99, /* ping */
+	};
+	static const uint8_t want[] = { 0, 7,  0, 0, 0, 2, 0, 4, 0, 0,
+					0, 99, 0, 1, 0, 4, 0, 0, 0, 0 };
+	struct source *s = new_source(0, false);
+	struct destination *d = new_destination(s);
+	uint8_t got[sizeof(want) + 1];
+	struct line all;
+
+	(void)state;
+	s->sections = true;
+	begin_source(s);
+	end_source(s);
+	/* behind the configuration */
+	all = s->main;
+	s->main.len = 8 + 5 + 4;
+	add(&s->main, commands, sizeof(commands));
+	add(&s->main, all.bytes + 17, all.len - 17);
+	deliver(s, d, 8);
+	assert_string_equal(d->err.msg, "");
+	assert_int_equal(d->rc, 0);
+	assert_int_equal(intake_answer(&d->in, true, &d->err), 0);
+	assert_int_equal(read(s->main.fd, got, sizeof(got)), sizeof(want));
+	assert_memory_equal(got, want, sizeof(want));
+	free_both(s, d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(any_order),
+		cmocka_unit_test(told),
+		cmocka_unit_test(cut_anywhere),
+		cmocka_unit_test(behind_the_end),
+		cmocka_unit_test(silence),
+		cmocka_unit_test(answers),
+	};
+
+	return cmocka_run_group_tests_name("intake", tests, NULL, NULL);
+}
