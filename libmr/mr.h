@@ -20,6 +20,7 @@
 #include "libmr/mr/image.h"
 #include "libmr/mr/devices.h"
 #include "libmr/mr/save.h"
+#include "libmr/mr/recv.h"
 #include "libmr/mr/load.h"
 #include "libmr/mr/instant.h"
 #include "libmr/mr/find.h"

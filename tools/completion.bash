@@ -26,4 +26,4 @@ _mrtools() {
 	esac
 }
 
-complete -F _mrtools mrsave mrload mrinspect mrverify mrdiff
+complete -F _mrtools mrsave mrload mrrecv mrinspect mrverify mrdiff

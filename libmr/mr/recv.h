@@ -1,0 +1,72 @@
+/* mr/recv.h - a migration into an image. */
+#ifndef LIBMR_MR_RECV_H
+#define LIBMR_MR_RECV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libmr/mr/error.h"
+#include "libmr/mr/watch.h"
+
+#pragma GCC visibility push(default)
+
+/* Seconds without a byte after which a source counts as gone. */
+#define MR_RECV_TIMEOUT 300u
+
+struct mr_recv_options {
+	enum mr_direct direct;
+	bool force; /* replace a file that is neither empty nor an image */
+	bool no_seal; /* leave the seal out */
+	unsigned timeout; /* seconds of silence; 0: MR_RECV_TIMEOUT */
+	/* Sources can connect now: to where, as their URI says it. Called
+	 * once, before the first comes; may be NULL. */
+	void (*listening)(void *arg, const char *where);
+	void *listening_arg;
+	struct mr_watch watch;
+};
+#define MR_RECV_OPTIONS_INIT \
+	{                    \
+		.timeout = 0 \
+	}
+
+struct mr_recv_report {
+	char machine[256];
+	char run_state[32]; /* that the image will come up in; "": not said */
+	size_t blocks;
+	uint64_t ram; /* bytes of RAM that the image describes */
+	unsigned channels; /* of multifd; 0: one connection carried all */
+	char method[16]; /* "none", "zlib", ... of the channels */
+	uint64_t received; /* bytes, on all connections */
+	uint64_t pages; /* that came, bytes; those that came twice, twice */
+	uint64_t zero; /* of them zero */
+	uint64_t data; /* pages in the image, bytes */
+	uint64_t written; /* bytes handed to the file for them */
+	uint64_t packets; /* of all channels */
+	uint64_t barriers; /* that all channels came to */
+	uint64_t device; /* bytes of device state */
+	uint64_t size; /* of the image file */
+	/* The source waited for our word. If not, it may have "completed"
+	 * what never arrived. */
+	bool return_path;
+	bool told; /* it has our word */
+	double waited; /* seconds until the source came */
+	double seconds; /* from then on */
+	bool direct; /* page data went around the page cache */
+	bool sealed; /* the image ends in a seal */
+};
+
+/*
+ * Listens at uri (see mrrecv(1)) and takes one migration into the file image,
+ * which is absent, the old file, or the complete new one at every instant. With
+ * a return path the source gives its guest up only after that, and goes on with
+ * it after a failure. err->who: 1 uri, 2 image. *report is filled as far as
+ * things went, on failure too.
+ */
+int mr_recv(const char *uri, const char *image,
+	    const struct mr_recv_options *options,
+	    struct mr_recv_report *report, struct mr_error *err);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,228 @@
+#!/usr/bin/env bats
+# mrrecv: real QEMUs migrate into an image.
+
+load ../lib/vm
+
+setup() {
+	need_qemu
+	cd "$BATS_TEST_TMPDIR"
+	IMAGE=$PWD/vm.mr
+	IN=$VM_DIR/in.sock
+}
+
+teardown() {
+	[ -z "${RECV-}" ] || kill "$RECV" 2>/dev/null || :
+	kill_vms
+}
+
+# mrrecv in the background, its exit status in recv.rc when it has ended.
+begin_recv() {
+	rm -f recv.*
+	mkfifo recv.says
+	{
+		rc=0
+		mrrecv "${@:-unix:$IN}" "$IMAGE" >recv.out 2>recv.says || rc=$?
+		echo $rc >recv.rc
+	} 3>&- &
+	RECV=$!
+	exec 9<recv.says
+	read -r _ _ _ WHERE <&9 # "mrrecv: listening on ..."
+}
+
+end_recv() { # STATUS
+	cat <&9 >recv.err
+	exec 9<&-
+	wait $RECV || :
+	RECV=
+	cat recv.out recv.err
+	[ "$(cat recv.rc)" = "${1:-0}" ]
+}
+
+# The guest in the image is the one that was stopped.
+comes_back() {
+	mrverify -q "$IMAGE"
+	incoming_vm b "$IMAGE" "$@"
+	qmp_do b cont >/dev/null
+	counts_on a b
+	assert_no_bad b
+	stop_vm b
+	rm "$IMAGE"
+}
+
+migrate() { # [VM]
+	qmp_do "${1:-a}" migrate "{\"uri\":\"${WHERE:-unix:$IN}\"}" >/dev/null
+}
+
+parameters() { qmp_do a migrate-set-parameters "$1" >/dev/null; }
+
+@test "one connection: a stopped guest, with and without return path" {
+	start_vm a -append fill=64M
+	wait_ready a
+	qmp_do a stop
+	begin_recv
+	migrate
+	qmp_do a --wait-migration
+	end_recv
+	grep "not told" recv.out
+	comes_back
+	qmp_do a cont
+	qmp_do a stop
+	set_caps a return-path
+	begin_recv
+	migrate
+	qmp_do a --wait-migration
+	end_recv
+	grep "told that" recv.out
+	comes_back
+}
+
+@test "multifd: none, zlib, zstd; 1, 2, 8 channels; live" {
+	start_vm a -append fill=64M
+	wait_ready a
+	set_caps a multifd return-path
+	for n in 1 2 8; do
+		for method in none zlib zstd; do
+			parameters "{\"multifd-channels\":$n,
+				\"multifd-compression\":\"$method\"}"
+			begin_recv
+			migrate
+			qmp_do a --wait-migration
+			end_recv
+			grep "$n channels, $method" recv.out
+			comes_back
+			qmp_do a cont
+		done
+	done
+}
+
+@test "machine types of before: barriers at each section, zero pages as words" {
+	for type in pc-i440fx-8.0 pc-i440fx-8.2 q35; do
+		start_vm a -M "$type" -append fill=64M
+		wait_ready a
+		set_caps a multifd return-path
+		parameters '{"multifd-compression":"zlib"}'
+		begin_recv
+		migrate
+		qmp_do a --wait-migration
+		end_recv
+		comes_back -M "$type"
+		stop_vm a
+	done
+}
+
+@test "zero-page-detection none and legacy" {
+	start_vm a -append fill=64M
+	wait_ready a
+	set_caps a multifd
+	for how in none legacy; do
+		parameters "{\"zero-page-detection\":\"$how\"}"
+		begin_recv
+		migrate
+		qmp_do a --wait-migration
+		end_recv
+		# whatever the source calls them
+		(($(stat -c %b "$IMAGE") * 512 < 80 << 20))
+		comes_back
+		qmp_do a cont
+	done
+}
+
+@test "live, with the guest at work: xbzrle, and rounds of multifd" {
+	for caps in xbzrle "multifd return-path"; do
+		start_vm a -m 32M -append fill=8M
+		wait_ready a
+		set_caps a $caps
+		parameters '{"max-bandwidth":2000000,
+			"avail-switchover-bandwidth":100000}'
+		begin_recv
+		migrate
+		until [[ $(qmp_do a query-migrate) =~ sync-count\":\ *([0-9]+) ]] &&
+			((BASH_REMATCH[1] > 4)); do
+			wait_count a >/dev/null
+		done
+		parameters '{"max-bandwidth":0,"avail-switchover-bandwidth":0}'
+		qmp_do a --wait-migration
+		end_recv
+		(($(stat -c %b "$IMAGE") * 512 < 24 << 20))
+		comes_back -m 32M
+		stop_vm a
+	done
+}
+
+@test "tcp, on a free port; what listens is handed over" {
+	start_vm a -append fill=16M
+	wait_ready a
+	set_caps a multifd
+	begin_recv tcp::0
+	[[ $WHERE == tcp:127.0.0.1:* ]]
+	migrate
+	qmp_do a --wait-migration
+	end_recv
+	comes_back
+}
+
+@test "a source that is killed: nothing is published" {
+	start_vm a -append fill=64M
+	wait_ready a
+	set_caps a multifd return-path
+	parameters '{"max-bandwidth":10000000}'
+	begin_recv
+	migrate
+	wait_count a >/dev/null
+	stop_vm a
+	end_recv 2
+	[ ! -e "$IMAGE" ]
+	[ -z "$(ls -A | grep -v '^recv')" ]
+}
+
+@test "a receiver that is killed: the guest of the source goes on" {
+	start_vm a -append fill=64M
+	wait_ready a
+	set_caps a multifd return-path
+	for signal in TERM KILL; do
+		parameters '{"max-bandwidth":10000000}'
+		begin_recv
+		migrate
+		wait_count a >/dev/null
+		pkill -$signal -P $RECV mrrecv
+		run qmp_do a --wait-migration
+		[[ $output == *failed* ]]
+		wait_count a
+		[ ! -e "$IMAGE" ]
+		exec 9<&-
+		wait $RECV || :
+	done
+	RECV=
+}
+
+@test "a full disk: the source is told, its guest goes on" {
+	start_vm a -append fill=64M
+	wait_ready a
+	set_caps a multifd return-path
+	ulimit -f 20000
+	begin_recv
+	ulimit -f unlimited || :
+	migrate
+	run qmp_do a --wait-migration
+	[[ $output == *failed* ]]
+	wait_count a
+	end_recv 2
+	[ ! -e "$IMAGE" ]
+}
+
+@test "what no image can hold is refused at once" {
+	start_vm a -append fill=16M
+	wait_ready a
+	for cap in postcopy-ram x-ignore-shared; do
+		set_caps a "$cap"
+		begin_recv
+		migrate
+		end_recv 2
+		grep "$cap" recv.err
+		run qmp_do a --wait-migration
+		wait_count a
+		qmp_do a migrate-set-capabilities "{\"capabilities\":[
+			{\"capability\":\"$cap\",\"state\":false}]}"
+	done
+	[ ! -e "$IMAGE" ]
+}

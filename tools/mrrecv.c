@@ -1,0 +1,139 @@
+/* mrrecv - take a migration into a mapped-ram image. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "libmr/mr.h"
+#include "tools/common/cli.h"
+
+static struct mr_recv_options recv = MR_RECV_OPTIONS_INIT;
+static int force, no_seal, timeout = CLI_NOT_GIVEN;
+static char *direct = NULL;
+
+/* clang-format off */
+static struct poptOption options[] = {
+	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
+	  "direct I/O: auto, on or off", "WHEN" },
+	{ "force", '\0', POPT_ARG_NONE, &force, 0,
+	  "replace a file that is no image", NULL },
+	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
+	  "leave out the digests that mrverify checks", NULL },
+	{ "timeout", '\0', POPT_ARG_INT, &timeout, 0,
+	  "give up a source that is silent for so long (default: 300)",
+	  "SECONDS" },
+	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
+	  NULL },
+	POPT_TABLEEND
+};
+/* clang-format on */
+
+static void print_text(const struct mr_recv_report *r)
+{
+	char a[CLI_HUMAN], b[CLI_HUMAN], c[CLI_HUMAN], d[CLI_HUMAN];
+
+	printf("machine    %s, %s\n", r->machine,
+	       r->run_state[0] ? r->run_state
+			       : "in a state that it does not say");
+	if (r->channels)
+		printf("stream     %u channels, %s, %" PRIu64
+		       " packets, %" PRIu64 " barriers\n",
+		       r->channels, r->method, r->packets, r->barriers);
+	else
+		printf("stream     one connection\n");
+	printf("memory     %s in %zu blocks: %s data; %s came, %s of it zero\n",
+	       cli_human(a, r->ram), r->blocks, cli_human(b, r->data),
+	       cli_human(c, r->pages), cli_human(d, r->zero));
+	printf("received   %s, written %s, device state %s, %s I/O\n",
+	       cli_human(a, r->received), cli_human(b, r->written),
+	       cli_human(c, r->device), r->direct ? "direct" : "buffered");
+	printf("source     %s\n",
+	       r->told ? "told that the image is complete"
+		       : "not told: without return-path its \"completed\" "
+			 "proves nothing");
+	printf("time       %.3f s (%.0f MiB/s)\n", r->seconds,
+	       cli_rate(r->received, r->seconds));
+}
+
+static int print_json(const char *image, const struct mr_recv_report *r)
+{
+	cli_json_begin();
+	cli_json_put_text("image", image);
+	cli_json_put_text("machine", r->machine);
+	cli_json_put_text("run_state", r->run_state[0] ? r->run_state : NULL);
+	cli_json_put_number("blocks", r->blocks);
+	cli_json_put_number("ram", r->ram);
+	cli_json_put_number("channels", r->channels);
+	cli_json_put_text("method", r->channels ? r->method : NULL);
+	cli_json_put_number("received", r->received);
+	cli_json_put_number("pages", r->pages);
+	cli_json_put_number("zero", r->zero);
+	cli_json_put_number("data", r->data);
+	cli_json_put_number("written", r->written);
+	cli_json_put_number("packets", r->packets);
+	cli_json_put_number("barriers", r->barriers);
+	cli_json_put_number("device", r->device);
+	cli_json_put_number("size", r->size);
+	cli_json_put_bool("return_path", r->return_path);
+	cli_json_put_bool("direct_io", r->direct);
+	cli_json_put_bool("sealed", r->sealed);
+	cli_json_put_real("waited_seconds", r->waited);
+	cli_json_put_real("seconds", r->seconds);
+	return cli_json_end();
+}
+
+/* Whoever starts the source has to know when, and what port 0 became. */
+static void listening(void *arg, const char *where)
+{
+	(void)arg;
+	if (!cli.quiet)
+		cli_say("listening on %s", where);
+}
+
+static int check_options(void)
+{
+	unsigned none;
+
+	if (cli_io(direct, CLI_NOT_GIVEN, &recv.direct, &none))
+		return CLI_TROUBLE;
+	if (timeout != CLI_NOT_GIVEN && (timeout < 1 || timeout > 86400))
+		return cli_usage("--timeout takes 1 to 86400 seconds");
+	recv.timeout = timeout == CLI_NOT_GIVEN ? 0 : (unsigned)timeout;
+	recv.force = force;
+	recv.no_seal = no_seal;
+	recv.listening = listening;
+	recv.watch = *cli_watch();
+	return CLI_OK;
+}
+
+static int run(const char *uri, const char *image)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_recv_report report;
+	int rc = mr_recv(uri, image, &recv, &report, &err);
+
+	cli_tell_end();
+	if (rc)
+		return cli_fail(&err, CLI_PATHS(uri, image));
+	cli.done = true;
+	if (cli.json)
+		return print_json(image, &report);
+	if (!cli.quiet)
+		print_text(&report);
+	return CLI_OK;
+}
+
+int main(int argc, char **argv)
+{
+	poptContext ctx = cli_parse(argc, argv, options, "URI IMAGE");
+	const char *uri = poptGetArg(ctx), *image = poptGetArg(ctx);
+	int status;
+
+	if (!uri || !image || poptPeekArg(ctx))
+		status = cli_usage("URI (where to listen) and IMAGE are "
+				   "needed");
+	else
+		status = check_options();
+	if (status == CLI_OK)
+		status = run(uri, image);
+	poptFreeContext(ctx);
+	return cli_finish(status);
+}
