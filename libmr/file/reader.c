@@ -53,7 +53,8 @@ ssize_t reader_fill(struct reader *r, size_t n, const uint8_t **p,
 	want = r->ahead > n - left ? r->ahead : n - left;
 	if (want > r->size - left)
 		want = r->size - left;
-	/* A socket gives what has come: more may come when this was answered. */
+	/* A socket gives what has come: more may come when this was answered.
+	 */
 	got = io_read_some(r->io, r->window + left, n - left, want,
 			   r->base + left, err);
 	if (got < 0)
