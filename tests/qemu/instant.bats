@@ -347,6 +347,19 @@ stale_save() { # IMAGE
 	chmod +x "$dir/old"
 	run -3 mrload --instant "$IMAGE" -- "$dir/old" -m 64M
 	[[ $output == *"QEMU 8.1.5 cannot map"*"8.2"* ]]
+	# that nobody writes to; one that says nothing, and who waits gives up
+	mkfifo "$dir/fifo"
+	run -3 mrload --instant "$IMAGE" -- "$dir/fifo" -m 64M
+	[[ $output == *"fifo: this is no program"* ]]
+	printf '#!/bin/sh\necho $$ >%s/asked\nsleep 77\n' "$dir" >"$dir/silent"
+	chmod +x "$dir/silent"
+	mrload --instant "$IMAGE" -- "$dir/silent" -m 64M 3>&- &
+	local pid=$! rc=0
+	until [ -s "$dir/asked" ]; do kill -0 $pid; done
+	kill -TERM $pid
+	wait $pid || rc=$?
+	[ $rc = 2 ]
+	! kill -0 -- "-$(cat "$dir/asked")" 2>/dev/null
 	printf '#!/bin/sh\nexec %s "$@"\n' "$QEMU" >"$dir/wrapper"
 	chmod +x "$dir/wrapper"
 	QEMU=$dir/wrapper instant_vm b "$IMAGE" -- -m 64M
