@@ -10,6 +10,7 @@ _mrtools() {
 		case $cur in
 		--direct=*) values='auto on off' ;;
 		--engine=*) values='auto direct qemu' ;;
+		--live=*) values='precopy background' ;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -W "$values" -- "${cur#*=}")
 		;;

@@ -8,8 +8,9 @@
 
 static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
 static int jobs = CLI_NOT_GIVEN, pid = CLI_NOT_GIVEN;
-static int check, leave_paused, live, any_room, force, no_seal;
+static int check, leave_paused, any_room, force, no_seal;
 static char *base = NULL, *direct = NULL, *engine = NULL, *zero_copy = NULL;
+static char *live = NULL;
 
 /* clang-format off */
 static struct poptOption options[] = {
@@ -28,8 +29,8 @@ static struct poptOption options[] = {
 	  "worker threads (default: CPUs, at most 8)", "N" },
 	{ "leave-paused", '\0', POPT_ARG_NONE, &leave_paused, 0,
 	  "do not resume the VM afterwards", NULL },
-	{ "live", '\0', POPT_ARG_NONE, &live, 0,
-	  "engine qemu: let the guest run meanwhile", NULL },
+	{ "live", '\0', POPT_ARG_STRING, &live, 0,
+	  "let the guest run meanwhile: precopy or background", "HOW" },
 	{ "no-room-check", '\0', POPT_ARG_NONE, &any_room, 0,
 	  "start even if the file system may be too full", NULL },
 	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
@@ -124,16 +125,26 @@ static int check_options(void)
 	    (z = cli_choice("--zero-copy", zero_copy, cli_when)) < 0 ||
 	    (e = cli_choice("--engine", engine, engines)) < 0)
 		return CLI_TROUBLE;
-	if (live && e != MR_ENGINE_QEMU)
+	if (!live)
+		save.live = MR_LIVE_OFF;
+	else if (!strcmp(live, "precopy"))
+		save.live = MR_LIVE_PRECOPY;
+	else if (!strcmp(live, "background"))
+		save.live = MR_LIVE_BACKGROUND;
+	else
+		return cli_usage("--live takes precopy or background");
+	if (save.live == MR_LIVE_PRECOPY && e != MR_ENGINE_QEMU)
 		return cli_usage("--live needs --engine=qemu");
-	if (live && leave_paused)
+	if (save.live == MR_LIVE_BACKGROUND && e == MR_ENGINE_DIRECT)
+		return cli_usage("--live=background is QEMU's work, not that "
+				 "of --engine=direct");
+	if (save.live && leave_paused)
 		return cli_usage("--live and --leave-paused contradict");
 	save.engine = (enum mr_engine)e;
 	save.zero_copy = (enum mr_zero_copy)z;
 	save.base = base;
 	save.check_only = check;
 	save.leave_paused = leave_paused;
-	save.live = live;
 	save.any_room = any_room;
 	save.force = force;
 	save.no_seal = no_seal;
@@ -166,12 +177,27 @@ static int run(const char *vm, const char *image)
 	return CLI_OK;
 }
 
+/* An option with a value that may be left out: popt would take the next word
+ * for it. */
+static void complete_live(char **argv)
+{
+	static char precopy[] = "--live=precopy";
+
+	for (; *argv && strcmp(*argv, "--") != 0; argv++)
+		if (!strcmp(*argv, "--live"))
+			*argv = precopy;
+}
+
 int main(int argc, char **argv)
 {
-	poptContext ctx = cli_parse(argc, argv, options, "VM IMAGE");
-	const char *vm = poptGetArg(ctx), *image = poptGetArg(ctx);
+	const char *vm, *image;
+	poptContext ctx;
 	int status;
 
+	complete_live(argv);
+	ctx = cli_parse(argc, argv, options, "VM IMAGE");
+	vm = poptGetArg(ctx);
+	image = poptGetArg(ctx);
 	if (!vm || !image || poptPeekArg(ctx))
 		status = cli_usage("VM (a QMP socket) and IMAGE are needed");
 	else

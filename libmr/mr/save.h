@@ -26,6 +26,17 @@ enum mr_zero_copy {
 	MR_ZERO_COPY_OFF,
 };
 
+/* Whether the guest runs meanwhile. */
+enum mr_live {
+	MR_LIVE_OFF,
+	/* Engine qemu: QEMU copies its memory, again and again where the guest
+	 * writes; the image is of the end. */
+	MR_LIVE_PRECOPY,
+	/* Engine qemu: a guest that writes to memory that has not been copied
+	 * yet waits for that; the image is of the beginning. QEMU >= 6.0. */
+	MR_LIVE_BACKGROUND,
+};
+
 struct mr_save_options {
 	unsigned jobs; /* worker threads, at most MR_JOBS_MAX; 0: CPUs, <= 8 */
 	enum mr_direct direct;
@@ -34,13 +45,13 @@ struct mr_save_options {
 	int pid; /* of QEMU; 0: the peer of the QMP socket */
 	bool check_only; /* preflight and estimate, nothing else */
 	bool leave_paused; /* do not resume a VM that was running */
-	bool live; /* engine qemu: let the guest run meanwhile */
+	enum mr_live live;
 	bool any_room; /* start although the file system may be too full */
 	/* Replace a file that is neither empty nor an image, and one of which
 	 * it cannot be told whether the VM uses it. */
 	bool force;
-	/* Leave the seal out. Engine qemu writes none: it would have to read
-	 * the image again. */
+	/* Leave the seal out. Engine qemu writes none, but for
+	 * MR_LIVE_BACKGROUND: it would have to read the image again. */
 	bool no_seal;
 	/*
 	 * Engine direct: an image that the VM began on (mr_instant_open), or

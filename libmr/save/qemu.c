@@ -65,9 +65,8 @@ static int check_stall(struct save *s, const struct ask_migration *m,
 			 m->status);
 }
 
-/* What one query-migrate says: 1 completed, 0 goes on, -1 failed. */
-static int judge(struct save *s, const struct ask_migration *m,
-		 struct mr_error *err)
+int save_judge(struct save *s, const struct ask_migration *m,
+	       struct mr_error *err)
 {
 	struct mr_save_report *r = s->report;
 
@@ -126,9 +125,7 @@ static int hurry(struct save *s, struct mr_error *err)
 	return stop_guest(s, err);
 }
 
-/* Until QEMU tells of a change, a cancel is raised, or a tick is over. */
-static int wait_tick(struct save *s, const atomic_bool *cancel,
-		     struct mr_error *err)
+int save_tick(struct save *s, const atomic_bool *cancel, struct mr_error *err)
 {
 	struct mr_error why = MR_ERROR_INIT;
 	enum ask_phase phase;
@@ -161,7 +158,7 @@ static int wait_final(struct save *s, struct mr_error *err)
 
 /* After it was given up, or lost with the connection: as long as it is under
  * way QEMU refuses `cont`, and to have its settings put back. */
-static void wait_end(struct save *s)
+void save_wait_end(struct save *s)
 {
 	const struct timespec nap = { .tv_nsec = TICK_MS * 1000000L };
 	struct ask_migration m;
@@ -195,7 +192,7 @@ static int follow(struct save *s, struct mr_error *err)
 		if (ask_migration(s->q, &m, err))
 			return -1;
 		pause_alive(&s->pause);
-		rc = judge(s, &m, err);
+		rc = save_judge(s, &m, err);
 		if (rc)
 			break;
 		if (cancel && atomic_load(cancel)) {
@@ -203,7 +200,7 @@ static int follow(struct save *s, struct mr_error *err)
 			cancel = NULL; /* heeded */
 			rc = hurry(s, err);
 		} else {
-			rc = wait_tick(s, cancel, err);
+			rc = save_tick(s, cancel, err);
 		}
 		if (rc)
 			break;
@@ -219,33 +216,34 @@ static int follow(struct save *s, struct mr_error *err)
 	return rc > 0 ? 0 : -1;
 }
 
-/* What QEMU has of ours: to be taken back, by the guardian if need be. */
-struct lent {
-	struct migrate_settings was;
-	bool set; /* settings may be ours, and there may be descriptors */
-};
+int save_lend(struct save *s, const struct migrate_form *form,
+	      struct save_lent *lent, struct mr_error *err)
+{
+	struct migrate_settings set;
 
-static int lend(struct save *s, struct output *o, struct lent *lent,
+	if (migrate_look(s->q, s->guest, form, &lent->was, &set, err) ||
+	    migrate_will(&s->pause, &lent->was, s->fdset, err))
+		return -1;
+	lent->set = true;
+	return migrate_set(s->q, &set, err);
+}
+
+static int lend(struct save *s, struct output *o, struct save_lent *lent,
 		struct mr_error *err)
 {
 	const struct migrate_form form = { .mapped_ram = true,
 					   .channels = s->report->jobs,
 					   .direct = s->report->direct,
 					   .events = true };
-	struct migrate_settings set;
 
-	if (migrate_look(s->q, s->guest, &form, &lent->was, &set, err) ||
-	    migrate_will(&s->pause, &lent->was, s->fdset, err))
-		return -1;
-	lent->set = true;
-	return migrate_set(s->q, &set, err) ||
+	return save_lend(s, &form, lent, err) ||
 			       migrate_add_file(s->q, s->fdset, o->file.fd,
 						O_WRONLY, form.direct, err)
 		       ? -1
 		       : 0;
 }
 
-static int migrate(struct save *s, struct output *o, struct lent *lent,
+static int migrate(struct save *s, struct output *o, struct save_lent *lent,
 		   struct mr_error *err)
 {
 	char uri[64];
@@ -257,7 +255,7 @@ static int migrate(struct save *s, struct output *o, struct lent *lent,
 	(void)snprintf(uri, sizeof(uri), "file:/dev/fdset/%" PRId64, s->fdset);
 	rc = ask_migrate(s->q, uri, err) ? -1 : follow(s, err);
 	if (rc)
-		wait_end(s);
+		save_wait_end(s);
 	/* From here the VM is in postmigrate: `cont` is needed. */
 	if (!rc && s->was_live && !s->pause.stopped) {
 		s->pause.stopped = true;
@@ -266,9 +264,9 @@ static int migrate(struct save *s, struct output *o, struct lent *lent,
 	return rc;
 }
 
-/* The guest need not wait for this. The set is gone with the last of its files,
+/* The set is gone with the last of its files,
  * so that QEMU knows it no more is no failure. */
-static int take_back(struct save *s, const struct lent *lent)
+int save_take_back(struct save *s, const struct save_lent *lent)
 {
 	if (!lent->set)
 		return 0;
@@ -392,7 +390,7 @@ static int publish(struct save *s, struct output *o, struct mr_error *err)
 int save_qemu(struct save *s, struct mr_error *err)
 {
 	struct output o = OUTPUT_NONE;
-	struct lent lent = { .was = MIGRATE_SETTINGS_NONE };
+	struct save_lent lent = { .was = MIGRATE_SETTINGS_NONE };
 	bool stays = s->options->leave_paused;
 	int rc;
 
@@ -421,7 +419,7 @@ int save_qemu(struct save *s, struct mr_error *err)
 		rc = -1;
 	else if (!rc && (!s->was_live || stays))
 		s->report->vm = MR_VM_POSTMIGRATE;
-	save_let_go(s, !take_back(s, &lent));
+	save_let_go(s, !save_take_back(s, &lent));
 	if (!rc && !stays)
 		rc = publish(s, &o, err);
 	output_discard(&o);

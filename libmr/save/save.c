@@ -65,6 +65,10 @@ static int choose(struct save *s, struct mr_error *err)
 	struct mr_error why = MR_ERROR_INIT;
 
 	r->engine = s->options->engine;
+	if (s->options->live == MR_LIVE_BACKGROUND) {
+		r->engine = MR_ENGINE_QEMU;
+		return save_background_can(s, err);
+	}
 	if (r->engine == MR_ENGINE_QEMU)
 		return check_qemu(s, err);
 	if (r->engine == MR_ENGINE_DIRECT)
@@ -104,7 +108,8 @@ static int check_room(struct save *s, const struct output_target *t,
 	/* Its estimate is all of memory, as what was touched cannot be asked
 	 * for. It stands all the same: QEMU 10.0 can crash when a save of its
 	 * own with several channels fails on the way. */
-	if (r->engine == MR_ENGINE_QEMU)
+	if (r->engine == MR_ENGINE_QEMU &&
+	    s->options->live != MR_LIVE_BACKGROUND)
 		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				"QEMU's own save may need %" PRIu64
 				" MiB, the file system has %" PRIu64
@@ -204,6 +209,8 @@ int mr_save(const char *vm, const char *image,
 	} else {
 		if (options->check_only)
 			rc = 0;
+		else if (options->live == MR_LIVE_BACKGROUND)
+			rc = save_background(&s, err);
 		else if (report->engine == MR_ENGINE_DIRECT)
 			rc = save_direct(&s, err);
 		else

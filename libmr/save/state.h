@@ -45,6 +45,29 @@ static inline enum gate_rule save_rule(const struct save *s)
 /* Each saves, publishes, and puts the VM back; report->vm says how. */
 int save_direct(struct save *s, struct mr_error *err);
 int save_qemu(struct save *s, struct mr_error *err);
+int save_background(struct save *s, struct mr_error *err);
+/* Whether QEMU and its host can, as far as QEMU tells when it is asked to get
+ * ready; it is left as it was. */
+int save_background_can(struct save *s, struct mr_error *err);
+
+/* ---- QEMU's own migration, whatever it goes to ---- */
+
+/* What QEMU has of ours: to be taken back, by the guardian if need be. */
+struct save_lent {
+	struct migrate_settings was;
+	bool set; /* settings may be ours, and there may be descriptors */
+};
+int save_lend(struct save *s, const struct migrate_form *form,
+	      struct save_lent *lent, struct mr_error *err);
+/* The guest need not wait for this. */
+int save_take_back(struct save *s, const struct save_lent *lent);
+/* What a look at it says: 1 completed, 0 goes on, -1 failed. */
+int save_judge(struct save *s, const struct ask_migration *m,
+	       struct mr_error *err);
+/* Until QEMU tells of a change, a cancel is raised, or a tick is over. */
+int save_tick(struct save *s, const atomic_bool *cancel, struct mr_error *err);
+/* Whatever came of it, until it is over. */
+void save_wait_end(struct save *s);
 
 /* Takes what s->guest says for the state in which the VM is found, if it can
  * be saved in it. */

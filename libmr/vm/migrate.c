@@ -25,6 +25,7 @@ enum want {
 	IF_MAPPED, /* as the form says */
 	IF_CHANNELS,
 	IF_SHARED,
+	IF_BACKGROUND,
 	IF_EVENTS, /* on if the form wants events, else left */
 };
 
@@ -44,7 +45,7 @@ static const struct {
 	{ "switchover-ack", OFF }, /* needs return-path */
 	{ "x-colo", OFF },
 	{ "zero-copy-send", OFF },
-	{ "background-snapshot", OFF }, /* an image without pages */
+	{ "background-snapshot", IF_BACKGROUND }, /* no pages in an image */
 	{ "x-ignore-shared", IF_SHARED }, /* an image without some */
 	{ "rdma-pin-all", OFF },
 	{ "compress", OFF }, /* gone in 9.1 */
@@ -87,6 +88,9 @@ static int wanted_state(const struct migrate_form *form,
 		break;
 	case IF_SHARED:
 		*on = form->ignore_shared;
+		break;
+	case IF_BACKGROUND:
+		*on = form->background;
 		break;
 	case IF_EVENTS:
 		*on = true;

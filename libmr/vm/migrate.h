@@ -16,6 +16,7 @@
 
 struct migrate_form {
 	bool mapped_ram; /* false: a plain stream */
+	bool background; /* background-snapshot: into a socket */
 	bool ignore_shared; /* memory in shared files is left out */
 	unsigned channels; /* of multifd; 0: without */
 	bool direct; /* direct-io; without effect before QEMU 9.1 */

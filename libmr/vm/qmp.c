@@ -494,18 +494,16 @@ int64_t qmp_add_fd(struct qmp *q, int64_t fdset_id, int fd,
 	return set;
 }
 
-static const char lent[] = "mrtools-probe";
-
 int qmp_lend_fd(struct qmp *q, int fd, struct mr_error *err)
 {
-	return call(q, "getfd", json_pack("{s:s}", "fdname", lent), fd, NULL,
-		    err);
+	return call(q, "getfd", json_pack("{s:s}", "fdname", QMP_LENT_FD), fd,
+		    NULL, err);
 }
 
 int qmp_take_fd_back(struct qmp *q, struct mr_error *err)
 {
-	return qmp_call(q, "closefd", json_pack("{s:s}", "fdname", lent), NULL,
-			err);
+	return qmp_call(q, "closefd", json_pack("{s:s}", "fdname", QMP_LENT_FD),
+			NULL, err);
 }
 
 int qmp_remove_fdset(struct qmp *q, int64_t fdset_id, struct mr_error *err)

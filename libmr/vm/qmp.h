@@ -95,7 +95,8 @@ bool qmp_said_no(const struct qmp *q);
 int64_t qmp_add_fd(struct qmp *q, int64_t fdset_id, int fd,
 		   struct mr_error *err);
 /* The same by a name, which is always the same: of a process that vanishes no
- * more than one stays behind. For QEMU to have, not to use. */
+ * more than one stays behind. */
+#define QMP_LENT_FD "mrtools-fd"
 int qmp_lend_fd(struct qmp *q, int fd, struct mr_error *err);
 int qmp_take_fd_back(struct qmp *q, struct mr_error *err);
 int qmp_remove_fdset(struct qmp *q, int64_t fdset_id, struct mr_error *err);

@@ -22,6 +22,10 @@ refused() { # STATUS TEXT ARGUMENT...
 	refused 2 "1 to 64" -j 65 vm image
 	refused 2 "1 to 64" -j -1 vm image
 	refused 2 "--engine=qemu" --live vm image
+	refused 2 "--engine=qemu" --live=precopy vm image
+	refused 2 "precopy or background" --live=now vm image
+	refused 2 "--engine=direct" --live=background --engine=direct vm image
+	refused 2 "contradict" --live=background --leave-paused vm image
 	refused 2 "contradict" --live --engine=qemu --leave-paused vm image
 	refused 2 "auto, on or off" --zero-copy=2 vm image
 }

@@ -386,7 +386,7 @@ static int save(const struct scene *s, bool live)
 
 	o.engine = MR_ENGINE_QEMU;
 	o.direct = MR_DIRECT_OFF;
-	o.live = live;
+	o.live = live ? MR_LIVE_PRECOPY : MR_LIVE_OFF;
 	rc = mr_save(s->socket, s->image, &o, &r, &err);
 	if (rc)
 		(void)fprintf(stderr, "%s\n", err.msg);

@@ -1,0 +1,222 @@
+/*
+ * background.c - QEMU sends its memory of one moment while the guest runs on.
+ *
+ * A background snapshot stops the guest for milliseconds, then sends memory and
+ * the device state of that moment; a guest that writes to a page which has not
+ * been sent waits for that. In mapped-ram such an image would have no pages,
+ * but into a socket it is an ordinary stream, and we are at the other end: as
+ * fast as we can, as it is the guest that waits.
+ */
+#include "libmr/save/state.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "formats/bits.h"
+#include "libmr/base/error.h"
+#include "libmr/base/watch.h"
+#include "libmr/memory/image_sink.h"
+#include "libmr/vm/preflight.h"
+#include "libmr/wire/intake.h"
+
+#define ANSWER_MS 60000
+/* Seconds without a byte. QEMU has all that it sends. */
+#define SILENCE 60u
+
+static const struct migrate_form form = { .background = true, .events = true };
+
+struct taker {
+	struct image_writer w;
+	struct image_sink sink;
+	struct intake in;
+	bool there; /* in is to be released */
+	pthread_t thread;
+	int rc;
+	struct mr_error why;
+};
+
+int save_background_can(struct save *s, struct mr_error *err)
+{
+	struct migrate_settings was, set;
+	struct mr_error why = MR_ERROR_INIT;
+
+	if (preflight_background(s->guest, s->q, IMAGE_PAGE, err) ||
+	    migrate_look(s->q, s->guest, &form, &was, &set, err))
+		return -1;
+	if (!migrate_set(s->q, &set, &why))
+		return migrate_restore(s->q, &was) == 0
+			       ? 0
+			       : error_set(err, MR_QMP, MR_NO_OFFSET,
+					   "QEMU does not take its migration "
+					   "settings back");
+	(void)migrate_restore(s->q, &was);
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "no background snapshot: %.120s (it needs "
+			 "userfaultfd with write protection: Linux 5.7, for "
+			 "shared memory 5.19)",
+			 why.msg);
+}
+
+/* Closing our end makes QEMU give up, and its guest go on. */
+static void *take(void *arg)
+{
+	struct taker *t = arg;
+
+	t->rc = intake_run(&t->in, &t->why);
+	if (t->rc)
+		(void)shutdown(t->in.main.fd, SHUT_RDWR);
+	return NULL;
+}
+
+/* Our end; QEMU has the other. */
+static int connect_qemu(struct save *s, struct taker *t, struct mr_error *err)
+{
+	int fds[2], rc;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+		return error_sys(err, MR_NO_OFFSET, "no pair of sockets");
+	t->there = true;
+	rc = intake_init(&t->in, fds[0], &t->sink.sink, err);
+	if (!rc)
+		rc = qmp_lend_fd(s->q, fds[1], err);
+	(void)close(fds[1]);
+	return rc;
+}
+
+/* Until QEMU says how it ended. */
+static int follow(struct save *s, struct taker *t, struct mr_error *err)
+{
+	const atomic_bool *cancel = s->options->watch.cancel;
+	uint64_t came = 0;
+	int rc;
+
+	for (;;) {
+		struct ask_migration m;
+		uint64_t now = atomic_load(&t->in.wire.bytes);
+
+		if (ask_migration(s->q, &m, err))
+			return -1;
+		if (now != came)
+			pause_alive(&s->pause);
+		came = now;
+		rc = save_judge(s, &m, err);
+		if (rc || (cancel && atomic_load(cancel)))
+			break;
+		if (save_tick(s, cancel, err))
+			return -1;
+	}
+	if (rc)
+		return rc > 0 ? 0 : -1;
+	return error_set(err, MR_CANCELLED, MR_NO_OFFSET, "interrupted");
+}
+
+/* QEMU's word, or what we saw: what came first. */
+static int agree(struct taker *t, int rc, struct mr_error *err)
+{
+	bool ended = t->why.code == MR_SHORT && rc;
+
+	if (!t->rc || ended || err->code == MR_CANCELLED)
+		return rc;
+	*err = t->why;
+	return -1;
+}
+
+static int migrate(struct save *s, struct taker *t, struct save_lent *lent,
+		   struct mr_error *err)
+{
+	int rc;
+
+	qmp_limit(s->q, ANSWER_MS, NULL);
+	if (pause_guarded(&s->pause, err) || save_lend(s, &form, lent, err) ||
+	    preflight_background(s->guest, s->q, IMAGE_PAGE, err) ||
+	    connect_qemu(s, t, err))
+		return -1;
+	rc = pthread_create(&t->thread, NULL, take, t);
+	if (rc)
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+				 "cannot start a thread");
+	rc = ask_migrate(s->q, "fd:" QMP_LENT_FD, err);
+	if (rc)
+		(void)qmp_take_fd_back(s->q, NULL);
+	else
+		rc = follow(s, t, err);
+	/* What QEMU sent is there; or it has to stop. */
+	if (rc)
+		(void)shutdown(t->in.main.fd, SHUT_RDWR);
+	(void)pthread_join(t->thread, NULL);
+	rc = agree(t, rc, err);
+	if (rc)
+		save_wait_end(s);
+	return rc;
+}
+
+static void fill_report(struct save *s, const struct taker *t)
+{
+	struct mr_save_report *r = s->report;
+
+	r->ram = t->w.ram;
+	r->blocks = t->w.n;
+	r->scanned = t->in.tally.scanned;
+	r->zero = t->in.tally.zero;
+	r->data = t->in.tally.data;
+	r->written = t->in.tally.written;
+	r->device = t->in.tail.device;
+	r->sealed = t->w.sealed;
+	r->direct = t->w.out.file.direct_fd >= 0;
+	r->jobs = 1;
+}
+
+static int publish(struct save *s, struct taker *t, struct mr_error *err)
+{
+	const struct tail *tail = &t->in.tail;
+
+	t->sink.device = (struct image_device){
+		.sections = tail->bytes,
+		.len = tail->device,
+		.description = tail->bytes + tail->description,
+		.description_len = tail->len - tail->description,
+	};
+	if (t->sink.sink.ops->end(&t->sink.sink, err))
+		return -1;
+	s->report->size = t->w.size;
+	return output_publish(&t->w.out, err) ? error_about(err, SAVE_IMAGE)
+					      : 0;
+}
+
+int save_background(struct save *s, struct mr_error *err)
+{
+	struct taker t = { .w = IMAGE_WRITER_NONE,
+			   .in = { .wire = WIRE_NONE },
+			   .why = MR_ERROR_INIT };
+	struct save_lent lent = { .was = MIGRATE_SETTINGS_NONE };
+	int rc;
+
+	if (image_writer_open(&t.w, s->image, save_rule(s), s->options->direct,
+			      !s->options->no_seal, err))
+		return error_about(err, SAVE_IMAGE);
+	t.w.out.file.io.who = SAVE_IMAGE;
+	image_sink_init(&t.sink, &t.w);
+	t.sink.later = true;
+	watch_note(&s->options->watch, "background snapshot, %s",
+		   t.w.out.file.direct_fd >= 0 ? "direct I/O" : "buffered I/O");
+	rc = wire_begin(&t.in.wire, SILENCE, &s->options->watch, err);
+	if (!rc)
+		rc = save_hold(s, &t.w.out, true, err);
+	if (!rc)
+		rc = migrate(s, &t, &lent, err);
+	if (rc)
+		(void)error_about(err, SAVE_VM);
+	if (t.there)
+		fill_report(s, &t);
+	if (save_resume(s, rc != 0, err))
+		rc = -1;
+	save_let_go(s, !save_take_back(s, &lent));
+	if (!rc)
+		rc = publish(s, &t, err);
+	if (t.there)
+		intake_release(&t.in);
+	wire_release(&t.in.wire);
+	image_writer_release(&t.w);
+	return rc;
+}

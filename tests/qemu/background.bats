@@ -1,0 +1,121 @@
+#!/usr/bin/env bats
+# mrsave --live=background: the image is of one moment, and the guest runs on.
+
+load ../lib/vm
+
+setup() {
+	need_qemu
+	cd "$BATS_TEST_TMPDIR"
+	IMAGE=$PWD/vm.mr
+}
+
+teardown() { kill_vms; }
+
+# Whether QEMU may protect memory against writes by userfaultfd, here.
+can() { # VM
+	run mrsave --check --live=background "$(vm_qmp "$1")" "$IMAGE"
+	[ "$status" = 0 ] || skip "$output"
+}
+
+loads() { # QEMU ARGUMENT...
+	mrverify -q "$IMAGE"
+	incoming_vm b "$IMAGE" "$@"
+	qmp_do b cont >/dev/null
+	wait_checked b
+	assert_no_bad b
+	stop_vm b
+}
+
+settings() {
+	qmp_do a query-migrate-capabilities
+	qmp_do a query-migrate-parameters
+}
+
+@test "a running guest: a whole, sealed image, loaded and begun on" {
+	start_vm a -append fill=64M
+	wait_ready a
+	can a
+	settings >before
+	run -0 mrsave --live=background --json "$(vm_qmp a)" "$IMAGE"
+	jq -e '.vm == "as found" and .sealed and .run_state == "running" and
+		.engine == "qemu"' <<<"$output"
+	settings | diff before -
+	[[ $(qmp_do a query-status) == *running* ]]
+	wait_checked a
+	assert_no_bad a
+	mrinspect --json "$IMAGE" | jq -e '[.. | .described? // empty] |
+		length > 9 and (map(select(.)) | length > 9)' >/dev/null
+	loads
+	instant_vm b "$IMAGE" -- -m 256M
+	wait_checked b
+	assert_no_bad b
+}
+
+@test "a paused guest stays paused, and its image says so" {
+	start_vm a -append fill=32M
+	wait_ready a
+	can a
+	qmp_do a stop
+	mrsave -q --live=background "$(vm_qmp a)" "$IMAGE"
+	[[ $(qmp_do a query-status) == *paused* ]]
+	mrsave -q "$(vm_qmp a)" ordinary.mr
+	mrdiff -q ordinary.mr "$IMAGE"
+	loads
+}
+
+@test "two in a row; memory in a shared file" {
+	start_vm a -object memory-backend-memfd,id=m,size=256M,share=on \
+		-M memory-backend=m -append fill=64M
+	wait_ready a
+	can a
+	for i in 1 2; do
+		mrsave -q --live=background "$(vm_qmp a)" "$IMAGE"
+		loads -object memory-backend-memfd,id=m,size=256M,share=on \
+			-M memory-backend=m
+	done
+	wait_checked a
+	assert_no_bad a
+}
+
+@test "not before the guest began: QEMU would abort" {
+	start_vm a -S
+	run -3 mrsave --live=background "$(vm_qmp a)" "$IMAGE"
+	[[ $output == *"run state prelaunch"* ]]
+	run -3 mrsave --check --live=background "$(vm_qmp a)" "$IMAGE"
+	[[ $(qmp_do a query-status) == *prelaunch* ]]
+	[ ! -e "$IMAGE" ]
+}
+
+@test "a full disk: nothing is published, the guest runs on" {
+	start_vm a -append fill=64M
+	wait_ready a
+	can a
+	settings >before
+	run -2 bash -c 'ulimit -f 30000; exec mrsave --no-room-check \
+		--live=background "$@"' - "$(vm_qmp a)" "$IMAGE"
+	[[ $output == *"vm.mr: "* ]]
+	settings | diff before -
+	[ -z "$(ls -A | grep -v before)" ]
+	wait_checked a
+	assert_no_bad a
+}
+
+@test "interrupted, or killed: the guest runs on, its settings are put back" {
+	start_vm a -append fill=128M
+	wait_ready a
+	can a
+	settings >before
+	for signal in TERM KILL; do
+		mrsave -q --live=background "$(vm_qmp a)" "$IMAGE" 3>&- &
+		until [[ $(qmp_do a query-migrate) == *active* ]]; do
+			kill -0 $! || break
+		done
+		kill -$signal $! || :
+		wait $! || :
+		until settings | diff -q before -; do :; done
+		[[ $(qmp_do a query-status) == *running* ]]
+		wait_checked a
+		rm -f "$IMAGE"
+	done
+	assert_no_bad a
+}
