@@ -81,11 +81,11 @@ static int print_json(const char *image, const struct mr_recv_report *r)
 }
 
 /* Whoever starts the source has to know when, and what port 0 became. */
-static void listening(void *arg, const char *where)
+static void tell(void *arg, const char *line)
 {
 	(void)arg;
 	if (!cli.quiet)
-		cli_say("listening on %s", where);
+		cli_say("%s", line);
 }
 
 static int check_options(void)
@@ -99,7 +99,7 @@ static int check_options(void)
 	recv.timeout = timeout == CLI_NOT_GIVEN ? 0 : (unsigned)timeout;
 	recv.force = force;
 	recv.no_seal = no_seal;
-	recv.listening = listening;
+	recv.tell = tell;
 	recv.watch = *cli_watch();
 	return CLI_OK;
 }

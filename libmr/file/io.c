@@ -55,7 +55,8 @@ int io_read_full(struct io *io, void *buf, size_t len, uint64_t offset,
 	if ((size_t)n == len)
 		return 0;
 	(void)error_set(err, MR_SHORT, offset + (uint64_t)n,
-			"file ends, %zu bytes expected here", len - (size_t)n);
+			"%s ends, %zu bytes expected here", io_noun(io),
+			len - (size_t)n);
 	return error_about(err, io->who);
 }
 

@@ -32,6 +32,12 @@ struct io {
 	unsigned who; /* of an error of its transfers (mr_error.who) */
 };
 
+/* What ends where there should be more. */
+static inline const char *io_noun(const struct io *io)
+{
+	return io->size == UINT64_MAX ? "connection" : "file";
+}
+
 /* Reads exactly len bytes; an end of file before that is MR_SHORT. */
 int io_read_full(struct io *io, void *buf, size_t len, uint64_t offset,
 		 struct mr_error *err);

@@ -75,10 +75,11 @@ int reader_need(struct reader *r, size_t n, const uint8_t **p,
 	if (got < 0)
 		return -1;
 	if ((size_t)got < n)
-		return error_set(
-			err, MR_SHORT,
-			at < r->io->size ? at + (uint64_t)got : r->io->size,
-			"file ends, %zu more bytes expected", n - (size_t)got);
+		return error_set(err, MR_SHORT,
+				 at < r->io->size ? at + (uint64_t)got
+						  : r->io->size,
+				 "%s ends, %zu more bytes expected",
+				 io_noun(r->io), n - (size_t)got);
 	return 0;
 }
 

@@ -19,10 +19,11 @@ struct mr_recv_options {
 	bool force; /* replace a file that is neither empty nor an image */
 	bool no_seal; /* leave the seal out */
 	unsigned timeout; /* seconds of silence; 0: MR_RECV_TIMEOUT */
-	/* Sources can connect now: to where, as their URI says it. Called
-	 * once, before the first comes; may be NULL. */
-	void (*listening)(void *arg, const char *where);
-	void *listening_arg;
+	/* One line that whoever waits for a source wants to know: where it can
+	 * connect to now ("listening on " and a URI), and who else did. May be
+	 * NULL. */
+	void (*tell)(void *arg, const char *line);
+	void *tell_arg;
 	struct mr_watch watch;
 };
 #define MR_RECV_OPTIONS_INIT \

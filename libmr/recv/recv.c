@@ -1,9 +1,7 @@
 /* recv.c - the verb mr_recv: listen, take in, publish, tell. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "libmr/mr.h"
 #include "formats/bits.h"
@@ -13,7 +11,7 @@
 #include "libmr/image/writer.h"
 #include "libmr/memory/image_sink.h"
 #include "libmr/wire/intake.h"
-#include "libmr/wire/listen.h"
+#include "libmr/wire/lobby.h"
 
 /* mr_error.who */
 enum { RECV_URI = 1, RECV_IMAGE };
@@ -21,45 +19,14 @@ enum { RECV_URI = 1, RECV_IMAGE };
 struct recv {
 	const struct mr_recv_options *options;
 	struct mr_recv_report *report;
-	struct listener listener;
+	struct lobby lobby;
 	struct image_writer w;
 	struct image_sink sink;
 	struct intake in;
 	bool taking; /* in is to be released */
-	/* Channels that came before the main connection. */
-	int early[MULTIFD_CHANNELS_MAX];
-	size_t n_early;
 };
 
 /* ---- who connects ---- */
-
-/* Waits for the connection that the stream begins on. */
-static int main_connection(struct recv *x, int *fd, struct mr_error *err)
-{
-	enum speaks what;
-
-	for (;;) {
-		if (listener_accept(&x->listener, &x->in.wire, true, fd, err) <
-		    0)
-			return -1;
-		/* What was handed to us need not be a socket. */
-		if (x->listener.fd < 0)
-			return 0;
-		if (listener_classify(*fd, &x->in.wire, &what, err)) {
-			(void)close(*fd);
-			return -1;
-		}
-		if (what == SPEAKS_STREAM)
-			return 0;
-		if (x->n_early == MULTIFD_CHANNELS_MAX) {
-			(void)close(*fd);
-			return error_set(err, MR_FORMAT, MR_NO_OFFSET,
-					 "more than %d channels",
-					 MULTIFD_CHANNELS_MAX);
-		}
-		x->early[x->n_early++] = *fd;
-	}
-}
 
 /* Whether a number is missing among those of the channels that came. */
 static bool one_missing(const struct intake *in)
@@ -70,42 +37,23 @@ static bool one_missing(const struct intake *in)
 	return false;
 }
 
-static int add_channel(struct intake *in, int fd, struct mr_error *err)
-{
-	enum speaks what;
-
-	if (in->n_channels == MULTIFD_CHANNELS_MAX) {
-		(void)close(fd);
-		return error_set(err, MR_FORMAT, MR_NO_OFFSET,
-				 "more than %d channels", MULTIFD_CHANNELS_MAX);
-	}
-	if (listener_classify(fd, &in->wire, &what, err)) {
-		(void)close(fd);
-		return -1;
-	}
-	if (what != SPEAKS_CHANNEL) {
-		(void)close(fd);
-		return error_set(err, MR_FORMAT, MR_NO_OFFSET,
-				 "a second migration has come");
-	}
-	return intake_channel_add(in, fd, err);
-}
-
 /* A source connects all of its channels before it says a word. */
 static int gather(struct intake *in, void *arg, struct mr_error *err)
 {
 	struct recv *x = arg;
 	int fd, rc;
 
-	while (x->n_early)
-		if (add_channel(in, x->early[--x->n_early], err))
+	while ((rc = lobby_channel(&x->lobby,
+				   one_missing(in) ||
+					   (in->flushed && !in->n_channels),
+				   &fd, err)) > 0) {
+		if (intake_channel_add(in, fd, err))
 			return -1;
-	while ((rc = listener_accept(&x->listener, &in->wire, one_missing(in),
-				     &fd, err)) > 0)
-		if (add_channel(in, fd, err))
-			return -1;
-	listener_close(&x->listener);
-	return rc;
+		if (in->n_channels == MULTIFD_CHANNELS_MAX)
+			break;
+	}
+	lobby_close(&x->lobby);
+	return rc < 0 ? -1 : 0;
 }
 
 /* ---- the image ---- */
@@ -114,6 +62,7 @@ static int begin(struct recv *x, const char *uri, const char *image,
 		 struct mr_error *err)
 {
 	const struct mr_recv_options *o = x->options;
+	char line[160];
 
 	if (image_writer_open(&x->w, image,
 			      o->force ? GATE_ANY_FILE : GATE_IMAGE, o->direct,
@@ -122,10 +71,14 @@ static int begin(struct recv *x, const char *uri, const char *image,
 	x->w.out.file.io.who = RECV_IMAGE;
 	image_sink_init(&x->sink, &x->w);
 	x->sink.later = true;
-	if (listener_open(&x->listener, uri, err))
+	x->lobby.tell = o->tell;
+	x->lobby.arg = o->tell_arg;
+	if (listener_open(&x->lobby.listener, uri, err))
 		return error_about(err, RECV_URI);
-	if (o->listening)
-		o->listening(o->listening_arg, x->listener.where);
+	(void)snprintf(line, sizeof(line), "listening on %s",
+		       x->lobby.listener.where);
+	if (o->tell)
+		o->tell(o->tell_arg, line);
 	return 0;
 }
 
@@ -138,7 +91,7 @@ static int take(struct recv *x, struct mr_error *err)
 		       x->options->timeout ? x->options->timeout
 					   : MR_RECV_TIMEOUT,
 		       &x->options->watch, err) ||
-	    main_connection(x, &fd, err))
+	    lobby_main(&x->lobby, &fd, err))
 		return -1;
 	x->report->waited = watch_clock() - since;
 	x->taking = true;
@@ -232,13 +185,14 @@ int mr_recv(const char *uri, const char *image,
 {
 	struct recv x = { .options = options,
 			  .report = r,
-			  .listener = LISTENER_NONE,
+			  .lobby = LOBBY_NONE,
 			  .w = IMAGE_WRITER_NONE,
 			  .in = { .wire = WIRE_NONE } };
 	double since = watch_clock();
 	int rc;
 
 	*r = (struct mr_recv_report){ .channels = 0 };
+	x.lobby.wire = &x.in.wire;
 	rc = begin(&x, uri, image, err);
 	if (!rc && take(&x, err))
 		rc = error_about(err, RECV_URI);
@@ -251,9 +205,7 @@ int mr_recv(const char *uri, const char *image,
 	if (x.taking)
 		intake_release(&x.in);
 	wire_release(&x.in.wire);
-	while (x.n_early)
-		(void)close(x.early[--x.n_early]);
-	listener_close(&x.listener);
+	lobby_close(&x.lobby);
 	image_writer_release(&x.w);
 	r->seconds = watch_clock() - since - r->waited;
 	return rc;

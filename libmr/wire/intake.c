@@ -230,9 +230,23 @@ static int section(struct intake *in, const struct stream_element *e,
 	return 0;
 }
 
+static int no_end(const struct intake *in, const struct mr_error *why,
+		  struct mr_error *err)
+{
+	if (why->code == MR_SHORT)
+		return error_set(err, MR_SHORT, mr_reader_tell(&in->r),
+				 "the connection ends before the device state "
+				 "does: the migration was given up, or its "
+				 "machine sends no description "
+				 "(suppress-vmdesc=on)");
+	*err = *why;
+	return -1;
+}
+
 /* Everything from the first device section on. */
 static int device_state(struct intake *in, struct mr_error *err)
 {
+	struct mr_error why = MR_ERROR_INIT;
 	int rc;
 
 	if (in->state == SECTIONS_NONE)
@@ -242,8 +256,9 @@ static int device_state(struct intake *in, struct mr_error *err)
 		const uint8_t *buf;
 		size_t need = 1, n;
 
-		if (intake_peek(in, &need, &buf, &n, err) ||
-		    tail_add(&in->tail, buf, n, err))
+		if (intake_peek(in, &need, &buf, &n, &why))
+			return no_end(in, &why, err);
+		if (tail_add(&in->tail, buf, n, err))
 			return -1;
 		mr_reader_skip(&in->r, n);
 		rc = tail_ended(&in->tail, IMAGE_PAGE, err);

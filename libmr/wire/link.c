@@ -60,6 +60,19 @@ static bool cancelled(const struct wire *w)
 	return w->watch && w->watch->cancel && atomic_load(w->watch->cancel);
 }
 
+int wire_look_up(const struct wire *w)
+{
+	if (atomic_load(&w->over) || cancelled(w)) {
+		errno = ECANCELED;
+		return -1;
+	}
+	if (now() - atomic_load(&w->heard) >= (uint64_t)w->limit * 1000) {
+		errno = ETIMEDOUT;
+		return -1;
+	}
+	return 0;
+}
+
 int wire_wait(struct wire *w, int fd, short events)
 {
 	struct pollfd p[] = { { .fd = fd, .events = events },
@@ -70,17 +83,10 @@ int wire_wait(struct wire *w, int fd, short events)
 
 		if (n < 0 && errno != EINTR)
 			return -1;
-		if (atomic_load(&w->over) || cancelled(w)) {
-			errno = ECANCELED;
-			return -1;
-		}
-		if (n > 0 && p[0].revents)
+		if (n > 0 && p[0].revents && !atomic_load(&w->over))
 			return 0;
-		if (now() - atomic_load(&w->heard) >=
-		    (uint64_t)w->limit * 1000) {
-			errno = ETIMEDOUT;
+		if (wire_look_up(w))
 			return -1;
-		}
 	}
 }
 
@@ -117,25 +123,48 @@ void link_init(struct link *l, int fd, struct wire *w)
 		(void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
-int link_send(struct link *l, const void *buf, size_t len, struct mr_error *err)
+/* n bytes of the pieces have gone. */
+static void gone(struct msghdr *m, size_t n)
 {
-	const char *p = buf;
+	while (m->msg_iovlen && n >= m->msg_iov->iov_len) {
+		n -= m->msg_iov->iov_len;
+		m->msg_iov++;
+		m->msg_iovlen--;
+	}
+	if (n) {
+		m->msg_iov->iov_base = (char *)m->msg_iov->iov_base + n;
+		m->msg_iov->iov_len -= n;
+	}
+}
 
-	while (len) {
-		ssize_t n = send(l->fd, p, len, MSG_NOSIGNAL);
+int link_send_pieces(struct link *l, struct iovec *pieces, size_t n,
+		     struct mr_error *err)
+{
+	struct msghdr m = { .msg_iov = pieces, .msg_iovlen = n };
 
-		if (n < 0 && errno == EINTR)
+	gone(&m, 0);
+	while (m.msg_iovlen) {
+		ssize_t sent = sendmsg(l->fd, &m, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno == EAGAIN &&
+		if (sent < 0 && errno == EAGAIN &&
 		    !wire_wait(l->wire, l->fd, POLLOUT))
 			continue;
-		if (n < 0)
-			return error_sys(err, MR_NO_OFFSET,
-					 "cannot answer the source");
-		p += n;
-		len -= (size_t)n;
+		if (sent < 0)
+			return error_sys(err, MR_NO_OFFSET, "cannot send");
+		atomic_store(&l->wire->heard, now());
+		gone(&m, (size_t)sent);
 	}
 	return 0;
+}
+
+int link_send(struct link *l, const void *buf, size_t len, struct mr_error *err)
+{
+	struct iovec all = { .iov_base = (void *)(uintptr_t)buf,
+			     .iov_len = len };
+
+	return link_send_pieces(l, &all, 1, err);
 }
 
 void link_explain(const struct wire *w, struct mr_error *err)
@@ -148,7 +177,8 @@ void link_explain(const struct wire *w, struct mr_error *err)
 		(void)error_set(&is, MR_CANCELLED, MR_NO_OFFSET, "cancelled");
 	else if (err->sys == ETIMEDOUT)
 		(void)error_set(&is, MR_SHORT, err->offset,
-				"the source has sent nothing for %u s",
+				"nothing has come from the other end for %u "
+				"s",
 				w->limit);
 	else
 		return;

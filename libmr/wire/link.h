@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "libmr/file/io.h"
 
@@ -49,11 +50,16 @@ bool wire_end(struct wire *w);
  * errno: ETIMEDOUT after too much silence, ECANCELED if it is over. */
 int wire_wait(struct wire *w, int fd, short events);
 
+/* Whether who waits is to go on: 0; or -1 with errno, as wire_wait. */
+int wire_look_up(const struct wire *w);
+
 /* Takes over fd: a socket, a pipe, a file. */
 void link_init(struct link *l, int fd, struct wire *w);
-/* All len bytes, to the other end. */
+/* All len bytes, to the other end; or all of n pieces, which are changed. */
 int link_send(struct link *l, const void *buf, size_t len,
 	      struct mr_error *err);
+int link_send_pieces(struct link *l, struct iovec *pieces, size_t n,
+		     struct mr_error *err);
 /* What an error of a read means, for who waits: the silence, a cancel. */
 void link_explain(const struct wire *w, struct mr_error *err);
 void link_close(struct link *l);

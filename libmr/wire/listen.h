@@ -1,11 +1,8 @@
 /*
- * listen.h - where a migration source connects to.
+ * listen.h - where a migration source connects to (address.h).
  *
- *   tcp:HOST:PORT    HOST may be left out (127.0.0.1), or be [IPv6]
- *   unix:PATH        made with mode 0600, gone afterwards
- *   vsock:CID:PORT   CID may be left out (any)
- *   fd:N             a descriptor that the caller was given: a socket that
- *                    listens, or a stream as such
+ * A unix socket is made with mode 0600, and is gone afterwards. fd:N listens,
+ * or is the stream itself.
  */
 #ifndef LIBMR_LISTEN_H
 #define LIBMR_LISTEN_H
@@ -31,15 +28,8 @@ struct listener {
 int listener_open(struct listener *l, const char *uri, struct mr_error *err);
 void listener_close(struct listener *l);
 
-/* The next connection, for which it waits if it is to: 1, *fd is the caller's;
- * 0: there is none now; or -1. */
-int listener_accept(struct listener *l, struct wire *w, bool wait, int *fd,
-		    struct mr_error *err);
-
-/* What a connection begins with. */
-enum speaks { SPEAKS_STREAM, SPEAKS_CHANNEL };
-/* 0; or -1: something else. Nothing is taken from it. */
-int listener_classify(int fd, struct wire *w, enum speaks *what,
-		      struct mr_error *err);
+/* A connection that has come: 1, *fd is the caller's; 0: there is none now; or
+ * -1. */
+int listener_accept(struct listener *l, int *fd, struct mr_error *err);
 
 #endif
