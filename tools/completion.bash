@@ -27,4 +27,4 @@ _mrtools() {
 	esac
 }
 
-complete -F _mrtools mrsave mrload mrrecv mrinspect mrverify mrdiff
+complete -F _mrtools mrsave mrload mrrecv mrsend mrinspect mrverify mrdiff

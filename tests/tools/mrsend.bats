@@ -1,0 +1,92 @@
+#!/usr/bin/env bats
+# mrsend and mrrecv without a VM: usage, addresses. With one: ../qemu.
+
+load ../lib/env
+
+setup() { cd "$BATS_TEST_TMPDIR"; }
+
+refused() { # STATUS TEXT TOOL ARGUMENT...
+	local status=$1 text=$2
+	shift 2
+	run "-$status" "$@"
+	[ "${#lines[@]}" -le 2 ]
+	[[ $output == "$1: "*"$text"* ]]
+}
+
+@test "mrsend: wrong usage" {
+	refused 2 needed mrsend image
+	refused 2 needed mrsend image unix:a more
+	refused 2 "0 to 255" mrsend --channels=256 image unix:a
+	refused 2 "--channels" mrsend --compress=zstd image unix:a
+	refused 2 "--channels" mrsend --uuid=12345678-1234-1234-1234-123456789abc image unix:a
+	for bad in 1234 12345678-1234-1234-1234-123456789abg 12345678-1234-1234-1234-123456789abcd; do
+		refused 2 "--uuid takes" mrsend --channels=1 --uuid=$bad image unix:a
+	done
+	for bad in lzma zlib:10 zstd:21 zstd: none:1 zst zstd:x; do
+		refused 2 "--compress takes" mrsend --channels=1 --compress=$bad image unix:a
+	done
+	refused 2 "1 to 86400" mrsend --timeout=0 image unix:a
+	refused 2 "No such file" mrsend image unix:a
+}
+
+@test "mrrecv: wrong usage, addresses that are none" {
+	refused 2 needed mrrecv unix:a
+	refused 2 "1 to 86400" mrrecv --timeout=86401 unix:a image
+	for uri in a unix: tcp:1 tcp:a:b tcp::65536 vsock:1 vsock:a:1 fd:x fd:; do
+		refused 2 "is expected" mrrecv $uri image
+	done
+	refused 2 "Bad file descriptor" mrrecv fd:77 image
+	refused 2 "at most 107" mrrecv "unix:$(printf %0108d 0)" image
+	refused 2 "No such file" mrrecv unix:none/sock image
+	echo precious >file
+	refused 3 "neither empty nor an image" mrrecv unix:sock file
+	[ "$(cat file)" = precious ]
+	[ ! -e image ] && [ ! -e sock ]
+}
+
+# Connections that say that; then one byte of each is waited for.
+say() { # BYTES...
+	python3 -c 'import socket, sys
+for text in sys.argv[1:]:
+    s = socket.socket(socket.AF_UNIX)
+    s.connect("sock")
+    s.sendall(text.encode("latin1").decode("unicode_escape").encode("latin1"))
+    try: s.recv(1)
+    except OSError: pass' "$@"
+}
+
+@test "mrrecv: what is no migration is turned away, and the wait goes on" {
+	mrrecv unix:sock image 2>says 3>&- &
+	local pid=$! rc=0
+	until [ -S sock ]; do kill -0 $pid; done
+	say 'GET / HTTP/1.0\r\n\r\n' '\x16\x03\x01\x02\x00'
+	grep "no migration: it begins with 0x47455420" says
+	grep "begins with TLS" says
+	say 'QEVM\x00\x00\x00\x02'
+	wait $pid || rc=$?
+	[ $rc = 2 ]
+	grep "mrrecv: unix:sock: .*version" says
+	[ "$(wc -l <says)" = 4 ]
+	[ ! -e image ] && [ ! -e sock ]
+}
+
+@test "mrrecv: a socket of mode 0600; one that was left behind; one in use" {
+	mrrecv -q unix:sock image 3>&- &
+	local pid=$!
+	until [ -S sock ]; do kill -0 $pid; done
+	[ "$(stat -c %a sock)" = 600 ]
+	refused 2 "in use" mrrecv unix:sock other
+	kill -KILL $pid
+	wait $pid || :
+	[ -S sock ]
+	mrrecv -q unix:sock image 3>&- &
+	pid=$!
+	until python3 -c 'import socket
+socket.socket(socket.AF_UNIX).connect("sock")' 2>/dev/null; do
+		kill -0 $pid
+	done
+	kill -TERM $pid
+	wait $pid || :
+	[ ! -e sock ] && [ ! -e image ]
+	refused 2 "for 1 s" mrrecv -q --timeout=1 unix:sock image
+}
