@@ -11,12 +11,14 @@
 
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "formats/bits.h"
 #include "libmr/base/error.h"
 #include "libmr/base/watch.h"
 #include "libmr/memory/image_sink.h"
+#include "libmr/vm/ask.h"
 #include "libmr/vm/preflight.h"
 #include "libmr/wire/intake.h"
 
@@ -111,6 +113,23 @@ static int follow(struct save *s, struct taker *t, struct mr_error *err)
 	return error_set(err, MR_CANCELLED, MR_NO_OFFSET, "interrupted");
 }
 
+/* No event tells of it. */
+static int wait_put_away(struct save *s, struct mr_error *err)
+{
+	const struct timespec nap = { .tv_nsec = 1000000L };
+	bool there = true;
+
+	for (int i = 0; i < ANSWER_MS; i++) {
+		if (ask_migration_there(s->q, &there, err))
+			return -1;
+		if (!there)
+			return 0;
+		(void)nanosleep(&nap, NULL);
+	}
+	return error_set(err, MR_QMP, MR_NO_OFFSET,
+			 "QEMU's snapshot has completed, but does not end");
+}
+
 /* QEMU's word, or what we saw: what came first. */
 static int agree(struct taker *t, int rc, struct mr_error *err)
 {
@@ -146,8 +165,10 @@ static int migrate(struct save *s, struct taker *t, struct save_lent *lent,
 		(void)shutdown(t->in.main.fd, SHUT_RDWR);
 	(void)pthread_join(t->thread, NULL);
 	rc = agree(t, rc, err);
-	if (rc)
-		save_wait_end(s);
+	if (!rc)
+		return wait_put_away(s, err);
+	save_wait_end(s);
+	(void)wait_put_away(s, NULL);
 	return rc;
 }
 

@@ -350,6 +350,33 @@ int ask_block_jobs(struct qmp *q, size_t *n, struct mr_error *err)
 
 /* ---- its migration ---- */
 
+int ask_migration_there(struct qmp *q, bool *there, struct mr_error *err)
+{
+	static const char command[] = "query-yank";
+	struct mr_error why = MR_ERROR_INIT;
+	json_t *ret, *one;
+	size_t i;
+	int rc = 0;
+
+	*there = false;
+	if (qmp_call(q, command, NULL, &ret, &why)) {
+		if (qmp_said_no(q))
+			return 0;
+		return error_set(err, why.code, MR_NO_OFFSET, "%s", why.msg);
+	}
+	if (!json_is_array(ret))
+		rc = fail_odd(err, command);
+	json_array_foreach(ret, i, one)
+	{
+		const char *type =
+			json_string_value(json_object_get(one, "type"));
+
+		*there |= type && !strcmp(type, "migration");
+	}
+	json_decref(ret);
+	return rc;
+}
+
 static enum ask_phase phase_of(const char *word)
 {
 	static const struct {

@@ -91,6 +91,11 @@ struct ask_migration {
 };
 int ask_migration(struct qmp *q, struct ask_migration *m, struct mr_error *err);
 
+/* Whether one has not been put away yet: that is so for a moment after its
+ * status says that it is over, and a next one would abort QEMU (10.0, after a
+ * background snapshot). False also before QEMU 6.0, which does not tell. */
+int ask_migration_there(struct qmp *q, bool *there, struct mr_error *err);
+
 /*
  * Capabilities or parameters of migration: a list of names with values.
  * Parameters of other kinds than these (lists, objects) have none here.

@@ -77,6 +77,18 @@ settings() {
 	assert_no_bad a
 }
 
+@test "QEMU's own save right after it: that of before has been put away" {
+	start_vm a -append fill=16M
+	wait_ready a
+	can a
+	for i in 1 2 3 4 5 6 7 8; do
+		mrsave -q --live=background "$(vm_qmp a)" "$IMAGE"
+		mrsave -q --live --engine=qemu "$(vm_qmp a)" other.mr
+	done
+	wait_checked a
+	assert_no_bad a
+}
+
 @test "not before the guest began: QEMU would abort" {
 	start_vm a -S
 	run -3 mrsave --live=background "$(vm_qmp a)" "$IMAGE"

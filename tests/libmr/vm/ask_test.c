@@ -257,6 +257,26 @@ static void migration(void **state)
 	      ask_migration(q, &m, &err));
 }
 
+/* Whether a migration has been put away. */
+static void put_away(void **state)
+{
+	bool there = true;
+
+	(void)state;
+	ASK("query-yank", RET("[{\"type\": \"chardev\", \"id\": \"c\"}]"),
+	    assert_int_equal(ask_migration_there(q, &there, NULL), 0));
+	assert_false(there);
+	ASK("query-yank",
+	    RET("[{\"type\": \"chardev\"}, {\"type\": \"migration\"}]"),
+	    assert_int_equal(ask_migration_there(q, &there, NULL), 0));
+	assert_true(there);
+	/* before QEMU 6.0 */
+	ASK("query-yank", "\"error\": {\"desc\": \"no\"}",
+	    assert_int_equal(ask_migration_there(q, &there, NULL), 0));
+	assert_false(there);
+	FAILS("query-yank", "{}", ask_migration_there(q, &there, &err));
+}
+
 static void blockers(void **state)
 {
 	struct ask_migration m;
@@ -543,14 +563,14 @@ static void events(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(version),   cmocka_unit_test(machine),
-		cmocka_unit_test(target),    cmocka_unit_test(ramblock),
-		cmocka_unit_test(devices),   cmocka_unit_test(status),
-		cmocka_unit_test(migration), cmocka_unit_test(blockers),
-		cmocka_unit_test(phases),    cmocka_unit_test(capabilities),
-		cmocka_unit_test(too_many),  cmocka_unit_test(parameters),
-		cmocka_unit_test(sets),	     cmocka_unit_test(commands),
-		cmocka_unit_test(events),
+		cmocka_unit_test(version),	cmocka_unit_test(machine),
+		cmocka_unit_test(target),	cmocka_unit_test(ramblock),
+		cmocka_unit_test(devices),	cmocka_unit_test(status),
+		cmocka_unit_test(migration),	cmocka_unit_test(put_away),
+		cmocka_unit_test(blockers),	cmocka_unit_test(phases),
+		cmocka_unit_test(capabilities), cmocka_unit_test(too_many),
+		cmocka_unit_test(parameters),	cmocka_unit_test(sets),
+		cmocka_unit_test(commands),	cmocka_unit_test(events),
 	};
 
 	return cmocka_run_group_tests_name("ask", tests, NULL, NULL);
