@@ -7,16 +7,22 @@
 
 static struct mr_recv_options recv = MR_RECV_OPTIONS_INIT;
 static int force, no_seal, timeout = CLI_NOT_GIVEN;
-static char *direct = NULL;
+static int replay;
+static char *capture = NULL, *direct = NULL;
 
 /* clang-format off */
 static struct poptOption options[] = {
+	{ "capture", '\0', POPT_ARG_STRING, &capture, 0,
+	  "keep what the source sends in this new folder; IMAGE may be left out",
+	  "DIR" },
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
 	  "direct I/O: auto, on or off", "WHEN" },
 	{ "force", '\0', POPT_ARG_NONE, &force, 0,
 	  "replace a file that is no image", NULL },
 	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
 	  "leave out the digests that mrverify checks", NULL },
+	{ "replay", '\0', POPT_ARG_NONE, &replay, 0,
+	  "URI is the folder of a capture: no source is needed", NULL },
 	{ "timeout", '\0', POPT_ARG_INT, &timeout, 0,
 	  "give up a source that is silent for so long (default: 300)",
 	  "SECONDS" },
@@ -45,10 +51,11 @@ static void print_text(const struct mr_recv_report *r)
 	printf("received   %s, written %s, device state %s, %s I/O\n",
 	       cli_human(a, r->received), cli_human(b, r->written),
 	       cli_human(c, r->device), r->direct ? "direct" : "buffered");
-	printf("source     %s\n",
-	       r->told ? "told that the image is complete"
-		       : "not told: without return-path its \"completed\" "
-			 "proves nothing");
+	if (!replay)
+		printf("source     %s\n",
+		       r->told ? "told that all has arrived"
+			       : "not told: without return-path its "
+				 "\"completed\" proves nothing");
 	printf("time       %.3f s (%.0f MiB/s)\n", r->seconds,
 	       cli_rate(r->received, r->seconds));
 }
@@ -57,6 +64,7 @@ static int print_json(const char *image, const struct mr_recv_report *r)
 {
 	cli_json_begin();
 	cli_json_put_text("image", image);
+	cli_json_put_text("capture", capture);
 	cli_json_put_text("machine", r->machine);
 	cli_json_put_text("run_state", r->run_state[0] ? r->run_state : NULL);
 	cli_json_put_number("blocks", r->blocks);
@@ -94,11 +102,15 @@ static int check_options(void)
 
 	if (cli_io(direct, CLI_NOT_GIVEN, &recv.direct, &none))
 		return CLI_TROUBLE;
+	if (capture && replay)
+		return cli_usage("--capture and --replay contradict");
 	if (timeout != CLI_NOT_GIVEN && (timeout < 1 || timeout > 86400))
 		return cli_usage("--timeout takes 1 to 86400 seconds");
 	recv.timeout = timeout == CLI_NOT_GIVEN ? 0 : (unsigned)timeout;
 	recv.force = force;
 	recv.no_seal = no_seal;
+	recv.capture = capture;
+	recv.replay = replay;
 	recv.tell = tell;
 	recv.watch = *cli_watch();
 	return CLI_OK;
@@ -112,7 +124,8 @@ static int run(const char *uri, const char *image)
 
 	cli_tell_end();
 	if (rc)
-		return cli_fail(&err, CLI_PATHS(uri, image));
+		return cli_fail(&err,
+				CLI_PATHS(uri, image ? image : "", capture));
 	cli.done = true;
 	if (cli.json)
 		return print_json(image, &report);
@@ -127,7 +140,7 @@ int main(int argc, char **argv)
 	const char *uri = poptGetArg(ctx), *image = poptGetArg(ctx);
 	int status;
 
-	if (!uri || !image || poptPeekArg(ctx))
+	if (!uri || (!image && !capture) || poptPeekArg(ctx))
 		status = cli_usage("URI (where to listen) and IMAGE are "
 				   "needed");
 	else

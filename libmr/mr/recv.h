@@ -19,6 +19,11 @@ struct mr_recv_options {
 	bool force; /* replace a file that is neither empty nor an image */
 	bool no_seal; /* leave the seal out */
 	unsigned timeout; /* seconds of silence; 0: MR_RECV_TIMEOUT */
+	/* A folder that is made, in which all that the source sends is kept
+	 * (formats/capture.md); NULL: none. image may be NULL then: nothing
+	 * else is made of it. */
+	const char *capture;
+	bool replay; /* uri is such a folder: the source is not needed */
 	/* One line that whoever waits for a source wants to know: where it can
 	 * connect to now ("listening on " and a URI), and who else did. May be
 	 * NULL. */
@@ -61,7 +66,8 @@ struct mr_recv_report {
  * Listens at uri (see mrrecv(1)) and takes one migration into the file image,
  * which is absent, the old file, or the complete new one at every instant. With
  * a return path the source gives its guest up only after that, and goes on with
- * it after a failure. err->who: 1 uri, 2 image. *report is filled as far as
+ * it after a failure. err->who: 1 uri, 2 image,
+ * 3 capture. *report is filled as far as
  * things went, on failure too.
  */
 int mr_recv(const char *uri, const char *image,

@@ -1,4 +1,5 @@
 /* recv.c - the verb mr_recv: listen, take in, publish, tell. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,14 +15,16 @@
 #include "libmr/wire/lobby.h"
 
 /* mr_error.who */
-enum { RECV_URI = 1, RECV_IMAGE };
+enum { RECV_URI = 1, RECV_IMAGE, RECV_CAPTURE };
 
 struct recv {
 	const struct mr_recv_options *options;
 	struct mr_recv_report *report;
 	struct lobby lobby;
 	struct image_writer w;
-	struct image_sink sink;
+	struct image_sink image;
+	struct sink *sink; /* the image's, or that of nothing */
+	struct capture capture; /* made, or replayed */
 	struct intake in;
 	bool taking; /* in is to be released */
 };
@@ -56,7 +59,95 @@ static int gather(struct intake *in, void *arg, struct mr_error *err)
 	return rc < 0 ? -1 : 0;
 }
 
+/* The files of channels. */
+static int gather_files(struct intake *in, void *arg, struct mr_error *err)
+{
+	struct recv *x = arg;
+	int fd;
+
+	for (unsigned i = 0; i < MULTIFD_CHANNELS_MAX; i++) {
+		fd = capture_file(&x->capture, 1 + i);
+		if (fd < 0 && errno == ENOENT)
+			continue;
+		if (fd < 0)
+			return error_sys(err, MR_NO_OFFSET,
+					 "cannot open channel %u", i);
+		if (intake_channel_add(in, fd, err))
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- where nothing goes: who captures only ---- */
+
+static int nothing_begin(struct sink *k, const struct memory *m,
+			 struct mr_error *err)
+{
+	(void)k;
+	(void)m;
+	(void)err;
+	return 0;
+}
+
+static int nothing_put(struct sink *k, const struct sink_hand *h, size_t block,
+		       const struct memory_part *p, struct mr_error *err)
+{
+	(void)k;
+	(void)h;
+	(void)block;
+	(void)p;
+	(void)err;
+	return 0;
+}
+
+static int nothing_zero(struct sink *k, const struct sink_hand *h, size_t block,
+			uint64_t offset, uint64_t length, struct mr_error *err)
+{
+	(void)k;
+	(void)h;
+	(void)block;
+	(void)offset;
+	(void)length;
+	(void)err;
+	return 0;
+}
+
+static int nothing_get(struct sink *k, const struct sink_hand *h, size_t block,
+		       uint64_t offset, unsigned char *page,
+		       struct mr_error *err)
+{
+	memset(page, 0, IMAGE_PAGE);
+	return nothing_zero(k, h, block, offset, 0, err);
+}
+
+static struct sink nothing = {
+	.ops = &(const struct sink_ops){ .begin = nothing_begin,
+					 .put = nothing_put,
+					 .zero = nothing_zero,
+					 .get = nothing_get },
+};
+
 /* ---- the image ---- */
+
+static int open_image(struct recv *x, const char *image, struct mr_error *err)
+{
+	const struct mr_recv_options *o = x->options;
+
+	x->sink = &nothing;
+	if (!image)
+		return 0;
+	if (image_writer_open(&x->w, image,
+			      o->force ? GATE_ANY_FILE : GATE_IMAGE, o->direct,
+			      !o->no_seal, err))
+		return error_about(err, RECV_IMAGE);
+	x->w.out.file.io.who = RECV_IMAGE;
+	image_sink_init(&x->image, &x->w);
+	x->image.later = true;
+	x->sink = &x->image.sink;
+	return 0;
+}
+
+/* ---- where it comes from ---- */
 
 static int begin(struct recv *x, const char *uri, const char *image,
 		 struct mr_error *err)
@@ -64,13 +155,14 @@ static int begin(struct recv *x, const char *uri, const char *image,
 	const struct mr_recv_options *o = x->options;
 	char line[160];
 
-	if (image_writer_open(&x->w, image,
-			      o->force ? GATE_ANY_FILE : GATE_IMAGE, o->direct,
-			      !o->no_seal, err))
-		return error_about(err, RECV_IMAGE);
-	x->w.out.file.io.who = RECV_IMAGE;
-	image_sink_init(&x->sink, &x->w);
-	x->sink.later = true;
+	if (open_image(x, image, err))
+		return -1;
+	if (o->replay)
+		return capture_open(&x->capture, uri, err)
+			       ? error_about(err, RECV_URI)
+			       : 0;
+	if (o->capture && capture_create(&x->capture, o->capture, err))
+		return error_about(err, RECV_CAPTURE);
 	x->lobby.tell = o->tell;
 	x->lobby.arg = o->tell_arg;
 	if (listener_open(&x->lobby.listener, uri, err))
@@ -82,6 +174,17 @@ static int begin(struct recv *x, const char *uri, const char *image,
 	return 0;
 }
 
+static int main_connection(struct recv *x, int *fd, struct mr_error *err)
+{
+	if (!x->options->replay)
+		return lobby_main(&x->lobby, fd, err);
+	*fd = capture_file(&x->capture, 0);
+	return *fd >= 0 ? 0
+			: error_sys(err, MR_NO_OFFSET,
+				    "no capture is there: cannot open "
+				    "\"main\"");
+}
+
 static int take(struct recv *x, struct mr_error *err)
 {
 	double since = watch_clock();
@@ -91,28 +194,44 @@ static int take(struct recv *x, struct mr_error *err)
 		       x->options->timeout ? x->options->timeout
 					   : MR_RECV_TIMEOUT,
 		       &x->options->watch, err) ||
-	    lobby_main(&x->lobby, &fd, err))
+	    main_connection(x, &fd, err))
 		return -1;
 	x->report->waited = watch_clock() - since;
 	x->taking = true;
-	if (intake_init(&x->in, fd, &x->sink.sink, err))
+	if (intake_init(&x->in, fd, x->sink, err))
 		return -1;
-	x->in.gather = gather;
+	x->in.gather = x->options->replay ? gather_files : gather;
 	x->in.arg = x;
-	return intake_run(&x->in, err);
+	x->in.deaf = x->options->replay;
+	x->in.capture = x->options->capture ? &x->capture : NULL;
+	if (x->in.capture &&
+	    capture_link(&x->capture, &x->in.main, 0, NULL, 0, err))
+		return error_about(err, RECV_CAPTURE);
+	if (!intake_run(&x->in, err))
+		return 0;
+	if (x->capture.failed) {
+		*err = (struct mr_error)MR_ERROR_INIT;
+		(void)capture_finish(&x->capture, err);
+		(void)error_about(err, RECV_CAPTURE);
+	}
+	return -1;
 }
 
 static int publish(struct recv *x, struct mr_error *err)
 {
 	const struct tail *t = &x->in.tail;
 
-	x->sink.device = (struct image_device){
+	if (x->options->capture && capture_finish(&x->capture, err))
+		return error_about(err, RECV_CAPTURE);
+	if (!x->sink->ops->end)
+		return 0;
+	x->image.device = (struct image_device){
 		.sections = t->bytes,
 		.len = t->device,
 		.description = t->bytes + t->description,
 		.description_len = t->len - t->description,
 	};
-	if (x->sink.sink.ops->end(&x->sink.sink, err))
+	if (x->sink->ops->end(x->sink, err))
 		return -1;
 	x->report->size = x->w.size;
 	if (output_publish(&x->w.out, err))
@@ -145,8 +264,9 @@ static void report(struct recv *x)
 		       in->config.machine);
 	(void)snprintf(r->run_state, sizeof(r->run_state), "%s",
 		       in->tail.run_state);
-	r->blocks = x->w.n;
-	r->ram = x->w.ram;
+	r->blocks = in->memory.n;
+	for (size_t i = 0; i < in->memory.n; i++)
+		r->ram += in->memory.blocks[i].length;
 	for (size_t i = 0; i < x->w.n; i++)
 		r->data += bits_count(x->w.blocks[i].bits, 0,
 				      x->w.blocks[i].place.num_pages) *
@@ -187,6 +307,7 @@ int mr_recv(const char *uri, const char *image,
 			  .report = r,
 			  .lobby = LOBBY_NONE,
 			  .w = IMAGE_WRITER_NONE,
+			  .capture = CAPTURE_NONE,
 			  .in = { .wire = WIRE_NONE } };
 	double since = watch_clock();
 	int rc;
@@ -206,6 +327,7 @@ int mr_recv(const char *uri, const char *image,
 		intake_release(&x.in);
 	wire_release(&x.in.wire);
 	lobby_close(&x.lobby);
+	capture_close(&x.capture);
 	image_writer_release(&x.w);
 	r->seconds = watch_clock() - since - r->waited;
 	return rc;

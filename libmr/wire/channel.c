@@ -43,7 +43,10 @@ int intake_channel_add(struct intake *in, int fd, struct mr_error *err)
 			return error_set(err, MR_FORMAT, MR_NO_OFFSET,
 					 "two connections are channel %u",
 					 c->init.channel);
-	return 0;
+	return in->capture ? capture_link(in->capture, &c->link,
+					  1U + c->init.channel, buf,
+					  sizeof(buf), err)
+			   : 0;
 }
 
 static int read_more(struct work *w, void *buf, size_t n, struct mr_error *err)
@@ -172,6 +175,8 @@ static int packet(struct work *w, struct mr_error *err)
 	if (check_pages(w, err) || read_data(w, err) || put_pages(w, err))
 		return -1;
 	w->c->packets++;
+	if (w->p->number >= w->c->last)
+		w->c->last = w->p->number + 1;
 	if (!(w->p->flags & MULTIFD_SYNC))
 		return 1;
 	w->c->since = 0;
@@ -266,6 +271,27 @@ static void add_tally(struct memory_tally *to, const struct memory_tally *t)
 	to->written += t->written;
 }
 
+/*
+ * Packets are numbered over all channels. A channel that nobody knew of, as it
+ * connected too late or its capture was lost, shows in nothing else.
+ */
+static int check_numbers(const struct intake *in, struct mr_error *err)
+{
+	uint64_t packets = 0, last = 0;
+
+	for (size_t i = 0; i < in->n_channels; i++) {
+		packets += in->channels[i].packets;
+		if (in->channels[i].last > last)
+			last = in->channels[i].last;
+	}
+	if (packets == last)
+		return 0;
+	return error_set(err, MR_FORMAT, MR_NO_OFFSET,
+			 "%" PRIu64 " packets of %" PRIu64 " have come, over "
+			 "%zu channels: is one missing?",
+			 packets, last, in->n_channels);
+}
+
 int intake_join_channels(struct intake *in, struct mr_error *err)
 {
 	int rc = 0;
@@ -287,5 +313,5 @@ int intake_join_channels(struct intake *in, struct mr_error *err)
 				       c->init.channel);
 	}
 	add_tally(&in->tally, &in->pour.tally);
-	return rc;
+	return rc ? rc : check_numbers(in, err);
 }

@@ -77,6 +77,8 @@ static int answer(struct intake *in, enum return_path_type type, uint32_t value,
 	const struct return_path_message m = { .type = type, .value = value };
 	uint8_t buf[RETURN_PATH_MAX];
 
+	if (in->deaf)
+		return 0;
 	return link_send(&in->main, buf, return_path_encode(buf, &m), err);
 }
 

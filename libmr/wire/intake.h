@@ -20,6 +20,7 @@
 #include "libmr/base/names.h"
 #include "libmr/file/reader.h"
 #include "libmr/memory/sink.h"
+#include "libmr/wire/capture.h"
 #include "libmr/wire/link.h"
 #include "libmr/wire/pour.h"
 #include "libmr/wire/rounds.h"
@@ -36,6 +37,7 @@ struct intake_channel {
 	/* The thread's, until it was joined. */
 	struct pour pour;
 	uint64_t packets;
+	uint64_t last; /* 1 + the highest number of a packet */
 	uint64_t since; /* packets behind the last barrier */
 	uint32_t method; /* enum multifd_flag; 0: none, or not known yet */
 };
@@ -51,6 +53,8 @@ struct intake {
 	 */
 	int (*gather)(struct intake *in, void *arg, struct mr_error *err);
 	void *arg;
+	struct capture *capture; /* the caller's, made; NULL: nothing is kept */
+	bool deaf; /* what is read was kept: nobody is there to be answered */
 
 	/* What is found. */
 	struct stream_config config;

@@ -101,6 +101,8 @@ static ssize_t link_read(struct io *io, void *buf, size_t len, uint64_t offset)
 			return -1;
 		n = read(l->fd, buf, len);
 	} while (n < 0 && (errno == EAGAIN || errno == EINTR));
+	if (n >= 0 && l->tee.put && l->tee.put(&l->tee, buf, (size_t)n))
+		return -1;
 	if (n <= 0)
 		return n;
 	l->at += (uint64_t)n;
@@ -191,4 +193,7 @@ void link_close(struct link *l)
 	if (l->fd >= 0)
 		(void)close(l->fd);
 	l->fd = -1;
+	if (l->tee.put)
+		(void)close(l->tee.fd);
+	l->tee.put = NULL;
 }

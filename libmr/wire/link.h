@@ -26,11 +26,21 @@ struct wire {
 	atomic_uint_fast64_t bytes; /* that have come, on all of them */
 };
 
+/* Who gets to see what a link reads, before its reader does. */
+struct link_tee {
+	/* No bytes: the connection has ended. -1 with errno: it fails. */
+	int (*put)(struct link_tee *t, const void *bytes, size_t n);
+	void *arg;
+	int fd; /* the link's, closed with it */
+	unsigned connection;
+};
+
 struct link {
 	struct io io; /* a read goes on where the one before ended */
 	int fd; /* the link's */
 	struct wire *wire; /* the caller's */
 	uint64_t at; /* bytes that were read */
+	struct link_tee tee; /* without a put: nobody */
 };
 
 #define WIRE_NONE         \

@@ -72,7 +72,7 @@ parameters() { qmp_do a migrate-set-parameters "$1" >/dev/null; }
 	migrate
 	qmp_do a --wait-migration
 	end_recv
-	grep "told that" recv.out
+	grep "told that all" recv.out
 	comes_back
 }
 
@@ -224,5 +224,42 @@ parameters() { qmp_do a migrate-set-parameters "$1" >/dev/null; }
 		qmp_do a migrate-set-capabilities "{\"capabilities\":[
 			{\"capability\":\"$cap\",\"state\":false}]}"
 	done
+	[ ! -e "$IMAGE" ]
+}
+
+@test "a capture: with an image, alone, and replayed into the same one" {
+	start_vm a -append fill=32M
+	wait_ready a
+	set_caps a multifd return-path
+	parameters '{"multifd-channels":3,"multifd-compression":"zstd"}'
+	begin_recv --capture=kept "unix:$IN"
+	migrate
+	qmp_do a --wait-migration
+	end_recv
+	[ "$(ls kept | tr '\n' ' ')" = "channel-0 channel-1 channel-2 index main " ]
+	[ "$(stat -c %a kept kept/main kept/index | tr '\n' ' ')" = "700 600 600 " ]
+	run -2 mrrecv --capture=kept "unix:$IN" other.mr
+	[[ $output == "mrrecv: kept: cannot make the folder: File exists" ]]
+	mrrecv -q --replay kept again.mr
+	cmp "$IMAGE" again.mr
+	rm "$IMAGE"
+	qmp_do a cont
+	qmp_do a stop
+	mrrecv -q --capture=alone "unix:$IN" 3>&- &
+	until [ -S "$IN" ]; do kill -0 $!; done
+	qmp_do a migrate "{\"uri\":\"unix:$IN\"}"
+	qmp_do a --wait-migration
+	wait $!
+	mrrecv -q --replay alone "$IMAGE"
+	comes_back
+	# what is missing, or cut off
+	rm alone/channel-1
+	run -2 mrrecv --replay alone "$IMAGE"
+	[[ $output == *"alone: "*"channel"* ]]
+	truncate -s 100000 kept/channel-2
+	run -2 mrrecv --replay kept "$IMAGE"
+	[[ $output == *"kept: channel 2, packet "* ]]
+	run -2 mrrecv --replay . "$IMAGE"
+	[[ $output == *"no capture is there"* ]]
 	[ ! -e "$IMAGE" ]
 }

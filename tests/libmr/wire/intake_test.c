@@ -95,6 +95,7 @@ struct source {
 	unsigned channels;
 	bool sections; /* barriers at the end of sections */
 	uint32_t method; /* 0 or MULTIFD_QPL, whose pages are stored */
+	uint64_t packets;
 	/* What the memory is in the end. */
 	unsigned char pages[PAGES][PAGE];
 };
@@ -139,6 +140,7 @@ static void add_packet(struct source *s, unsigned c, struct multifd_packet *p)
 	struct line *l = &s->channel[c];
 	uint8_t buf[1344];
 
+	p->number = s->packets++;
 	if (p->normal) {
 		memcpy(p->block, "ram0", 5);
 		p->flags |= s->method;
@@ -568,6 +570,28 @@ static void behind_the_end(void **state)
 	free_both(s, d);
 }
 
+/* A channel that nobody knew of: what it carried would not be missed. */
+static void one_too_few(void **state)
+{
+	struct source *s = new_source(2, false);
+	struct destination *d = new_destination(s);
+	struct multifd_packet p = { .normal = 1 };
+
+	(void)state;
+	begin_source(s);
+	add_element(&s->main, STREAM_PART);
+	add_packet(s, 1, &p);
+	add_barrier(s);
+	end_section(s);
+	end_source(s);
+	d->channels = 1;
+	deliver(s, d, 5);
+	assert_int_equal(d->rc, -1);
+	assert_non_null(strstr(d->err.msg, "is one missing?"));
+	d->channels = 2;
+	free_both(s, d);
+}
+
 /* A source that says nothing more is given up. */
 static void silence(void **state)
 {
@@ -623,6 +647,7 @@ int main(void)
 		cmocka_unit_test(told),
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(behind_the_end),
+		cmocka_unit_test(one_too_few),
 		cmocka_unit_test(silence),
 		cmocka_unit_test(answers),
 	};
