@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
@@ -12,7 +13,7 @@
 enum { SCHEMA = 2, MAX = 1000 };
 
 static struct show_request request = { .max = MAX };
-static int cpu, map, vmdesc;
+static int cpu, map, packets, vmdesc;
 static int jobs = CLI_NOT_GIVEN, pid = CLI_NOT_GIVEN;
 static int max = MAX;
 static char *direct = NULL, *find = NULL, *svg = NULL, *vmdesc_from = NULL;
@@ -35,6 +36,8 @@ static const struct poptOption options[] = {
 	  "draw the memory in the terminal", NULL },
 	{ "max", '\0', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &max, 0,
 	  "places that --find shows at most", "N" },
+	{ "packets", '\0', POPT_ARG_NONE, &packets, 0,
+	  "list the packets of a captured channel", NULL },
 	{ "page", 'p', POPT_ARG_ARGV, &request.pages, 0,
 	  "show memory of a RAM block", "BLOCK:OFFSET[+LENGTH]" },
 	{ "pid", '\0', POPT_ARG_INT, &pid, 0,
@@ -83,7 +86,7 @@ static int show_file(const struct show *s, const struct mr_inspection *in)
 	return cli_worse(status, show_asked(s));
 }
 
-static int inspect_file(const char *path)
+static int inspect_image(const char *path)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_inspection in = { 0 };
@@ -101,7 +104,16 @@ static int inspect_file(const char *path)
 	return status;
 }
 
-static int inspect(const char *path)
+static int inspect_file(const char *path)
+{
+	int status;
+
+	if (show_packets(path, &request, &status))
+		return status;
+	return inspect_image(path);
+}
+
+static int inspect_one(const char *path)
 {
 	struct stat st;
 	int status;
@@ -117,6 +129,28 @@ static int inspect(const char *path)
 	if (cli.json) {
 		cli_json_put_failure();
 		cli_json_close();
+	}
+	return status;
+}
+
+/* A folder is a capture: each of its connections. */
+static int inspect(const char *path)
+{
+	char file[PATH_MAX];
+	struct stat st;
+	int status;
+
+	if (stat(path, &st) || !S_ISDIR(st.st_mode))
+		return inspect_one(path);
+	(void)snprintf(file, sizeof(file), "%s/main", path);
+	status = inspect_one(file);
+	for (unsigned i = 0; i < MR_CHANNELS_MAX; i++) {
+		(void)snprintf(file, sizeof(file), "%s/channel-%u", path, i);
+		if (access(file, F_OK))
+			continue;
+		if (!cli.json)
+			(void)putchar('\n');
+		status = cli_worse(status, inspect_one(file));
 	}
 	return status;
 }
@@ -161,6 +195,7 @@ static int check_options(uint8_t **pattern)
 	request.cpu = cpu;
 	request.vmdesc = vmdesc;
 	request.map = map;
+	request.packets = packets;
 	request.svg = svg;
 	request.vmdesc_from = vmdesc_from;
 	return find ? show_pattern(find, pattern, &request.find_len) : CLI_OK;

@@ -240,6 +240,26 @@ parameters() { qmp_do a migrate-set-parameters "$1" >/dev/null; }
 	[ "$(stat -c %a kept kept/main kept/index | tr '\n' ' ')" = "700 600 600 " ]
 	run -2 mrrecv --capture=kept "unix:$IN" other.mr
 	[[ $output == "mrrecv: kept: cannot make the folder: File exists" ]]
+	# what is in it
+	run -0 mrinspect kept
+	[[ $output == *"kept/main: plain migration stream, complete"* ]]
+	for i in 0 1 2; do
+		[[ $output == *"kept/channel-$i: channel $i of a migration"* ]]
+		mrinspect --json --packets kept/channel-$i >packets
+		jq -e '.files[0] | .method == "zstd" and .page_size == 4096 and
+			.damage == null and (.packet_list | length) == .packets
+			and ([.packet_list[] | .data_pages] | add) == .data_pages
+			and ([.packet_list[] | select(.sync)] | length) == .barriers
+			and .blocks[0].name == "pc.ram"' packets
+		grep -c . <(mrinspect --packets kept/channel-$i | grep "#") |
+			diff - <(jq '.files[0].packets' packets)
+	done
+	head -c 99999 kept/channel-0 >cut
+	run -1 mrinspect cut
+	[[ $output == *"damage "*"ends inside"*" at byte 99999"* ]]
+	(head -c 1408 cut && echo garbage) >bad
+	run -1 mrinspect bad
+	[[ $output == *"damage "*"multifd: "*" at byte 14"* ]]
 	mrrecv -q --replay kept again.mr
 	cmp "$IMAGE" again.mr
 	rm "$IMAGE"

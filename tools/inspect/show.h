@@ -22,6 +22,7 @@ struct show_request {
 	unsigned jobs;
 	enum mr_direct direct;
 	int pid; /* of a VM's QEMU; 0: the socket's peer */
+	bool packets; /* each of them */
 	bool map;
 	const char *svg;
 };
@@ -53,6 +54,8 @@ int show_find(const struct show *s);
 int show_vm(const char *path, const struct show_request *r);
 /* A file or VM of which nothing can be shown. */
 int show_failure(const char *path, const struct mr_error *err);
+/* A channel of multifd: true, and *status; false: the file is none. */
+bool show_packets(const char *path, const struct show_request *r, int *status);
 /* To the terminal; to a file if svg is not NULL. */
 int show_map(const struct show *s, const char *svg);
 
