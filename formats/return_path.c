@@ -47,7 +47,7 @@ ssize_t return_path_decode(const uint8_t *buf, size_t len,
 		.type = (enum return_path_type)type,
 		.value = n == 4 ? get_be32(buf + RETURN_PATH_HEADER_SIZE) : 0,
 	};
-	return (ssize_t)(RETURN_PATH_HEADER_SIZE + n);
+	return RETURN_PATH_HEADER_SIZE + (ssize_t)n;
 }
 
 size_t return_path_encode(uint8_t buf[RETURN_PATH_MAX],

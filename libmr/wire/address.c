@@ -90,7 +90,7 @@ static int parse_vsock(struct address *a, const char *rest,
 	struct sockaddr_vm to = { .svm_family = AF_VSOCK };
 	const char *colon = strchr(rest, ':');
 	size_t n = colon ? (size_t)(colon - rest) : 0;
-	int64_t cid = VMADDR_CID_ANY, port;
+	int64_t cid = (int64_t)VMADDR_CID_ANY, port;
 	char text[16] = "";
 
 	if (!colon || n >= sizeof(text))

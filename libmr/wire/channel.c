@@ -189,7 +189,7 @@ static int make_work(struct work *w, struct mr_error *err)
 	uint32_t page = (uint32_t)in->memory.page;
 
 	w->head_size = multifd_packet_size(page);
-	w->p = malloc(sizeof(*w->p));
+	w->p = calloc(1, sizeof(*w->p));
 	w->head = malloc(w->head_size);
 	w->packed = malloc(multifd_data_max(page));
 	w->pages = aligned_alloc(page, MULTIFD_PAGES_SIZE);

@@ -67,7 +67,7 @@ static void make(uint8_t buf[SIZE])
 	put_be32(buf + 20, 2 * PAGE);
 	put_be64(buf + 24, 77);
 	put_be32(buf + 32, 1);
-	memcpy(buf + 64, "pc.ram", 6);
+	memcpy(buf + 64, "pc.ram", 7);
 	put_be64(buf + 320, 0x5000);
 	put_be64(buf + 328, 0x7000);
 	put_be64(buf + 336, 0x6000);
@@ -223,7 +223,7 @@ static void devices(void **state)
 	put_be32(buf, 0x11223344);
 	put_be32(buf + 4, 1);
 	put_be32(buf + 8, 0x40);
-	memcpy(buf + 12, "0000:00:02.0/vfio", 17);
+	memcpy(buf + 12, "0000:00:02.0/vfio", 18);
 	put_be32(buf + 268, 3);
 	put_be32(buf + 272, 99);
 	check_truncations(decode_device, buf, MULTIFD_DEVICE_SIZE, sizeof(buf),

@@ -188,7 +188,7 @@ static void begin_source(struct source *s)
 	add_element(&s->main, STREAM_START);
 	add_word(&s->main, RAM_MEM_SIZE, PAGES * PAGE);
 	buf[0] = 4;
-	memcpy(buf + 1, "ram0", 4);
+	memcpy(buf + 1, "ram0", 5);
 	put_be64(buf + 5, PAGES * PAGE);
 	add(&s->main, buf, 13);
 	for (unsigned c = 0; c < s->channels; c++) {
@@ -446,7 +446,7 @@ static void device(struct source *s)
 	put_be32(buf, MULTIFD_MAGIC);
 	put_be32(buf + 4, 1);
 	put_be32(buf + 8, MULTIFD_DEVICE_STATE);
-	memcpy(buf + 12, "0000:00:03.0/vfio", 17);
+	memcpy(buf + 12, "0000:00:03.0/vfio", 18);
 	put_be32(buf + 272, 1);
 	add(&s->channel[0], buf, sizeof(buf));
 }

@@ -122,7 +122,7 @@ static void planted(void **state)
 	/* a whole description, of nothing that stands before it */
 	put_be32(first + 102, (uint32_t)strlen(text));
 	first[101] = STREAM_VMDESC;
-	memcpy(first + 106, text, strlen(text));
+	memcpy(first + 106, text, sizeof(text));
 	make(&x, first, true);
 	for (size_t n = 1; n <= x.len; n += 13)
 		whole(&x, n);

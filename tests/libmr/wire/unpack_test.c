@@ -251,6 +251,7 @@ static void garbage(void **state)
 /* A packet of a few bytes that gives more than its pages. */
 static void bombs(void **state)
 {
+	static const uint8_t wide[] = { 0x28, 0xb5, 0x2f, 0xfd, 0, 0xa0 };
 	static unsigned char zeros[1 << 20];
 
 	(void)state;
@@ -266,7 +267,7 @@ static void bombs(void **state)
 						      zeros, sizeof(zeros), 1)),
 			 -1);
 	/* A frame that wants a window of 1 GiB. */
-	memcpy(packed, "\x28\xb5\x2f\xfd\x00\xa0", 6);
+	memcpy(packed, wide, sizeof(wide));
 	memset(packed + 6, 0, 100);
 	assert_int_equal(once(MULTIFD_ZSTD, 1, 106), -1);
 }
