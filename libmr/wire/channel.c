@@ -250,7 +250,7 @@ int intake_start_channels(struct intake *in, struct mr_error *err)
 		struct intake_channel *c = &in->channels[i];
 		int rc;
 
-		if (pour_init(&c->pour, in->to, &in->memory, err))
+		if (pour_init(&c->pour, in->to, &in->memory, false, err))
 			return -1;
 		rc = pthread_create(&c->thread, NULL, channel_thread, c);
 		if (rc) {

@@ -34,7 +34,7 @@ int intake_init(struct intake *in, int fd, struct sink *to,
 		return -1;
 	in->memory.target_page = IMAGE_PAGE;
 	in->blocks_room = 1;
-	if (pour_init(&in->pour, to, &in->memory, err))
+	if (pour_init(&in->pour, to, &in->memory, true, err))
 		return -1;
 	return reader_init(&in->r, &in->main.io, WINDOW, 0, err);
 }
@@ -324,7 +324,10 @@ static void blame(struct intake *in, struct mr_error *err)
 
 int intake_run(struct intake *in, struct mr_error *err)
 {
-	if (!run(in, err) && !intake_join_channels(in, err))
+	int rc = run(in, err);
+
+	pour_stop(&in->pour);
+	if (!rc && !intake_join_channels(in, err))
 		return 0;
 	(void)intake_join_channels(in, NULL);
 	blame(in, err);
