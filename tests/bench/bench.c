@@ -124,6 +124,24 @@ static const contenders instant_read = {
 	START_LOAD(8, _read), BARE(read, 0)
 };
 
+#define RECV(n, how) \
+	{ "mrrecv", OURS, run_mrrecv, n, { how }, "mrrecv", check_image }
+#define QEMU_RECV(n, how) { "qemu", PEER, run_qemu_recv, n, { how }, 0, 0 }
+#define SOURCE { "bare source", LIMIT, run_source, 0, { NULL }, 0, 0 }
+static const contenders recv_one = {
+	RECV(0, NULL), QEMU_RECV(0, NULL),
+	{ "cat, sync", PEER, run_cat, 0, { NULL }, 0, 0 }, SOURCE
+};
+static const contenders recv_multifd = { RECV(2, "none"), QEMU_RECV(2, "none"),
+					 BARE(write, 0) };
+static const contenders recv_zstd = { RECV(2, "zstd"), QEMU_RECV(2, "zstd"),
+				      BARE(write, 0) };
+static const contenders background = {
+	{ "mrsave", OURS, run_mrsave_live, 0, { "--live=background" }, "mrsave",
+	  check_image },
+	{ "qemu to a file", PEER, run_qemu_background, 0, { NULL }, 0, 0 }
+};
+
 /* ---- the rows ---- */
 
 enum {
@@ -174,6 +192,12 @@ static const struct set sets[] = {
 	  LOAD },
 	{ "instant-read", instant_read, FILL(MEM_ANON, 4 * GIB),
 	  FILL(MEM_ANON, 512), LOAD },
+	{ "recv", recv_one, FILL(MEM_ANON, 4096), FILL(MEM_ANON, 256), 0 },
+	{ "recv-multifd", recv_multifd, FILL(MEM_ANON, 4096),
+	  FILL(MEM_ANON, 256), 0 },
+	{ "recv-zstd", recv_zstd, FILL(MEM_ANON, 4096), NO_QUICK, 0 },
+	{ "background", background, FILL(MEM_ANON, 1 * GIB),
+	  FILL(MEM_ANON, 128), RUNNING },
 	{ "data-1G", save, FILL(MEM_ANON, 1 * GIB), NO_QUICK, 0 },
 	{ "data-2G", save, FILL(MEM_ANON, 2 * GIB), NO_QUICK, 0 },
 	{ "data-4G", save, FILL(MEM_ANON, 4 * GIB), NO_QUICK, 0 },

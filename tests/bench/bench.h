@@ -115,6 +115,8 @@ json_t *vm_call(struct vm *vm, const char *command, json_t *args);
 void vm_do(struct vm *vm, const char *command); /* no arguments, no answer */
 /* mapped-ram, multifd with so many channels, direct I/O, no speed limit. */
 void vm_migration(struct vm *vm, unsigned channels);
+void vm_drop_events(struct vm *vm); /* of migrations so far */
+void vm_wait_put_away(struct vm *vm); /* what is left of one */
 /* 0; or -1: the migration failed, and *why says why. */
 int vm_wait_migration(struct vm *vm, const char **why);
 
@@ -152,6 +154,10 @@ struct contender {
 
 /* From the VM, which stands still or not, to a new file image. */
 run_fn run_mrsave, run_qemu_save, run_bare_write, run_bare_memory;
+/* The same over sockets (n: channels, 0: one connection; the first option: what
+ * they are packed with), and by a background snapshot. */
+run_fn run_mrrecv, run_qemu_recv, run_cat, run_source;
+run_fn run_mrsave_live, run_qemu_background;
 /* From the file image; vm is not used. */
 run_fn run_mrload, run_mrload_tmpfs, run_mrload_file;
 run_fn run_qemu_load, run_bare_read, run_bare_copy;

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libmr/vm/ask.h"
 #include "libmr/vm/guest.h"
 #include "libmr/vm/qmp.h"
 
@@ -188,12 +189,31 @@ void vm_migration(struct vm *vm, unsigned channels)
 	json_t *params =
 		json_pack("{s:i,s:b,s:I}", "multifd-channels", (int)channels,
 			  "direct-io", 1, "max-bandwidth", (json_int_t)1 << 40);
-	struct mr_error err = MR_ERROR_INIT;
 
 	json_decref(vm_call(vm, "migrate-set-capabilities", caps));
 	json_decref(vm_call(vm, "migrate-set-parameters", params));
+	vm_drop_events(vm);
+}
+
+void vm_drop_events(struct vm *vm)
+{
+	struct mr_error err = MR_ERROR_INIT;
+
 	if (qmp_drop_events(vm->q, &err))
 		die("QEMU: %s", err.msg);
+}
+
+void vm_wait_put_away(struct vm *vm)
+{
+	const struct timespec nap = { .tv_nsec = 1000000 };
+	struct mr_error err = MR_ERROR_INIT;
+	bool there = true;
+
+	while (there) {
+		if (ask_migration_there(vm->q, &there, &err))
+			die("QEMU: %s", err.msg);
+		(void)nanosleep(&nap, NULL);
+	}
 }
 
 /* The migration's status that an event tells: 1 completed, -1 failed. */
