@@ -65,7 +65,9 @@ static int check_version(const struct load *l, struct mr_error *err)
 	if (v.major < 9)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "QEMU %d.%d cannot load a mapped-ram image: "
-				 "that came with 9.0",
+				 "that came with 9.0; mrsend plays one into a "
+				 "QEMU that was started with -incoming "
+				 "unix:PATH",
 				 v.major, v.minor);
 	if (v.major < 11 && l->info->kind == MR_IMAGE_MAPPED &&
 	    l->info->ignore_shared)

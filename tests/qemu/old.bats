@@ -37,3 +37,40 @@ teardown() { kill_vms; }
 	[[ $output == *"QEMU $have cannot load a mapped-ram image"* ]]
 	wait_status b inmigrate
 }
+
+# The image says the same as the guest did, whichever way it came and goes.
+@test "mrrecv takes its guest into an image, mrsend plays that into another" {
+	local in=$VM_DIR/in.sock channels
+	start_vm a -append fill=32M
+	wait_ready a
+	for channels in 0 2; do
+		rm -f "$IMAGE"
+		mrrecv -q "unix:$in" "$IMAGE" 3>&- &
+		until [ -S "$in" ]; do kill -0 $!; done
+		set_caps a return-path $( ((channels == 0)) || echo multifd)
+		qmp_do a migrate "{\"uri\":\"unix:$in\"}"
+		qmp_do a --wait-migration
+		wait $!
+		mrverify -q "$IMAGE"
+		start_vm b -incoming defer
+		((channels == 0)) || set_caps b multifd
+		qmp_do b migrate-incoming "{\"uri\":\"unix:$in\"}"
+		mrsend -q --channels=$channels "$IMAGE" "unix:$in"
+		wait_status b running
+		counts_on a b
+		assert_no_bad b
+		stop_vm b
+		qmp_do a cont
+	done
+}
+
+@test "mrsave --live=background" {
+	start_vm a -append fill=32M
+	wait_ready a
+	run mrsave --check --live=background "$(vm_qmp a)" "$IMAGE"
+	[ "$status" = 0 ] || skip "$output"
+	mrsave -q --live=background "$(vm_qmp a)" "$IMAGE"
+	mrverify -q "$IMAGE"
+	wait_checked a
+	assert_no_bad a
+}
