@@ -149,11 +149,9 @@ static int check_size(const struct multifd_packet *p, uint32_t page_size,
 {
 	uint32_t method = p->flags & MULTIFD_METHODS;
 
-	if (!p->normal != !p->size)
-		return fault_value(f, FAULT_BAD, 20,
-				   p->normal ? "multifd: pages without data"
-					     : "multifd: data without pages",
-				   p->size);
+	if (p->normal && !p->size)
+		return fault_set(f, FAULT_BAD, 20,
+				 "multifd: pages without data");
 	if (p->size > most(method, p->normal, page_size))
 		return fault_value(f, FAULT_BAD, 20,
 				   "multifd: more data than its pages can have",
@@ -201,7 +199,8 @@ ssize_t multifd_packet_decode(const uint8_t *buf, size_t len,
 	out->flags = get_be32(buf + 8);
 	pages = get_be32(buf + 12);
 	out->normal = get_be32(buf + 16);
-	out->size = get_be32(buf + 20);
+	/* Old sources leave what it was the last time. */
+	out->size = out->normal ? get_be32(buf + 20) : 0;
 	out->number = get_be64(buf + 24);
 	out->zero = get_be32(buf + 32);
 	if (pages > room(page_size))

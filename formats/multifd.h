@@ -86,7 +86,7 @@ size_t multifd_init_encode(uint8_t buf[MULTIFD_INIT_SIZE],
 struct multifd_packet {
 	uint32_t flags; /* enum multifd_flag */
 	uint32_t normal, zero; /* pages; the sum is at most C */
-	uint32_t size; /* bytes of data behind the header */
+	uint32_t size; /* bytes of data behind the header; without pages 0 */
 	uint64_t number;
 	char block[NAME_SIZE]; /* "" where there is no page */
 	uint64_t offset[MULTIFD_PAGES_MAX]; /* of both; what follows is 0 */
@@ -100,7 +100,7 @@ uint32_t multifd_data_max(uint32_t page_size);
 /*
  * A header with its offsets. Refused: more pages than there is room for, pages
  * of no block, offsets that are no multiple of the page size, several methods,
- * data without pages and pages without data, more data than the method can give
+ * pages without data, more data than the method can give
  * (nothing else bounds it), pages as they are that are not whole. That offsets
  * lie in the block is for the caller to check. A packet of device state is
  * FAULT_UNSUPPORTED: see multifd_device_decode.

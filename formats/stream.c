@@ -329,6 +329,34 @@ ssize_t stream_advise_decode(const uint8_t *buf, size_t len,
 	return 16;
 }
 
+/* Digits at *s, which it passes; at most 255; -1: there are none. */
+static int take_number(const char **s)
+{
+	int n = -1;
+
+	for (; **s >= '0' && **s <= '9' && n < 256; ++*s)
+		n = (n < 0 ? 0 : n * 10) + (**s - '0');
+	return n > 255 ? -1 : n;
+}
+
+unsigned int stream_machine_version(const char *machine)
+{
+	const char *s = strrchr(machine, '-');
+	int major, minor;
+
+	if (!s)
+		return 0;
+	s++;
+	major = take_number(&s);
+	if (major < 0 || *s++ != '.')
+		return 0;
+	minor = take_number(&s);
+	/* Of 4.0.1 and the like the first two count. */
+	if (minor < 0 || (*s && *s != '.'))
+		return 0;
+	return (unsigned int)major * 256 + (unsigned int)minor;
+}
+
 /* ---- elements ---- */
 
 static int short_element(struct fault *f, size_t len)

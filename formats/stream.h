@@ -98,6 +98,12 @@ ssize_t stream_config_decode(const uint8_t *buf, size_t len,
 size_t stream_config_encode(uint8_t buf[STREAM_CONFIG_MAX],
 			    const struct stream_config *c);
 
+/* The version that a machine type ends in, "pc-i440fx-10.0": 256 * major +
+ * minor, so that later ones are greater; 0: it has none. What QEMU sends, and
+ * what it takes, depends on it. */
+unsigned int stream_machine_version(const char *machine);
+#define STREAM_MACHINE(major, minor) ((major)*256U + (minor))
+
 /* ---- elements ---- */
 
 struct stream_element {

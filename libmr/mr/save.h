@@ -33,7 +33,7 @@ enum mr_live {
 	 * writes; the image is of the end. */
 	MR_LIVE_PRECOPY,
 	/* Engine qemu: a guest that writes to memory that has not been copied
-	 * yet waits for that; the image is of the beginning. QEMU >= 6.0. */
+	 * yet waits for that; the image is of the beginning. QEMU >= 8.0. */
 	MR_LIVE_BACKGROUND,
 };
 

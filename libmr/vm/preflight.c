@@ -292,11 +292,6 @@ int preflight_qemu(struct guest *g, struct qmp *q, struct mr_error *err)
 int preflight_background(struct guest *g, struct qmp *q, uint32_t page_size,
 			 struct mr_error *err)
 {
-	if (g->major < 6)
-		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				 "QEMU %d.%d has no background snapshots: they "
-				 "came with 6.0",
-				 g->major, g->minor);
 	/* From prelaunch, and who knows from what else, QEMU aborts. */
 	if (strcmp(g->status, "running") != 0 &&
 	    strcmp(g->status, "paused") != 0)

@@ -53,8 +53,8 @@ int preflight_pages(const struct guest *g, uint32_t page_size,
  * to crash (fills g's target), a run state from which it migrates, and no
  * block jobs, which make that fail at its end. */
 int preflight_qemu(struct guest *g, struct qmp *q, struct mr_error *err);
-/* What a background snapshot needs: a QEMU that has it and does not abort over
- * the VM's run state, pages of an image's size (fills g's target). */
+/* What a background snapshot needs: a run state over which QEMU does not abort,
+ * pages of an image's size (fills g's target). */
 int preflight_background(struct guest *g, struct qmp *q, uint32_t page_size,
 			 struct mr_error *err);
 /* A descriptor that is handed over reaches QEMU: not through every proxy. */

@@ -136,6 +136,20 @@ static int check_config(const struct intake *in, struct mr_error *err)
 	return 0;
 }
 
+/*
+ * A source that waits for it iterates until it comes; but one before 8.1 takes
+ * it for garbage, and of a machine type from 11.1 on it must have been asked
+ * for (return_path.md).
+ */
+static int acknowledge(struct intake *in, struct mr_error *err)
+{
+	unsigned int version = stream_machine_version(in->config.machine);
+
+	if (version < STREAM_MACHINE(8, 1) || version > STREAM_MACHINE(11, 0))
+		return 0;
+	return answer(in, RETURN_PATH_SWITCHOVER_ACK, 0, err);
+}
+
 static int ping(struct intake *in, const uint8_t *data, struct mr_error *err)
 {
 	return in->return_path
@@ -153,8 +167,7 @@ static int command(struct intake *in, const struct stream_element *e,
 	switch (e->command) {
 	case STREAM_CMD_OPEN_RETURN_PATH:
 		in->return_path = true;
-		/* A source that waits for it iterates until it comes. */
-		rc = answer(in, RETURN_PATH_SWITCHOVER_ACK, 0, err);
+		rc = acknowledge(in, err);
 		break;
 	case STREAM_CMD_PING:
 		rc = reader_need(&in->r, e->length, &buf, err) ||

@@ -59,28 +59,20 @@ static const struct sink_ops outlet_ops;
 
 /* ---- connecting ---- */
 
-/*
- * "pc-i440fx-8.0": machine types up to 8.0 have their barriers at the end of
- * sections (multifd.md). One without a version is its QEMU's newest.
- */
-static bool is_of_sections(const char *machine)
-{
-	const char *dash = strrchr(machine, '-');
-	int major, minor;
-
-	return dash && sscanf(dash + 1, "%d.%d", &major, &minor) == 2 &&
-	       (major < 8 || (major == 8 && minor == 0));
-}
-
 int outlet_init(struct outlet *o, const struct outlet_form *form,
 		struct wire *w, struct mr_error *err)
 {
+	unsigned int version;
+
 	o->sink = (struct sink){ .ops = &outlet_ops, .extent = 1 << 20 };
 	o->form = *form;
 	o->wire = w;
 	o->main.fd = -1;
 	o->last_block = (size_t)-1;
-	o->sections = is_of_sections(form->config.machine);
+	/* Machine types up to 8.0 (multifd.md). One without a version is its
+	 * QEMU's newest. */
+	version = stream_machine_version(form->config.machine);
+	o->sections = version && version <= STREAM_MACHINE(8, 0);
 	(void)pthread_mutex_init(&o->lock, NULL);
 	o->channels = calloc(form->channels + 1, sizeof(*o->channels));
 	if (!o->channels)

@@ -14,7 +14,8 @@
 /* EOF, type, length. */
 #define BEFORE_TEXT ((size_t)(1 + STREAM_VMDESC_HEADER_SIZE))
 
-static const char text_begins[] = "{\"configuration\"";
+/* {"configuration": ..., or before QEMU 8.0 {"page_size": ... */
+static const char text_begins[] = "{\"";
 
 int tail_add(struct tail *t, const uint8_t *bytes, size_t n,
 	     struct mr_error *err)

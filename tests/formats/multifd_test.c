@@ -139,7 +139,7 @@ static void bad_packets(void **state)
 		{ 12, 129, FAULT_BAD, 12 }, /* room */
 		{ 12, 2, FAULT_BAD, 16 },
 		{ 12, 3, FAULT_NONE, 0 },
-		{ 16, 0, FAULT_BAD, 20 }, /* normal */
+		{ 16, 0, FAULT_NONE, 0 }, /* normal: the size is a rest */
 		{ 16, 1, FAULT_BAD, 20 },
 		{ 16, 3, FAULT_BAD, 20 },
 		{ 16, 128, FAULT_BAD, 16 },

@@ -686,9 +686,37 @@ static void find_full(void **state)
 	assert_int_equal(stream_find_full(noise, 64, "x", 0, 1, 4, &n), 0);
 }
 
+static void machine_versions(void **state)
+{
+	static const struct {
+		const char *machine;
+		unsigned int version;
+	} cases[] = {
+		{ "pc-i440fx-8.0", STREAM_MACHINE(8, 0) },
+		{ "pc-q35-11.1", STREAM_MACHINE(11, 1) },
+		{ "pc-q35-4.0.1", STREAM_MACHINE(4, 0) },
+		{ "pseries-2.12-sxxm", 0 },
+		{ "microvm", 0 },
+		{ "virt-", 0 },
+		{ "virt-8", 0 },
+		{ "virt-8.", 0 },
+		{ "virt-.8", 0 },
+		{ "virt-8.1x", 0 },
+		{ "virt-256.1", 0 },
+		{ "virt-99999999999999999999.1", 0 },
+		{ "", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(stream_machine_version(cases[i].machine),
+				 cases[i].version);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(machine_versions),
 		cmocka_unit_test(header),
 		cmocka_unit_test(config_samples),
 		cmocka_unit_test(config_round_trip),

@@ -63,14 +63,3 @@ teardown() { kill_vms; }
 		qmp_do a cont
 	done
 }
-
-@test "mrsave --live=background" {
-	start_vm a -append fill=32M
-	wait_ready a
-	run mrsave --check --live=background "$(vm_qmp a)" "$IMAGE"
-	[ "$status" = 0 ] || skip "$output"
-	mrsave -q --live=background "$(vm_qmp a)" "$IMAGE"
-	mrverify -q "$IMAGE"
-	wait_checked a
-	assert_no_bad a
-}

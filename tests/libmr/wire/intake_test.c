@@ -180,7 +180,7 @@ static void end_section(struct source *s)
 
 static void begin_source(struct source *s)
 {
-	struct stream_config config = { .machine = "none" };
+	struct stream_config config = { .machine = "pc-q35-10.0" };
 	uint8_t buf[STREAM_CONFIG_MAX];
 
 	add(&s->main, buf, stream_header_encode(buf));
@@ -628,9 +628,9 @@ static void answers(void **state)
 	end_source(s);
 	/* behind the configuration */
 	all = s->main;
-	s->main.len = 8 + 5 + 4;
+	s->main.len = 8 + 5 + 11;
 	add(&s->main, commands, sizeof(commands));
-	add(&s->main, all.bytes + 17, all.len - 17);
+	add(&s->main, all.bytes + 24, all.len - 24);
 	deliver(s, d, 8);
 	assert_string_equal(d->err.msg, "");
 	assert_int_equal(d->rc, 0);

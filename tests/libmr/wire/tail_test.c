@@ -133,6 +133,24 @@ static void planted(void **state)
 		whole(&x, n);
 }
 
+/* Descriptions of QEMU before 8.0 begin with the page size. */
+static void of_before(void **state)
+{
+	static const char old[] =
+		"{\"page_size\": 4096, \"devices\": [{\"name\": \"a\", "
+		"\"instance_id\": 0, \"fields\": [{\"name\": \"d\", "
+		"\"type\": \"buffer\", \"size\": 700}]}]}";
+	uint8_t first[700] = { 0 };
+	struct tail t = { .bytes = NULL };
+	struct example x = { .len = 0 };
+
+	(void)state;
+	add_full(&x, 4, "a", first, sizeof(first), true);
+	add_text(&x, old);
+	assert_int_equal(ends_after(&t, &x, 50), x.len);
+	tail_release(&t);
+}
+
 static void does_not_fit(void **state)
 {
 	uint8_t first[700] = { 0 };
@@ -199,9 +217,9 @@ static void too_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(in_pieces),	cmocka_unit_test(planted),
-		cmocka_unit_test(does_not_fit), cmocka_unit_test(other_pages),
-		cmocka_unit_test(too_many),
+		cmocka_unit_test(in_pieces),   cmocka_unit_test(planted),
+		cmocka_unit_test(of_before),   cmocka_unit_test(does_not_fit),
+		cmocka_unit_test(other_pages), cmocka_unit_test(too_many),
 	};
 
 	return cmocka_run_group_tests_name("tail", tests, NULL, NULL);
