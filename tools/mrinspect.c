@@ -140,9 +140,9 @@ static int inspect(const char *path)
 	struct stat st;
 	int status;
 
-	if (stat(path, &st) || !S_ISDIR(st.st_mode))
-		return inspect_one(path);
 	(void)snprintf(file, sizeof(file), "%s/main", path);
+	if (stat(path, &st) || !S_ISDIR(st.st_mode) || access(file, F_OK))
+		return inspect_one(path);
 	status = inspect_one(file);
 	for (unsigned i = 0; i < MR_CHANNELS_MAX; i++) {
 		(void)snprintf(file, sizeof(file), "%s/channel-%u", path, i);

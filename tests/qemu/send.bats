@@ -125,7 +125,8 @@ goes_on() {
 	run -2 mrsend --timeout=1 "$IMAGE" "unix:$IN"
 	[[ $output == *"other end for 1 s"* ]]
 	mrsend -q "$IMAGE" "unix:$IN" 2>says 3>&- &
+	local pid=$! rc=0
 	stop_vm b
-	run wait $!
-	[ "$status" = 2 ]
+	wait $pid || rc=$?
+	[ $rc = 2 ]
 }
