@@ -13,13 +13,21 @@
 
 #include "libmr/base/error.h"
 
+/* The kernel reads no more for one call than the device reads ahead, and says
+ * nothing of the rest; this is the least that it usually is. */
+#define STEP ((uint64_t)128 << 10)
+
 static void ask(const struct mr_instant *in, const struct mr_block *b,
 		uint64_t from, uint64_t to)
 {
 	if (to > b->length)
 		to = b->length;
-	(void)posix_fadvise(in->img->file.fd, (off_t)(b->pages_offset + from),
-			    (off_t)(to - from), POSIX_FADV_WILLNEED);
+	for (uint64_t n; from < to; from += n) {
+		n = to - from < STEP ? to - from : STEP;
+		(void)posix_fadvise(in->img->file.fd,
+				    (off_t)(b->pages_offset + from), (off_t)n,
+				    POSIX_FADV_WILLNEED);
+	}
 }
 
 static void ask_for(const struct mr_instant *in, const struct record *r)
