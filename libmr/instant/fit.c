@@ -345,22 +345,18 @@ static int fit_cpus(const struct mr_instant *in, struct mr_error *err)
 
 /* ---- what would read all of the image at once ---- */
 
-static int unlock_memory(struct mr_instant *in, struct mr_error *err)
+static int unlock_one(struct mr_instant *in, const struct qemu_option *o,
+		      struct mr_error *err)
 {
 	const bool on_fault = atoi(in->report->qemu) >= 10;
-	struct qemu_option o;
 	struct qemu_props p;
 	char *text = NULL;
-	int rc;
+	int rc = 0;
 
-	if (!args_last(&in->args, "overcommit", &o) || !o.value)
-		return 0;
-	if (props_parse(&p, o.value, NULL, err))
+	if (props_parse(&p, o->value, NULL, err))
 		return -1;
-	if (!props_on(&p, "mem-lock")) {
-		props_release(&p);
-		return 0;
-	}
+	if (!props_on(&p, "mem-lock"))
+		goto out;
 	instant_say(in,
 		    "-overcommit mem-lock=on: %s, as all of the memory would "
 		    "be copied at the start",
@@ -368,10 +364,24 @@ static int unlock_memory(struct mr_instant *in, struct mr_error *err)
 	rc = props_set(&p, "mem-lock", on_fault ? "on-fault" : "off", err);
 	if (!rc)
 		text = props_text(&p, err);
-	rc = text ? args_set(&in->args, &o, text, err) : -1;
+	rc = text ? args_set(&in->args, o, text, err) : -1;
 	free(text);
+out:
 	props_release(&p);
 	return rc;
+}
+
+/* There may be several: QEMU puts them together. */
+static int unlock_memory(struct mr_instant *in, struct mr_error *err)
+{
+	struct qemu_option o;
+	size_t at = 1;
+
+	while (args_next(&in->args, &at, &o))
+		if (!strcmp(o.name, "overcommit") && o.value &&
+		    unlock_one(in, &o, err))
+			return -1;
+	return 0;
 }
 
 /* -S keeps a guest from running that is to run. */

@@ -142,8 +142,10 @@ static int free_set(const struct mr_instant *in)
 		    props_parse(&p, o.value, NULL, NULL))
 			continue;
 		its = props_get(&p, "set");
-		if (its && atoi(its) >= set && atoi(its) < 1 << 20)
-			set = atoi(its) + 1;
+		/* Hexadecimal, too. */
+		if (its && strtol(its, NULL, 0) >= set &&
+		    strtol(its, NULL, 0) < 1 << 20)
+			set = (int)strtol(its, NULL, 0) + 1;
 		props_release(&p);
 	}
 	return set;

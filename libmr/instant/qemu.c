@@ -37,6 +37,7 @@ static int open_program(const char *name)
 {
 	const char *path = getenv("PATH");
 	char file[4096];
+	struct stat st;
 
 	/* Nobody may be at the other end of a FIFO. */
 	if (strchr(name, '/'))
@@ -54,6 +55,10 @@ static int open_program(const char *name)
 		    access(file, X_OK))
 			continue;
 		fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode))) {
+			(void)close(fd);
+			continue;
+		}
 		if (fd >= 0)
 			return fd;
 	}
@@ -235,6 +240,11 @@ int instant_look_qemu(struct mr_instant *in, struct mr_error *err)
 		(void)close(fd);
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "this is no program");
+	}
+	if (strchr(program, '/') && access(program, X_OK)) {
+		(void)error_sys(err, MR_NO_OFFSET, "cannot execute it");
+		(void)close(fd);
+		return -1;
 	}
 	in->privileged = is_privileged(fd);
 	known = find_version(fd, version) ||

@@ -384,12 +384,23 @@ static int drop_path(struct mr_instant *in)
 		return 1;
 	while (args_last(&in->args, "mem-path", &o))
 		args_drop(&in->args, &o);
-	if (args_last(&in->args, "mem-prealloc", &o))
-		instant_say(in, "without -mem-prealloc, which would copy all "
-				"of the memory at the start");
+	return 0;
+}
+
+/* It is for all memory, whatever it is backed by. */
+static void drop_prealloc(struct mr_instant *in)
+{
+	struct qemu_option o;
+	bool mapped = false;
+
+	for (size_t i = 0; i < in->info->n_blocks; i++)
+		mapped |= in->places[i] == PLACE_MAPPED;
+	if (!mapped || !args_last(&in->args, "mem-prealloc", &o))
+		return;
+	instant_say(in, "without -mem-prealloc, which would copy all of the "
+			"memory at the start");
 	while (args_last(&in->args, "mem-prealloc", &o))
 		args_drop(&in->args, &o);
-	return 0;
 }
 
 static int map_main(struct mr_instant *in, const struct mr_block *b,
@@ -477,5 +488,6 @@ int instant_place(struct mr_instant *in, struct mr_error *err)
 	if (place_objects(in, sharer, &main, err) ||
 	    (!main && place_main(in, sharer, err)))
 		return -1;
+	drop_prealloc(in);
 	return check_rest(in, err);
 }

@@ -258,6 +258,19 @@ stale_save() { # IMAGE
 		-overcommit mem-lock=on
 	[[ $output == *"-overcommit mem-lock=on: o"* ]]
 	[[ $output == *"-overcommit mem-lock=o"[nf]* ]]
+	# several of an option are one; memory that has a name is memory, too
+	run -0 mrload --instant --print "$IMAGE" -- "$QEMU" -m 64M \
+		-mem-prealloc -overcommit mem-lock=on -overcommit cpu-pm=off \
+		-object memory-backend-ram,id=pc.ram,size=64M \
+		-machine memory-backend=pc.ram
+	[[ $output == *"-overcommit mem-lock=on: o"* ]]
+	[[ $output == *"-overcommit mem-lock=o"[nf]*"-overcommit cpu-pm=off"* ]]
+	[[ $output == *"without -mem-prealloc"* ]]
+	[[ $output != *" -mem-prealloc "* ]]
+	# a set of descriptors that has the number of ours
+	run -0 mrload --instant --print "$IMAGE" -- "$QEMU" -m 64M \
+		-add-fd fd=9,set=0x1e14
+	[[ $output == *"set=7701,opaque=mrtools"* ]]
 	instant_vm b "$IMAGE" -- -m 64M -mem-prealloc "${lock[@]}"
 	[[ $(log_of b) == *"without -mem-prealloc"* ]]
 	counts_on a b
@@ -347,6 +360,15 @@ stale_save() { # IMAGE
 	chmod +x "$dir/old"
 	run -3 mrload --instant "$IMAGE" -- "$dir/old" -m 64M
 	[[ $output == *"QEMU 8.1.5 cannot map"*"8.2"* ]]
+	# what may not be run; a folder of its name
+	cp "$dir/old" "$dir/plain"
+	chmod -x "$dir/plain"
+	run -2 mrload --instant --check "$IMAGE" -- "$dir/plain" -m 64M
+	[[ $output == *"plain: cannot execute it: Permission denied"* ]]
+	mkdir -p "$dir/first/old"
+	run -3 env "PATH=$dir/first:$dir:$PATH" mrload --instant "$IMAGE" -- \
+		old -m 64M
+	[[ $output == *"QEMU 8.1.5 cannot map"* ]]
 	# that nobody writes to; one that says nothing, and who waits gives up
 	mkfifo "$dir/fifo"
 	run -3 mrload --instant "$IMAGE" -- "$dir/fifo" -m 64M
