@@ -49,10 +49,10 @@ static FILE *open_config(const char *path, struct mr_error *err)
  * QEMU takes it apart: with blanks before the bracket, and in it. */
 static const char *begun_section(const char *line)
 {
-	static const char *const sections[] = { "memory",   "object",
-						"machine",  "numa",
-						"smp-opts", "overcommit",
-						"device" };
+	static const char *const sections[] = {
+		"memory",     "object", "machine", "numa",  "smp-opts",
+		"overcommit", "device", "global",  "netdev"
+	};
 
 	line += strspn(line, " \t");
 	if (*line != '[')
@@ -157,6 +157,44 @@ static int warn_clone(const struct mr_instant *in, struct mr_error *err)
 	return 0;
 }
 
+/* "migration.x-multifd=on", or the same in parts: settings with which QEMU
+ * would expect another stream than it is given, and find out only then. */
+static int check_global(const char *value, struct mr_error *err)
+{
+	static const struct {
+		const char *name;
+		bool on; /* it must not be; else: off */
+	} bad[] = { { "mapped-ram", true },
+		    { "x-multifd", true },
+		    { "multifd", true },
+		    { "x-postcopy-ram", true },
+		    { "x-ignore-shared", true },
+		    { "send-configuration", false },
+		    { "send-section-footer", false } };
+	struct qemu_props p;
+	int rc = 0;
+
+	if (props_parse(&p, value, NULL, err))
+		return -1;
+	for (size_t i = 0; !rc && i < sizeof(bad) / sizeof(*bad); i++) {
+		const char *driver = props_get(&p, "driver");
+		const char *property = props_get(&p, "property");
+		char key[64];
+
+		(void)snprintf(key, sizeof(key), "migration.%s", bad[i].name);
+		if (driver && !strcmp(driver, "migration") && property &&
+		    !strcmp(property, bad[i].name))
+			(void)snprintf(key, sizeof(key), "value");
+		if (props_get(&p, key) && props_on(&p, key) == bad[i].on)
+			rc = error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				       "-global %.100s: QEMU would expect "
+				       "another stream than it is given",
+				       value);
+	}
+	props_release(&p);
+	return rc;
+}
+
 static int check_options(const struct mr_instant *in, struct mr_error *err)
 {
 	struct qemu_option o;
@@ -172,6 +210,8 @@ static int check_options(const struct mr_instant *in, struct mr_error *err)
 			rc = check_config(o.value, err);
 		else if (!strcmp(o.name, "device") && o.value)
 			rc = check_device(in, o.value, err);
+		else if (!strcmp(o.name, "global") && o.value)
+			rc = check_global(o.value, err);
 	}
 	return rc;
 }

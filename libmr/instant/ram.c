@@ -45,6 +45,8 @@ static const char *find_sharer(const struct mr_instant *in, char buf[64],
 		{ "device", "driver", "vfio-" },
 		{ "netdev", "type", "vhost-user" },
 		{ "netdev", "type", "vhost-vdpa" },
+		{ "nic", "type", "vhost-user" },
+		{ "nic", "type", "vhost-vdpa" },
 		{ "blockdev", "driver", "virtio-blk-v" },
 	};
 	struct qemu_option o;

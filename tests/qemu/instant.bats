@@ -340,6 +340,10 @@ stale_save() { # IMAGE
 		-M pc,memory.size=64M -smp 2
 		has a section [memory]
 		-smp 2 -readconfig $BATS_TEST_TMPDIR/config
+		QEMU would expect another stream
+		-m 64M -smp 2 -global migration.x-multifd=on
+		QEMU would expect another stream
+		-m 64M -smp 2 -global driver=migration,property=send-section-footer,value=off
 		has a section [device]
 		-m 64M -smp 2 -readconfig $BATS_TEST_TMPDIR/spaced
 		cannot be read to its end
@@ -411,6 +415,9 @@ stale_save() { # IMAGE
 	[[ $output == *"-incoming fd:"* ]]
 	run -3 mrload --instant --strict --print "$IMAGE" -- "$QEMU" \
 		"${memory[@]}" -netdev vhost-user,id=n,chardev=c
+	[[ $output == *"block m0 cannot be mapped: vhost-user"* ]]
+	run -3 mrload --instant --strict --print "$IMAGE" -- "$QEMU" \
+		"${memory[@]}" -nic vhost-user,chardev=c
 	[[ $output == *"block m0 cannot be mapped: vhost-user"* ]]
 
 	{ exec 9<"$pages/nr_hugepages" && flock 9; } || skip "no huge pages"
