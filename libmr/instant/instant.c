@@ -46,8 +46,9 @@ static int lock_image(struct mr_instant *in, struct mr_error *err)
 
 	if (in->options->no_lock)
 		return 0;
-	in->is_clone = is_read(in->fd);
 	if (!fcntl(in->fd, F_OFD_SETLK, &lock)) {
+		/* Now, so that of two that begin at once one sees the other. */
+		in->is_clone = is_read(in->fd);
 		in->report->locked = true;
 		return 0;
 	}
