@@ -57,10 +57,13 @@ void outlet_release(struct outlet *o);
 int outlet_connect(struct outlet *o, const struct address *a,
 		   struct mr_error *err);
 
-/* Threads for memory_copy. */
+/* Threads for memory_copy: one for each channel, as far as there can be; what
+ * is left carries barriers only. */
 static inline unsigned outlet_jobs(const struct outlet *o)
 {
-	return o->form.channels ? o->form.channels : 1;
+	unsigned n = o->form.channels ? o->form.channels : 1;
+
+	return n < MR_JOBS_MAX ? n : MR_JOBS_MAX;
 }
 
 /* Of what comes behind the memory, in pieces. */

@@ -82,6 +82,13 @@ goes_on() {
 	wait $!
 	mrverify -q again.mr
 	mrdiff -q "$IMAGE" again.mr
+	# more channels than there are threads
+	rm again.mr
+	mrrecv -q "unix:$IN" again.mr 3>&- &
+	until [ -S "$IN" ]; do kill -0 $!; done
+	mrsend -q --channels=100 "$IMAGE" "unix:$IN"
+	wait $!
+	mrdiff -q "$IMAGE" again.mr
 	# over what was handed to both, one connection
 	mkfifo pipe
 	mrrecv -q fd:5 piped.mr 5<pipe 3>&- &
