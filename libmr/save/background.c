@@ -211,6 +211,8 @@ int save_background(struct save *s, struct mr_error *err)
 			   .in = { .wire = WIRE_NONE },
 			   .why = MR_ERROR_INIT };
 	struct save_lent lent = { .was = MIGRATE_SETTINGS_NONE };
+	/* QEMU's own figures are told. */
+	const struct mr_watch watch = { .cancel = s->options->watch.cancel };
 	int rc;
 
 	if (image_writer_open(&t.w, s->image, save_rule(s), s->options->direct,
@@ -221,7 +223,7 @@ int save_background(struct save *s, struct mr_error *err)
 	t.sink.later = true;
 	watch_note(&s->options->watch, "background snapshot, %s",
 		   t.w.out.file.direct_fd >= 0 ? "direct I/O" : "buffered I/O");
-	rc = wire_begin(&t.in.wire, SILENCE, &s->options->watch, err);
+	rc = wire_begin(&t.in.wire, SILENCE, &watch, err);
 	if (!rc)
 		rc = save_hold(s, &t.w.out, true, err);
 	if (!rc)

@@ -252,6 +252,8 @@ int intake_start_channels(struct intake *in, struct mr_error *err)
 
 		if (pour_init(&c->pour, in->to, &in->memory, false, err))
 			return -1;
+		c->pour.done = intake_poured;
+		c->pour.arg = in;
 		rc = pthread_create(&c->thread, NULL, channel_thread, c);
 		if (rc) {
 			errno = rc;

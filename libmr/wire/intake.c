@@ -28,6 +28,7 @@ int intake_init(struct intake *in, int fd, struct sink *to,
 	in->to = to;
 	link_init(&in->main, fd, &in->wire);
 	(void)pthread_mutex_init(&in->lock, NULL);
+	(void)pthread_mutex_init(&in->telling, NULL);
 	rounds_init(&in->rounds);
 	in->why = (struct mr_error)MR_ERROR_INIT;
 	if (memory_init(&in->memory, &no_ops, IMAGE_PAGE, 0, err))
@@ -36,6 +37,8 @@ int intake_init(struct intake *in, int fd, struct sink *to,
 	in->blocks_room = 1;
 	if (pour_init(&in->pour, to, &in->memory, true, err))
 		return -1;
+	in->pour.done = intake_poured;
+	in->pour.arg = in;
 	return reader_init(&in->r, &in->main.io, WINDOW, 0, err);
 }
 
@@ -56,7 +59,22 @@ void intake_release(struct intake *in)
 	tail_release(&in->tail);
 	reader_release(&in->r);
 	rounds_destroy(&in->rounds);
+	(void)pthread_mutex_destroy(&in->telling);
 	(void)pthread_mutex_destroy(&in->lock);
+}
+
+/* A guest that writes meanwhile sends more than it has. */
+void intake_poured(void *arg, uint64_t bytes)
+{
+	struct intake *in = arg;
+	const struct mr_watch *w = in->wire.watch;
+	uint64_t done = atomic_fetch_add(&in->poured, bytes) + bytes;
+	uint64_t total = atomic_load(&in->total);
+
+	if (!w || !w->progress || pthread_mutex_trylock(&in->telling))
+		return;
+	w->progress(w->arg, done < total ? done : total, total);
+	(void)pthread_mutex_unlock(&in->telling);
 }
 
 int intake_peek(struct intake *in, size_t *need, const uint8_t **buf,

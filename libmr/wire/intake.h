@@ -79,6 +79,8 @@ struct intake {
 	struct intake_channel *channels;
 	size_t n_channels, room;
 	struct rounds rounds;
+	atomic_uint_fast64_t poured, total; /* bytes of pages, and of RAM */
+	pthread_mutex_t telling; /* one thread at a time tells of that */
 	pthread_mutex_t lock;
 	struct mr_error why; /* the first failure of a channel */
 };
@@ -112,6 +114,8 @@ int intake_ram(struct intake *in, bool start, struct mr_error *err);
 int intake_start_channels(struct intake *in, struct mr_error *err);
 /* Waits for them: nothing more is to come. */
 int intake_join_channels(struct intake *in, struct mr_error *err);
+/* For a pour: so many bytes of pages are in the sink. */
+void intake_poured(void *in, uint64_t bytes);
 /* The number of a block, or NAMES_NONE with *err filled. */
 size_t intake_find(const struct intake *in, const char *name, uint64_t at,
 		   struct mr_error *err);

@@ -29,10 +29,13 @@ static int put(struct pour *p, size_t block, uint64_t offset,
 	p->tally.scanned += n * part.unit;
 	p->tally.zero += zero * part.unit;
 	p->tally.data += (n - zero) * part.unit;
-	if (zero == n)
-		return p->to->ops->zero(p->to, &h, block, offset, n * part.unit,
-					err);
-	return p->to->ops->put(p->to, &h, block, &part, err);
+	if (zero == n ? p->to->ops->zero(p->to, &h, block, offset,
+					 n * part.unit, err)
+		      : p->to->ops->put(p->to, &h, block, &part, err))
+		return -1;
+	if (p->done)
+		p->done(p->arg, n * part.unit);
+	return 0;
 }
 
 static int put_run(struct pour *p, const struct pour_run *r,
@@ -44,8 +47,12 @@ static int put_run(struct pour *p, const struct pour_run *r,
 		return put(p, r->block, r->offset, r->buf, r->pages, err);
 	p->tally.scanned += r->pages * p->m->page;
 	p->tally.zero += r->pages * p->m->page;
-	return p->to->ops->zero(p->to, &h, r->block, r->offset,
-				r->pages * p->m->page, err);
+	if (p->to->ops->zero(p->to, &h, r->block, r->offset,
+			     r->pages * p->m->page, err))
+		return -1;
+	if (p->done)
+		p->done(p->arg, r->pages * p->m->page);
+	return 0;
 }
 
 /* ---- the thread ---- */

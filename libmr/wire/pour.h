@@ -28,6 +28,10 @@ struct pour {
 	struct sink *to;
 	const struct memory *m; /* its blocks */
 	struct memory_tally tally; /* after pour_end or pour_stop */
+	/* The caller's, of all who pour into a sink; bytes of pages that are
+	 * there. May be NULL. */
+	void (*done)(void *arg, uint64_t bytes);
+	void *arg;
 	struct pour_run runs[POUR_RUNS];
 	/* With a thread of its own runs are put while more is poured, one
 	 * after the other. */

@@ -63,6 +63,7 @@ static int block_list(struct intake *in, uint64_t total, struct mr_error *err)
 	if (!total)
 		return error_set(err, MR_FORMAT, mr_reader_tell(&in->r),
 				 "no memory at all");
+	atomic_store(&in->total, total);
 	while (total)
 		if (block_entry(in, &total, err))
 			return -1;

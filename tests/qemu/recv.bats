@@ -235,10 +235,12 @@ parameters() { qmp_do a migrate-set-parameters "$1" >/dev/null; }
 	wait_ready a
 	set_caps a multifd return-path
 	parameters '{"multifd-channels":3,"multifd-compression":"zstd"}'
-	begin_recv --capture=kept "unix:$IN"
+	begin_recv --progress=4 --capture=kept "unix:$IN" 4>progress
 	migrate
 	qmp_do a --wait-migration
 	end_recv
+	[ "$(tail -n 1 progress)" = 100/100 ]
+	[ "$(sort -un progress | wc -l)" -gt 3 ]
 	[ "$(ls kept | tr '\n' ' ')" = "channel-0 channel-1 channel-2 index main " ]
 	[ "$(stat -c %a kept kept/main kept/index | tr '\n' ' ')" = "700 600 600 " ]
 	run -2 mrrecv --capture=kept "unix:$IN" other.mr
