@@ -43,6 +43,8 @@ int save_hold(struct save *s, const struct output *o, bool watch,
 		.live = s->was_live,
 		/* QEMU's settings are to be put back, whatever happens */
 		.guard = s->report->engine == MR_ENGINE_QEMU,
+		/* a descriptor of ours does not stay with it */
+		.attend = true,
 		.claim = s->claim.fd,
 		.stays = s->options->leave_paused ? o : NULL,
 		.cancel = s->options->watch.cancel,
@@ -111,6 +113,12 @@ static int check_left(struct save *s, bool stopped, bool resumed,
 	    runstate_find(now.name)->hold != RUNSTATE_BUSY)
 		return 0;
 	*err = (struct mr_error)MR_ERROR_INIT;
+	if (stopped && !resumed)
+		return error_set(err, MR_QMP, MR_NO_OFFSET,
+				 "the VM was to stay paused, and somebody has "
+				 "resumed it: it is %s now; the image is of "
+				 "before",
+				 now.name);
 	return error_set(err, MR_QMP, MR_NO_OFFSET,
 			 "the VM was found %s and is %s now: see to it with "
 			 "`cont` or system_reset%s%.100s",

@@ -336,7 +336,7 @@ int pause_watch(struct pause *p, struct qmp *q, const struct pause_terms *t,
 	p->q = q;
 	p->cancel = t->cancel;
 	p->keep = t->guard;
-	return t->live || t->guard ? start_guardian(p, t, err) : 0;
+	return t->live || t->guard || t->attend ? start_guardian(p, t, err) : 0;
 }
 
 int pause_begin(struct pause *p, struct qmp *q, const struct pause_terms *t,
