@@ -83,7 +83,9 @@ int wire_wait(struct wire *w, int fd, short events)
 
 		if (n < 0 && errno != EINTR)
 			return -1;
-		if (n > 0 && p[0].revents && !atomic_load(&w->over))
+		/* Also where there is always something to be read. */
+		if (n > 0 && p[0].revents && !atomic_load(&w->over) &&
+		    !cancelled(w))
 			return 0;
 		if (wire_look_up(w))
 			return -1;

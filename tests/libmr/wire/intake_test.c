@@ -608,6 +608,29 @@ static void silence(void **state)
 	free_both(s, d);
 }
 
+/* A source that never falls silent, and a signal. */
+static void cancelled(void **state)
+{
+	static atomic_bool cancel;
+	const struct mr_watch watch = { .cancel = &cancel };
+	struct source *s = new_source(0, false);
+	struct destination *d = new_destination(s);
+	uint64_t order = 3;
+
+	(void)state;
+	s->sections = true;
+	begin_source(s);
+	end_source(s);
+	while (deliver_some(s, &order))
+		;
+	d->in.wire.watch = &watch;
+	atomic_store(&cancel, true);
+	(void)run_intake(d);
+	assert_int_equal(d->rc, -1);
+	assert_int_equal(d->err.code, MR_CANCELLED);
+	free_both(s, d);
+}
+
 /* Ping is answered, once the source listens; and how it went. */
 static void answers(void **state)
 {
@@ -649,6 +672,7 @@ int main(void)
 		cmocka_unit_test(behind_the_end),
 		cmocka_unit_test(one_too_few),
 		cmocka_unit_test(silence),
+		cmocka_unit_test(cancelled),
 		cmocka_unit_test(answers),
 	};
 
