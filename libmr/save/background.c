@@ -10,6 +10,7 @@
 #include "libmr/save/state.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -130,6 +131,35 @@ static int wait_put_away(struct save *s, struct mr_error *err)
 			 "QEMU's snapshot has completed, but does not end");
 }
 
+/* What it is in now, not what it was found in: from another QEMU aborts. */
+static int look_again(struct save *s, struct mr_error *err)
+{
+	struct ask_status now;
+
+	if (ask_status(s->q, &now, err))
+		return -1;
+	memcpy(s->guest->status, now.name, sizeof(s->guest->status));
+	return preflight_background(s->guest, s->q, IMAGE_PAGE, err);
+}
+
+/*
+ * A background snapshot has no END of "ram". A stream with one is an ordinary
+ * migration, of another moment, and the VM stands in postmigrate.
+ */
+static int check_kind(struct save *s, const struct taker *t,
+		      struct mr_error *err)
+{
+	if (t->in.state != RAM_ENDED)
+		return 0;
+	if (s->was_live) {
+		s->pause.stopped = true;
+		s->pause.since = watch_clock();
+	}
+	return error_set(err, MR_QMP, MR_NO_OFFSET,
+			 "QEMU made an ordinary migration of it: somebody has "
+			 "switched background-snapshot off meanwhile");
+}
+
 /* QEMU's word, or what we saw: what came first. */
 static int agree(struct taker *t, int rc, struct mr_error *err)
 {
@@ -148,14 +178,15 @@ static int migrate(struct save *s, struct taker *t, struct save_lent *lent,
 
 	qmp_limit(s->q, ANSWER_MS, NULL);
 	if (pause_guarded(&s->pause, err) || save_lend(s, &form, lent, err) ||
-	    preflight_background(s->guest, s->q, IMAGE_PAGE, err) ||
 	    connect_qemu(s, t, err))
 		return -1;
 	rc = pthread_create(&t->thread, NULL, take, t);
-	if (rc)
+	if (rc) {
+		(void)qmp_take_fd_back(s->q, NULL);
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
 				 "cannot start a thread");
-	rc = ask_migrate(s->q, "fd:" QMP_LENT_FD, err);
+	}
+	rc = look_again(s, err) || ask_migrate(s->q, "fd:" QMP_LENT_FD, err);
 	if (rc)
 		(void)qmp_take_fd_back(s->q, NULL);
 	else
@@ -166,7 +197,7 @@ static int migrate(struct save *s, struct taker *t, struct save_lent *lent,
 	(void)pthread_join(t->thread, NULL);
 	rc = agree(t, rc, err);
 	if (!rc)
-		return wait_put_away(s, err);
+		return wait_put_away(s, err) || check_kind(s, t, err) ? -1 : 0;
 	save_wait_end(s);
 	(void)wait_put_away(s, NULL);
 	return rc;

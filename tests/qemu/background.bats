@@ -89,6 +89,53 @@ settings() {
 	assert_no_bad a
 }
 
+# Between mrsave and VM a; before it lets "migrate" pass, another monitor does
+# what $1 says.
+meddle() { # COMMAND ARGUMENTS
+	python3 -c 'import array, select, socket, subprocess, sys
+here, there, command = sys.argv[1], sys.argv[2], sys.argv[3:]
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(here)
+listener.listen()
+while True:
+    a = listener.accept()[0]
+    b = socket.socket(socket.AF_UNIX)
+    b.connect(there)
+    while True:
+        for s in select.select([a, b], [], [])[0]:
+            data, fds, _, _ = socket.recv_fds(s, 1 << 20, 8)
+            if b"\"migrate\"" in data and s is a:
+                subprocess.run(command, stdout=subprocess.DEVNULL)
+            if data:
+                socket.send_fds(b if s is a else a, [data], fds)
+        if not data:
+            break
+    a.close()
+    b.close()' "$VM_DIR/proxy" "$(vm_qmp a)" qmp "$VM_DIR/a.ctl" "$@" 3>&- &
+	until [ -S "$VM_DIR/proxy" ]; do kill -0 $!; done
+}
+
+@test "somebody switches it off meanwhile: no image of another moment" {
+	start_vm a -append fill=16M
+	wait_ready a
+	can a
+	meddle migrate-set-capabilities '{"capabilities":[
+		{"capability":"background-snapshot","state":false}]}'
+	local meddler=$!
+	run -2 mrsave --live=background --force "$VM_DIR/proxy" "$IMAGE"
+	[[ $output == *"ordinary migration"*"background-snapshot off"* ]]
+	[[ $(qmp_do a query-status) == *running* ]]
+	[ ! -e "$IMAGE" ]
+	qmp_do a stop
+	run -2 mrsave --live=background --force "$VM_DIR/proxy" "$IMAGE"
+	[[ $output == *"ordinary migration"* ]]
+	[ ! -e "$IMAGE" ]
+	kill $meddler
+	qmp_do a cont
+	wait_checked a
+	assert_no_bad a
+}
+
 @test "not before the guest began: QEMU would abort" {
 	start_vm a -S
 	run -3 mrsave --live=background "$(vm_qmp a)" "$IMAGE"
