@@ -84,7 +84,6 @@ static int read_head(struct work *w, struct mr_error *err)
 
 	if (n <= 0)
 		return (int)n;
-	w->c->since++;
 	if (n < MULTIFD_FLAGS_END)
 		return error_set(err, MR_SHORT, at + (uint64_t)n,
 				 "the connection ends inside a packet");
@@ -165,6 +164,20 @@ static int put_pages(struct work *w, struct mr_error *err)
 	return pour_end(to, err);
 }
 
+static void count(struct intake_channel *c, const struct multifd_packet *p)
+{
+	bool sync = p->flags & MULTIFD_SYNC, pages = p->normal || p->zero;
+
+	c->packets++;
+	if (p->number >= c->last)
+		c->last = p->number + 1;
+	if (sync && pages)
+		c->owed++;
+	else if (!sync && !pages && c->owed)
+		c->owed--;
+	c->beyond |= sync || pages;
+}
+
 /* As read_head. */
 static int packet(struct work *w, struct mr_error *err)
 {
@@ -174,13 +187,13 @@ static int packet(struct work *w, struct mr_error *err)
 		return rc;
 	if (check_pages(w, err) || read_data(w, err) || put_pages(w, err))
 		return -1;
-	w->c->packets++;
-	if (w->p->number >= w->c->last)
-		w->c->last = w->p->number + 1;
+	count(w->c, w->p);
 	if (!(w->p->flags & MULTIFD_SYNC))
 		return 1;
-	w->c->since = 0;
-	return rounds_sync(&w->c->in->rounds) ? 1 : 0;
+	if (!rounds_sync(&w->c->in->rounds))
+		return 0;
+	w->c->beyond = false;
+	return 1;
 }
 
 static int make_work(struct work *w, struct mr_error *err)
@@ -274,15 +287,16 @@ static void add_tally(struct memory_tally *to, const struct memory_tally *t)
 }
 
 /*
- * Packets are numbered over all channels. A channel that nobody knew of, as it
- * connected too late or its capture was lost, shows in nothing else.
+ * Packets are numbered over all channels; what is owed may not have come yet,
+ * and need not. A channel that nobody knew of, as it connected too late or its
+ * capture was lost, shows in nothing else.
  */
 static int check_numbers(const struct intake *in, struct mr_error *err)
 {
 	uint64_t packets = 0, last = 0;
 
 	for (size_t i = 0; i < in->n_channels; i++) {
-		packets += in->channels[i].packets;
+		packets += in->channels[i].packets + in->channels[i].owed;
 		if (in->channels[i].last > last)
 			last = in->channels[i].last;
 	}
@@ -308,7 +322,7 @@ int intake_join_channels(struct intake *in, struct mr_error *err)
 		(void)pthread_join(c->thread, NULL);
 		c->running = false;
 		add_tally(&in->tally, &c->pour.tally);
-		if (c->since && !rc)
+		if (c->beyond && !rc)
 			rc = error_set(err, MR_FORMAT, c->link.at,
 				       "channel %u goes on behind the last "
 				       "barrier",

@@ -94,6 +94,8 @@ struct source {
 	struct line main, channel[CHANNELS_MAX];
 	unsigned channels;
 	bool sections; /* barriers at the end of sections */
+	bool merged; /* pages come in the packet of the sync (before 9.0) */
+	bool synced[CHANNELS_MAX];
 	uint32_t method; /* 0 or MULTIFD_QPL, whose pages are stored */
 	uint64_t packets;
 	/* What the memory is in the end. */
@@ -160,13 +162,28 @@ static void add_packet(struct source *s, unsigned c, struct multifd_packet *p)
 		    PAGE);
 }
 
+/* The sync overtakes the pages that wait, and an empty packet is left. */
+static void add_merged(struct source *s, unsigned c, struct multifd_packet *p)
+{
+	struct multifd_packet rest = { 0 };
+
+	s->packets++;
+	p->flags = MULTIFD_SYNC;
+	add_packet(s, c, p);
+	s->packets--;
+	add_packet(s, c, &rest);
+	s->synced[c] = true;
+}
+
 /* All channels are told, and main's barrier follows. */
 static void add_barrier(struct source *s)
 {
 	for (unsigned c = 0; c < s->channels; c++) {
 		struct multifd_packet p = { .flags = MULTIFD_SYNC };
 
-		add_packet(s, c, &p);
+		if (!s->synced[c])
+			add_packet(s, c, &p);
+		s->synced[c] = false;
 	}
 	if (!s->sections)
 		add_word(&s->main, RAM_FLUSH, 0);
@@ -220,7 +237,9 @@ static void add_round(struct source *s, uint64_t *seed)
 		to->offset[to->normal++] = i * PAGE;
 	}
 	for (unsigned c = 0; c < s->channels; c++)
-		if (p[c].normal)
+		if (p[c].normal && s->merged)
+			add_merged(s, c, &p[c]);
+		else if (p[c].normal)
 			add_packet(s, c, &p[c]);
 }
 
@@ -232,8 +251,11 @@ static void end_source(struct source *s)
 		": \"x\", \"type\": \"uint8\", \"size\": 1}]}]}";
 	struct stream_element e = { .type = STREAM_FULL, .section_id = 9 };
 	uint8_t buf[STREAM_ELEMENT_MAX];
+	uint64_t seed = s->packets;
 
 	add_element(&s->main, STREAM_END);
+	if (s->merged)
+		add_round(s, &seed);
 	add_barrier(s);
 	end_section(s);
 	memcpy(e.idstr, "d", 2);
@@ -375,6 +397,7 @@ static void one_schedule(uint64_t seed)
 	struct destination *d = new_destination(s);
 
 	s->method = seed / 8 % 2 ? MULTIFD_QPL : 0;
+	s->merged = seed / 16 % 2;
 	begin_source(s);
 	for (int round = 0; round < 3; round++) {
 		add_element(&s->main, STREAM_PART);
