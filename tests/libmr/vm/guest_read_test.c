@@ -447,7 +447,10 @@ static void changed_is_right(void **state)
 
 	if (g->blocks[COW].segments->fd < 0) {
 		guest_free(g);
-		skip(); /* only mapped, not open: that takes a privilege */
+		print_message("a file that is mapped and no longer open cannot "
+			      "be opened here: needs CAP_SYS_ADMIN or "
+			      "CAP_CHECKPOINT_RESTORE\n");
+		skip();
 	}
 	for (int no_scan = 0; no_scan < 2; no_scan++) {
 		uint64_t map[PAGES / 64] = { 0 };
