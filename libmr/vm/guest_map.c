@@ -303,6 +303,7 @@ static bool continues(const struct guest_segment *last,
 		      const struct guest_segment *s)
 {
 	return last->kind == s->kind && last->fd == s->fd &&
+	       last->hva + last->length == s->hva &&
 	       (s->kind == GUEST_ANON_PRIVATE ||
 		last->file_offset + last->length == s->file_offset);
 }
