@@ -100,6 +100,7 @@ ssize_t touched_run_decode(const uint8_t *buf, size_t len,
 			   const struct touched_block *blocks,
 			   struct touched_run *out, struct fault *f)
 {
+	const struct touched_block *b;
 	uint64_t all;
 
 	if (len < TOUCHED_RUN_SIZE)
@@ -112,7 +113,8 @@ ssize_t touched_run_decode(const uint8_t *buf, size_t len,
 		return fault_value(f, FAULT_BAD, 0,
 				   "touched: run in a block that is not there",
 				   out->block);
-	all = touched_groups(blocks[out->block].used_length, h->group_size);
+	b = &blocks[out->block];
+	all = touched_groups(b->used_length, h->group_size);
 	if (out->first >= all)
 		return fault_value(f, FAULT_BAD, 4,
 				   "touched: run begins behind its block",
@@ -120,6 +122,10 @@ ssize_t touched_run_decode(const uint8_t *buf, size_t len,
 	if (out->groups == 0 || out->groups > all - out->first)
 		return fault_value(f, FAULT_BAD, 8,
 				   "touched: run is not inside its block",
+				   out->groups);
+	if (out->groups > all - b->named)
+		return fault_value(f, FAULT_BAD, 8,
+				   "touched: groups are named again",
 				   out->groups);
 	return TOUCHED_RUN_SIZE;
 }

@@ -66,6 +66,7 @@ struct touched_head {
 struct touched_block {
 	char name[NAME_SIZE];
 	uint64_t used_length;
+	uint64_t named; /* groups in its runs so far; the caller counts */
 };
 
 struct touched_run {
@@ -88,7 +89,8 @@ ssize_t touched_block_decode(const uint8_t *buf, size_t len,
 size_t touched_block_encode(uint8_t buf[TOUCHED_BLOCK_MAX],
 			    const struct touched_block *b);
 
-/* One that lies in its block; blocks are the head's. */
+/* One that lies in its block, and names no more groups than are left of it;
+ * blocks are the head's. */
 ssize_t touched_run_decode(const uint8_t *buf, size_t len,
 			   const struct touched_head *h,
 			   const struct touched_block *blocks,

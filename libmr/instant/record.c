@@ -121,10 +121,14 @@ static int decode(const struct mr_instant *in, const uint8_t *buf, size_t len,
 	if ((len - at) / TOUCHED_RUN_SIZE != h->runs ||
 	    (len - at) % TOUCHED_RUN_SIZE)
 		return fault_set(f, FAULT_BAD, 24, "touched: wrong length");
-	for (; r->n < h->runs; at += TOUCHED_RUN_SIZE)
-		if (touched_run_decode(buf + at, len - at, h, blocks,
-				       &r->runs[r->n++], f) < 0)
+	for (; r->n < h->runs; at += TOUCHED_RUN_SIZE, r->n++) {
+		struct touched_run *run = &r->runs[r->n];
+
+		if (touched_run_decode(buf + at, len - at, h, blocks, run, f) <
+		    0)
 			return -1;
+		blocks[run->block].named += run->groups;
+	}
 	return 0;
 }
 

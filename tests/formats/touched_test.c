@@ -117,16 +117,21 @@ static void block_round_trip(void **state)
 /* ---- runs ---- */
 
 /* Of 16 groups, 1 (which is smaller) and none. */
-static const struct touched_block blocks[] = { { "a", 16 * TOUCHED_GROUP },
-					       { "b", 4096 },
-					       { "c", 0 } };
+static struct touched_block blocks[] = { { .name = "a",
+					   .used_length = 16 * TOUCHED_GROUP },
+					 { .name = "b", .used_length = 4096 },
+					 { .name = "c" } };
 static struct touched_run run;
+/* Groups of each that were named before. */
+static uint64_t named;
 
 static ssize_t decode_run(const uint8_t *buf, size_t len, struct fault *f)
 {
 	const struct touched_head h = { .group_size = TOUCHED_GROUP,
 					.blocks = ARRAY_LEN(blocks) };
 
+	for (size_t i = 0; i < ARRAY_LEN(blocks); i++)
+		blocks[i].named = named;
 	return touched_run_decode(buf, len, &h, blocks, &run, f);
 }
 
@@ -166,6 +171,24 @@ static void run_bad(void **state)
 	}
 }
 
+/* A block over and over would have the whole image read as often. */
+static void run_again(void **state)
+{
+	const struct touched_run in = { 0, 3, 8 };
+	uint8_t buf[TOUCHED_RUN_SIZE];
+	size_t n = touched_run_encode(buf, &in);
+	struct fault f;
+
+	(void)state;
+	named = 8;
+	assert_int_equal(decode_exact(decode_run, buf, n, &f), n);
+	named = 9;
+	check_fault(decode_run, buf, n, FAULT_BAD, 8);
+	named = 16;
+	check_fault(decode_run, buf, n, FAULT_BAD, 8);
+	named = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -174,6 +197,7 @@ int main(void)
 		cmocka_unit_test(block_round_trip),
 		cmocka_unit_test(run_round_trip),
 		cmocka_unit_test(run_bad),
+		cmocka_unit_test(run_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,10 +59,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		step(&in, back, touched_block_encode(back, &a.blocks[i]), n);
 	}
 	while ((n = decode(&in, run_run, &a, 0)) > 0) {
-		const struct touched_block *b = &a.blocks[a.run.block];
+		struct touched_block *b = &a.blocks[a.run.block];
 
 		must(a.run.groups > 0);
 		must((uint64_t)a.run.first + a.run.groups <=
+		     touched_groups(b->used_length, a.head.group_size));
+		b->named += a.run.groups;
+		must(b->named <=
 		     touched_groups(b->used_length, a.head.group_size));
 		step(&in, back, touched_run_encode(back, &a.run), n);
 	}
