@@ -226,6 +226,27 @@ stale_save() { # IMAGE
 	done
 }
 
+@test "with standard descriptors closed: none becomes the image, or the stub" {
+	local how fd dir=$BATS_TEST_TMPDIR/bin
+	mkdir "$dir"
+	saved_vm -m 32M -append fill=8M
+	for how in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
+		printf '#!/bin/sh\nexec "%s/mrload" "$@" %s\n' "$O" "$how" >"$dir/mrload"
+		chmod +x "$dir/mrload"
+		PATH=$dir:$PATH instant_vm b "$IMAGE" --record=1 --prefault=all \
+			-- -m 32M -append fill=8M
+		for fd in 0 1 2; do
+			fd=$(readlink "/proc/$(vm_pid b)/fd/$fd")
+			[[ $fd == /dev/null || $fd == "$VM_DIR/b.log" ]]
+		done
+		counts_on a b
+		assert_no_bad b
+		wait_record "$IMAGE.touched"
+		rm "$IMAGE.touched"
+		stop_vm b
+	done
+}
+
 @test "the image is locked for as long as the VM lives" {
 	saved_vm -m 64M
 	instant_vm b "$IMAGE" -- -m 64M

@@ -277,6 +277,10 @@ shows() {
 	[[ $stderr == "mrinspect: --nonsense: unknown option"* ]]
 	run -2 --separate-stderr mrinspect --progress=77 folder
 	[[ $stderr == *"descriptor 77 is not open"* ]]
+	run -2 --separate-stderr mrinspect --progress=7 folder 7<folder
+	[[ $stderr == *"descriptor 7 is not open to write"* ]]
+	run -2 --separate-stderr bash -c "mrinspect --progress=1 folder >&-"
+	[[ $stderr == *"descriptor 1 is not open to write"* ]]
 }
 
 @test "a result that cannot be written is trouble" {

@@ -56,6 +56,27 @@ static void catch_signals(void)
 	(void)sigaction(SIGXFSZ, &sa, NULL);
 }
 
+/*
+ * A file of ours that got the number of a standard descriptor, closed by the
+ * caller, would be written to by messages, and a program that we become would
+ * take it for its own. What is in its place fails as the closed one did.
+ */
+static void fill_standard(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+			exit(cli_trouble("/dev/null", MR_SYS, "cannot open"));
+}
+
+/* Whether progress can be written to a descriptor. */
+static bool is_writable(int fd)
+{
+	const int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
+}
+
 /* The options that print and leave. */
 static void answer(poptContext ctx, int val, const char *args)
 {
@@ -93,6 +114,7 @@ poptContext cli_parse(int argc, char **argv, const struct poptOption *options,
 
 	if (argc > 0)
 		cli.tool = slash ? slash + 1 : argv[0];
+	fill_standard();
 	catch_signals();
 	(void)on_exit(on_popts_exit, NULL);
 	parsing = true;
@@ -104,8 +126,8 @@ poptContext cli_parse(int argc, char **argv, const struct poptOption *options,
 	if (rc < -1)
 		rc = cli_usage("%s: %s", poptBadOption(ctx, 0),
 			       poptStrerror(rc));
-	else if (cli.progress_fd != -1 && fcntl(cli.progress_fd, F_GETFD) < 0)
-		rc = cli_usage("--progress: descriptor %d is not open",
+	else if (cli.progress_fd != -1 && !is_writable(cli.progress_fd))
+		rc = cli_usage("--progress: descriptor %d is not open to write",
 			       cli.progress_fd);
 	if (rc != -1) {
 		(void)poptFreeContext(ctx);
