@@ -352,17 +352,15 @@ static unsigned smp_cpus(const struct qemu_props *p)
 
 static int fit_cpus(const struct mr_instant *in, struct mr_error *err)
 {
-	unsigned want = image_cpus(in->info), have = 1, plugged = 0;
+	unsigned want = image_cpus(in->info), have, plugged = 0;
 	struct qemu_option o;
 	struct qemu_props p;
 	size_t at = 1;
 
-	if (args_last(&in->args, "smp", &o) && o.value) {
-		if (props_parse(&p, o.value, "cpus", err))
-			return -1;
-		have = smp_cpus(&p);
-		props_release(&p);
-	}
+	if (props_of(&in->args, "smp", "cpus", &p, err))
+		return -1;
+	have = smp_cpus(&p);
+	props_release(&p);
 	while (args_next(&in->args, &at, &o)) {
 		const char *driver;
 

@@ -21,7 +21,7 @@
 
 #define OBJECTS "/objects/"
 #define CANONICAL "x-use-canonical-path-for-ramblock-id"
-/* QEMU's, where -m says nothing; and what it rounds that up to. */
+/* QEMU's, where -m says nothing, or 0; and what it rounds that up to. */
 #define DEFAULT_RAM (UINT64_C(128) << 20)
 #define RAM_ALIGN UINT64_C(8192)
 
@@ -357,20 +357,19 @@ static const struct mr_block *main_block(const struct mr_instant *in)
 static int main_length(const struct mr_instant *in, uint64_t *length,
 		       struct mr_error *err)
 {
-	struct qemu_option o;
 	struct qemu_props p;
 	const char *size;
 	int rc = 0;
 
-	*length = DEFAULT_RAM;
-	if (!args_last(&in->args, "m", &o) || !o.value)
-		return 0;
-	if (props_parse(&p, o.value, "size", err))
+	*length = 0;
+	if (props_of(&in->args, "m", "size", &p, err))
 		return -1;
 	size = props_get(&p, "size");
 	if (size && !args_size(size, UINT64_C(1) << 20, length))
 		rc = error_set(err, MR_USAGE, MR_NO_OFFSET,
-			       "-m %.60s is no size", o.value);
+			       "-m %.60s is no size", size);
+	if (!*length)
+		*length = DEFAULT_RAM;
 	*length = (*length + RAM_ALIGN - 1) / RAM_ALIGN * RAM_ALIGN;
 	props_release(&p);
 	return rc;

@@ -299,16 +299,37 @@ static int parse_json(struct qemu_props *p, const char *text,
 	return rc;
 }
 
+/* Adds those of a value; none are left if that fails. */
+static int parse_more(struct qemu_props *p, const char *text,
+		      const char *implied, struct mr_error *err)
+{
+	int rc = text[0] == '{' ? parse_json(p, text, err)
+				: parse_words(p, text, implied, err);
+
+	if (rc)
+		props_release(p);
+	return rc;
+}
+
 int props_parse(struct qemu_props *p, const char *text, const char *implied,
 		struct mr_error *err)
 {
 	*p = (struct qemu_props){ 0 };
-	if (text[0] == '{' ? parse_json(p, text, err)
-			   : parse_words(p, text, implied, err)) {
-		props_release(p);
-		return -1;
-	}
-	return 0;
+	return parse_more(p, text, implied, err);
+}
+
+int props_of(const struct qemu_args *a, const char *name, const char *implied,
+	     struct qemu_props *p, struct mr_error *err)
+{
+	struct qemu_option o;
+	size_t at = 1;
+	int rc = 0;
+
+	*p = (struct qemu_props){ 0 };
+	while (!rc && args_next(a, &at, &o))
+		if (!strcmp(o.name, name) && o.value)
+			rc = parse_more(p, o.value, implied, err);
+	return rc;
 }
 
 void props_release(struct qemu_props *p)

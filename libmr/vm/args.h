@@ -62,6 +62,9 @@ struct qemu_props {
  * it is not such a value (MR_USAGE), or no memory. */
 int props_parse(struct qemu_props *p, const char *text, const char *implied,
 		struct mr_error *err);
+/* Those of all options of a name that QEMU puts together: -m, -smp. */
+int props_of(const struct qemu_args *a, const char *name, const char *implied,
+	     struct qemu_props *p, struct mr_error *err);
 void props_release(struct qemu_props *p); /* p may be { 0 } */
 /* The last one counts. NULL: there is none. */
 const char *props_get(const struct qemu_props *p, const char *key);

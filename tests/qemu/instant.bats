@@ -347,6 +347,12 @@ stale_save() { # IMAGE
 		-m 64M
 		the image has 2 CPUs, the command line makes 4
 		-m 64M -smp sockets=2,cores=2
+		the image has 2 CPUs, the command line makes 4
+		-m 64M -smp 2 -smp cpus=4
+		64 MiB in the image, 96 MiB on the command line (-m)
+		-m 64M -m 96M,maxmem=1G,slots=1 -smp 2
+		64 MiB in the image, 128 MiB on the command line (-m)
+		-m 64M -m 0 -smp 2
 		what is to be loaded is the image
 		-m 64M -smp 2 -incoming defer
 		what is to be loaded is the image
@@ -372,6 +378,14 @@ stale_save() { # IMAGE
 		is no regular file
 		-m 64M -smp 2 -readconfig $BATS_TEST_TMPDIR/fifo
 	END
+}
+
+# As QEMU puts them together: later keys win, others stay.
+@test "-m and -smp given several times" {
+	local memory=(-m 64M -smp 1,maxcpus=4 -smp cpus=2 -m maxmem=1G,slots=1)
+	saved_vm "${memory[@]}"
+	goes_on "${memory[@]}"
+	[ "$(mapped b)" = 64 ]
 }
 
 @test "a QEMU that is none, an old one, a script" {

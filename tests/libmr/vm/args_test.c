@@ -159,6 +159,38 @@ static void test_set_props(void **state)
 	props_release(&p);
 }
 
+/* Of an option that is given several times later keys win, others stay. */
+static void test_props_of_all(void **state)
+{
+	const char *const argv[] = { "qemu", "-smp", "2,cores=2", "-m",
+				     "64M",  "--m",  "maxmem=1G", "-smp",
+				     "4",    NULL };
+	const char *const bad[] = { "qemu", "-m", "64M", "-m", "{", NULL };
+	struct mr_error err = MR_ERROR_INIT;
+	struct qemu_args a;
+	struct qemu_props p;
+
+	(void)state;
+	assert_int_equal(args_init(&a, argv, &err), 0);
+	assert_int_equal(props_of(&a, "smp", "cpus", &p, &err), 0);
+	assert_string_equal(props_get(&p, "cpus"), "4");
+	assert_string_equal(props_get(&p, "cores"), "2");
+	props_release(&p);
+	assert_int_equal(props_of(&a, "m", "size", &p, &err), 0);
+	assert_string_equal(props_get(&p, "size"), "64M");
+	assert_string_equal(props_get(&p, "maxmem"), "1G");
+	props_release(&p);
+	assert_int_equal(props_of(&a, "numa", NULL, &p, &err), 0);
+	assert_int_equal(p.n, 0);
+	props_release(&p);
+	args_release(&a);
+	assert_int_equal(args_init(&a, bad, &err), 0);
+	assert_int_equal(props_of(&a, "m", "size", &p, &err), -1);
+	assert_int_equal(err.code, MR_USAGE);
+	assert_null(p.list);
+	args_release(&a);
+}
+
 static void test_sizes(void **state)
 {
 	static const struct {
@@ -198,6 +230,7 @@ int main(void)
 		cmocka_unit_test(test_bad_props),
 		cmocka_unit_test(test_endless_props),
 		cmocka_unit_test(test_set_props),
+		cmocka_unit_test(test_props_of_all),
 		cmocka_unit_test(test_sizes),
 	};
 
