@@ -307,9 +307,6 @@ static int check_options(void)
 	if (memory && (run_it || pause_it || check || force))
 		return cli_usage("--memory goes without a VM: --run, --paused, "
 				 "--check and --force are about one");
-	if (memory && (run_it || pause_it || check))
-		return cli_usage("--memory goes without a VM: --run, --paused "
-				 "and --check are about one");
 	if (instant && (memory || direct || threads || force))
 		return cli_usage("--instant reads nothing: --memory, --direct, "
 				 "--jobs and --force are about that");
