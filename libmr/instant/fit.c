@@ -425,11 +425,8 @@ static int unlock_memory(struct mr_instant *in, struct mr_error *err)
 /* -S keeps a guest from running that is to run. */
 static void drop_stop(struct mr_instant *in)
 {
-	struct qemu_option o;
-
-	while (in->options->then == MR_THEN_RUN &&
-	       args_last(&in->args, "S", &o))
-		args_drop(&in->args, &o);
+	if (in->options->then == MR_THEN_RUN)
+		args_drop_all(&in->args, "S");
 }
 
 int instant_fit(struct mr_instant *in, struct mr_error *err)

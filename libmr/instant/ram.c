@@ -383,8 +383,7 @@ static int drop_path(struct mr_instant *in)
 	if (args_last(&in->args, "mem-path", &o) && o.value &&
 	    on_hugetlbfs(o.value))
 		return 1;
-	while (args_last(&in->args, "mem-path", &o))
-		args_drop(&in->args, &o);
+	args_drop_all(&in->args, "mem-path");
 	return 0;
 }
 
@@ -400,8 +399,7 @@ static void drop_prealloc(struct mr_instant *in)
 		return;
 	instant_say(in, "without -mem-prealloc, which would copy all of the "
 			"memory at the start");
-	while (args_last(&in->args, "mem-prealloc", &o))
-		args_drop(&in->args, &o);
+	args_drop_all(&in->args, "mem-prealloc");
 }
 
 static int map_main(struct mr_instant *in, const struct mr_block *b,

@@ -73,16 +73,6 @@ static int add_word(struct qemu_args *a, const char *word, struct mr_error *err)
 	return 0;
 }
 
-int args_init(struct qemu_args *a, const char *const *argv,
-	      struct mr_error *err)
-{
-	*a = (struct qemu_args){ 0 };
-	for (size_t i = 0; argv[i]; i++)
-		if (add_word(a, argv[i], err))
-			return -1;
-	return 0;
-}
-
 void args_release(struct qemu_args *a)
 {
 	for (size_t i = 0; i < a->n; i++)
@@ -91,12 +81,12 @@ void args_release(struct qemu_args *a)
 	*a = (struct qemu_args){ 0 };
 }
 
-static bool takes_value(const char *name, const char *next)
+static bool is_flag(const char *name)
 {
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
 		if (!strcmp(name, flags[i]))
-			return false;
-	return next != NULL;
+			return true;
+	return false;
 }
 
 bool args_next(const struct qemu_args *a, size_t *at, struct qemu_option *o)
@@ -111,12 +101,35 @@ bool args_next(const struct qemu_args *a, size_t *at, struct qemu_option *o)
 	};
 	if (word[0] == '-' && word[1]) {
 		o->name = word + (word[1] == '-' ? 2 : 1);
-		o->value = takes_value(o->name, a->v[*at + 1]) ? a->v[*at + 1]
-							       : NULL;
+		o->value = is_flag(o->name) ? NULL : a->v[*at + 1];
 		o->words = o->value ? 2 : 1;
 	}
 	*at += o->words;
 	return true;
+}
+
+/* What is added behind such an option would become its value. */
+static int check_end(const struct qemu_args *a, struct mr_error *err)
+{
+	struct qemu_option o = { .value = "" };
+	size_t at = 1;
+
+	while (args_next(a, &at, &o))
+		;
+	if (o.value || is_flag(o.name))
+		return 0;
+	return error_set(err, MR_USAGE, MR_NO_OFFSET,
+			 "-%.60s at the end lacks its value", o.name);
+}
+
+int args_init(struct qemu_args *a, const char *const *argv,
+	      struct mr_error *err)
+{
+	*a = (struct qemu_args){ 0 };
+	for (size_t i = 0; argv[i]; i++)
+		if (add_word(a, argv[i], err))
+			return -1;
+	return check_end(a, err);
 }
 
 bool args_last(const struct qemu_args *a, const char *name,
@@ -158,13 +171,17 @@ int args_set(struct qemu_args *a, const struct qemu_option *o,
 	return 0;
 }
 
-void args_drop(struct qemu_args *a, const struct qemu_option *o)
+void args_drop_all(struct qemu_args *a, const char *name)
 {
-	for (size_t i = 0; i < o->words; i++)
-		free(a->v[o->at + i]);
-	memmove(a->v + o->at, a->v + o->at + o->words,
-		(a->n - o->at - o->words + 1) * sizeof(*a->v));
-	a->n -= o->words;
+	struct qemu_option o;
+
+	while (args_last(a, name, &o)) {
+		for (size_t i = 0; i < o.words; i++)
+			free(a->v[o.at + i]);
+		memmove(a->v + o.at, a->v + o.at + o.words,
+			(a->n - o.at - o.words + 1) * sizeof(*a->v));
+		a->n -= o.words;
+	}
 }
 
 /* ---- properties ---- */

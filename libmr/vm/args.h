@@ -1,9 +1,8 @@
 /*
  * args.h - the command line of a QEMU, taken apart and changed.
  *
- * Words are argv's: "-m", "4G". Which options take a value is QEMU's own list;
- * one that is not known is taken to have one, if what follows does not look
- * like an option.
+ * Words are argv's: "-m", "4G". Which options take no value is QEMU's own list;
+ * one that is not known is taken to have one.
  */
 #ifndef LIBMR_ARGS_H
 #define LIBMR_ARGS_H
@@ -26,7 +25,8 @@ struct qemu_option {
 	size_t words; /* 1 or 2 */
 };
 
-/* Copies argv, whose first word is the program. 0 or -1. */
+/* Copies argv, whose first word is the program. -1: the last option lacks its
+ * value (MR_USAGE), or no memory. */
 int args_init(struct qemu_args *a, const char *const *argv,
 	      struct mr_error *err);
 void args_release(struct qemu_args *a); /* a may be { 0 } */
@@ -44,7 +44,8 @@ int args_add(struct qemu_args *a, const char *name, const char *value,
 /* Gives one that has a value another. */
 int args_set(struct qemu_args *a, const struct qemu_option *o,
 	     const char *value, struct mr_error *err);
-void args_drop(struct qemu_args *a, const struct qemu_option *o);
+/* Takes all options of that name away. */
+void args_drop_all(struct qemu_args *a, const char *name);
 
 /*
  * The properties of a value: "pc,accel=kvm" or a JSON object, whose numbers

@@ -391,6 +391,8 @@ stale_save() { # IMAGE
 @test "a QEMU that is none, an old one, a script" {
 	local dir=$BATS_TEST_TMPDIR
 	saved_vm -m 64M
+	run -2 mrload --instant --print "$IMAGE" -- "$QEMU" -S -m
+	[[ $output == *"$QEMU: -m at the end lacks its value"* ]]
 	run -2 mrload --instant "$IMAGE" -- no-such-qemu -m 64M
 	[[ $output == *"no-such-qemu: cannot open the program"* ]]
 	run -3 mrload --instant "$IMAGE" -- true -m 64M

@@ -17,13 +17,13 @@ static void test_options(void **state)
 {
 	const char *const argv[] = { "qemu", "-m",	"4G",	 "--smp",
 				     "2",    "-S",	"disk",	 "-append",
-				     "-S",   "-future", "value", "-last",
+				     "-S",   "-future", "value", "-s",
 				     NULL };
 	static const struct {
 		const char *name, *value;
-	} want[] = { { "m", "4G" },   { "smp", "2" },	  { "S", NULL },
-		     { "", "disk" },  { "append", "-S" }, { "future", "value" },
-		     { "last", NULL } };
+	} want[] = { { "m", "4G" },  { "smp", "2" },	 { "S", NULL },
+		     { "", "disk" }, { "append", "-S" }, { "future", "value" },
+		     { "s", NULL } };
 	struct mr_error err = MR_ERROR_INIT;
 	struct qemu_args a;
 	struct qemu_option o;
@@ -59,17 +59,49 @@ static void test_changes(void **state)
 	assert_string_equal(o.value, "2G");
 	assert_int_equal(args_set(&a, &o, "3G", &err), 0);
 	assert_true(args_last(&a, "S", &o));
-	args_drop(&a, &o);
+	args_drop_all(&a, "S");
 	assert_false(args_last(&a, "S", &o));
 	assert_int_equal(args_add(&a, "daemonize", NULL, &err), 0);
 	assert_int_equal(args_add(&a, "name", "x", &err), 0);
 	join(&a, text, sizeof(text));
 	assert_string_equal(text, "qemu -m 1G -m 3G -daemonize -name x");
-	assert_true(args_last(&a, "name", &o));
-	args_drop(&a, &o);
+	args_drop_all(&a, "m");
 	join(&a, text, sizeof(text));
-	assert_string_equal(text, "qemu -m 1G -m 3G -daemonize");
+	assert_string_equal(text, "qemu -daemonize -name x");
+	args_drop_all(&a, "name");
+	args_drop_all(&a, "absent");
+	join(&a, text, sizeof(text));
+	assert_string_equal(text, "qemu -daemonize");
 	args_release(&a);
+}
+
+/* Or it would take the next that is added for it. */
+static void test_value_missing(void **state)
+{
+	const char *const lacks[][4] = { { "qemu", "-m" },
+					 { "qemu", "-S", "--smp" },
+					 { "qemu", "-future" } };
+	const char *const fine[][4] = { { "qemu" },
+					{ "qemu", "-m", "-m" },
+					{ "qemu", "disk" },
+					{ "qemu", "-" } };
+	struct qemu_args a;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lacks); i++) {
+		struct mr_error err = MR_ERROR_INIT;
+
+		assert_int_equal(args_init(&a, lacks[i], &err), -1);
+		assert_int_equal(err.code, MR_USAGE);
+		assert_non_null(strstr(err.msg, "lacks its value"));
+		args_release(&a);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(fine); i++) {
+		struct mr_error err = MR_ERROR_INIT;
+
+		assert_int_equal(args_init(&a, fine[i], &err), 0);
+		args_release(&a);
+	}
 }
 
 /* What a value comes to, written out. */
@@ -226,6 +258,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_value_missing),
 		cmocka_unit_test(test_props),
 		cmocka_unit_test(test_bad_props),
 		cmocka_unit_test(test_endless_props),
