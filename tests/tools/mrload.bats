@@ -419,3 +419,22 @@ terminate_at() { # COMMAND STATUS
 	run -2 mrload --instant --prefault=some image -- qemu
 	[[ $output == *"--prefault is recorded, all or none, not some"* ]]
 }
+
+# What is mapped behind the end of a file kills who touches it.
+@test "--instant: an image that ends early is refused, also with a hole there" {
+	local end size pages=$((5 << 20)) # where the last one ends
+	mkimage --block "pc.ram=1024:0+100" whole
+	size=$(stat -c %s whole)
+	run -3 mrload --instant --check whole -- true
+	[[ $output == *"true: this is no QEMU"* ]]
+	for end in $((2 << 20)) $((pages - 4096)) $((pages - 1)) "$pages" \
+		$((pages + 1)) $((pages + 100)); do
+		cp whole image
+		truncate -s "$end" image
+		run -3 mrload --instant --check image -- true
+		[[ $output == "mrload: image: damaged: file ends "* ]]
+		truncate -s "$size" image
+		run -3 mrload --instant --check image -- true
+		[[ $output == "mrload: image: damaged: "* ]]
+	done
+}
