@@ -13,6 +13,7 @@
 #include "libmr/base/error.h"
 #include "libmr/base/pages.h"
 #include "libmr/base/zeros.h"
+#include "libmr/file/outbox.h"
 #include "libmr/memory/sink.h"
 
 /* Of an extent: 4 MiB of 1 KiB pages. */
@@ -38,7 +39,9 @@ static int put_part(struct crew_worker *w, struct crew_slot *s,
 {
 	struct copy *c = crew_arg(w);
 	struct own *own = w->priv;
-	struct sink_hand h = { w, s, &own->tally, own->sink };
+	struct sink_hand h = {
+		.w = w, .s = s, .tally = &own->tally, .own = own->sink
+	};
 	struct memory_part p = *touched;
 	uint64_t bits[EXTENT_WORDS];
 	size_t n;
@@ -63,7 +66,9 @@ static int begin_extent(struct crew_worker *w, struct crew_slot *s,
 	struct copy *c = crew_arg(w);
 	const struct memory_ops *ops = c->from->ops;
 	struct own *own = w->priv;
-	struct sink_hand h = { w, s, &own->tally, own->sink };
+	struct sink_hand h = {
+		.w = w, .s = s, .tally = &own->tally, .own = own->sink
+	};
 	uint64_t read = bits_count(p->bits, 0, p->pages) * p->unit;
 	unsigned char **room = s->priv;
 	const void *view = NULL;
@@ -196,10 +201,18 @@ int memory_copy(struct memory *from, struct sink *to,
 	return crew_run(&plan, err);
 }
 
+int sink_settle(const struct sink_hand *h, const struct file *file, uint64_t at,
+		uint64_t length, struct mr_error *err)
+{
+	return h->out ? outbox_settle(h->out, file, at, length, err) : 0;
+}
+
 int sink_write(const struct sink_hand *h, struct file *file, const void *bytes,
 	       size_t length, uint64_t at, struct mr_error *err)
 {
 	h->tally->written += length;
+	if (h->out)
+		return outbox_write(h->out, file, bytes, length, at, err);
 	if (!h->w)
 		return file_write(file, bytes, length, at, err);
 	crew_transfer(h->w, h->s, file, (void *)(uintptr_t)bytes, length, at,

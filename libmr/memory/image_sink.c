@@ -41,11 +41,15 @@ static const struct image_base *base_of(struct sink *k)
 }
 
 /* Old data must not stay where there is none any more. */
-static int punch(struct image_writer *w, const struct writer_block *b,
-		 uint64_t offset, uint64_t length, struct mr_error *err)
+static int punch(struct image_writer *w, const struct sink_hand *h,
+		 const struct writer_block *b, uint64_t offset, uint64_t length,
+		 struct mr_error *err)
 {
-	if (!place_punch(w->out.file.fd, b->place.pages_offset + offset,
-			 length))
+	uint64_t at = b->place.pages_offset + offset;
+
+	if (h && sink_settle(h, &w->out.file, at, length, err))
+		return -1;
+	if (!place_punch(w->out.file.fd, at, length))
 		return 0;
 	(void)error_sys(err, MR_NO_OFFSET, "cannot punch a hole");
 	return error_about(err, w->out.file.io.who);
@@ -114,7 +118,7 @@ static int forget(struct image_writer *w, struct writer_block *b,
 	b->kept = false;
 	if (image_writer_clear(w, b, 0, b->place.num_pages, err))
 		return -1;
-	return punch(w, b, 0, b->used, err);
+	return punch(w, NULL, b, 0, b->used, err);
 }
 
 static int keep(struct sink *k, const struct memory *m, size_t i,
@@ -174,12 +178,11 @@ static int image_zero(struct sink *k, const struct sink_hand *h, size_t block,
 	uint64_t first = offset / IMAGE_PAGE, n = length / IMAGE_PAGE;
 	bool had = bits_any_shared(b->bits, first, n);
 
-	(void)h;
 	if (image_writer_clear(writer_of(k), b, first, n, err))
 		return -1;
 	if (!had && (!b->kept || base_of(k)->comparable))
 		return 0;
-	return punch(writer_of(k), b, offset, length, err);
+	return punch(writer_of(k), h, b, offset, length, err);
 }
 
 /* A part that may be in the file already, or some of it. */
@@ -236,7 +239,7 @@ static int punch_gone(struct put *x, const struct known *known,
 	for (n = bits_next_set(known->gone, 0, p->pages); n < p->pages;
 	     n = bits_next_set(known->gone, q, p->pages)) {
 		q = bits_next_clear(known->gone, n, p->pages);
-		if (punch(x->w, x->b, p->offset + n * IMAGE_PAGE,
+		if (punch(x->w, x->h, x->b, p->offset + n * IMAGE_PAGE,
 			  (q - n) * IMAGE_PAGE, x->err))
 			return -1;
 	}
@@ -263,7 +266,7 @@ static int put_changed(struct put *x, const struct known *known,
 static int put_all(struct put *x, const struct memory_part *p, bool old)
 {
 	if (old && bits_next_clear(p->bits, 0, p->pages) < p->pages &&
-	    punch(x->w, x->b, p->offset, p->pages * IMAGE_PAGE, x->err))
+	    punch(x->w, x->h, x->b, p->offset, p->pages * IMAGE_PAGE, x->err))
 		return -1;
 	memory_runs(p, CREW_GAP, write_run, x);
 	return x->rc;

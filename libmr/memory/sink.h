@@ -26,9 +26,11 @@ struct memory_tally {
 
 /* Who puts: one thread. */
 struct sink_hand {
-	/* Writes are left to this slot; NULL: they are done at once. */
+	/* Writes are left to this slot, or to out; NULL: they are done at
+	 * once. */
 	struct crew_worker *w;
 	struct crew_slot *s;
+	struct outbox *out; /* the buffer of parts is its */
 	struct memory_tally *tally;
 	void *own; /* sink->hand_size bytes, zero before the first call */
 };
@@ -76,6 +78,10 @@ struct sink {
 /* length bytes for byte `at` of a file, on a hand's behalf. */
 int sink_write(const struct sink_hand *h, struct file *file, const void *bytes,
 	       size_t length, uint64_t at, struct mr_error *err);
+/* Before something else is done to these bytes: waits for what a hand writes
+ * there through its outbox. */
+int sink_settle(const struct sink_hand *h, const struct file *file, uint64_t at,
+		uint64_t length, struct mr_error *err);
 
 struct memory_copy_options {
 	enum mr_direct direct; /* to read with */

@@ -16,7 +16,6 @@ struct work {
 	struct multifd_packet *p;
 	struct unpack *unpack;
 	uint8_t *head, *packed;
-	unsigned char *pages;
 	size_t head_size;
 	size_t block; /* that of the packet */
 };
@@ -125,16 +124,17 @@ static int read_data(struct work *w, struct mr_error *err)
 {
 	uint32_t method = w->p->flags & MULTIFD_METHODS;
 	uint64_t at = w->c->link.at;
+	unsigned char *pages = pour_buffer(&w->c->pour);
 	struct mr_error why = MR_ERROR_INIT;
 
 	if (!w->p->normal)
 		return 0;
 	if (!method)
-		return read_more(w, w->pages, w->p->size, err);
+		return read_more(w, pages, w->p->size, err);
 	w->c->method = method;
 	if (read_more(w, w->packed, w->p->size, err))
 		return -1;
-	if (!unpack(w->unpack, w->p, w->packed, w->pages, &why))
+	if (!unpack(w->unpack, w->p, w->packed, pages, &why))
 		return 0;
 	return error_set(err, why.code,
 			 why.offset == MR_NO_OFFSET ? at : at + why.offset,
@@ -147,6 +147,7 @@ static int put_pages(struct work *w, struct mr_error *err)
 	const struct multifd_packet *p = w->p;
 	const uint64_t page = w->c->in->memory.page;
 	struct pour *to = &w->c->pour;
+	unsigned char *pages = pour_buffer(to);
 	uint32_t i, n;
 
 	for (i = 0; i < p->normal; i += n) {
@@ -154,14 +155,14 @@ static int put_pages(struct work *w, struct mr_error *err)
 			    p->offset[i + n] == p->offset[i] + n * page;
 		     n++)
 			;
-		if (pour_pages(to, w->block, p->offset[i], w->pages + i * page,
-			       n, err))
+		if (pour_pages(to, w->block, p->offset[i], pages + i * page, n,
+			       err))
 			return -1;
 	}
 	for (i = 0; i < p->zero; i++)
 		if (pour_zero(to, w->block, p->offset[p->normal + i], err))
 			return -1;
-	return pour_end(to, err);
+	return p->flags & MULTIFD_SYNC ? pour_end(to, err) : pour_next(to, err);
 }
 
 static void count(struct intake_channel *c, const struct multifd_packet *p)
@@ -205,9 +206,8 @@ static int make_work(struct work *w, struct mr_error *err)
 	w->p = calloc(1, sizeof(*w->p));
 	w->head = malloc(w->head_size);
 	w->packed = malloc(multifd_data_max(page));
-	w->pages = aligned_alloc(page, MULTIFD_PAGES_SIZE);
 	w->unpack = unpack_new(page, err);
-	if (!w->p || !w->head || !w->packed || !w->pages)
+	if (!w->p || !w->head || !w->packed)
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	return w->unpack ? 0 : -1;
 }
@@ -238,6 +238,8 @@ static void *channel_thread(void *arg)
 
 	while (!rc && (rc = packet(&w, &err)) > 0)
 		rc = 0;
+	if (!rc)
+		rc = pour_end(&w.c->pour, &err);
 	if (rc < 0)
 		fail(w.c, &err);
 	rounds_leave(&w.c->in->rounds);
@@ -245,7 +247,6 @@ static void *channel_thread(void *arg)
 	free(w.p);
 	free(w.head);
 	free(w.packed);
-	free(w.pages);
 	return NULL;
 }
 
@@ -263,7 +264,8 @@ int intake_start_channels(struct intake *in, struct mr_error *err)
 		struct intake_channel *c = &in->channels[i];
 		int rc;
 
-		if (pour_init(&c->pour, in->to, &in->memory, false, err))
+		if (pour_init(&c->pour, in->to, &in->memory, MULTIFD_PAGES_SIZE,
+			      (unsigned)in->n_channels, err))
 			return -1;
 		c->pour.done = intake_poured;
 		c->pour.arg = in;

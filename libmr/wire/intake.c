@@ -14,6 +14,8 @@
 
 /* More than any item of a stream that is looked at in one piece. */
 #define WINDOW ((size_t)256 << 10)
+/* Pages of the main connection that are put together. */
+#define EXTENT ((size_t)1 << 20)
 
 static void memory_freed(struct memory *m)
 {
@@ -35,7 +37,7 @@ int intake_init(struct intake *in, int fd, struct sink *to,
 		return -1;
 	in->memory.target_page = IMAGE_PAGE;
 	in->blocks_room = 1;
-	if (pour_init(&in->pour, to, &in->memory, true, err))
+	if (pour_init(&in->pour, to, &in->memory, EXTENT, 1, err))
 		return -1;
 	in->pour.done = intake_poured;
 	in->pour.arg = in;
@@ -357,7 +359,6 @@ int intake_run(struct intake *in, struct mr_error *err)
 {
 	int rc = run(in, err);
 
-	pour_stop(&in->pour);
 	if (!rc && !intake_join_channels(in, err))
 		return 0;
 	(void)intake_join_channels(in, NULL);

@@ -38,7 +38,8 @@ struct intake_channel {
 	struct pour pour;
 	uint64_t packets;
 	uint64_t last; /* 1 + the highest number of a packet */
-	/* Packets without anything that follow a sync with pages (multifd.md). */
+	/* Packets without anything that follow a sync with pages (multifd.md).
+	 */
 	uint64_t owed;
 	bool beyond; /* pages or a sync came behind the last barrier */
 	uint32_t method; /* enum multifd_flag; 0: none, or not known yet */

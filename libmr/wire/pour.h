@@ -8,52 +8,42 @@
 #ifndef LIBMR_POUR_H
 #define LIBMR_POUR_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
+#include "libmr/file/outbox.h"
 #include "libmr/memory/sink.h"
 
-/* What follows each other: pages in buf, or zeros. */
+/* What follows each other: pages in the buffer, or zeros. */
 struct pour_run {
 	size_t block, pages;
 	uint64_t offset;
 	bool zeros;
-	unsigned char *buf; /* ours, for so many pages as there can be */
 };
-
-/* Runs at a time: one that is filled, the others under way. */
-#define POUR_RUNS 4
 
 struct pour {
 	struct sink *to;
 	const struct memory *m; /* its blocks */
-	struct memory_tally tally; /* after pour_end or pour_stop */
+	struct memory_tally tally;
 	/* The caller's, of all who pour into a sink; bytes of pages that are
-	 * there. May be NULL. */
+	 * on their way. May be NULL. */
 	void (*done)(void *arg, uint64_t bytes);
 	void *arg;
-	struct pour_run runs[POUR_RUNS];
-	/* With a thread of its own runs are put while more is poured, one
-	 * after the other. */
-	bool threaded;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t moved;
-	unsigned fill; /* the run that is being filled: who pours has it */
-	unsigned first, n; /* those under way, which come before that */
-	bool stop;
-	struct mr_error why; /* of the first that failed */
+	struct pour_run run;
+	struct outbox out;
 };
 
-/* threaded: it has a thread. MR_NOMEM. */
+/* Its buffers have size bytes, whole pages; so many others pour at the same
+ * time. MR_NOMEM. */
 int pour_init(struct pour *p, struct sink *to, const struct memory *m,
-	      bool threaded, struct mr_error *err);
-/* Nothing is put any more. */
-void pour_stop(struct pour *p);
+	      size_t size, unsigned others, struct mr_error *err);
 void pour_release(struct pour *p);
 
-/* n pages that lie side by side at bytes, which is page-aligned and may be
- * changed. */
+/* The buffer, on a page. What lies there can be poured. */
+unsigned char *pour_buffer(const struct pour *p);
+/* All that was to be poured of the buffer was: there is another one. */
+int pour_next(struct pour *p, struct mr_error *err);
+
+/* n pages that lie side by side at bytes, in the buffer. */
 int pour_pages(struct pour *p, size_t block, uint64_t offset,
 	       unsigned char *bytes, size_t n, struct mr_error *err);
 

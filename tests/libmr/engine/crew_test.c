@@ -59,7 +59,8 @@ int __real_munmap(void *at, size_t len);
 int __wrap_munmap(void *at, size_t len);
 int __wrap_munmap(void *at, size_t len)
 {
-	unmapped++;
+	/* Before that it is what an arena was too large by. */
+	unmapped += aio.submits > 0;
 	unmapped_early += aio.held > 0;
 	return __real_munmap(at, len);
 }
