@@ -1,5 +1,4 @@
 /* recv.c - the verb mr_recv: listen, take in, publish, tell. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "libmr/memory/image_sink.h"
 #include "libmr/wire/intake.h"
 #include "libmr/wire/lobby.h"
+#include "libmr/wire/replay.h"
 
 /* mr_error.who */
 enum { RECV_URI = 1, RECV_IMAGE, RECV_CAPTURE };
@@ -57,25 +57,6 @@ static int gather(struct intake *in, void *arg, struct mr_error *err)
 	}
 	lobby_close(&x->lobby);
 	return rc < 0 ? -1 : 0;
-}
-
-/* The files of channels. */
-static int gather_files(struct intake *in, void *arg, struct mr_error *err)
-{
-	struct recv *x = arg;
-	int fd;
-
-	for (unsigned i = 0; i < MULTIFD_CHANNELS_MAX; i++) {
-		fd = capture_file(&x->capture, 1 + i);
-		if (fd < 0 && errno == ENOENT)
-			continue;
-		if (fd < 0)
-			return error_sys(err, MR_NO_OFFSET,
-					 "cannot open channel %u", i);
-		if (intake_channel_add(in, fd, err))
-			return -1;
-	}
-	return 0;
 }
 
 /* ---- where nothing goes: who captures only ---- */
@@ -161,12 +142,13 @@ static int begin(struct recv *x, const char *uri, const char *image,
 		return capture_open(&x->capture, uri, err)
 			       ? error_about(err, RECV_URI)
 			       : 0;
-	if (o->capture && capture_create(&x->capture, o->capture, err))
-		return error_about(err, RECV_CAPTURE);
 	x->lobby.tell = o->tell;
 	x->lobby.arg = o->tell_arg;
 	if (listener_open(&x->lobby.listener, uri, err))
 		return error_about(err, RECV_URI);
+	/* Last, as a folder that is there already is not taken again. */
+	if (o->capture && capture_create(&x->capture, o->capture, err))
+		return error_about(err, RECV_CAPTURE);
 	(void)snprintf(line, sizeof(line), "listening on %s",
 		       x->lobby.listener.where);
 	if (o->tell)
@@ -174,42 +156,37 @@ static int begin(struct recv *x, const char *uri, const char *image,
 	return 0;
 }
 
-static int main_connection(struct recv *x, int *fd, struct mr_error *err)
-{
-	if (!x->options->replay)
-		return lobby_main(&x->lobby, fd, err);
-	*fd = capture_file(&x->capture, 0);
-	return *fd >= 0 ? 0
-			: error_sys(err, MR_NO_OFFSET,
-				    "no capture is there: cannot open "
-				    "\"main\"");
-}
-
 static int take(struct recv *x, struct mr_error *err)
 {
+	bool replay = x->options->replay;
 	double since = watch_clock();
-	int fd;
+	int fd = -1;
 
 	if (wire_begin(&x->in.wire,
 		       x->options->timeout ? x->options->timeout
 					   : MR_RECV_TIMEOUT,
 		       &x->options->watch, err) ||
-	    main_connection(x, &fd, err))
+	    (!replay && lobby_main(&x->lobby, &fd, err)))
+		return -1;
+	if (replay)
+		fd = replay_main(&x->capture, err);
+	if (fd < 0)
 		return -1;
 	x->report->waited = watch_clock() - since;
 	x->taking = true;
 	if (intake_init(&x->in, fd, x->sink, err))
 		return -1;
-	x->in.gather = x->options->replay ? gather_files : gather;
+	x->in.gather = gather;
 	x->in.arg = x;
-	x->in.deaf = x->options->replay;
+	if (replay)
+		replay_begin(&x->in, &x->capture);
 	x->in.capture = x->options->capture ? &x->capture : NULL;
 	if (x->in.capture &&
 	    capture_link(&x->capture, &x->in.main, 0, NULL, 0, err))
 		return error_about(err, RECV_CAPTURE);
 	if (!intake_run(&x->in, err))
 		return 0;
-	if (x->capture.failed) {
+	if (atomic_load(&x->capture.failed)) {
 		*err = (struct mr_error)MR_ERROR_INIT;
 		(void)capture_finish(&x->capture, err);
 		(void)error_about(err, RECV_CAPTURE);

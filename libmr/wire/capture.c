@@ -77,7 +77,7 @@ static int keep(struct link_tee *t, const void *bytes, size_t n)
 	if (!write_all(t->fd, bytes, n) &&
 	    !write_all(c->index, buf, capture_record_encode(buf, &r)))
 		return 0;
-	c->failed = errno;
+	atomic_store(&c->failed, errno);
 	return -1;
 }
 
@@ -101,10 +101,9 @@ int capture_link(struct capture *c, struct link *l, unsigned connection,
 
 int capture_finish(struct capture *c, struct mr_error *err)
 {
-	if (c->failed) {
-		errno = c->failed;
+	errno = atomic_load(&c->failed);
+	if (errno)
 		return error_sys(err, MR_NO_OFFSET, "cannot write");
-	}
 	/* The file system, once: there may be many files. */
 	if (syncfs(c->dir))
 		return error_sys(err, MR_NO_OFFSET, "cannot write");

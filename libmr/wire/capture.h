@@ -5,7 +5,7 @@
 #ifndef LIBMR_CAPTURE_H
 #define LIBMR_CAPTURE_H
 
-#include <pthread.h>
+#include <stdatomic.h>
 
 #include "formats/capture.h"
 #include "libmr/wire/link.h"
@@ -13,7 +13,7 @@
 struct capture {
 	int dir, index; /* -1: none */
 	double since; /* seconds of the monotonic clock */
-	int failed; /* errno of what could not be written; 0: nothing */
+	atomic_int failed; /* errno of what could not be written; 0 */
 };
 #define CAPTURE_NONE                   \
 	{                              \

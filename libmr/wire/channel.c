@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libmr/base/error.h"
 #include "libmr/base/grow.h"
@@ -26,8 +27,10 @@ int intake_channel_add(struct intake *in, int fd, struct mr_error *err)
 	struct intake_channel *c;
 	struct fault f;
 
-	if (grow(&in->channels, &in->room, in->n_channels, sizeof(*c)))
+	if (grow(&in->channels, &in->room, in->n_channels, sizeof(*c))) {
+		(void)close(fd);
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	}
 	c = &in->channels[in->n_channels++];
 	*c = (struct intake_channel){ .in = in };
 	link_init(&c->link, fd, &in->wire);
