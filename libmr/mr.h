@@ -23,6 +23,7 @@
 #include "libmr/mr/recv.h"
 #include "libmr/mr/send.h"
 #include "libmr/mr/packets.h"
+#include "libmr/mr/capture.h"
 #include "libmr/mr/load.h"
 #include "libmr/mr/instant.h"
 #include "libmr/mr/find.h"

@@ -92,11 +92,22 @@ static int check_options(void)
 
 static int compare(const struct diff_show *show)
 {
+	char replayed[MR_SIDES][DIFF_PATH];
+	const char *path[MR_SIDES];
 	struct mr_error err = MR_ERROR_INIT;
+	int status = CLI_OK, fd = -1;
 	struct mr_diff *d;
-	int status;
 
-	d = mr_diff(show->path[MR_A], show->path[MR_B], &diff, &err);
+	for (int i = 0; i < MR_SIDES && status == CLI_OK; i++) {
+		path[i] = show->path[i];
+		if (!diff_is_capture(path[i]))
+			continue;
+		status = diff_replay(path[i], replayed[i], &fd);
+		path[i] = replayed[i];
+	}
+	if (status != CLI_OK)
+		return status;
+	d = mr_diff(path[MR_A], path[MR_B], &diff, &err);
 	cli_tell_end();
 	if (!d)
 		return trouble(show, &err);
@@ -134,8 +145,8 @@ int main(int argc, char **argv)
 	show.path[MR_A] = poptGetArg(ctx);
 	show.path[MR_B] = poptGetArg(ctx);
 	if (!show.path[MR_A] || !show.path[MR_B] || poptPeekArg(ctx))
-		status = cli_usage("two of them are needed: images, or the "
-				   "QMP socket of a paused VM");
+		status = cli_usage("two of them are needed: images, captures, "
+				   "or the QMP socket of a paused VM");
 	else
 		status = check_options();
 	if (status == CLI_OK)

@@ -113,6 +113,15 @@ static int inspect_file(const char *path)
 	return inspect_image(path);
 }
 
+static bool is_capture(const char *path)
+{
+	char file[PATH_MAX];
+	struct stat st;
+
+	(void)snprintf(file, sizeof(file), "%s/main", path);
+	return !stat(path, &st) && S_ISDIR(st.st_mode) && !access(file, F_OK);
+}
+
 static int inspect_one(const char *path)
 {
 	struct stat st;
@@ -122,7 +131,9 @@ static int inspect_one(const char *path)
 		cli_json_item();
 		cli_json_open('{');
 	}
-	if (!stat(path, &st) && S_ISSOCK(st.st_mode))
+	if (is_capture(path))
+		status = show_capture(path);
+	else if (!stat(path, &st) && S_ISSOCK(st.st_mode))
 		status = show_vm(path, &request);
 	else
 		status = inspect_file(path);
@@ -133,19 +144,20 @@ static int inspect_one(const char *path)
 	return status;
 }
 
-/* A folder is a capture: each of its connections. */
+/* A capture as a whole, then each of its connections. */
 static int inspect(const char *path)
 {
 	char file[PATH_MAX];
-	struct stat st;
-	int status;
+	int status = inspect_one(path);
 
-	(void)snprintf(file, sizeof(file), "%s/main", path);
-	if (stat(path, &st) || !S_ISDIR(st.st_mode) || access(file, F_OK))
-		return inspect_one(path);
-	status = inspect_one(file);
-	for (unsigned i = 0; i < MR_CHANNELS_MAX; i++) {
-		(void)snprintf(file, sizeof(file), "%s/channel-%u", path, i);
+	if (!is_capture(path))
+		return status;
+	for (int i = -1; i < (int)MR_CHANNELS_MAX; i++) {
+		if (i < 0)
+			(void)snprintf(file, sizeof(file), "%s/main", path);
+		else
+			(void)snprintf(file, sizeof(file), "%s/channel-%d",
+				       path, i);
 		if (access(file, F_OK))
 			continue;
 		if (!cli.json)

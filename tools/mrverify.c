@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
+#include "tools/verify/capture.h"
 
 enum { SCHEMA = 2 };
 
@@ -254,6 +256,13 @@ static void close_json(struct file *file, const struct mr_verify_report *r)
 	cli_json_close();
 }
 
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
 /* One file: its status. */
 static int check(const char *path, bool *stop)
 {
@@ -347,7 +356,10 @@ static int check_all(const char **paths)
 		cli_json_put_open("files", '[');
 	}
 	for (; paths && *paths && !stop; paths++)
-		status = cli_worse(status, check(*paths, &stop));
+		status = cli_worse(status,
+				   is_folder(*paths)
+					   ? verify_capture(*paths, &stop)
+					   : check(*paths, &stop));
 	if (!cli.json)
 		return status;
 	cli_json_close();
@@ -369,6 +381,13 @@ int main(int argc, char **argv)
 		status = cli_usage("no IMAGE");
 	if (status == CLI_OK && output && paths[1])
 		status = cli_usage("--output takes one IMAGE");
+	for (size_t i = 0; status == CLI_OK && paths[i]; i++)
+		if ((need_seal || repair || seal || subset) &&
+		    is_folder(paths[i]))
+			status = cli_usage("%s is a folder: a capture has no "
+					   "seal and no parts, and is not "
+					   "mended",
+					   paths[i]);
 	if (status == CLI_OK)
 		status = check_all(paths);
 	poptFreeContext(ctx);

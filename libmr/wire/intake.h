@@ -57,6 +57,11 @@ struct intake {
 	int (*gather)(struct intake *in, void *arg, struct mr_error *err);
 	void *arg;
 	struct capture *capture; /* the caller's, made; NULL: nothing is kept */
+	/* Called at each barrier, when all pages before it are in the sink and
+	 * none behind it; at: byte of the main connection. -1: no memory. May
+	 * be NULL. */
+	int (*round_over)(void *arg, uint64_t at);
+	void *round_arg;
 	bool deaf; /* what is read was kept: nobody is there to be answered */
 
 	/* What is found. */

@@ -38,13 +38,17 @@ bool rounds_flush(struct rounds *r)
 	while (!r->over && r->waiting + r->left < r->channels)
 		(void)pthread_cond_wait(&r->moved, &r->lock);
 	all = r->waiting == r->channels;
-	if (all) {
-		r->waiting = 0;
-		r->passed++;
-		(void)pthread_cond_broadcast(&r->moved);
-	}
 	(void)pthread_mutex_unlock(&r->lock);
 	return all;
+}
+
+void rounds_go_on(struct rounds *r)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	r->waiting = 0;
+	r->passed++;
+	(void)pthread_cond_broadcast(&r->moved);
+	(void)pthread_mutex_unlock(&r->lock);
 }
 
 void rounds_leave(struct rounds *r)

@@ -26,9 +26,10 @@ void rounds_init(struct rounds *r);
 void rounds_destroy(struct rounds *r);
 
 /* A channel, or main, has come to its next point: waits for all others. False:
- * given up. */
+ * given up. The channels do not go on before main says so. */
 bool rounds_sync(struct rounds *r);
 bool rounds_flush(struct rounds *r);
+void rounds_go_on(struct rounds *r);
 
 /* A channel comes to no point any more: main has no next one. */
 void rounds_leave(struct rounds *r);

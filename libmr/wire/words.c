@@ -176,10 +176,14 @@ static int barrier(struct intake *in, struct mr_error *err)
 	if (!in->gathered && gather(in, err))
 		return -1;
 	in->barriers += in->n_channels > 0;
-	if (rounds_flush(&in->rounds))
-		return 0;
-	return error_set(err, MR_SHORT, mr_reader_tell(&in->r),
-			 "a channel has ended before its barrier");
+	if (!rounds_flush(&in->rounds))
+		return error_set(err, MR_SHORT, mr_reader_tell(&in->r),
+				 "a channel has ended before its barrier");
+	if (in->round_over &&
+	    in->round_over(in->round_arg, mr_reader_tell(&in->r)))
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	rounds_go_on(&in->rounds);
+	return 0;
 }
 
 /* One item; *end if it was the payload's last. */

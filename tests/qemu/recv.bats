@@ -244,10 +244,21 @@ parameters() { qmp_do a migrate-set-parameters "$1" >/dev/null; }
 	[ "$(ls kept | tr '\n' ' ')" = "channel-0 channel-1 channel-2 index main " ]
 	[ "$(stat -c %a kept kept/main kept/index | tr '\n' ' ')" = "700 600 600 " ]
 	run -2 mrrecv --capture=kept "unix:$IN" other.mr
-	[[ $output == "mrrecv: kept: cannot make the folder: File exists" ]]
+	[[ $output == *"mrrecv: kept: cannot make the folder: File exists" ]]
+	run -2 mrrecv --capture=none "unix:no/where" other.mr
+	[ ! -e none ]
 	# what is in it
 	run -0 mrinspect kept
 	[[ $output == *"kept/main: plain migration stream, complete"* ]]
+	[[ $output == "kept: a migration that was kept, complete"* ]]
+	mrinspect --json kept | jq -e '[.files[0].packets, .files[0].bytes] ==
+		[([.files[2:][] | .packets] | add),
+		 ([.files[1:][] | .file_size] | add)] and (.files[0] |
+		.channels == 3 and .method == "zstd" and .seconds > 0 and
+		.index_damage == null and .twice == 0 and
+		([.blocks[].data_pages] | add) == .data_pages and
+		([.rounds[].data_pages] | add) == .data_pages and
+		([.rounds[].seconds] | . == sort and .[0] > 0))'
 	for i in 0 1 2; do
 		[[ $output == *"kept/channel-$i: channel $i of a migration"* ]]
 		mrinspect --json --packets kept/channel-$i >packets
@@ -259,6 +270,8 @@ parameters() { qmp_do a migrate-set-parameters "$1" >/dev/null; }
 		grep -c . <(mrinspect --packets kept/channel-$i | grep "#") |
 			diff - <(jq '.files[0].packets' packets)
 	done
+	run -0 mrverify kept
+	[[ $output == "kept: a complete migration, 3 channels, "*" rounds" ]]
 	head -c 99999 kept/channel-0 >cut
 	run -1 mrinspect cut
 	[[ $output == *"damage "*"ends inside"*" at byte 99999"* ]]
@@ -267,6 +280,8 @@ parameters() { qmp_do a migrate-set-parameters "$1" >/dev/null; }
 	[[ $output == *"damage "*"multifd: "*" at byte 14"* ]]
 	mrrecv -q --replay kept again.mr
 	cmp "$IMAGE" again.mr
+	TMPDIR=$PWD mrdiff -q kept "$IMAGE"
+	[ -z "$(ls -d mrdiff.* 2>/dev/null)" ]
 	rm "$IMAGE"
 	qmp_do a cont
 	qmp_do a stop
@@ -279,12 +294,18 @@ parameters() { qmp_do a migrate-set-parameters "$1" >/dev/null; }
 	comes_back
 	# what is missing, or cut off
 	rm alone/channel-1
-	run -2 mrrecv --replay alone "$IMAGE"
+	run -2 mrrecv --replay alone other.mr
+	[[ $output == *"alone: "*"channel"* ]]
+	run -1 mrverify alone
+	[[ $output == "alone: damaged: "*"channel"* ]]
+	run -2 mrdiff alone "$IMAGE"
 	[[ $output == *"alone: "*"channel"* ]]
 	truncate -s 100000 kept/channel-2
-	run -2 mrrecv --replay kept "$IMAGE"
+	run -1 mrverify kept
+	[[ $output == "kept: damaged: channel 2, packet "*" at byte "* ]]
+	run -2 mrrecv --replay kept other.mr
 	[[ $output == *"kept: channel 2, packet "* ]]
-	run -2 mrrecv --replay . "$IMAGE"
+	run -2 mrrecv --replay . other.mr
 	[[ $output == *"no capture is there"* ]]
-	[ ! -e "$IMAGE" ]
+	[ ! -e other.mr ]
 }

@@ -38,6 +38,52 @@ setup() { cd "$BATS_TEST_TMPDIR" || return; }
 	[ "$output" = "a: damaged: no seal: only the structure can be checked" ]
 }
 
+# A capture is a folder; without an index nothing is known of times.
+@test "a capture" {
+	mkdir kept
+	mkimage --plain kept/main
+	run -0 mrverify kept
+	[ "$output" = "kept: a complete migration, 0 channels, 1088 pages in 1 round" ]
+	run -0 mrverify -q kept
+	[ -z "$output" ]
+	run -0 mrinspect --json kept
+	jq -e '.files[0] | .kind == "capture" and .damage == null and
+		.seconds == null and .data_pages == 232 and .zero_pages == 856
+		and (.blocks | length) == 2 and .blocks[1].length == 262144 and
+		.blocks[1].data_pages == 64 and (.rounds | length) == 1 and
+		.rounds[0].twice == 0' <<<"$output"
+	# an index that says more than there is
+	printf '\x8bmrcapt\n\0\0\0\1\0\0\0\0' >kept/index
+	printf '\0\1\0\0\0\xff\0\0\0\0\0\0\x3b\x9a\xca\0' >>kept/index
+	run -0 mrverify -v kept
+	[[ ${lines[0]} == *", 1 note" ]]
+	[[ ${lines[1]} == "  note: index: 16711680 bytes of connection 0, which has 960379" ]]
+	mrinspect kept | grep " in 1.000 s"
+	# the first page once more: legal, and odd
+	python3 - <<-E
+		b = open("kept/main", "rb").read()
+		w = b[101:101 + 8 + 7 + 4096]
+		assert w[7:8] == b"\x08" and w[9:15] == b"pc.ram"
+		open("kept/main", "wb").write(b[:101] + w + b[101:])
+	E
+	run -0 mrverify -v kept
+	[[ $output == *"note: 1 pages came again within a round"* ]]
+	mrverify --json kept | jq -e '.sound and (.files[0] | .sound and
+		.twice == 1 and .data_pages == 233 and .notes == 2 and
+		.findings[0].damage == false)'
+	for i in --seal --repair --need-seal --subset=1/2; do
+		run -2 mrverify $i kept
+		[[ $output == *"kept is a folder"* ]]
+	done
+	truncate -s 500000 kept/main
+	run -1 mrverify kept
+	[[ $output == "kept: damaged: "*" at byte 500000" ]]
+	run -1 mrinspect kept
+	[[ $output == "kept: a migration that was kept, damaged"* ]]
+	mrverify --json kept | jq -e '.sound == false and
+		(.files[0] | .damages == 1 and .findings[0].offset == 500000)'
+}
+
 @test "other kinds of files" {
 	mkimage --plain plain
 	run -0 mrverify plain

@@ -31,6 +31,13 @@ int diff_json(struct mr_diff *d, const struct diff_show *show);
 int diff_map(const struct mr_diff *d, const struct diff_show *show,
 	     const char *svg);
 
+/* A folder, which mrrecv --capture may have made. */
+bool diff_is_capture(const char *path);
+/* Makes an image without a name of it in TMPDIR, or /var/tmp. path becomes how
+ * it is opened, while *fd is open. An exit status. */
+#define DIFF_PATH 40
+int diff_replay(const char *capture, char path[DIFF_PATH], int *fd);
+
 /* Why two blocks of a name cannot be compared as a whole; "" if they can. */
 #define DIFF_NOTE 96
 const char *diff_note(char buf[DIFF_NOTE], const struct mr_diff_block *b);

@@ -56,6 +56,8 @@ int show_vm(const char *path, const struct show_request *r);
 int show_failure(const char *path, const struct mr_error *err);
 /* A channel of multifd: true, and *status; false: the file is none. */
 bool show_packets(const char *path, const struct show_request *r, int *status);
+/* A folder that mrrecv --capture made, but for its connections. */
+int show_capture(const char *path);
 /* To the terminal; to a file if svg is not NULL. */
 int show_map(const struct show *s, const char *svg);
 

@@ -1,0 +1,70 @@
+/* mr/capture.h - a migration that was kept, judged as a whole. */
+#ifndef LIBMR_MR_CAPTURE_H
+#define LIBMR_MR_CAPTURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libmr/mr/error.h"
+#include "libmr/mr/watch.h"
+
+#pragma GCC visibility push(default)
+
+/* Pages as they came, a page that came twice, twice. */
+struct mr_capture_pages {
+	uint64_t data, zero;
+	/* Of both: in the same round again. Legal where memory was plugged
+	 * meanwhile, and else a source's fault. */
+	uint64_t twice;
+};
+
+struct mr_capture_block {
+	char *name;
+	uint64_t length; /* bytes */
+	struct mr_capture_pages pages;
+};
+
+/* What came between two barriers (formats/multifd.md), or in a section of a
+ * source that has none. */
+struct mr_capture_round {
+	struct mr_capture_pages pages;
+	uint64_t main_end; /* byte of the main connection where it ends */
+	double seconds; /* from the first byte until then; < 0: not known */
+};
+
+struct mr_capture_info {
+	char machine[256]; /* "": not known */
+	char run_state[32];
+	unsigned channels;
+	char method[16]; /* "none", "zlib", ... of the channels */
+	uint32_t page_size;
+	uint64_t packets; /* of all channels */
+	uint64_t barriers; /* that all channels came to */
+	uint64_t bytes; /* of all connections, as far as they were read */
+	uint64_t device; /* bytes of device state */
+	struct mr_capture_pages pages;
+	struct mr_capture_block *blocks; /* of the source's list */
+	size_t n_blocks;
+	/* Those in which a page came. */
+	struct mr_capture_round *rounds;
+	size_t n_rounds;
+	double seconds; /* to the last byte; < 0: the index is not there */
+	/* Why it is no complete migration, and what is wrong with the index;
+	 * code MR_OK: nothing. */
+	struct mr_error damage, index_damage;
+};
+
+/*
+ * Takes in what mr_recv has kept in the folder path, as mr_recv would, and
+ * makes nothing of it: every length, place, barrier and number of packets is
+ * checked. *info is for mr_capture_release, on failure too. -1: it could not be
+ * read; what is wrong with it is no failure.
+ */
+int mr_capture_read(const char *path, const struct mr_watch *watch,
+		    struct mr_capture_info *info, struct mr_error *err);
+void mr_capture_release(struct mr_capture_info *info);
+
+#pragma GCC visibility pop
+
+#endif
