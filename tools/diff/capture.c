@@ -4,16 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/diff/diff.h"
 
 bool diff_is_capture(const char *path)
 {
-	struct stat st;
+	char file[PATH_MAX];
 
-	return !stat(path, &st) && S_ISDIR(st.st_mode);
+	(void)snprintf(file, sizeof(file), "%s/main", path);
+	return !access(file, F_OK);
 }
 
 /* Nobody else can get at the image, and when we are gone so is it. */

@@ -31,7 +31,7 @@ int diff_json(struct mr_diff *d, const struct diff_show *show);
 int diff_map(const struct mr_diff *d, const struct diff_show *show,
 	     const char *svg);
 
-/* A folder, which mrrecv --capture may have made. */
+/* A folder as mrrecv --capture makes them. */
 bool diff_is_capture(const char *path);
 /* Makes an image without a name of it in TMPDIR, or /var/tmp. path becomes how
  * it is opened, while *fd is open. An exit status. */
