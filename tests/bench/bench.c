@@ -136,6 +136,13 @@ static const contenders recv_multifd = { RECV(2, "none"), QEMU_RECV(2, "none"),
 					 BARE(write, 0) };
 static const contenders recv_zstd = { RECV(2, "zstd"), QEMU_RECV(2, "zstd"),
 				      BARE(write, 0) };
+#define SEND(n, how)                                           \
+	{ "mrsend", OURS, run_mrsend, n, { how }, "mrsend", 0 }, \
+	{                                                      \
+		"qemu", PEER, run_qemu_send, n, { how }, 0, 0  \
+	}
+static const contenders send_one = { SEND(0, NULL), BARE(read, 0) };
+static const contenders send_multifd = { SEND(2, "none"), BARE(read, 0) };
 static const contenders background = {
 	{ "mrsave", OURS, run_mrsave_live, 0, { "--live=background" }, "mrsave",
 	  check_image },
@@ -150,6 +157,7 @@ enum {
 	LOAD = 4, /* from one image, which mrsave makes beforehand */
 	WARM = 8, /* which is in the page cache */
 	CLONE = 16, /* how much memory do many VMs on it take? */
+	STAYS = 32, /* and its VM is there */
 };
 
 struct set {
@@ -196,6 +204,9 @@ static const struct set sets[] = {
 	{ "recv-multifd", recv_multifd, FILL(MEM_ANON, 4096),
 	  FILL(MEM_ANON, 256), 0 },
 	{ "recv-zstd", recv_zstd, FILL(MEM_ANON, 4096), NO_QUICK, 0 },
+	{ "send", send_one, FILL(MEM_ANON, 2 * GIB), NO_QUICK, LOAD | STAYS },
+	{ "send-multifd", send_multifd, FILL(MEM_ANON, 2 * GIB),
+	  FILL(MEM_ANON, 256), LOAD | STAYS },
 	{ "background", background, FILL(MEM_ANON, 1 * GIB),
 	  FILL(MEM_ANON, 128), RUNNING },
 	{ "data-1G", save, FILL(MEM_ANON, 1 * GIB), NO_QUICK, 0 },
@@ -471,7 +482,8 @@ static void prepare(const struct set *set, struct vm *vm)
 		return;
 	note_memory(vm);
 	(void)saver.run(&saver, vm, spec_of(set), image_of(0));
-	vm_stop(vm);
+	if (!(set->flags & STAYS))
+		vm_stop(vm);
 }
 
 static int run_set(const struct set *set)
@@ -491,7 +503,7 @@ static int run_set(const struct set *set)
 	prepare(set, &vm);
 	(void)fprintf(stderr, " ");
 	run_rounds(&r, set, &vm);
-	if (!(set->flags & LOAD))
+	if (!(set->flags & LOAD) || set->flags & STAYS)
 		vm_stop(&vm);
 	if (set->flags & CLONE)
 		weight = weigh_clones(spec, image_of(0));

@@ -157,6 +157,7 @@ run_fn run_mrsave, run_qemu_save, run_bare_write, run_bare_memory;
 /* The same over sockets (n: channels, 0: one connection; the first option: what
  * they are packed with), and by a background snapshot. */
 run_fn run_mrrecv, run_qemu_recv, run_cat, run_source;
+run_fn run_mrsend, run_qemu_send;
 run_fn run_mrsave_live, run_qemu_background;
 /* From the file image; vm is not used. */
 run_fn run_mrload, run_mrload_tmpfs, run_mrload_file;

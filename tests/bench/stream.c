@@ -125,6 +125,73 @@ struct sample run_qemu_recv(const struct contender *c, struct vm *vm,
 	return s;
 }
 
+/* ---- from an image, or its VM, into a QEMU that waits ---- */
+
+/* A QEMU that waits at in_socket. */
+static void start_waiting(struct vm *target, const struct contender *c,
+			  const struct vm_spec *spec)
+{
+	char uri[PATH_LEN + 8];
+
+	(void)snprintf(uri, sizeof(uri), "unix:%s", in_socket());
+	vm_start(target, spec, true);
+	set_stream(target, c->n, c->options[0], true, false);
+	json_decref(vm_call(target, "migrate-incoming",
+			    json_pack("{s:s}", "uri", uri)));
+}
+
+struct sample run_mrsend(const struct contender *c, struct vm *vm,
+			 const struct vm_spec *spec, const char *image)
+{
+	char uri[PATH_LEN + 8], channels[32], compress[32], from[PATH_LEN];
+	struct sample s = SAMPLE_NONE;
+	struct vm target;
+	json_t *out;
+	double cpu;
+
+	(void)vm;
+	(void)snprintf(from, sizeof(from), "%s", image);
+	start_waiting(&target, c, spec);
+	(void)snprintf(uri, sizeof(uri), "unix:%s", in_socket());
+	(void)snprintf(channels, sizeof(channels), "--channels=%u", c->n);
+	(void)snprintf(compress, sizeof(compress), "--compress=%s",
+		       c->options[0] ? c->options[0] : "none");
+	cpu = vm_cpu(&target);
+	out = child_run((const char *[]){ path_of(config.build, "mrsend"),
+					  "--json", channels, compress, from,
+					  uri, NULL },
+			&s);
+	json_decref(out);
+	s.cpu += vm_cpu(&target) - cpu;
+	s.direct = true;
+	vm_stop(&target);
+	(void)unlink(in_socket());
+	return s;
+}
+
+struct sample run_qemu_send(const struct contender *c, struct vm *vm,
+			    const struct vm_spec *spec, const char *image)
+{
+	struct sample s = SAMPLE_NONE;
+	char uri[PATH_LEN + 8];
+	struct vm target;
+	double start, cpu;
+
+	(void)image;
+	start_waiting(&target, c, spec);
+	(void)snprintf(uri, sizeof(uri), "unix:%s", in_socket());
+	set_stream(vm, c->n, c->options[0], true, false);
+	cpu = vm_cpu(&target) + vm_cpu(vm);
+	start = now();
+	migrate(vm, uri);
+	s.seconds = now() - start;
+	s.cpu = vm_cpu(&target) + vm_cpu(vm) - cpu;
+	vm_stop(&target);
+	(void)unlink(in_socket());
+	go_back(vm);
+	return s;
+}
+
 /* The same stream into a file, and onto the disk. */
 struct sample run_cat(const struct contender *c, struct vm *vm,
 		      const struct vm_spec *spec, const char *image)
