@@ -136,6 +136,14 @@ static const contenders recv_multifd = { RECV(2, "none"), QEMU_RECV(2, "none"),
 					 BARE(write, 0) };
 static const contenders recv_zstd = { RECV(2, "zstd"), QEMU_RECV(2, "zstd"),
 				      BARE(write, 0) };
+#define DECODE(how)                                                      \
+	{ "decode", OURS, run_decode, 1, { how, "all" }, 0, check_decode }, \
+	{                                                                \
+		"library", LIMIT, run_decode, 1, { how, "bare" }, 0, 0   \
+	}
+static const contenders decode_none = { DECODE("none") };
+static const contenders decode_zlib = { DECODE("zlib") };
+static const contenders decode_zstd = { DECODE("zstd") };
 #define SEND(n, how)                                           \
 	{ "mrsend", OURS, run_mrsend, n, { how }, "mrsend", 0 }, \
 	{                                                      \
@@ -204,6 +212,10 @@ static const struct set sets[] = {
 	{ "recv-multifd", recv_multifd, FILL(MEM_ANON, 4096),
 	  FILL(MEM_ANON, 256), 0 },
 	{ "recv-zstd", recv_zstd, FILL(MEM_ANON, 4096), NO_QUICK, 0 },
+	{ "decode", decode_none, FILL(MEM_ANON, 2 * GIB), NO_QUICK, 0 },
+	{ "decode-zlib", decode_zlib, FILL(MEM_ANON, 1 * GIB), NO_QUICK, 0 },
+	{ "decode-zstd", decode_zstd, FILL(MEM_ANON, 1 * GIB),
+	  FILL(MEM_ANON, 128), 0 },
 	{ "send", send_one, FILL(MEM_ANON, 2 * GIB), NO_QUICK, LOAD | STAYS },
 	{ "send-multifd", send_multifd, FILL(MEM_ANON, 2 * GIB),
 	  FILL(MEM_ANON, 256), LOAD | STAYS },
@@ -295,7 +307,7 @@ static uint64_t files_of(const struct set *set)
 static uint64_t shared_of(const struct set *set)
 {
 	for (const struct contender *c = set->contenders; c->name; c++)
-		if (c->run == run_mrload_tmpfs)
+		if (c->run == run_mrload_tmpfs || c->run == run_decode)
 			return vm_mib(spec_of(set));
 	return 0;
 }
@@ -426,8 +438,11 @@ static void run_rounds(struct result *r, const struct set *set, struct vm *vm)
 		for (size_t i = 0; i < r->n; i++) {
 			const struct contender *c = &r->contenders[i];
 			bool loads = set->flags & LOAD;
-			const char *image = image_of(loads ? 0 : i);
+			char image[PATH_LEN * 2];
 
+			/* path_of forgets, and it may be removed by that. */
+			(void)snprintf(image, sizeof(image), "%s",
+				       image_of(loads ? 0 : i));
 			if (loads)
 				make_cold(image);
 			if (set->flags & WARM)

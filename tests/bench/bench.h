@@ -157,7 +157,7 @@ run_fn run_mrsave, run_qemu_save, run_bare_write, run_bare_memory;
 /* The same over sockets (n: channels, 0: one connection; the first option: what
  * they are packed with), and by a background snapshot. */
 run_fn run_mrrecv, run_qemu_recv, run_cat, run_source;
-run_fn run_mrsend, run_qemu_send;
+run_fn run_decode, run_mrsend, run_qemu_send;
 run_fn run_mrsave_live, run_qemu_background;
 /* From the file image; vm is not used. */
 run_fn run_mrload, run_mrload_tmpfs, run_mrload_file;
@@ -170,6 +170,10 @@ run_fn run_start_load, run_start_load_serial, run_start_load_read, run_start;
 /* What eight VMs on the image take, against one that has loaded it: a line. */
 const char *weigh_clones(const struct vm_spec *spec, const char *image);
 
+/* Takes the capture away. Its memory is checked where the same goes into an
+ * image. */
+int check_decode(const struct contender *c, const struct vm_spec *spec,
+		 const char *image);
 /* Has a QEMU load the image and its guest check all memory. */
 int check_image(const struct contender *c, const struct vm_spec *spec,
 		const char *image);

@@ -125,6 +125,75 @@ struct sample run_qemu_recv(const struct contender *c, struct vm *vm,
 	return s;
 }
 
+/* ---- a stream that was kept in memory ---- */
+
+static const char *kept(void)
+{
+	return path_of(config.tmpfs, "capture");
+}
+
+static void keep(const struct contender *c, struct vm *vm)
+{
+	const struct timespec nap = { .tv_nsec = 1000000 };
+	char uri[PATH_LEN + 8], option[PATH_LEN + 16];
+	int status;
+	pid_t pid;
+
+	(void)snprintf(uri, sizeof(uri), "unix:%s", in_socket());
+	(void)snprintf(option, sizeof(option), "--capture=%s", kept());
+	pid = child_start("mrrecv",
+			  (const char *[]){ path_of(config.build, "mrrecv"),
+					    "-q", option, uri, NULL },
+			  -1);
+	while (access(in_socket(), F_OK))
+		(void)nanosleep(&nap, NULL);
+	set_stream(vm, c->n, c->options[0], true, false);
+	migrate(vm, uri);
+	if (waitpid(pid, &status, 0) != pid || status) {
+		child_show_log("mrrecv");
+		die("mrrecv failed");
+	}
+	go_back(vm);
+}
+
+/* Its time does not have the making of the memory that it goes to. */
+struct sample run_decode(const struct contender *c, struct vm *vm,
+			 const struct vm_spec *spec, const char *image)
+{
+	struct sample s = SAMPLE_NONE;
+	json_t *out;
+
+	(void)spec;
+	(void)image;
+	if (access(kept(), F_OK))
+		keep(c, vm);
+	out = child_run(
+		(const char *[]){ path_of(config.build, "tests/bench/decode"),
+				  c->options[1], kept(), NULL },
+		&s);
+	s.seconds = json_number_value(json_object_get(out, "seconds"));
+	s.cpu = json_number_value(json_object_get(out, "cpu"));
+	s.peak = -1;
+	json_decref(out);
+	return s;
+}
+
+int check_decode(const struct contender *c, const struct vm_spec *spec,
+		 const char *image)
+{
+	static const char *const files[] = { "main", "index", "channel-0" };
+	char path[PATH_LEN + 16];
+
+	(void)c;
+	(void)spec;
+	(void)image;
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", kept(), files[i]);
+		(void)unlink(path);
+	}
+	return rmdir(kept());
+}
+
 /* ---- from an image, or its VM, into a QEMU that waits ---- */
 
 /* A QEMU that waits at in_socket. */
@@ -143,14 +212,13 @@ static void start_waiting(struct vm *target, const struct contender *c,
 struct sample run_mrsend(const struct contender *c, struct vm *vm,
 			 const struct vm_spec *spec, const char *image)
 {
-	char uri[PATH_LEN + 8], channels[32], compress[32], from[PATH_LEN];
+	char uri[PATH_LEN + 8], channels[32], compress[32];
 	struct sample s = SAMPLE_NONE;
 	struct vm target;
 	json_t *out;
 	double cpu;
 
 	(void)vm;
-	(void)snprintf(from, sizeof(from), "%s", image);
 	start_waiting(&target, c, spec);
 	(void)snprintf(uri, sizeof(uri), "unix:%s", in_socket());
 	(void)snprintf(channels, sizeof(channels), "--channels=%u", c->n);
@@ -158,7 +226,7 @@ struct sample run_mrsend(const struct contender *c, struct vm *vm,
 		       c->options[0] ? c->options[0] : "none");
 	cpu = vm_cpu(&target);
 	out = child_run((const char *[]){ path_of(config.build, "mrsend"),
-					  "--json", channels, compress, from,
+					  "--json", channels, compress, image,
 					  uri, NULL },
 			&s);
 	json_decref(out);
