@@ -17,6 +17,8 @@
  *   8 MiB      256 pages, data and zero in turn
  *   9 MiB      96 pages that turn from data to zero and back with each count,
  *              even ones when odd ones turn back
+ *   10 MiB     6 MiB whose pages all say the count (tick=1), one after the
+ *              other: at one moment they say no more than two numbers
  *   16 MiB...  granules of data, of written zeros, and never touched,
  *              spread evenly over all memory
  *
@@ -25,6 +27,7 @@
  *   fill=SIZE       data (default: 3/8 of the memory)
  *   zero=SIZE       written zeros (default: 1/16)
  *   every=N         only each N-th page of the data has any, the rest is zero
+ *   tick=1          the pages of 10 MiB are used
  *   range=BASE:SIZE memory that the memory map leaves out, such as a dimm
  */
 #include <stdint.h>
@@ -37,6 +40,8 @@ enum {
 	MIXED_PAGES = 256,
 	TOGGLE = 9 << 20,
 	TOGGLE_PAGES = 96,
+	TICK = 10 << 20,
+	TICK_END = 16 << 20,
 	FIRST = 16 << 20,
 	MAX_RANGES = 8,
 	COM1 = 0x3f8,
@@ -65,6 +70,7 @@ static struct range ranges[MAX_RANGES];
 static unsigned int nranges;
 static uint64_t granules, filled, zeroed; /* numbers of granules */
 static uint64_t every = 1;
+static int ticks;
 static uint64_t tables_used;
 static uint64_t bad; /* first wrong address */
 static volatile uint64_t last_count; /* must stay what the register says */
@@ -372,11 +378,24 @@ static void toggle(uint64_t count)
 	}
 }
 
+static void tick(uint64_t count)
+{
+	for (uint64_t addr = TICK; addr < TICK_END; addr += PAGE) {
+		volatile uint64_t *p = (volatile uint64_t *)addr;
+
+		if (*p != count)
+			is_bad(p);
+		*p = count + 1;
+	}
+}
+
 static uint64_t counted(uint64_t count)
 {
 	if (last_count != count)
 		is_bad(&last_count);
 	toggle(count);
+	if (ticks)
+		tick(count);
 	last_count = ++count;
 	put_line(bad ? "BAD " : "count ", bad ? bad : count, bad ? 16 : 10);
 	return count;
@@ -440,6 +459,9 @@ void guest_main(const struct boot_info *info)
 		every = number(&s);
 	if (!every)
 		every = 1;
+	ticks = option(line, "tick", 0) != 0;
+	for (uint64_t addr = TICK; ticks && addr < TICK_END; addr += PAGE)
+		zero_page(addr);
 	say_layout(total);
 	write_all();
 	for (uint64_t i = 0; i < TOGGLE_PAGES; i++) {
