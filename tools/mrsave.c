@@ -70,6 +70,10 @@ static void print_text(const struct mr_save_report *r)
 	       r->seconds, cli_rate(r->scanned, r->seconds), r->paused);
 }
 
+/* Milliseconds for which a background snapshot stops a guest, for each byte of
+ * shared memory: 4.5 GiB took 74. */
+#define PAUSE (16.4 / (1 << 30))
+
 static void print_check(const struct mr_save_report *r)
 {
 	char a[CLI_HUMAN], b[CLI_HUMAN], c[CLI_HUMAN];
@@ -81,6 +85,10 @@ static void print_check(const struct mr_save_report *r)
 	       r->blocks);
 	printf("room       at most %s needed, %s free\n",
 	       cli_human(b, r->estimate), cli_human(c, r->room));
+	if (r->shared)
+		printf("pause      %s of it is shared: about %.0f ms, private "
+		       "memory takes 2 to 20 in all\n",
+		       cli_human(a, r->shared), PAUSE * (double)r->shared);
 }
 
 static int print_json(const char *image, const struct mr_save_report *r)
@@ -97,6 +105,8 @@ static int print_json(const char *image, const struct mr_save_report *r)
 	cli_json_put_number("room", r->room);
 	cli_json_put_number("estimate", r->estimate);
 	cli_json_put_text("no_base", r->no_base[0] ? r->no_base : NULL);
+	if (save.live == MR_LIVE_BACKGROUND)
+		cli_json_put_number("shared", r->shared);
 	if (!check) {
 		cli_json_put_number("untouched", r->untouched);
 		cli_json_put_number("scanned", r->scanned);

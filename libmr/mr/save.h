@@ -86,6 +86,10 @@ struct mr_save_report {
 	uint64_t size; /* of the image file */
 	uint64_t room; /* free in the file system beforehand */
 	uint64_t estimate; /* room that the image may take at most */
+	/* A background snapshot stops the guest the longer the more of ram is
+	 * shared memory (about 16 ms for a GiB): bytes of that, as far as it
+	 * can be seen from here. */
+	uint64_t shared;
 	double seconds; /* in all */
 	double paused; /* seconds for which the guest stood still */
 	bool direct; /* page data went around the page cache */

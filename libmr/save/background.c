@@ -39,11 +39,34 @@ struct taker {
 	struct mr_error why;
 };
 
+/* Without a right over the QEMU process nothing of it is seen, and no harm
+ * done. */
+static uint64_t shared_memory(struct guest *g)
+{
+	uint64_t bytes = 0;
+
+	if (guest_map(g, NULL))
+		return 0;
+	for (size_t i = 0; i < g->n_blocks; i++)
+		for (size_t k = 0; k < g->blocks[i].n_segments; k++) {
+			const struct guest_segment *s =
+				&g->blocks[i].segments[k];
+
+			if (s->kind == GUEST_SHMEM_SHARED ||
+			    s->kind == GUEST_HUGETLB_SHARED ||
+			    s->kind == GUEST_FILE_SHARED)
+				bytes += s->length;
+		}
+	guest_unmap(g);
+	return bytes;
+}
+
 int save_background_can(struct save *s, struct mr_error *err)
 {
 	struct migrate_settings was, set;
 	struct mr_error why = MR_ERROR_INIT;
 
+	s->report->shared = shared_memory(s->guest);
 	if (preflight_background(s->guest, s->q, IMAGE_PAGE, err) ||
 	    migrate_look(s->q, s->guest, &form, &was, &set, err))
 		return -1;

@@ -121,6 +121,21 @@ print(said[0])' "$IMAGE"
 	assert_no_bad a
 }
 
+@test "--check: how long shared memory lets the guest stand still" {
+	start_vm a -append fill=16M -machine memory-backend=m \
+		-object memory-backend-memfd,id=m,size=256M
+	wait_ready a
+	can a
+	run -0 mrsave --check --live=background "$(vm_qmp a)" "$IMAGE"
+	[[ $output == *"pause      256 MiB of it is shared: about 4 ms"* ]]
+	run -0 mrsave --check --json --live=background "$(vm_qmp a)" "$IMAGE"
+	jq -e ".shared == $((256 << 20))" <<<"$output"
+	start_vm b -append fill=16M
+	wait_ready b
+	run -0 mrsave --check --live=background "$(vm_qmp b)" "$IMAGE"
+	[[ $output != *"pause "* ]]
+}
+
 # Between mrsave and VM a; before it lets "migrate" pass, another monitor does
 # what $1 says.
 meddle() { # COMMAND ARGUMENTS
