@@ -21,6 +21,9 @@
 #define SMALL (UINT64_C(16) << 20)
 /* Pieces that are sent at a time: IOV_MAX. */
 #define PIECES 1024u
+/* What a destination may say before its verdict: it was asked for one pong, and
+ * may acknowledge the switchover. */
+#define MESSAGES 64
 
 static struct outlet *outlet_of(struct sink *k)
 {
@@ -412,11 +415,14 @@ int outlet_verdict(struct outlet *o, struct mr_error *err)
 {
 	struct mr_error why = MR_ERROR_INIT;
 	struct return_path_message m;
+	unsigned heard = 0;
 	int rc;
 
 	while ((rc = hear(o, &m, &why)) > 0 && m.type != RETURN_PATH_SHUT)
-		;
-	o->answered = rc > 0;
+		if (++heard == MESSAGES)
+			return error_set(err, MR_QMP, MR_NO_OFFSET,
+					 "the destination says all kinds of "
+					 "things, but not how it went");
 	if (rc > 0 && m.value == 0)
 		return 0;
 	if (rc > 0)

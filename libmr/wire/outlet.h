@@ -46,7 +46,6 @@ struct outlet {
 	size_t last_block; /* CONTINUE's; (size_t)-1: none yet */
 	atomic_uint_fast64_t packets;
 	atomic_uint_fast64_t sent; /* bytes, on all connections */
-	bool answered; /* the destination has said how it went */
 };
 
 int outlet_init(struct outlet *o, const struct outlet_form *form,

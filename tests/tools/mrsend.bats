@@ -90,3 +90,49 @@ socket.socket(socket.AF_UNIX).connect("sock")' 2>/dev/null; do
 	[ ! -e sock ] && [ ! -e image ]
 	refused 2 "for 1 s" mrrecv -q --timeout=1 unix:sock image
 }
+
+# A destination that takes all of the stream, and says that.
+destination() { # BYTES [TIMES]
+	rm -f sock
+	python3 -c 'import socket, sys, threading
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("sock")
+listener.listen()
+s = listener.accept()[0]
+def drain():
+    try:
+        while s.recv(1 << 20): pass
+    except OSError: pass
+threading.Thread(target=drain, daemon=True).start()
+text = sys.argv[1].encode("latin1").decode("unicode_escape").encode("latin1")
+try:
+    for i in range(int(sys.argv[2])): s.sendall(text)
+    if text: threading.Event().wait(20)
+except OSError: pass' "$1" "${2:-1}" 3>&- &
+	until [ -S sock ]; do kill -0 $!; done
+}
+
+@test "mrsend: a destination that lies" {
+	mkimage image
+	local pong='\0\x02\0\x04\0\0\0\x01' shut='\0\x01\0\x04\0\0\0'
+	destination "$pong$shut\0"
+	mrsend -q image unix:sock
+	kill $!
+	destination "$shut\x01"
+	refused 2 "could not load it" mrsend image unix:sock
+	kill $!
+	destination "$pong" 100000
+	refused 2 "not how it went" mrsend image unix:sock
+	kill $! || :
+	destination '\0\x7f\0\0'
+	refused 2 "return path" mrsend image unix:sock
+	kill $!
+	destination '\0\x01\xff\xff'
+	refused 2 "return path" mrsend image unix:sock
+	kill $!
+	destination '\0\x01\0'
+	refused 2 "nothing has come from the other end for 1 s" mrsend --timeout=1 image unix:sock
+	kill $!
+	destination ''
+	refused 2 "see what it said itself" mrsend image unix:sock
+}
