@@ -132,9 +132,15 @@ static int read_data(struct work *w, struct mr_error *err)
 
 	if (!w->p->normal)
 		return 0;
+	if (w->c->has_method && method != w->c->method)
+		return error_set(err, MR_FORMAT, at,
+				 "%s data on a channel that had %s",
+				 multifd_flag_name(method),
+				 multifd_flag_name(w->c->method));
+	w->c->has_method = true;
+	w->c->method = method;
 	if (!method)
 		return read_more(w, pages, w->p->size, err);
-	w->c->method = method;
 	if (read_more(w, w->packed, w->p->size, err))
 		return -1;
 	if (!unpack(w->unpack, w->p, w->packed, pages, &why))

@@ -43,6 +43,7 @@ struct intake_channel {
 	uint64_t owed;
 	bool beyond; /* pages or a sync came behind the last barrier */
 	uint32_t method; /* enum multifd_flag; 0: none, or not known yet */
+	bool has_method; /* it is known, and stays */
 };
 
 struct intake {

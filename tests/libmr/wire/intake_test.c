@@ -504,6 +504,17 @@ static void end_before(struct source *s)
 	add(&s->main, "\x00", 1);
 }
 
+/* The pages of channel 0, packed in another way than before. */
+static void other_method(struct source *s)
+{
+	struct multifd_packet p = { .normal = 1 };
+
+	add_packet(s, 0, &p);
+	s->method = MULTIFD_QPL;
+	add_packet(s, 0, &p);
+	s->method = 0;
+}
+
 static void told(void **state)
 {
 	(void)state;
@@ -514,6 +525,7 @@ static void told(void **state)
 	lies(garbage, "wrong magic");
 	lies(short_data, "not whole pages");
 	lies(second_list, "a second list");
+	lies(other_method, "qpl data on a channel that had none");
 	lies(main_outside, "which has 196608 bytes");
 	lies(end_before, "footer");
 }
@@ -615,6 +627,55 @@ static void one_too_few(void **state)
 	free_both(s, d);
 }
 
+/* Channels that say who they are: 0, and what is given. */
+static void channel_says(uint8_t number, const char *says)
+{
+	struct source *s = new_source(2, false);
+	struct destination *d = new_destination(s);
+
+	begin_source(s);
+	end_source(s);
+	s->channel[1].bytes[24] = number; /* of its init */
+	deliver(s, d, 5);
+	assert_int_equal(d->rc, -1);
+	if (!strstr(d->err.msg, says))
+		fail_msg("\"%s\" is not in \"%s\"", says, d->err.msg);
+	free_both(s, d);
+}
+
+static void wrong_channels(void **state)
+{
+	(void)state;
+	channel_says(0, "two connections are channel 0");
+	channel_says(2, "one of them is channel 2");
+	channel_says(255, "impossible channel (255)");
+}
+
+/* A channel that is closed, and never came to the barrier. */
+static void no_sync(void **state)
+{
+	struct source *s = new_source(2, false);
+	struct destination *d = new_destination(s);
+	uint64_t order = 3;
+	pthread_t t;
+
+	(void)state;
+	begin_source(s);
+	end_source(s);
+	s->channel[1].len = MULTIFD_INIT_SIZE;
+	assert_int_equal(pthread_create(&t, NULL, run_intake, d), 0);
+	while (s->channel[1].sent < s->channel[1].len)
+		(void)deliver_some(s, &order);
+	(void)close(s->channel[1].fd);
+	s->channel[1].fd = -1;
+	while (deliver_some(s, &order))
+		;
+	assert_int_equal(pthread_join(t, NULL), 0);
+	assert_int_equal(d->rc, -1);
+	assert_non_null(strstr(d->err.msg, "ended before its barrier"));
+	free_both(s, d);
+}
+
 /* A source that says nothing more is given up. */
 static void silence(void **state)
 {
@@ -694,6 +755,8 @@ int main(void)
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(behind_the_end),
 		cmocka_unit_test(one_too_few),
+		cmocka_unit_test(wrong_channels),
+		cmocka_unit_test(no_sync),
 		cmocka_unit_test(silence),
 		cmocka_unit_test(cancelled),
 		cmocka_unit_test(answers),
