@@ -196,18 +196,11 @@ static int take(struct recv *x, struct mr_error *err)
 
 static int publish(struct recv *x, struct mr_error *err)
 {
-	const struct tail *t = &x->in.tail;
-
 	if (x->options->capture && capture_finish(&x->capture, err))
 		return error_about(err, RECV_CAPTURE);
 	if (!x->sink->ops->end)
 		return 0;
-	x->image.device = (struct image_device){
-		.sections = t->bytes,
-		.len = t->device,
-		.description = t->bytes + t->description,
-		.description_len = t->len - t->description,
-	};
+	x->image.device = tail_device(&x->in.tail);
 	if (x->sink->ops->end(x->sink, err))
 		return -1;
 	x->report->size = x->w.size;

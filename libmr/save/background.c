@@ -244,14 +244,7 @@ static void fill_report(struct save *s, const struct taker *t)
 
 static int publish(struct save *s, struct taker *t, struct mr_error *err)
 {
-	const struct tail *tail = &t->in.tail;
-
-	t->sink.device = (struct image_device){
-		.sections = tail->bytes,
-		.len = tail->device,
-		.description = tail->bytes + tail->description,
-		.description_len = tail->len - tail->description,
-	};
+	t->sink.device = tail_device(&t->in.tail);
 	if (t->sink.sink.ops->end(&t->sink.sink, err))
 		return -1;
 	s->report->size = t->w.size;

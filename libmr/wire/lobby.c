@@ -62,16 +62,11 @@ static enum speaks listen_to(const struct lobby *b, int fd)
 	return GONE;
 }
 
-static void forget(struct lobby *b, size_t i)
-{
-	b->guests[i] = b->guests[--b->n];
-}
-
 static int take(struct lobby *b, size_t i)
 {
 	int fd = b->guests[i].fd;
 
-	forget(b, i);
+	b->guests[i] = b->guests[--b->n];
 	return fd;
 }
 

@@ -42,6 +42,16 @@ int tail_add(struct tail *t, const uint8_t *bytes, size_t n,
 	return 0;
 }
 
+struct image_device tail_device(const struct tail *t)
+{
+	return (struct image_device){
+		.sections = t->bytes,
+		.len = t->device,
+		.description = t->bytes + t->description,
+		.description_len = t->len - t->description,
+	};
+}
+
 void tail_release(struct tail *t)
 {
 	free(t->bytes);

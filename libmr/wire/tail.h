@@ -15,6 +15,7 @@
 
 #include "formats/name.h"
 #include "formats/stream.h"
+#include "libmr/image/writer.h"
 #include "libmr/mr.h"
 
 /* Texts that look like a description: at a time, and in all. */
@@ -42,6 +43,9 @@ int tail_add(struct tail *t, const uint8_t *bytes, size_t n,
 /* Whether the end has come: 1, and what came behind it is not looked at; 0: not
  * yet; or -1. page_size: the description's has to be that. */
 int tail_ended(struct tail *t, uint32_t page_size, struct mr_error *err);
+
+/* After that, for an image; it points into t. */
+struct image_device tail_device(const struct tail *t);
 
 void tail_release(struct tail *t);
 
