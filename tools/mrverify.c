@@ -367,6 +367,18 @@ static int check_all(const char **paths)
 	return cli_worse(status, cli_json_end());
 }
 
+static int check_folders(const char *const *paths)
+{
+	bool asked = need_seal || repair || seal || subset;
+
+	for (; asked && paths && *paths; paths++)
+		if (is_folder(*paths))
+			return cli_usage("%s is a folder: a capture has no "
+					 "seal and no parts, and is not mended",
+					 *paths);
+	return CLI_OK;
+}
+
 int main(int argc, char **argv)
 {
 	poptContext ctx;
@@ -381,13 +393,8 @@ int main(int argc, char **argv)
 		status = cli_usage("no IMAGE");
 	if (status == CLI_OK && output && paths[1])
 		status = cli_usage("--output takes one IMAGE");
-	for (size_t i = 0; status == CLI_OK && paths[i]; i++)
-		if ((need_seal || repair || seal || subset) &&
-		    is_folder(paths[i]))
-			status = cli_usage("%s is a folder: a capture has no "
-					   "seal and no parts, and is not "
-					   "mended",
-					   paths[i]);
+	if (status == CLI_OK)
+		status = check_folders(paths);
 	if (status == CLI_OK)
 		status = check_all(paths);
 	poptFreeContext(ctx);

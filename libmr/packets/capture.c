@@ -298,7 +298,7 @@ static int judge(struct judge *j, struct capture *c, struct mr_error *err)
 
 static void forget_blocks(struct judge *j)
 {
-	for (size_t i = 0; i < j->info->n_blocks; i++)
+	for (size_t i = 0; j->seen && i < j->info->n_blocks; i++)
 		zeros_free(j->seen[i].bits, j->seen[i].size);
 	free(j->seen);
 }

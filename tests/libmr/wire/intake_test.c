@@ -224,7 +224,8 @@ static void add_round(struct source *s, uint64_t *seed)
 
 	for (size_t i = 0; i < PAGES; i++) {
 		uint64_t r = next_random(seed) >> 32;
-		struct multifd_packet *to = &p[r % s->channels];
+		struct multifd_packet *to =
+			&p[s->channels ? r % s->channels : 0];
 
 		if (r / 16 % 2)
 			continue;
