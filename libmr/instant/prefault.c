@@ -16,6 +16,8 @@
 /* The kernel reads no more for one call than the device reads ahead, and says
  * nothing of the rest; this is the least that it usually is. */
 #define STEP ((uint64_t)128 << 10)
+/* What a PC's devices and firmware share with it. */
+#define LOW_MEMORY ((uint64_t)1 << 20)
 
 static void ask(const struct mr_instant *in, const struct mr_block *b,
 		uint64_t from, uint64_t to)
@@ -78,12 +80,25 @@ static bool find_record(const struct mr_instant *in, struct record *r)
 	return false;
 }
 
+/*
+ * Devices look into low memory as they are loaded. Where the kernel reads ahead
+ * far, a fault there waits for megabytes (8 ms); asked for beforehand it is
+ * there when QEMU has started.
+ */
+static void ask_for_low_memory(const struct mr_instant *in)
+{
+	for (size_t i = 0; i < in->info->n_blocks; i++)
+		if (in->places[i] == PLACE_MAPPED)
+			ask(in, &in->info->blocks[i], 0, LOW_MEMORY);
+}
+
 int instant_start_prefault(struct mr_instant *in, struct mr_error *err)
 {
 	const bool all = in->options->prefault == MR_PREFAULT_ALL;
 	struct record r = { 0 };
 	int rc;
 
+	ask_for_low_memory(in);
 	if (in->options->prefault == MR_PREFAULT_NONE ||
 	    (!all && !find_record(in, &r)))
 		return 0;

@@ -571,6 +571,43 @@ drop_cache() {
 	(($(cached) >= 190 << 20))
 }
 
+# Of the first MiB of the image's RAM: pages in the page cache.
+low_memory() {
+	mrinspect --json "$IMAGE" | python3 -c 'import ctypes, json, mmap, os, sys
+blocks = json.load(sys.stdin)["files"][0]["blocks"]
+at = next(b["pages_offset"] for b in blocks if b["name"] == "pc.ram")
+fd = os.open(sys.argv[1], os.O_RDONLY)
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int,
+                      ctypes.c_int, ctypes.c_int, ctypes.c_long]
+p = libc.mmap(None, 1 << 20, 1, 1, fd, at)
+seen = (ctypes.c_ubyte * 256)()
+assert libc.mincore(ctypes.c_void_p(p), ctypes.c_size_t(1 << 20), seen) == 0
+print(sum(b & 1 for b in seen))' "$IMAGE"
+}
+
+@test "low memory, into which devices look, is there when QEMU starts" {
+	command -v fincore >/dev/null || skip "no fincore"
+	saved_vm -m 64M -append fill=32M
+	stop_vm a
+	drop_cache
+	cat >slow <<-E
+		#!/bin/sh
+		case \$1 in -version | --version) exec $QEMU --version ;; esac
+		until [ -e go ]; do sleep 0.01; done
+		exec $QEMU "\$@"
+	E
+	chmod +x slow
+	[ "$(low_memory)" -lt 64 ]
+	drop_cache
+	QEMU=$PWD/slow instant_vm b "$IMAGE" --prefault=none -- -m 64M &
+	local pid=$! n=0
+	until [ "$(low_memory)" = 256 ]; do ((++n < 200)); done
+	touch go
+	wait $pid
+}
+
 @test "a record is of one image, and ends with its VM" {
 	start_vm a -m 64M
 	wait_ready a
