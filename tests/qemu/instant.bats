@@ -592,20 +592,22 @@ print(sum(b & 1 for b in seen))' "$IMAGE"
 	saved_vm -m 64M -append fill=32M
 	stop_vm a
 	drop_cache
-	cat >slow <<-E
+	local dir=$BATS_TEST_TMPDIR
+	cat >"$dir/slow" <<-E
 		#!/bin/sh
 		case \$1 in -version | --version) exec $QEMU --version ;; esac
-		until [ -e go ]; do sleep 0.01; done
+		until [ -e $dir/go ]; do sleep 0.01; done
 		exec $QEMU "\$@"
 	E
-	chmod +x slow
+	chmod +x "$dir/slow"
 	[ "$(low_memory)" -lt 64 ]
 	drop_cache
-	QEMU=$PWD/slow instant_vm b "$IMAGE" --prefault=none -- -m 64M &
+	QEMU=$dir/slow instant_vm b "$IMAGE" --prefault=none -- -m 64M &
 	local pid=$! n=0
 	until [ "$(low_memory)" = 256 ]; do ((++n < 200)); done
-	touch go
+	touch "$dir/go"
 	wait $pid
+	stop_vm b
 }
 
 @test "a record is of one image, and ends with its VM" {
