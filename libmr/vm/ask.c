@@ -133,26 +133,44 @@ int ask_target(struct qmp *q, char arch[32], struct mr_error *err)
 	return rc;
 }
 
-char *ask_ramblock(struct qmp *q, struct mr_error *err)
+/* As QMP has it since 6.2; before, only the monitor for people has. */
+static int ask_listing(struct qmp *q, json_t **text, struct mr_error *err)
 {
 	static const char command[] = "x-query-ramblock";
-	const json_t *text;
-	char *copy = NULL;
+	struct ask_version v;
 	json_t *ret;
 
+	if (ask_version(q, &v, err))
+		return -1;
+	if (v.major < 6 || (v.major == 6 && v.minor < 2))
+		return qmp_call(
+			q, "human-monitor-command",
+			json_pack("{s:s}", "command-line", "info ramblock"),
+			text, err);
 	if (ask_object(q, command, &ret, err))
+		return -1;
+	*text = json_incref(json_object_get(ret, "human-readable-text"));
+	json_decref(ret);
+	return 0;
+}
+
+char *ask_ramblock(struct qmp *q, struct mr_error *err)
+{
+	char *copy = NULL;
+	json_t *text;
+
+	if (ask_listing(q, &text, err))
 		return NULL;
-	text = json_object_get(ret, "human-readable-text");
 	if (!json_is_string(text) ||
 	    strlen(json_string_value(text)) != json_string_length(text)) {
-		(void)fail_odd(err, command);
+		(void)fail_odd(err, "x-query-ramblock");
 	} else {
 		copy = strdup(json_string_value(text));
 		if (!copy)
 			(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
 					"no memory for the list of RAM blocks");
 	}
-	json_decref(ret);
+	json_decref(text);
 	return copy;
 }
 

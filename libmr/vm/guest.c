@@ -114,7 +114,7 @@ static bool block_name(struct tail *t, char name[256])
 }
 
 /* Whether a migratable block can be what it says. NULL, or what is wrong. */
-static const char *implausible(const struct guest_block *b)
+static const char *implausible(const struct guest_block *b, bool hva)
 {
 	if (b->page_size < GUEST_PAGE || (b->page_size & (b->page_size - 1)))
 		return "page size";
@@ -123,25 +123,33 @@ static const char *implausible(const struct guest_block *b)
 	if (b->total > INT64_MAX || b->hva > INT64_MAX ||
 	    b->hva + b->total > INT64_MAX)
 		return "extent";
-	if (b->hva == 0 || b->hva % GUEST_PAGE)
+	if (hva && (b->hva == 0 || b->hva % GUEST_PAGE))
 		return "address";
 	return NULL;
 }
 
-static int parse_line(struct tail line, struct guest_block *b,
+/* The columns HVA and RO. */
+static int take_place(struct tail *line, struct guest_block *b,
 		      struct mr_error *err)
 {
-	struct tail mode = last_word(&line);
-	uint64_t offset;
-	const char *what;
+	struct tail mode = last_word(line);
 
-	*b = (struct guest_block){ .name = "" };
 	if (!is_word(mode, "ro") && !is_word(mode, "rw"))
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "x-query-ramblock has no HVA and RO columns "
 				 "(QEMU before %d.0?)",
 				 MIN_MAJOR);
-	if (!hex_word(&line, &b->hva) || !hex_word(&line, &b->total) ||
+	return hex_word(line, &b->hva) ? 0 : -1;
+}
+
+static int parse_line(struct tail line, bool hva, struct guest_block *b,
+		      struct mr_error *err)
+{
+	uint64_t offset;
+	const char *what;
+
+	*b = (struct guest_block){ .name = "" };
+	if ((hva && take_place(&line, b, err)) || !hex_word(&line, &b->total) ||
 	    !hex_word(&line, &b->used) || !hex_word(&line, &offset) ||
 	    !page_size(&line, &b->page_size) || !block_name(&line, b->name))
 		return error_set(err, MR_QMP, MR_NO_OFFSET,
@@ -149,7 +157,7 @@ static int parse_line(struct tail line, struct guest_block *b,
 				 "%.100s",
 				 line.text);
 	b->migratable = b->name[0] != '\0';
-	what = b->migratable ? implausible(b) : NULL;
+	what = b->migratable ? implausible(b, hva) : NULL;
 	if (what)
 		return error_set(
 			err, MR_QMP, MR_NO_OFFSET,
@@ -169,8 +177,8 @@ static struct guest_block *find(struct guest_block *blocks, size_t n,
 	return NULL;
 }
 
-static int parse_lines(const char *text, struct guest_block *blocks, size_t *n,
-		       struct mr_error *err)
+static int parse_lines(const char *text, bool hva, struct guest_block *blocks,
+		       size_t *n, struct mr_error *err)
 {
 	while (*text) {
 		struct tail line = { text, strcspn(text, "\n") };
@@ -187,7 +195,7 @@ static int parse_lines(const char *text, struct guest_block *blocks, size_t *n,
 					 "x-query-ramblock lists more than %d "
 					 "blocks",
 					 MAX_BLOCKS);
-		if (parse_line(line, b, err))
+		if (parse_line(line, hva, b, err))
 			return -1;
 		if (b->migratable && find(blocks, *n, b->name))
 			return error_set(
@@ -200,8 +208,9 @@ static int parse_lines(const char *text, struct guest_block *blocks, size_t *n,
 	return 0;
 }
 
-int guest_parse_ramblock(const char *text, struct guest_block **blocks,
-			 size_t *n_blocks, struct mr_error *err)
+int guest_parse_ramblock(const char *text, bool hva,
+			 struct guest_block **blocks, size_t *n_blocks,
+			 struct mr_error *err)
 {
 	static const char title[] = "Block Name";
 	struct guest_block *all, *fit;
@@ -219,7 +228,7 @@ int guest_parse_ramblock(const char *text, struct guest_block **blocks,
 	if (!all)
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
 				 "no memory for the list of RAM blocks");
-	if (parse_lines(text, all, &n, err)) {
+	if (parse_lines(text, hva, all, &n, err)) {
 		free(all);
 		return -1;
 	}
@@ -241,12 +250,12 @@ static int look_version(struct guest *g, const struct qmp *q,
 	g->major = v.major;
 	g->minor = v.minor;
 	g->micro = v.micro;
-	if (g->major < MIN_MAJOR)
-		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				 "QEMU %d.%d.%d does not tell where its memory "
-				 "is: %d.0 or later is needed",
-				 g->major, g->minor, g->micro, MIN_MAJOR);
 	return 0;
+}
+
+static bool tells_places(const struct guest *g)
+{
+	return g->major >= MIN_MAJOR;
 }
 
 static int look_status(struct guest *g, struct qmp *q, struct mr_error *err)
@@ -265,7 +274,8 @@ static int look_blocks(struct guest *g, struct qmp *q, struct mr_error *err)
 	g->listing = ask_ramblock(q, err);
 	if (!g->listing)
 		return -1;
-	return guest_parse_ramblock(g->listing, &g->blocks, &g->n_blocks, err);
+	return guest_parse_ramblock(g->listing, tells_places(g), &g->blocks,
+				    &g->n_blocks, err);
 }
 
 static void drop_blocks(struct guest *g)
@@ -323,18 +333,39 @@ static struct guest *new_guest(pid_t pid, struct mr_error *err)
 	return g;
 }
 
-struct guest *guest_open(struct qmp *q, pid_t pid, struct mr_error *err)
+static int check_version(const struct guest *g, struct mr_error *err)
+{
+	if (tells_places(g))
+		return 0;
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "QEMU %d.%d.%d does not tell where its memory is: "
+			 "%d.0 or later is needed",
+			 g->major, g->minor, g->micro, MIN_MAJOR);
+}
+
+static struct guest *look(struct qmp *q, pid_t pid, bool any,
+			  struct mr_error *err)
 {
 	struct guest *g = new_guest(pid, err);
 
 	if (g &&
-	    (look_version(g, q, err) ||
+	    (look_version(g, q, err) || (!any && check_version(g, err)) ||
 	     (pid == 0 && qmp_peer_pid(q, &g->pid, err)) ||
 	     ask_machine(q, g->machine, err) || guest_refresh(g, q, err))) {
 		guest_free(g);
 		g = NULL;
 	}
 	return g;
+}
+
+struct guest *guest_open(struct qmp *q, pid_t pid, struct mr_error *err)
+{
+	return look(q, pid, false, err);
+}
+
+struct guest *guest_open_any(struct qmp *q, struct mr_error *err)
+{
+	return look(q, 0, true, err);
 }
 
 struct guest *guest_new(pid_t pid, const struct guest_block *blocks,

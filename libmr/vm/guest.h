@@ -54,7 +54,7 @@ enum guest_kind {
 struct guest_segment {
 	uint64_t offset; /* in the block, bytes */
 	uint64_t length; /* bytes */
-	uint64_t hva; /* address in the QEMU process */
+	uint64_t hva; /* address in the QEMU process; 0: it does not tell */
 	enum guest_kind kind;
 	int fd; /* the backing file, O_RDONLY, the guest's; -1: none, or it
 		 * cannot be opened and everything is read in the process */
@@ -68,7 +68,7 @@ struct guest_block {
 	uint64_t page_size; /* of the host memory behind it, bytes */
 	uint64_t used; /* used_length: what a stream carries, bytes */
 	uint64_t total; /* maximum length, bytes */
-	uint64_t hva; /* address in the QEMU process */
+	uint64_t hva; /* address in the QEMU process; 0: it does not tell */
 	bool migratable;
 	char file[96]; /* from guest_ask_files, cut; "": in none */
 	/* From guest_map: sorted by offset, without gaps, `used` bytes in
@@ -101,6 +101,9 @@ struct guest {
  * guest_map. q is not kept.
  */
 struct guest *guest_open(struct qmp *q, pid_t pid, struct mr_error *err);
+/* The same of a QEMU that is too old to tell where its memory is: guest_map
+ * fails then. */
+struct guest *guest_open_any(struct qmp *q, struct mr_error *err);
 /* A guest out of given blocks (copied), without a QMP connection: run state
  * and machine type stay empty. */
 struct guest *guest_new(pid_t pid, const struct guest_block *blocks,
@@ -115,12 +118,14 @@ int guest_refresh(struct guest *g, struct qmp *q, struct mr_error *err);
 int guest_ask_files(struct guest *g, struct qmp *q, struct mr_error *err);
 
 /*
- * The text of x-query-ramblock into a new array (free). Refuses lengths and
- * addresses that no VM can have and migratable blocks that share a name.
- * MR_UNSUPPORTED: a QEMU before 8.0, whose text has no HVA.
+ * The text of x-query-ramblock into a new array (free); hva: it has that
+ * column, as it has since QEMU 8.0 (MR_UNSUPPORTED: it has not). Refuses
+ * lengths and addresses that no VM can have and migratable blocks that share a
+ * name.
  */
-int guest_parse_ramblock(const char *text, struct guest_block **blocks,
-			 size_t *n_blocks, struct mr_error *err);
+int guest_parse_ramblock(const char *text, bool hva,
+			 struct guest_block **blocks, size_t *n_blocks,
+			 struct mr_error *err);
 
 /* The migratable block of that name, or NULL. */
 struct guest_block *guest_find(const struct guest *g, const char *name);

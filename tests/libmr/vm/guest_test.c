@@ -31,7 +31,7 @@ static int parse(const char *lines, struct mr_error *err)
 
 	assert_non_null(text);
 	(void)sprintf(text, HEADER "%s", lines);
-	rc = guest_parse_ramblock(text, &blocks, &n_blocks, err);
+	rc = guest_parse_ramblock(text, true, &blocks, &n_blocks, err);
 	free(text);
 	return rc;
 }
@@ -176,6 +176,30 @@ static void hostile_ramblock(void **state)
 	refuse(text, MR_QMP, form);
 }
 
+/* A QEMU before 8.0 does not tell where its memory is. */
+static void ramblock_without_places(void **state)
+{
+	static const char text[] = "Block Name PSize Offset Used Total\r\n"
+				   "                  pc.ram    4 KiB " OFFSET
+				   " 0x0000000000040000 0x0000000001000000\r\n";
+	struct mr_error err = MR_ERROR_INIT;
+
+	(void)state;
+	assert_int_equal(
+		guest_parse_ramblock(text, false, &blocks, &n_blocks, &err), 0);
+	assert_int_equal(n_blocks, 1);
+	assert_string_equal(blocks[0].name, "pc.ram");
+	assert_int_equal(blocks[0].used, 0x40000);
+	assert_int_equal(blocks[0].total, 16 << 20);
+	assert_int_equal(blocks[0].hva, 0);
+	free(blocks);
+	assert_int_equal(
+		guest_parse_ramblock("Block Name\npc.ram    4 KiB " TAIL, false,
+				     &blocks, &n_blocks, &err),
+		-1);
+	assert_int_equal(err.code, MR_QMP);
+}
+
 static void every_truncation_is_refused(void **state)
 {
 	static const char line[] = "                  pc.ram    4 KiB " TAIL;
@@ -209,9 +233,10 @@ static void too_many_blocks_or_no_header(void **state)
 	free(text);
 	err = (struct mr_error)MR_ERROR_INIT;
 	assert_int_equal(
-		guest_parse_ramblock("pc.ram", &blocks, &n_blocks, &err), -1);
-	assert_int_equal(guest_parse_ramblock("", &blocks, &n_blocks, &err),
-			 -1);
+		guest_parse_ramblock("pc.ram", true, &blocks, &n_blocks, &err),
+		-1);
+	assert_int_equal(
+		guest_parse_ramblock("", true, &blocks, &n_blocks, &err), -1);
 	assert_non_null(strstr(err.msg, "header line"));
 }
 
@@ -219,6 +244,7 @@ static void too_many_blocks_or_no_header(void **state)
 
 struct answers {
 	const char *major, *machine, *status, *ramblock;
+	const char *monitor; /* the one for people */
 	int fd;
 };
 
@@ -259,6 +285,8 @@ static void *serve(void *arg)
 			reply(a->fd, line, a->status);
 		else if (strstr(line, "\"x-query-ramblock\""))
 			reply(a->fd, line, a->ramblock);
+		else if (strstr(line, "info ramblock"))
+			reply(a->fd, line, a->monitor);
 		else
 			reply(a->fd, line, "{}");
 	}
@@ -267,8 +295,8 @@ static void *serve(void *arg)
 }
 
 /* Opens a guest whose QEMU gives these answers; q and thread end here. */
-static struct guest *open_with(struct answers a, pid_t pid,
-			       struct mr_error *err)
+static struct guest *open_as(struct answers a, bool any, pid_t pid,
+			     struct mr_error *err)
 {
 	struct guest *g;
 	struct qmp *q;
@@ -280,7 +308,7 @@ static struct guest *open_with(struct answers a, pid_t pid,
 	assert_int_equal(pthread_create(&thread, NULL, serve, &a), 0);
 	q = qmp_attach(fds[1], -1, err);
 	assert_non_null(q);
-	g = guest_open(q, pid, err);
+	g = any ? guest_open_any(q, err) : guest_open(q, pid, err);
 	if (g) {
 		assert_int_equal(guest_refresh(g, q, err), 0);
 		assert_int_equal(g->n_blocks, 1);
@@ -288,6 +316,39 @@ static struct guest *open_with(struct answers a, pid_t pid,
 	qmp_free(q);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	return g;
+}
+
+static struct guest *open_with(struct answers a, pid_t pid,
+			       struct mr_error *err)
+{
+	return open_as(a, false, pid, err);
+}
+
+static void open_any_takes_an_old_one(void **state)
+{
+	static const char *const majors[] = { "7", "5" };
+	struct mr_error err = MR_ERROR_INIT;
+	struct answers a = good;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct guest *g;
+
+		a.major = majors[i];
+		a.ramblock = "{\"human-readable-text\": \"Block Name\\r\\n"
+			     "pc.ram    4 KiB " OFFSET MIB16 MIB16 "\\r\\n\"}";
+		a.monitor =
+			"\"Block Name\\r\\npc.ram    4 KiB " OFFSET MIB16 MIB16
+			"\\r\\n\"";
+		*(i ? &a.ramblock : &a.monitor) = "7";
+		g = open_as(a, true, 0, &err);
+		assert_string_equal(err.msg, "");
+		assert_non_null(g);
+		assert_int_equal(g->blocks[0].used, 16 << 20);
+		assert_int_equal(guest_map(g, &err), -1);
+		err = (struct mr_error)MR_ERROR_INIT;
+		guest_free(g);
+	}
 }
 
 static void open_fills_everything(void **state)
@@ -364,9 +425,11 @@ int main(void)
 		cmocka_unit_test(names_that_look_like_columns),
 		cmocka_unit_test(empty_names),
 		cmocka_unit_test(hostile_ramblock),
+		cmocka_unit_test(ramblock_without_places),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(too_many_blocks_or_no_header),
 		cmocka_unit_test(open_fills_everything),
+		cmocka_unit_test(open_any_takes_an_old_one),
 		cmocka_unit_test(open_refuses_what_it_cannot_trust),
 	};
 
