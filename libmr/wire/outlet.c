@@ -21,6 +21,8 @@
 #define SMALL (UINT64_C(16) << 20)
 /* Pieces that are sent at a time: IOV_MAX. */
 #define PIECES 1024u
+/* Words, as long as they can be; most are much shorter. */
+#define WORDS 16u
 /* What a destination may say before its verdict: it was asked for one pong, and
  * may acknowledge the switchover. */
 #define MESSAGES 64
@@ -320,19 +322,23 @@ static int outlet_zero(struct sink *k, const struct sink_hand *h, size_t block,
 		       uint64_t offset, uint64_t length, struct mr_error *err)
 {
 	struct outlet *o = outlet_of(k);
+	uint8_t words[WORDS * RAM_ITEM_MAX];
+	size_t n = 0;
 	int rc = 0;
 
 	(void)h;
-	if (o->m->blocks[block].length > SMALL)
+	if (!o->form.old && o->m->blocks[block].length > SMALL)
 		return 0;
 	(void)pthread_mutex_lock(&o->lock);
 	for (uint64_t at = 0; !rc && at < length; at += o->m->page) {
-		uint8_t buf[RAM_ITEM_MAX];
-
-		rc = send_main(o, buf,
-			       make_word(o, RAM_ZERO, block, offset + at, buf),
-			       err);
+		n += make_word(o, RAM_ZERO, block, offset + at, words + n);
+		if (n > sizeof(words) - RAM_ITEM_MAX) {
+			rc = send_main(o, words, n, err);
+			n = 0;
+		}
 	}
+	if (!rc && n)
+		rc = send_main(o, words, n, err);
 	(void)pthread_mutex_unlock(&o->lock);
 	return rc;
 }

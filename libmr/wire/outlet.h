@@ -25,6 +25,7 @@ struct outlet_form {
 	uint32_t method; /* 0, MULTIFD_ZLIB or MULTIFD_ZSTD */
 	int level;
 	uint8_t uuid[16]; /* the destination's, or zeros */
+	bool old; /* its memory may hold something: zeros are sent, too */
 };
 
 struct outlet_channel {
