@@ -74,18 +74,20 @@ static void print_load(const struct mr_load_report *r)
 	if (!check)
 		printf(", now %s", r->run_state);
 	printf("\n");
-	if (r->jobs)
+	if (r->jobs || r->way == MR_LOAD_SENT)
 		printf("memory     %s in %zu blocks: %s data\n",
 		       cli_human(a, r->ram), r->blocks, cli_human(b, r->data));
 	else
 		printf("memory     %s in %zu blocks, a plain stream\n",
 		       cli_human(a, r->ram), r->blocks);
+	if (r->way == MR_LOAD_SENT)
+		printf("engine     sent as a plain stream: %s\n", r->why);
 	if (check)
 		return;
 	if (r->jobs)
 		printf("engine     qemu, %u channels, %s I/O\n", r->jobs,
 		       r->direct ? "direct" : "buffered");
-	print_time(r->jobs ? r->data : r->ram, r->seconds);
+	print_time(r->data ? r->data : r->ram, r->seconds);
 }
 
 static int json_load(const char *image, const struct mr_load_report *r)
@@ -98,10 +100,12 @@ static int json_load(const char *image, const struct mr_load_report *r)
 	cli_json_put_text("run_state", r->run_state);
 	cli_json_put_number("blocks", r->blocks);
 	cli_json_put_number("ram", r->ram);
-	if (r->jobs)
+	if (r->jobs || r->way == MR_LOAD_SENT)
 		cli_json_put_number("data", r->data);
 	else
 		cli_json_put_null("data");
+	cli_json_put_text("way", r->way == MR_LOAD_SENT ? "sent" : "read");
+	cli_json_put_text("why", r->why[0] ? r->why : NULL);
 	cli_json_put_number("jobs", r->jobs);
 	cli_json_put_bool("direct_io", r->direct);
 	cli_json_put_real("seconds", r->seconds);

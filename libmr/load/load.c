@@ -1,5 +1,6 @@
 /*
- * load.c - mr_load: a waiting QEMU loads an image.
+ * load.c - mr_load: a waiting QEMU loads an image. If it is too old to read
+ * mapped-ram, the image is played to it (player.c).
  *
  * All questions come first; QEMU's settings are touched only when image and
  * VM fit. From `migrate-incoming` on there is no way back: a QEMU takes one
@@ -22,13 +23,12 @@
 #include "libmr/vm/qmp.h"
 #include "libmr/vm/runstate.h"
 #include "libmr/vm/work.h"
+#include "libmr/wire/play.h"
 #include "libmr/base/watch.h"
 
 #define CONNECT_MS 10000
 #define TICK_MS 100
 #define ANSWER_MS 60000
-/* Nothing moves: a disk that hangs can be that slow. */
-#define STALL_S 300
 /* Whom nobody can watch is given the time that a slow disk takes: bytes/s. */
 #define SLOW 4194304.0
 /* However few CPUs there are: QEMU's loading thread hands pages out to its
@@ -36,47 +36,52 @@
  * channels cost a loaded GiB up to twice the CPU of 8, and took longer. */
 #define CHANNELS 8u
 
-/* mr_load's arguments, as mr_error.who counts them. */
-enum { LOAD_IMAGE = 1, LOAD_VM = 2 };
-
-struct load {
-	const struct mr_load_options *options;
-	struct mr_load_report *report;
-	struct mr_image *img;
-	const struct mr_image_info *info; /* img's */
-	struct qmp *q;
-	struct guest *guest;
-	pid_t pid; /* QEMU's, or 0 */
-	uint64_t read_before; /* bytes that QEMU had read when it began */
-	bool seen; /* its memory can be looked at */
-	struct work work; /* while it loads */
-	bool stalled;
-};
-
 /* ---- before anything is sent ---- */
 
-/* guest_open wants a QEMU that can be saved: ask before it does. */
+/* No mapped-ram, and no file: to rely on. */
+static bool is_old(const struct guest *g)
+{
+	return g->major < 9;
+}
+
+/* Before it is asked for anything else. */
 static int check_version(const struct load *l, struct mr_error *err)
 {
 	struct ask_version v;
 
 	if (ask_version(l->q, &v, err))
 		return -1;
-	if (v.major < 9)
-		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				 "QEMU %d.%d cannot load a mapped-ram image: "
-				 "that came with 9.0; mrsend plays one into a "
-				 "QEMU that was started with -incoming "
-				 "unix:PATH",
-				 v.major, v.minor);
-	if (v.major < 11 && l->info->kind == MR_IMAGE_MAPPED &&
-	    l->info->ignore_shared)
+	if (v.major > 4 || (v.major == 4 && v.minor >= 2))
+		return 0;
+	return error_set(
+		err, MR_REFUSED, MR_NO_OFFSET,
+		"QEMU %d.%d does not load out of a descriptor that it "
+		"is lent: that came with 4.2; mrsend plays an image "
+		"into a QEMU that was started with -incoming unix:PATH",
+		v.major, v.minor);
+}
+
+static int choose_way(struct load *l, struct mr_error *err)
+{
+	struct mr_load_report *r = l->report;
+	const struct guest *g = l->guest;
+
+	if (l->info->kind != MR_IMAGE_MAPPED)
+		return 0;
+	if (!is_old(g) && g->major < 11 && l->info->ignore_shared)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "QEMU %d.%d cannot load a mapped-ram image "
 				 "that was saved with x-ignore-shared: that "
 				 "came with 11.0",
-				 v.major, v.minor);
-	return 0;
+				 g->major, g->minor);
+	if (!is_old(g))
+		return 0;
+	r->way = MR_LOAD_SENT;
+	r->jobs = 0;
+	(void)snprintf(r->why, sizeof(r->why),
+		       "QEMU %d.%d has no mapped-ram, that came with 9.0",
+		       g->major, g->minor);
+	return play_check(l->info, err) ? error_about(err, LOAD_IMAGE) : 0;
 }
 
 /* It must wait, and not have been given anything yet. */
@@ -128,7 +133,8 @@ static int choose_direct(struct load *l, struct mr_error *err)
 	bool on = l->options->direct == MR_DIRECT_ON;
 	bool aligned = true;
 
-	if (l->options->direct == MR_DIRECT_OFF)
+	if (l->options->direct == MR_DIRECT_OFF ||
+	    l->report->way == MR_LOAD_SENT)
 		return 0;
 	if (l->info->kind != MR_IMAGE_MAPPED) {
 		if (!on)
@@ -173,6 +179,8 @@ static void describe(struct load *l)
 /* Of a plain stream QEMU writes every page that it has. */
 static int check_fresh(struct load *l, struct mr_error *err)
 {
+	if (l->report->way == MR_LOAD_SENT)
+		return guest_ask_files(l->guest, l->q, err);
 	if (l->info->kind != MR_IMAGE_MAPPED && !l->info->ignore_shared)
 		return 0;
 	return fresh_look(l->guest, l->q, l->img, l->options->force, &l->seen,
@@ -183,11 +191,11 @@ static int look(struct load *l, struct mr_error *err)
 {
 	if (check_version(l, err))
 		return -1;
-	l->guest = guest_open(l->q, 0, err);
+	l->guest = guest_open_any(l->q, err);
 	if (!l->guest)
 		return -1;
 	l->pid = l->guest->pid;
-	if (check_waiting(l, err) || check_fit(l, err) ||
+	if (choose_way(l, err) || check_waiting(l, err) || check_fit(l, err) ||
 	    choose_direct(l, err) || preflight_descriptors(l->q, err) ||
 	    check_fresh(l, err))
 		return -1;
@@ -272,14 +280,15 @@ static bool goes_on(void *arg)
 {
 	struct load *l = arg;
 
-	show_progress(l, false);
+	if (l->report->way != MR_LOAD_SENT)
+		show_progress(l, false);
 	l->stalled = !work_goes_on(&l->work, watch_clock());
 	return !l->stalled;
 }
 
 static void begin_work(struct load *l)
 {
-	double patience = l->options->stall ? l->options->stall : STALL_S;
+	double patience = load_patience(l);
 
 	if (!l->pid)
 		patience += (double)l->report->ram / SLOW;
@@ -321,11 +330,11 @@ static void add_advice(const struct load *l, struct mr_error *err)
 	if (!err)
 		return;
 	n = strlen(err->msg);
-	if (err->code == MR_CANCELLED)
+	if (l->gone || (qmp_broken(l->q) && err->code != MR_CANCELLED))
+		advice = "QEMU has ended, see what it said itself";
+	else if (err->code == MR_CANCELLED && l->report->way != MR_LOAD_SENT)
 		advice = "QEMU goes on loading by itself, quit it if it is "
 			 "not wanted";
-	else if (qmp_broken(l->q))
-		advice = "QEMU has ended, see what it said itself";
 	if (n + strlen(advice) + 3 > sizeof(err->msg))
 		n = sizeof(err->msg) - strlen(advice) - 3;
 	(void)snprintf(err->msg + n, sizeof(err->msg) - n, "; %s", advice);
@@ -349,12 +358,40 @@ static int clear_old(const struct load *l, struct mr_error *err)
 	return -1;
 }
 
-static int start_incoming(struct load *l, int64_t set, struct mr_error *err)
+/* What QEMU has of ours. */
+struct lent {
+	struct migrate_settings was;
+	int64_t set; /* of descriptors */
+	bool named; /* one, by its name */
+};
+
+static int lend(struct load *l, struct lent *lent, struct mr_error *err)
+{
+	if (is_old(l->guest)) {
+		lent->named = true;
+		return l->report->way == MR_LOAD_SENT
+			       ? player_begin(&l->player, l, err)
+			       : migrate_lend_file(l->q, l->img->file.fd,
+						   l->info->stream_offset, err);
+	}
+	return ask_free_fdset(l->q, &lent->set, err) ||
+			       migrate_add_file(l->q, lent->set,
+						l->img->file.fd, O_RDONLY,
+						l->report->direct, err)
+		       ? -1
+		       : 0;
+}
+
+static int start_incoming(struct load *l, const struct lent *lent,
+			  struct mr_error *err)
 {
 	char uri[96];
-	int n = snprintf(uri, sizeof(uri), "file:/dev/fdset/%" PRId64, set);
+	int n = snprintf(uri, sizeof(uri), "file:/dev/fdset/%" PRId64,
+			 lent->set);
 
-	if (l->info->stream_offset)
+	if (lent->named)
+		(void)snprintf(uri, sizeof(uri), "fd:%s", QMP_LENT_FD);
+	else if (l->info->stream_offset)
 		(void)snprintf(uri + n, sizeof(uri) - (size_t)n,
 			       ",offset=%" PRIu64, l->info->stream_offset);
 	begin_work(l);
@@ -362,16 +399,11 @@ static int start_incoming(struct load *l, int64_t set, struct mr_error *err)
 				    err);
 }
 
-/* What QEMU has of ours. */
-struct lent {
-	struct migrate_settings was;
-	int64_t set; /* of descriptors */
-};
-
 static int prepare(struct load *l, struct lent *lent, struct mr_error *err)
 {
 	struct migrate_form form = {
-		.mapped_ram = l->info->kind == MR_IMAGE_MAPPED,
+		.mapped_ram = l->info->kind == MR_IMAGE_MAPPED &&
+			      l->report->way != MR_LOAD_SENT,
 		.ignore_shared = l->info->ignore_shared,
 		.channels = l->report->jobs,
 		.direct = l->report->direct,
@@ -390,25 +422,30 @@ static int prepare(struct load *l, struct lent *lent, struct mr_error *err)
 	/* While it waits these say what comes afterwards, -S or not. */
 	if (!rc && run >= 0)
 		rc = set_running(l, run, err);
-	if (rc)
-		return -1;
-	return ask_free_fdset(l->q, &lent->set, err) ||
-			       migrate_add_file(l->q, lent->set,
-						l->img->file.fd, O_RDONLY,
-						form.direct, err)
-		       ? -1
-		       : 0;
+	return rc ? -1 : lend(l, lent, err);
+}
+
+/* Until QEMU has it all. */
+static int give(struct load *l, struct mr_error *err)
+{
+	if (l->report->way == MR_LOAD_SENT) {
+		if (player_run(&l->player, l, err))
+			return -1;
+		begin_work(l);
+	}
+	return follow(l, err);
 }
 
 /* From here there is no way back. */
-static int incoming(struct load *l, int64_t set, struct mr_error *err)
+static int incoming(struct load *l, struct lent *lent, struct mr_error *err)
 {
-	int rc = start_incoming(l, set, err);
+	int rc = start_incoming(l, lent, err);
 
 	if (rc && qmp_said_no(l->q))
 		return -1;
+	lent->named = false;
 	l->report->vm = MR_VM_LOST;
-	if (rc || follow(l, err))
+	if (rc || give(l, err))
 		return -1;
 	l->report->vm = MR_VM_LOADED;
 	qmp_patience(l->q, NULL, NULL);
@@ -421,13 +458,15 @@ static int incoming(struct load *l, int64_t set, struct mr_error *err)
 static int take_back(struct load *l, const struct lent *lent,
 		     struct mr_error *err)
 {
-	if (qmp_broken(l->q) || l->stalled ||
+	if (qmp_broken(l->q) || l->stalled || l->gone ||
 	    (l->report->vm == MR_VM_LOST && err->code == MR_CANCELLED))
 		return 0;
 	qmp_patience(l->q, NULL, NULL);
 	qmp_limit(l->q, ANSWER_MS, NULL);
 	if (lent->set >= 0)
 		(void)qmp_remove_fdset(l->q, lent->set, NULL);
+	if (lent->named)
+		(void)qmp_take_fd_back(l->q, NULL);
 	if (!migrate_restore(l->q, &lent->was))
 		return 0;
 	return error_set(err, MR_QMP, MR_NO_OFFSET,
@@ -443,9 +482,10 @@ static int load(struct load *l, struct mr_error *err)
 	l->report->vm = MR_VM_AS_FOUND;
 	qmp_limit(l->q, ANSWER_MS, l->options->watch.cancel);
 	rc = clear_old(l, err) || prepare(l, &lent, err) ||
-			     incoming(l, lent.set, err)
+			     incoming(l, &lent, err)
 		     ? -1
 		     : 0;
+	player_release(&l->player);
 	return take_back(l, &lent, err) ? -1 : rc;
 }
 
@@ -453,7 +493,9 @@ int mr_load(const char *image, const char *vm,
 	    const struct mr_load_options *options,
 	    struct mr_load_report *report, struct mr_error *err)
 {
-	struct load l = { .options = options, .report = report };
+	struct load l = { .options = options,
+			  .report = report,
+			  .player = PLAYER_NONE };
 	double begin = watch_clock();
 	int rc = -1;
 

@@ -40,6 +40,11 @@ struct mr_load_options {
 		.jobs = 0    \
 	}
 
+enum mr_load_way {
+	MR_LOAD_READ, /* QEMU reads the file */
+	MR_LOAD_SENT, /* we send it as a plain stream: see why */
+};
+
 struct mr_load_report {
 	enum mr_vm_fate vm; /* MR_VM_AS_FOUND: it still waits */
 	char machine[256]; /* the image's */
@@ -50,15 +55,19 @@ struct mr_load_report {
 	uint64_t ram; /* bytes of RAM that the image describes */
 	uint64_t data; /* of them in the image; plain streams: 0, unknown */
 	double seconds;
-	bool direct; /* QEMU reads page data around the page cache */
+	bool direct; /* page data is read around the page cache */
 	unsigned jobs; /* multifd channels; 0: without multifd */
+	enum mr_load_way way;
+	char why[64]; /* the image is sent: because of this; else "" */
 };
 
 /*
  * Has the QEMU behind the QMP socket vm, which was started with -incoming
- * defer, load the file image. err->who: 1 image, 2 vm. MR_REFUSED and
- * MR_MISMATCH: the image or the VM is not fit for it, and the VM was not
- * touched. *report is filled as far as things went, on failure too.
+ * defer, load the file image. One before 9.0, which cannot read mapped-ram, is
+ * sent the image (4.2 or later), and ends itself if that fails. err->who: 1
+ * image, 2 vm. MR_REFUSED and MR_MISMATCH: the image or the VM is not fit for
+ * it, and the VM was not touched. *report is filled as far as things went, on
+ * failure too.
  */
 int mr_load(const char *image, const char *vm,
 	    const struct mr_load_options *options,

@@ -245,23 +245,45 @@ int migrate_will(struct pause *p, const struct migrate_settings *was,
 	return rc;
 }
 
+static int reopen(int fd, int flags, struct mr_error *err)
+{
+	char self[32];
+	int again;
+
+	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	again = open(self, flags | O_CLOEXEC);
+	return again >= 0 ? again
+			  : error_sys(err, MR_NO_OFFSET,
+				      "cannot reopen the image");
+}
+
 int migrate_add_file(struct qmp *q, int64_t set, int fd, int access,
 		     bool direct, struct mr_error *err)
 {
-	char self[32];
-
-	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
 	for (int i = 0; i < (direct ? 2 : 1); i++) {
-		int again = open(self, access | O_CLOEXEC | (i ? O_DIRECT : 0));
+		int again = reopen(fd, access | (i ? O_DIRECT : 0), err);
 		int64_t got;
 
 		if (again < 0)
-			return error_sys(err, MR_NO_OFFSET,
-					 "cannot reopen the image");
+			return -1;
 		got = qmp_add_fd(q, set, again, err);
 		(void)close(again);
 		if (got < 0)
 			return -1;
 	}
 	return 0;
+}
+
+int migrate_lend_file(struct qmp *q, int fd, uint64_t at, struct mr_error *err)
+{
+	int again = reopen(fd, O_RDONLY, err), rc;
+
+	if (again < 0)
+		return -1;
+	if (lseek(again, (off_t)at, SEEK_SET) < 0)
+		rc = error_sys(err, MR_NO_OFFSET, "cannot seek in the image");
+	else
+		rc = qmp_lend_fd(q, again, err);
+	(void)close(again);
+	return rc;
 }

@@ -62,5 +62,8 @@ int migrate_will(struct pause *p, const struct migrate_settings *was,
  */
 int migrate_add_file(struct qmp *q, int64_t set, int fd, int access,
 		     bool direct, struct mr_error *err);
+/* The same to be read from byte `at` on, by the name QMP_LENT_FD: for a QEMU
+ * without file: (before 8.2). */
+int migrate_lend_file(struct qmp *q, int fd, uint64_t at, struct mr_error *err);
 
 #endif

@@ -73,7 +73,8 @@ static const char *make_image(void)
 }
 
 /* A process of its own: what it does is looked at. */
-static pid_t serve(const char *path, const struct fake_says *says)
+static pid_t serve_as(const char *path, const char *greeting,
+		      const struct fake_says *says)
 {
 	static struct fake f;
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -89,7 +90,7 @@ static pid_t serve(const char *path, const struct fake_says *says)
 		if (bind(line, (struct sockaddr *)&sa, sizeof(sa)) ||
 		    listen(line, 1) || write(ready[1], "", 1) != 1)
 			_exit(1);
-		f = (struct fake){ .says = says, .greeting = FAKE_GREETING };
+		f = (struct fake){ .says = says, .greeting = greeting };
 		f.fd = accept(line, NULL, NULL);
 		(void)fake_serve(&f);
 		_exit(0);
@@ -99,6 +100,11 @@ static pid_t serve(const char *path, const struct fake_says *says)
 	(void)close(ready[1]);
 	(void)close(line);
 	return pid;
+}
+
+static pid_t serve(const char *path, const struct fake_says *says)
+{
+	return serve_as(path, FAKE_GREETING, says);
 }
 
 /* One that begins and does nothing is given up, and called lost. */
@@ -162,12 +168,73 @@ static void a_no(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+/* What it would take "fd:NAME" for is not asked. */
+static void too_old(void **state)
+{
+	static const char greeting[] =
+		"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, "
+		"\"minor\": 1, \"major\": 4}, \"package\": \"\"}, "
+		"\"capabilities\": []}}";
+	static const struct fake_says says[] = { WAITS, { 0 } };
+	const struct mr_load_options o = MR_LOAD_OPTIONS_INIT;
+	const char *image = make_image(), *path = in_dir("vm");
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_load_report report;
+	pid_t pid = serve_as(path, greeting, says);
+
+	(void)state;
+	assert_int_equal(mr_load(image, path, &o, &report, &err), -1);
+	assert_int_equal(err.code, MR_REFUSED);
+	assert_non_null(strstr(err.msg, "QEMU 4.1 does not load"));
+	assert_non_null(strstr(err.msg, "mrsend"));
+	assert_int_equal(report.vm, MR_VM_UNTOUCHED);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(unlink(path), 0);
+}
+
+/* It is asked whether the image fits before anything is lent to it. */
+static void old_does_not_fit(void **state)
+{
+	static const char greeting[] =
+		"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, "
+		"\"minor\": 2, \"major\": 5}, \"package\": \"\"}, "
+		"\"capabilities\": []}}";
+	static const struct fake_says says[] = {
+		{ "human-monitor-command",
+		  RET("\"Block Name PSize Offset Used Total\\r\\n"
+		      "                  pc.ram    4 KiB  "
+		      "0x0000000000000000 0x0000000000080000 "
+		      "0x0000000000080000\\r\\n\""),
+		  NULL },
+		{ "getfd", "\"error\": {\"desc\": \"no!\"}", NULL },
+		WAITS,
+		{ 0 }
+	};
+	const struct mr_load_options o = MR_LOAD_OPTIONS_INIT;
+	const char *image = make_image(), *path = in_dir("vm");
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_load_report report;
+	pid_t pid = serve_as(path, greeting, says);
+
+	(void)state;
+	assert_int_equal(mr_load(image, path, &o, &report, &err), -1);
+	assert_int_equal(err.code, MR_MISMATCH);
+	assert_int_equal(report.mismatches, 1);
+	assert_int_equal(report.way, MR_LOAD_SENT);
+	assert_string_equal(report.why,
+			    "QEMU 5.2 has no mapped-ram, that came with 9.0");
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_answer),
 		cmocka_unit_test(no_end),
 		cmocka_unit_test(a_no),
+		cmocka_unit_test(too_old),
+		cmocka_unit_test(old_does_not_fit),
 	};
 
 	return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
