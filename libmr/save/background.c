@@ -27,6 +27,9 @@
 /* Seconds without a byte. QEMU has all that it sends. */
 #define SILENCE 60u
 
+/* Bytes that QEMU may be ahead of us. */
+#define SOCKET_ROOM (8 << 20)
+
 static const struct migrate_form form = { .background = true, .events = true };
 
 struct taker {
@@ -98,11 +101,16 @@ static void *take(void *arg)
 /* Our end; QEMU has the other. */
 static int connect_qemu(struct save *s, struct taker *t, struct mr_error *err)
 {
+	const int size = SOCKET_ROOM;
 	int fds[2], rc;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
 		return error_sys(err, MR_NO_OFFSET, "no pair of sockets");
 	t->there = true;
+	/* QEMU goes on while we write; a guest may be waiting for it. */
+	if (setsockopt(fds[1], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
+		(void)setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &size,
+				 sizeof(size));
 	rc = intake_init(&t->in, fds[0], &t->sink.sink, err);
 	if (!rc)
 		rc = qmp_lend_fd(s->q, fds[1], err);
