@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "formats/bits.h"
-#include "formats/multifd.h"
 #include "libmr/mr.h"
 #include "libmr/base/error.h"
 #include "libmr/base/grow.h"
@@ -246,21 +245,16 @@ static void tell(struct judge *j)
 {
 	struct mr_capture_info *info = j->info;
 	const struct intake *in = &j->in;
-	const char *method = "none";
 
 	(void)snprintf(info->machine, sizeof(info->machine), "%s",
 		       in->config.machine);
 	(void)snprintf(info->run_state, sizeof(info->run_state), "%s",
 		       in->tail.run_state);
 	info->channels = (unsigned)in->n_channels;
-	for (size_t i = 0; i < in->n_channels; i++) {
-		info->packets += in->channels[i].packets;
-		if (in->channels[i].method)
-			method = multifd_flag_name(in->channels[i].method);
-	}
+	info->packets = intake_packets(in);
 	if (in->n_channels)
 		(void)snprintf(info->method, sizeof(info->method), "%s",
-			       method);
+			       intake_method(in));
 	info->page_size = (uint32_t)in->memory.page;
 	info->barriers = in->barriers;
 	info->bytes = atomic_load(&in->wire.bytes);

@@ -211,20 +211,6 @@ static int publish(struct recv *x, struct mr_error *err)
 
 /* ---- the report ---- */
 
-static void report_channels(const struct intake *in, struct mr_recv_report *r)
-{
-	const char *method = "none";
-
-	r->channels = (unsigned)in->n_channels;
-	for (size_t i = 0; i < in->n_channels; i++) {
-		r->packets += in->channels[i].packets;
-		if (in->channels[i].method)
-			method = multifd_flag_name(in->channels[i].method);
-	}
-	if (in->n_channels)
-		(void)snprintf(r->method, sizeof(r->method), "%s", method);
-}
-
 static void report(struct recv *x)
 {
 	struct mr_recv_report *r = x->report;
@@ -241,7 +227,11 @@ static void report(struct recv *x)
 		r->data += bits_count(x->w.blocks[i].bits, 0,
 				      x->w.blocks[i].place.num_pages) *
 			   IMAGE_PAGE;
-	report_channels(in, r);
+	r->channels = (unsigned)in->n_channels;
+	r->packets = intake_packets(in);
+	if (in->n_channels)
+		(void)snprintf(r->method, sizeof(r->method), "%s",
+			       intake_method(in));
 	r->received = atomic_load(&in->wire.bytes);
 	r->pages = in->tally.scanned;
 	r->zero = in->tally.zero;

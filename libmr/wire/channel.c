@@ -342,3 +342,21 @@ int intake_join_channels(struct intake *in, struct mr_error *err)
 	add_tally(&in->tally, &in->pour.tally);
 	return rc ? rc : check_numbers(in, err);
 }
+
+uint64_t intake_packets(const struct intake *in)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < in->n_channels; i++)
+		n += in->channels[i].packets;
+	return n;
+}
+
+const char *intake_method(const struct intake *in)
+{
+	uint32_t method = 0;
+
+	for (size_t i = 0; i < in->n_channels; i++)
+		method |= in->channels[i].method;
+	return multifd_flag_name(method) ? multifd_flag_name(method) : "mixed";
+}

@@ -108,6 +108,11 @@ int intake_channel_add(struct intake *in, int fd, struct mr_error *err);
  * sink, which was begun and not ended. */
 int intake_run(struct intake *in, struct mr_error *err);
 
+/* What the channels carried, after that: their packets, and how they are
+ * packed, "none" without any. */
+uint64_t intake_packets(const struct intake *in);
+const char *intake_method(const struct intake *in);
+
 /* Tells the source how it went, if it wants to know. */
 int intake_answer(struct intake *in, bool well, struct mr_error *err);
 

@@ -62,24 +62,22 @@ static const char *in_socket(void)
 	return path_of(config.run, "in.sock");
 }
 
-/* The time and the CPU time of who receives. */
-struct sample run_mrrecv(const struct contender *c, struct vm *vm,
-			 const struct vm_spec *spec, const char *image)
+/* mrrecv, with these arguments, takes the VM: its time and CPU time. */
+static struct sample receive(const struct contender *c, struct vm *vm,
+			     const char *first, const char *last)
 {
 	const struct timespec nap = { .tv_nsec = 1000000 };
 	struct sample s = SAMPLE_NONE;
-	char uri[PATH_LEN + 8], to[PATH_LEN];
+	char uri[PATH_LEN + 8];
 	struct rusage used;
 	double start;
 	int status;
 	pid_t pid;
 
-	(void)spec;
-	(void)snprintf(to, sizeof(to), "%s", image);
 	(void)snprintf(uri, sizeof(uri), "unix:%s", in_socket());
 	pid = child_start("mrrecv",
 			  (const char *[]){ path_of(config.build, "mrrecv"),
-					    "-q", uri, to, NULL },
+					    first, uri, last, NULL },
 			  -1);
 	while (access(in_socket(), F_OK))
 		(void)nanosleep(&nap, NULL);
@@ -97,6 +95,13 @@ struct sample run_mrrecv(const struct contender *c, struct vm *vm,
 	s.direct = true;
 	go_back(vm);
 	return s;
+}
+
+struct sample run_mrrecv(const struct contender *c, struct vm *vm,
+			 const struct vm_spec *spec, const char *image)
+{
+	(void)spec;
+	return receive(c, vm, "-q", image);
 }
 
 struct sample run_qemu_recv(const struct contender *c, struct vm *vm,
@@ -132,41 +137,19 @@ static const char *kept(void)
 	return path_of(config.tmpfs, "capture");
 }
 
-static void keep(const struct contender *c, struct vm *vm)
-{
-	const struct timespec nap = { .tv_nsec = 1000000 };
-	char uri[PATH_LEN + 8], option[PATH_LEN + 16];
-	int status;
-	pid_t pid;
-
-	(void)snprintf(uri, sizeof(uri), "unix:%s", in_socket());
-	(void)snprintf(option, sizeof(option), "--capture=%s", kept());
-	pid = child_start("mrrecv",
-			  (const char *[]){ path_of(config.build, "mrrecv"),
-					    "-q", option, uri, NULL },
-			  -1);
-	while (access(in_socket(), F_OK))
-		(void)nanosleep(&nap, NULL);
-	set_stream(vm, c->n, c->options[0], true, false);
-	migrate(vm, uri);
-	if (waitpid(pid, &status, 0) != pid || status) {
-		child_show_log("mrrecv");
-		die("mrrecv failed");
-	}
-	go_back(vm);
-}
-
 /* Its time does not have the making of the memory that it goes to. */
 struct sample run_decode(const struct contender *c, struct vm *vm,
 			 const struct vm_spec *spec, const char *image)
 {
+	char option[PATH_LEN + 16];
 	struct sample s = SAMPLE_NONE;
 	json_t *out;
 
 	(void)spec;
 	(void)image;
+	(void)snprintf(option, sizeof(option), "--capture=%s", kept());
 	if (access(kept(), F_OK))
-		keep(c, vm);
+		(void)receive(c, vm, option, NULL);
 	out = child_run(
 		(const char *[]){ path_of(config.build, "tests/bench/decode"),
 				  c->options[1], kept(), NULL },
