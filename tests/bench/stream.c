@@ -49,9 +49,11 @@ static void migrate(struct vm *vm, const char *uri)
 		die("QEMU cannot migrate to %s: %s", uri, why);
 }
 
-/* From postmigrate there is only one way back. */
+/* From postmigrate there is only one way back; a source that was answered comes
+ * there a little later. */
 static void go_back(struct vm *vm)
 {
+	vm_wait_put_away(vm);
 	vm_do(vm, "cont");
 	if (!vm->running)
 		vm_do(vm, "stop");
