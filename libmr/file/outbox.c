@@ -133,8 +133,27 @@ int outbox_next(struct outbox *o, struct mr_error *err)
 	return 0;
 }
 
+static void *leave(void *arg)
+{
+	(void)io_destroy(arg);
+	return NULL;
+}
+
+void outbox_leave(struct outbox *o)
+{
+	struct queue *q = &o->queue;
+
+	if (o->leaving || !q->ctx || q->added || q->inflight ||
+	    pthread_create(&o->leaver, NULL, leave, q->ctx))
+		return;
+	o->leaving = true;
+	q->ctx = NULL;
+}
+
 void outbox_release(struct outbox *o)
 {
+	if (o->leaving)
+		(void)pthread_join(o->leaver, NULL);
 	/* Rather lost memory than memory that the kernel reads anew. */
 	if (queue_release(&o->queue))
 		return;

@@ -7,6 +7,8 @@
 #ifndef LIBMR_OUTBOX_H
 #define LIBMR_OUTBOX_H
 
+#include <pthread.h>
+
 #include "libmr/file/queue.h"
 
 /* Writes of a buffer; one more waits for those before. */
@@ -26,6 +28,8 @@ struct outbox {
 	size_t size; /* of a buffer, bytes */
 	unsigned char *arena; /* on huge pages */
 	size_t arena_size;
+	pthread_t leaver;
+	bool leaving;
 };
 
 /* n buffers, at least 2, of size bytes, which are a multiple of a page. o is
@@ -49,6 +53,9 @@ int outbox_next(struct outbox *o, struct mr_error *err);
 int outbox_drain(struct outbox *o, struct mr_error *err);
 int outbox_settle(struct outbox *o, const struct file *file, uint64_t at,
 		  uint64_t length, struct mr_error *err);
+
+/* Nothing more is written: begins what outbox_release would take long for. */
+void outbox_leave(struct outbox *o);
 
 /* Waits for what the kernel has. What was not begun is dropped. May take tens
  * of milliseconds; o may be zero. */

@@ -359,8 +359,12 @@ int intake_run(struct intake *in, struct mr_error *err)
 {
 	int rc = run(in, err);
 
-	if (!rc && !intake_join_channels(in, err))
+	if (!rc && !intake_join_channels(in, err)) {
+		for (size_t i = 0; i < in->n_channels; i++)
+			outbox_leave(&in->channels[i].pour.out);
+		outbox_leave(&in->pour.out);
 		return 0;
+	}
 	(void)intake_join_channels(in, NULL);
 	blame(in, err);
 	return -1;

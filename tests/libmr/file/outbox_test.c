@@ -56,6 +56,7 @@ static void last_stays(enum mr_direct direct, unsigned buffers)
 	assert_int_equal(outbox_drain(&o, &err), 0);
 	assert_int_equal(pread(fd, got, FILE_SIZE, 0), FILE_SIZE);
 	assert_memory_equal(got, want, FILE_SIZE);
+	outbox_leave(&o);
 	outbox_release(&o);
 	assert_int_equal(file_close(&f), 0);
 	free(want);
