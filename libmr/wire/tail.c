@@ -14,8 +14,14 @@
 /* EOF, type, length. */
 #define BEFORE_TEXT ((size_t)(1 + STREAM_VMDESC_HEADER_SIZE))
 
-/* {"configuration": ..., or before QEMU 8.0 {"page_size": ... */
-static const char text_begins[] = "{\"";
+/* {"configuration": ..., before QEMU 8.0 {"page_size": ..., before 6.0 the same
+ * with blanks: { "page_size" : ... */
+#define BEGINNING 3u
+
+static bool begins(const uint8_t *p)
+{
+	return p[0] == '{' && (p[1] == '"' || (p[1] == ' ' && p[2] == '"'));
+}
 
 int tail_add(struct tail *t, const uint8_t *bytes, size_t n,
 	     struct mr_error *err)
@@ -149,26 +155,22 @@ static size_t text_length(const struct tail *t, size_t at)
 /* Files texts that were not seen yet. */
 static int find_texts(struct tail *t, struct mr_error *err)
 {
-	const size_t n = sizeof(text_begins) - 1;
-	const uint8_t *p;
+	for (; t->looked + BEGINNING <= t->len; t->looked++) {
+		const uint8_t *from = t->bytes + t->looked;
+		const uint8_t *p = memchr(from, '{', t->len - t->looked);
 
-	while (t->looked < t->len &&
-	       (p = memmem(t->bytes + t->looked, t->len - t->looked,
-			   text_begins, n))) {
-		size_t at = (size_t)(p - t->bytes);
-
-		t->looked = at + 1;
-		if (!text_length(t, at))
+		t->looked = p ? (size_t)(p - t->bytes) : t->len;
+		if (t->looked + BEGINNING > t->len)
+			break;
+		if (!begins(p) || !text_length(t, t->looked))
 			continue;
 		if (t->n_open == TAIL_OPEN || t->tried == TAIL_TRIES)
 			return error_set(err, MR_FORMAT, MR_NO_OFFSET,
 					 "device state that is full of what "
 					 "looks like its description");
-		t->open[t->n_open++] = at;
+		t->open[t->n_open++] = t->looked;
 		t->tried++;
 	}
-	if (t->len >= n && t->looked < t->len - n + 1)
-		t->looked = t->len - n + 1;
 	return 0;
 }
 
