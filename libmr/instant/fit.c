@@ -247,28 +247,6 @@ static int refuse_machine(const struct mr_instant *in, const char *name,
 			 in->info->machine, name);
 }
 
-/* Has an option with an alias name the image's own machine. */
-static int name_machine(struct mr_instant *in, const struct qemu_option *o,
-			struct qemu_props *p, struct mr_error *err)
-{
-	const char *name = props_get(p, "type");
-	char *text;
-	int rc;
-
-	if (!name || !strcmp(name, in->info->machine))
-		return 0;
-	if (!is_alias(name, in->info->machine))
-		return refuse_machine(in, name, err);
-	instant_say(in, "machine %s: %s, as the image has it", name,
-		    in->info->machine);
-	if (props_set(p, "type", in->info->machine, err))
-		return -1;
-	text = props_text(p, err);
-	rc = text ? args_set(&in->args, o, text, err) : -1;
-	free(text);
-	return rc;
-}
-
 static int check_props(const struct qemu_props *p, struct mr_error *err)
 {
 	for (size_t i = 0; i < p->n; i++)
@@ -280,35 +258,55 @@ static int check_props(const struct qemu_props *p, struct mr_error *err)
 	return 0;
 }
 
-static int fit_machine(struct mr_instant *in, struct mr_error *err)
+/* The one that all are for QEMU: later keys win. */
+static int set_machine(struct mr_instant *in, const struct qemu_props *p,
+		       struct mr_error *err)
+{
+	char *text = props_text(p, err);
+	int rc = -1;
+
+	if (text) {
+		args_drop_all(&in->args, "machine");
+		rc = args_add(&in->args, "machine", text, err);
+	}
+	free(text);
+	return rc;
+}
+
+static int name_machine(struct mr_instant *in, struct qemu_props *p,
+			struct mr_error *err)
 {
 	const char *usual = default_machine(in->args.v[0]);
-	struct qemu_option o;
-	bool named = false;
-	size_t at = 1;
-	int rc = 0;
+	const char *name = props_get(p, "type"), *machine = in->info->machine;
 
-	while (!rc && args_next(&in->args, &at, &o)) {
-		struct qemu_props p;
-
-		if ((strcmp(o.name, "machine") != 0 &&
-		     strcmp(o.name, "M") != 0) ||
-		    !o.value)
-			continue;
-		if (props_parse(&p, o.value, "type", err))
-			return -1;
-		named |= props_get(&p, "type") != NULL;
-		rc = check_props(&p, err) || name_machine(in, &o, &p, err) ? -1
-									   : 0;
-		props_release(&p);
-	}
-	if (rc || named)
-		return rc;
-	if (usual[0] && !is_alias(usual, in->info->machine) &&
-	    strcmp(usual, in->info->machine) != 0)
+	if (name && !strcmp(name, machine))
+		return 0;
+	if (name && !is_alias(name, machine))
+		return refuse_machine(in, name, err);
+	if (!name && usual[0] && !is_alias(usual, machine) &&
+	    strcmp(usual, machine) != 0)
 		return refuse_machine(in, usual, err);
-	instant_say(in, "machine: %s, as the image has it", in->info->machine);
-	return args_add(&in->args, "machine", in->info->machine, err);
+	if (name)
+		instant_say(in, "machine %s: %s, as the image has it", name,
+			    machine);
+	else
+		instant_say(in, "machine: %s, as the image has it", machine);
+	return props_set(p, "type", machine, err);
+}
+
+static int fit_machine(struct mr_instant *in, struct mr_error *err)
+{
+	struct qemu_props p;
+	int rc;
+
+	if (props_of(&in->args, "machine", "type", &p, err))
+		return -1;
+	rc = check_props(&p, err) || name_machine(in, &p, err) ||
+			     set_machine(in, &p, err)
+		     ? -1
+		     : 0;
+	props_release(&p);
+	return rc;
 }
 
 /* ---- CPUs ---- */

@@ -282,8 +282,7 @@ static int place_object(struct mr_instant *in, const char *id,
 static char *named_object(const struct qemu_option *o, const char **alone,
 			  struct mr_error *err)
 {
-	const bool machine =
-		!strcmp(o->name, "machine") || !strcmp(o->name, "M");
+	const bool machine = !strcmp(o->name, "machine");
 	const bool numa = !strcmp(o->name, "numa");
 	const char *driver, *id = NULL;
 	struct qemu_props p;

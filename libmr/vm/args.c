@@ -101,6 +101,8 @@ bool args_next(const struct qemu_args *a, size_t *at, struct qemu_option *o)
 	};
 	if (word[0] == '-' && word[1]) {
 		o->name = word + (word[1] == '-' ? 2 : 1);
+		if (!strcmp(o->name, "M"))
+			o->name = "machine";
 		o->value = is_flag(o->name) ? NULL : a->v[*at + 1];
 		o->words = o->value ? 2 : 1;
 	}

@@ -19,7 +19,8 @@ struct qemu_args {
 };
 
 struct qemu_option {
-	const char *name; /* without dashes; "": a disk image */
+	const char
+		*name; /* without dashes; -M is "machine"; "": a disk image */
 	const char *value; /* NULL: it has none */
 	size_t at; /* its place in v */
 	size_t words; /* 1 or 2 */
@@ -63,7 +64,8 @@ struct qemu_props {
  * it is not such a value (MR_USAGE), or no memory. */
 int props_parse(struct qemu_props *p, const char *text, const char *implied,
 		struct mr_error *err);
-/* Those of all options of a name that QEMU puts together: -m, -smp. */
+/* Those of all options of a name that QEMU puts together: -m, -smp, -machine.
+ */
 int props_of(const struct qemu_args *a, const char *name, const char *implied,
 	     struct qemu_props *p, struct mr_error *err);
 void props_release(struct qemu_props *p); /* p may be { 0 } */

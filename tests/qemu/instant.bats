@@ -365,6 +365,8 @@ stale_save() { # IMAGE
 		-m 64M -m 96M,maxmem=1G,slots=1 -smp 2
 		64 MiB in the image, 128 MiB on the command line (-m)
 		-m 64M -m 0 -smp 2
+		the command line makes a q35
+		-m 64M -smp 2 -M pc -machine q35
 		what is to be loaded is the image
 		-m 64M -smp 2 -incoming defer
 		what is to be loaded is the image
@@ -398,6 +400,16 @@ stale_save() { # IMAGE
 	saved_vm "${memory[@]}"
 	goes_on "${memory[@]}"
 	[ "$(mapped b)" = 64 ]
+}
+
+@test "-machine given several times, by either name" {
+	saved_vm -m 64M -M pc,memory-backend=m,hpet=off \
+		-object memory-backend-ram,id=m,size=64M
+	goes_on -m 64M -M q35,hpet=off -machine memory-backend=n,vmport=off \
+		-M type=pc -machine memory-backend=m,vmport=auto \
+		-object memory-backend-ram,id=m,size=64M
+	[ "$(mapped b)" = 64 ]
+	[[ $(log_of b) == *"machine pc: pc-i440fx-"*", as the image has it"* ]]
 }
 
 @test "a QEMU that is none, an old one, a script" {

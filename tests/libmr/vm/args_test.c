@@ -194,9 +194,10 @@ static void test_set_props(void **state)
 /* Of an option that is given several times later keys win, others stay. */
 static void test_props_of_all(void **state)
 {
-	const char *const argv[] = { "qemu", "-smp", "2,cores=2", "-m",
-				     "64M",  "--m",  "maxmem=1G", "-smp",
-				     "4",    NULL };
+	const char *const argv[] = { "qemu", "-smp", "2,cores=2",  "-m",
+				     "64M",  "--m",  "maxmem=1G",  "-smp",
+				     "4",    "-M",   "q35,usb=on", "-machine",
+				     "pc",   NULL };
 	const char *const bad[] = { "qemu", "-m", "64M", "-m", "{", NULL };
 	struct mr_error err = MR_ERROR_INIT;
 	struct qemu_args a;
@@ -211,6 +212,10 @@ static void test_props_of_all(void **state)
 	assert_int_equal(props_of(&a, "m", "size", &p, &err), 0);
 	assert_string_equal(props_get(&p, "size"), "64M");
 	assert_string_equal(props_get(&p, "maxmem"), "1G");
+	props_release(&p);
+	assert_int_equal(props_of(&a, "machine", "type", &p, &err), 0);
+	assert_string_equal(props_get(&p, "type"), "pc");
+	assert_string_equal(props_get(&p, "usb"), "on");
 	props_release(&p);
 	assert_int_equal(props_of(&a, "numa", NULL, &p, &err), 0);
 	assert_int_equal(p.n, 0);
