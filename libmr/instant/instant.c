@@ -293,6 +293,20 @@ static int make_feed(struct mr_instant *in, struct mr_error *err)
 
 /* ---- the verb ---- */
 
+/* What is opened gets the first number that is free, and QEMU takes these for
+ * its own input and output. */
+static int check_standard(struct mr_error *err)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			return error_set(err, MR_USAGE, MR_NO_OFFSET,
+					 "descriptor %d is closed: open "
+					 "/dev/null there first, or the image "
+					 "would be QEMU's input or output",
+					 fd);
+	return 0;
+}
+
 static int prepare(struct mr_instant *in, const char *image,
 		   const char *const *argv, struct mr_error *err)
 {
@@ -324,7 +338,7 @@ struct mr_instant *mr_instant_open(const char *image, const char *const *argv,
 	in->options = options;
 	in->report = report;
 	in->fd = in->stub = -1;
-	rc = prepare(in, image, argv, err);
+	rc = check_standard(err) || prepare(in, image, argv, err) ? -1 : 0;
 	report->seconds = watch_clock() - begin;
 	if (!rc)
 		return in;

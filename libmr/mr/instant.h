@@ -63,10 +63,12 @@ struct mr_instant; /* opaque */
  * (argv[0] is the program), with its memory mapped copy-on-write from the
  * mapped-ram image instead of read from it. The image is opened, checked and
  * locked (an OFD read lock); its descriptor, and that of a memory file with
- * the rest, stay open over exec. err->who: 1 image, 2 argv, 3 the record that
- * is to be written. MR_REFUSED: image
- * and command line do not fit, or not this way. *report is filled as far as
- * things went. options must outlive it. NULL on failure.
+ * the rest, stay open over exec. Descriptors 0 to 2 must be open, to /dev/null
+ * if to nothing else: QEMU takes them for its input and output, and what is
+ * opened here would get their numbers (MR_USAGE). err->who: 1 image, 2 argv, 3
+ * the record that is to be written. MR_REFUSED: image and command line do not
+ * fit, or not this way. *report is filled as far as things went. options must
+ * outlive it. NULL on failure.
  */
 struct mr_instant *mr_instant_open(const char *image, const char *const *argv,
 				   const struct mr_instant_options *options,
