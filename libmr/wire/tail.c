@@ -70,10 +70,12 @@ static void see_section(struct tail *t, const struct stream_element *e,
 	struct stream_globalstate g;
 	struct fault f;
 
-	if (strcmp(e->idstr, STREAM_GLOBALSTATE) != 0 ||
-	    size != STREAM_GLOBALSTATE_SIZE)
+	if (strcmp(e->idstr, STREAM_GLOBALSTATE) != 0)
 		return;
-	if (stream_globalstate_decode(t->bytes + at, (size_t)size, &g, &f) >= 0)
+	t->no_state = size != STREAM_GLOBALSTATE_SIZE ||
+		      stream_globalstate_decode(t->bytes + at, (size_t)size, &g,
+						&f) < 0;
+	if (!t->no_state)
 		memcpy(t->run_state, g.runstate, sizeof(t->run_state));
 }
 
@@ -86,6 +88,7 @@ static bool fits(struct tail *t, const struct vmdesc *d, bool footers,
 	struct fault f;
 
 	t->run_state[0] = '\0';
+	t->no_state = false;
 	for (size_t i = 0; i < d->n; i++) {
 		const struct vmdesc_device *k = &d->devices[i];
 		struct stream_element e;
@@ -134,6 +137,10 @@ static int describes(struct tail *t, size_t eof, const uint8_t *text,
 			       " bytes: only "
 			       "%" PRIu32 " are supported",
 			       d.page_size, page_size);
+	if (rc > 0 && t->no_state)
+		rc = error_set(err, MR_FORMAT, MR_NO_OFFSET,
+			       "the run state in section \"" STREAM_GLOBALSTATE
+			       "\" cannot be read: no QEMU would load it");
 	vmdesc_release(&d);
 	free(copy);
 	return rc;

@@ -30,6 +30,7 @@ struct tail {
 	 * wholly. */
 	size_t open[TAIL_OPEN];
 	unsigned n_open, tried;
+	bool no_state; /* the run state is there, and not to be understood */
 	/* From tail_ended on. */
 	size_t device; /* bytes of sections and EOF */
 	size_t description; /* byte where its text begins; to the end */

@@ -168,10 +168,11 @@ static void does_not_fit(void **state)
 
 	(void)state;
 	make(&x, first, true);
-	/* Each byte up to the description. What is in none: the payload of
-	 * either section, and its version. */
-	for (size_t i = 0; i < x.text; i++) {
-		bool payload = (i >= 15 && i < 715) || (i >= 745 && i < 849);
+	/* Each byte up to the description, but for the run state's. What is in
+	 * none: the payload of a section, and its version. */
+	for (size_t i = 0; i < x.text;
+	     i += i == 744 ? STREAM_GLOBALSTATE_SIZE + 1 : 1) {
+		bool payload = i >= 15 && i < 715;
 		bool version = (i >= 11 && i < 15) || (i >= 741 && i < 745);
 
 		x.bytes[i] ^= 0x40;
@@ -184,6 +185,23 @@ static void does_not_fit(void **state)
 	memmove(x.bytes + x.text - 5, x.bytes + x.text - 6, x.len - x.text + 6);
 	x.len++;
 	assert_int_equal(ends_after(&t, &x, x.len), 0);
+	tail_release(&t);
+}
+
+/* It fits, and no QEMU would load it. */
+static void unreadable_state(void **state)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	uint8_t first[700] = { 0 };
+	struct tail t = { .bytes = NULL };
+	struct example x;
+
+	(void)state;
+	make(&x, first, true);
+	memset(x.bytes + 749, 0xff, 100);
+	assert_int_equal(tail_add(&t, x.bytes, x.len, &err), 0);
+	assert_int_equal(tail_ended(&t, PAGE, &err), -1);
+	assert_non_null(strstr(err.msg, "run state"));
 	tail_release(&t);
 }
 
@@ -225,9 +243,13 @@ static void too_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(in_pieces),   cmocka_unit_test(planted),
-		cmocka_unit_test(of_before),   cmocka_unit_test(does_not_fit),
-		cmocka_unit_test(other_pages), cmocka_unit_test(too_many),
+		cmocka_unit_test(in_pieces),
+		cmocka_unit_test(planted),
+		cmocka_unit_test(of_before),
+		cmocka_unit_test(does_not_fit),
+		cmocka_unit_test(other_pages),
+		cmocka_unit_test(too_many),
+		cmocka_unit_test(unreadable_state),
 	};
 
 	return cmocka_run_group_tests_name("tail", tests, NULL, NULL);
