@@ -95,6 +95,9 @@ uint64_t image_next_data(const struct mr_image *img, uint64_t *from,
 uint64_t image_skip_hole(const struct mr_image *img, const struct mr_block *b,
 			 uint64_t at);
 
+/* CPUs that have a section; 0: none has, or it is not known. */
+unsigned image_cpus(const struct mr_image_info *info);
+
 /* Whether a page of the block is in the file, by its bitmap. 1, 0 or -1. */
 int image_any_page(const struct mr_image *img, const struct mr_block *b,
 		   struct mr_error *err);

@@ -216,3 +216,18 @@ int mr_image_classes(const struct mr_image *img, const struct mr_block *b,
 	}
 	return 0;
 }
+
+unsigned image_cpus(const struct mr_image_info *info)
+{
+	unsigned cpu = 0, common = 0;
+
+	for (size_t i = 0; i < info->n_sections; i++) {
+		const struct mr_section *s = &info->sections[i];
+
+		if (s->type != MR_SECTION_FULL)
+			continue;
+		cpu += !strcmp(s->name, "cpu");
+		common += !strcmp(s->name, "cpu_common");
+	}
+	return cpu > common ? cpu : common;
+}

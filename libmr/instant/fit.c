@@ -311,21 +311,6 @@ static int fit_machine(struct mr_instant *in, struct mr_error *err)
 
 /* ---- CPUs ---- */
 
-static unsigned image_cpus(const struct mr_image_info *info)
-{
-	unsigned cpu = 0, common = 0;
-
-	for (size_t i = 0; i < info->n_sections; i++) {
-		const struct mr_section *s = &info->sections[i];
-
-		if (s->type != MR_SECTION_FULL)
-			continue;
-		cpu += !strcmp(s->name, "cpu");
-		common += !strcmp(s->name, "cpu_common");
-	}
-	return cpu > common ? cpu : common;
-}
-
 static unsigned number(const struct qemu_props *p, const char *key, unsigned or)
 {
 	const char *text = props_get(p, key);

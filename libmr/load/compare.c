@@ -2,8 +2,8 @@
  * compare.c - does an image fit a VM?
  *
  * QEMU itself compares the machine type by prefix, does not look at the
- * lengths of blocks and leaves those that an image lacks as they are: the
- * guest would go on with wrong memory.
+ * lengths of blocks and leaves those that an image lacks as they are, CPUs,
+ * too: the guest would go on with wrong memory.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -125,6 +125,9 @@ size_t load_compare(const struct mr_image_info *image, const struct guest *g,
 	if (strcmp(image->machine, g->machine) != 0)
 		tell(&t, "machine type: %s in the image, %s in the VM",
 		     image->machine[0] ? image->machine : "none", g->machine);
+	if (image_cpus(image) && g->cpus && image_cpus(image) != g->cpus)
+		tell(&t, "CPUs: %u in the image, %u in the VM",
+		     image_cpus(image), g->cpus);
 	compare_pages(&t, image, &g->target);
 	compare_blocks(&t, image, g);
 	return t.told;

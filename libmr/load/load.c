@@ -115,6 +115,7 @@ static int check_fit(struct load *l, struct mr_error *err)
 	const struct mr_load_options *o = l->options;
 
 	if (target_ask(&l->guest->target, l->q, err) ||
+	    ask_cpus(l->q, &l->guest->cpus, err) ||
 	    (l->info->ignore_shared && guest_ask_files(l->guest, l->q, err)))
 		return -1;
 	l->report->mismatches =

@@ -351,9 +351,10 @@ int ask_status(struct qmp *q, struct ask_status *s, struct mr_error *err)
 	return rc;
 }
 
-int ask_block_jobs(struct qmp *q, size_t *n, struct mr_error *err)
+/* How long an array is. */
+static int ask_count(struct qmp *q, const char *command, size_t *n,
+		     struct mr_error *err)
 {
-	static const char command[] = "query-block-jobs";
 	json_t *ret;
 	int rc = 0;
 
@@ -363,6 +364,20 @@ int ask_block_jobs(struct qmp *q, size_t *n, struct mr_error *err)
 		rc = fail_odd(err, command);
 	*n = json_array_size(ret);
 	json_decref(ret);
+	return rc;
+}
+
+int ask_block_jobs(struct qmp *q, size_t *n, struct mr_error *err)
+{
+	return ask_count(q, "query-block-jobs", n, err);
+}
+
+int ask_cpus(struct qmp *q, unsigned *n, struct mr_error *err)
+{
+	size_t all = 0;
+	int rc = ask_count(q, "query-cpus-fast", &all, err);
+
+	*n = all < 65536 ? (unsigned)all : 0;
 	return rc;
 }
 

@@ -32,6 +32,8 @@ int ask_version(const struct qmp *q, struct ask_version *v,
 
 /* The machine type, without "-machine". */
 int ask_machine(struct qmp *q, char name[256], struct mr_error *err);
+/* CPUs that are there. */
+int ask_cpus(struct qmp *q, unsigned *n, struct mr_error *err);
 /* The target: "x86_64", "aarch64", ... */
 int ask_target(struct qmp *q, char arch[32], struct mr_error *err);
 /* The text of x-query-ramblock, for guest_parse_ramblock; to be freed. NULL

@@ -84,6 +84,7 @@ struct guest {
 	bool running; /* vCPUs run */
 	int major, minor, micro; /* of QEMU */
 	struct vm_target target; /* from target_ask; { 0 }: not asked */
+	unsigned cpus; /* from ask_cpus; 0: not asked */
 	struct guest_block *blocks;
 	size_t n_blocks;
 	char *listing; /* of the blocks, as QEMU wrote it; NULL: guest_new's */

@@ -166,6 +166,10 @@ misfit() { # LINE...
 	stop_vm b
 
 	mv "$BATS_TEST_TMPDIR/fits" "$IMAGE"
+	# QEMU would load it, and have a CPU that nobody has begun
+	waiting_vm -m 128M -smp 2
+	misfit 'CPUs: 1 in the image, 2 in the VM'
+	stop_vm b
 	waiting_vm -m 128M -device VGA
 	misfit 'vga.vram: 16384 KiB in the VM, the image has no such block' \
 		'vga.rom: 64 KiB in the VM, the image has no such block'

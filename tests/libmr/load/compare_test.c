@@ -14,6 +14,7 @@ struct pair {
 	struct guest_block there[4];
 	size_t n_there;
 	const char *machine;
+	unsigned cpus;
 	struct vm_target target;
 	char said[2048];
 };
@@ -67,6 +68,7 @@ static void expect(struct pair *p, size_t n, const char *said)
 	assert_non_null(g);
 	(void)snprintf(g->machine, sizeof(g->machine), "%s", p->machine);
 	g->target = p->target;
+	g->cpus = p->cpus;
 	assert_int_equal(load_compare(&p->image, g, say, p), n);
 	assert_string_equal(p->said, said);
 	assert_int_equal(load_compare(&p->image, g, NULL, NULL), n);
@@ -105,6 +107,33 @@ static void test_machine(void **state)
 	p.image.machine[0] = '\0';
 	expect(&p, 1,
 	       "machine type: none in the image, pc-i440fx-10.0 in the VM\n");
+}
+
+/* Sections that are not FULL are none of a CPU, nor is one of its parts. */
+static void test_cpus(void **state)
+{
+	static const struct mr_section sections[] = {
+		{ .type = MR_SECTION_START, .name = "cpu" },
+		{ .type = MR_SECTION_FULL, .name = "cpu_common" },
+		{ .type = MR_SECTION_FULL, .name = "cpu" },
+		{ .type = MR_SECTION_FULL, .name = "cpu_common" },
+		{ .type = MR_SECTION_FULL, .name = "cpu" },
+		{ .type = MR_SECTION_FULL, .name = "cpu/exit" },
+	};
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	p.image.sections = (struct mr_section *)(uintptr_t)sections;
+	p.image.n_sections = ARRAY_LEN(sections);
+	expect(&p, 0, "");
+	p.cpus = 2;
+	expect(&p, 0, "");
+	p.cpus = 1;
+	expect(&p, 1, "CPUs: 2 in the image, 1 in the VM\n");
+	p.said[0] = '\0';
+	p.cpus = 3;
+	expect(&p, 1, "CPUs: 2 in the image, 3 in the VM\n");
 }
 
 /* Left out of the image, memory has to be somewhere else. */
@@ -228,6 +257,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fits),
 		cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_cpus),
 		cmocka_unit_test(test_left_out),
 		cmocka_unit_test(test_page_size),
 		cmocka_unit_test(test_page_size_said),
