@@ -137,7 +137,7 @@ int ask_target(struct qmp *q, char arch[32], struct mr_error *err)
 static int ask_listing(struct qmp *q, json_t **text, struct mr_error *err)
 {
 	static const char command[] = "x-query-ramblock";
-	struct ask_version v;
+	struct ask_version v = { 0 };
 	json_t *ret;
 
 	if (ask_version(q, &v, err))

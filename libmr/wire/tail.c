@@ -162,13 +162,16 @@ static size_t text_length(const struct tail *t, size_t at)
 /* Files texts that were not seen yet. */
 static int find_texts(struct tail *t, struct mr_error *err)
 {
-	for (; t->looked + BEGINNING <= t->len; t->looked++) {
-		const uint8_t *from = t->bytes + t->looked;
-		const uint8_t *p = memchr(from, '{', t->len - t->looked);
+	const uint8_t *p;
 
-		t->looked = p ? (size_t)(p - t->bytes) : t->len;
-		if (t->looked + BEGINNING > t->len)
+	for (; t->looked + BEGINNING <= t->len; t->looked++) {
+		p = memchr(t->bytes + t->looked, '{',
+			   t->len - t->looked - BEGINNING + 1);
+		if (!p) {
+			t->looked = t->len - BEGINNING + 1;
 			break;
+		}
+		t->looked = (size_t)(p - t->bytes);
 		if (!begins(p) || !text_length(t, t->looked))
 			continue;
 		if (t->n_open == TAIL_OPEN || t->tried == TAIL_TRIES)
