@@ -136,7 +136,7 @@ static int run(const char *uri, const char *image)
 
 int main(int argc, char **argv)
 {
-	poptContext ctx = cli_parse(argc, argv, options, "URI IMAGE");
+	poptContext ctx = cli_parse(argc, argv, options, "URI [IMAGE]");
 	const char *uri = poptGetArg(ctx), *image = poptGetArg(ctx);
 	int status;
 

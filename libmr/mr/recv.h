@@ -23,6 +23,9 @@ struct mr_recv_options {
 	 * (formats/capture.md); NULL: none. image may be NULL then: nothing
 	 * else is made of it. */
 	const char *capture;
+	/* The image gets no name: a descriptor of it, which is the caller's,
+	 * goes here, and its path only says where it lies. NULL: as usual. */
+	int *unnamed;
 	bool replay; /* uri is such a folder: the source is not needed */
 	/* One line that whoever waits for a source wants to know: where it can
 	 * connect to now ("listening on " and a URI), and who else did. May be

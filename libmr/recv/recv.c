@@ -1,4 +1,5 @@
 /* recv.c - the verb mr_recv: listen, take in, publish, tell. */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -194,6 +195,16 @@ static int take(struct recv *x, struct mr_error *err)
 	return -1;
 }
 
+static int hand_over(struct recv *x, struct mr_error *err)
+{
+	int fd = fcntl(x->w.out.file.fd, F_DUPFD_CLOEXEC, 3);
+
+	if (fd < 0)
+		return error_sys(err, MR_NO_OFFSET, "no descriptor");
+	*x->options->unnamed = fd;
+	return 0;
+}
+
 static int publish(struct recv *x, struct mr_error *err)
 {
 	if (x->options->capture && capture_finish(&x->capture, err))
@@ -204,7 +215,8 @@ static int publish(struct recv *x, struct mr_error *err)
 	if (x->sink->ops->end(x->sink, err))
 		return -1;
 	x->report->size = x->w.size;
-	if (output_publish(&x->w.out, err))
+	if (x->options->unnamed ? hand_over(x, err)
+				: output_publish(&x->w.out, err))
 		return error_about(err, RECV_IMAGE);
 	return 0;
 }
@@ -232,6 +244,8 @@ static void report(struct recv *x)
 	if (in->n_channels)
 		(void)snprintf(r->method, sizeof(r->method), "%s",
 			       intake_method(in));
+	if (x->sink == &nothing)
+		r->data = in->tally.data;
 	r->received = atomic_load(&in->wire.bytes);
 	r->pages = in->tally.scanned;
 	r->zero = in->tally.zero;

@@ -81,8 +81,9 @@ int save_background_can(struct save *s, struct mr_error *err)
 					   "settings back");
 	(void)migrate_restore(s->q, &was);
 	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-			 "no background snapshot: %.120s (it needs "
-			 "userfaultfd with write protection: Linux 5.7, for "
+			 "no background snapshot: %.100s (QEMU needs "
+			 "userfaultfd: CAP_SYS_PTRACE, or sysctl "
+			 "vm.unprivileged_userfaultfd=1; and Linux 5.7, for "
 			 "shared memory 5.19)",
 			 why.msg);
 }

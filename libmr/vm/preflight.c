@@ -106,7 +106,8 @@ int preflight_unused(const struct guest *g, struct qmp *q,
 	return error_set(
 		err, MR_REFUSED, MR_NO_OFFSET,
 		"exists, and QEMU's process cannot be looked at to see "
-		"that the VM does not use it: save to another name");
+		"that the VM does not use it: save to another name, or with "
+		"--force");
 }
 
 /* vfio shows as open descriptors whatever name the device has. */
