@@ -250,6 +250,7 @@ fake_qemu() { # VERSION [hang|end COMMAND]
 			"query-status" => "{\"status\": \"inmigrate\",
 				\"running\": false}",
 			"query-target" => "{\"arch\": \"x86_64\"}",
+			"query-cpus-fast" => "[{}]",
 			"query-migrate-capabilities" => "[]",
 			"query-migrate-parameters" =>
 				"{\"max-bandwidth\": 134217728,

@@ -19,6 +19,7 @@
 		{ "qom-get", RET("\"pc-i440fx-10.0-machine\""), NULL },       \
 		{ "qom-list", RET("[]"), NULL },                              \
 		{ "query-target", RET("{\"arch\": \"x86_64\"}"), NULL },      \
+		{ "query-cpus-fast", RET("[{}]"), NULL },                     \
 		{ "x-query-ramblock",                                         \
 		  RET("{\"human-readable-text\": \"Block Name PSize Offset "  \
 		      "Used Total "                                           \

@@ -105,6 +105,17 @@ static void machine(void **state)
 	assert_int_equal(strlen(name), 255);
 }
 
+static void cpus(void **state)
+{
+	unsigned n = 0;
+
+	(void)state;
+	ASK("query-cpus-fast", RET("[{}, {}]"),
+	    assert_int_equal(ask_cpus(q, &n, NULL), 0));
+	assert_int_equal(n, 2);
+	FAILS("query-cpus-fast", "{}", ask_cpus(q, &n, &err));
+}
+
 static void target(void **state)
 {
 	char arch[32];
@@ -563,14 +574,15 @@ static void events(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(version),	cmocka_unit_test(machine),
-		cmocka_unit_test(target),	cmocka_unit_test(ramblock),
-		cmocka_unit_test(devices),	cmocka_unit_test(status),
-		cmocka_unit_test(migration),	cmocka_unit_test(put_away),
-		cmocka_unit_test(blockers),	cmocka_unit_test(phases),
-		cmocka_unit_test(capabilities), cmocka_unit_test(too_many),
-		cmocka_unit_test(parameters),	cmocka_unit_test(sets),
-		cmocka_unit_test(commands),	cmocka_unit_test(events),
+		cmocka_unit_test(version),  cmocka_unit_test(machine),
+		cmocka_unit_test(target),   cmocka_unit_test(cpus),
+		cmocka_unit_test(ramblock), cmocka_unit_test(devices),
+		cmocka_unit_test(status),   cmocka_unit_test(migration),
+		cmocka_unit_test(put_away), cmocka_unit_test(blockers),
+		cmocka_unit_test(phases),   cmocka_unit_test(capabilities),
+		cmocka_unit_test(too_many), cmocka_unit_test(parameters),
+		cmocka_unit_test(sets),	    cmocka_unit_test(commands),
+		cmocka_unit_test(events),
 	};
 
 	return cmocka_run_group_tests_name("ask", tests, NULL, NULL);
