@@ -197,7 +197,7 @@ static int read_records(struct times *t, FILE *f, struct mr_error *damage)
 			return error_fault(damage, &fault, at);
 		note(t, &r);
 	}
-	return 0;
+	return ferror(f) ? error_sys(damage, at, "index: cannot read") : 0;
 }
 
 /* A receiver that was killed may have bytes without a record, not the other
@@ -228,6 +228,8 @@ static void read_index(const struct capture *c, struct mr_capture_info *info)
 
 	info->seconds = -1;
 	if (!f) {
+		if (fd >= 0)
+			(void)close(fd);
 		/* Any other program can keep connections, without one. */
 		if (errno != ENOENT)
 			(void)error_sys(&info->index_damage, MR_NO_OFFSET,

@@ -264,8 +264,8 @@ static int tell(struct recv *x, bool well, struct mr_error *err)
 
 	if (!x->taking || !x->in.return_path)
 		return 0;
-	x->report->told = !intake_answer(&x->in, well, &why);
-	if (x->report->told || !well)
+	x->report->told = !intake_answer(&x->in, well, &why) && !x->in.deaf;
+	if (x->report->told || x->in.deaf || !well)
 		return 0;
 	return error_set(err, why.code, MR_NO_OFFSET,
 			 "the image is complete, but the source could not be "

@@ -38,6 +38,14 @@ static int64_t number(const char *s, int64_t max)
 	return n;
 }
 
+static void add(struct address *a, const void *sa, socklen_t len)
+{
+	struct address_one *one = &a->all[a->n++];
+
+	memcpy(&one->sa, sa, len);
+	one->len = len;
+}
+
 static int parse_tcp(struct address *a, const char *rest, struct mr_error *err)
 {
 	const struct addrinfo want = { .ai_socktype = SOCK_STREAM,
@@ -62,8 +70,9 @@ static int parse_tcp(struct address *a, const char *rest, struct mr_error *err)
 	if (rc)
 		return error_set(err, MR_USAGE, MR_NO_OFFSET, "%.64s: %s", host,
 				 gai_strerror(rc));
-	memcpy(&a->sa, found->ai_addr, found->ai_addrlen);
-	a->len = found->ai_addrlen;
+	for (const struct addrinfo *i = found; i && a->n < ADDRESS_MAX;
+	     i = i->ai_next)
+		add(a, i->ai_addr, i->ai_addrlen);
 	freeaddrinfo(found);
 	return 0;
 }
@@ -79,8 +88,7 @@ static int parse_unix(struct address *a, const char *path, struct mr_error *err)
 				 "the path of a socket has at most %zu bytes",
 				 sizeof(to.sun_path) - 1);
 	memcpy(to.sun_path, path, strlen(path));
-	memcpy(&a->sa, &to, sizeof(to));
-	a->len = sizeof(to);
+	add(a, &to, sizeof(to));
 	return 0;
 }
 
@@ -103,8 +111,7 @@ static int parse_vsock(struct address *a, const char *rest,
 		return bad(err, "no CID and port");
 	to.svm_cid = (unsigned)cid;
 	to.svm_port = (unsigned)port;
-	memcpy(&a->sa, &to, sizeof(to));
-	a->len = sizeof(to);
+	add(a, &to, sizeof(to));
 	return 0;
 }
 
@@ -140,14 +147,14 @@ int address_parse(struct address *a, const char *uri, struct mr_error *err)
 }
 
 /* 0, or -1 with errno. */
-static int connect_it(int fd, const struct address *a, struct wire *w)
+static int connect_it(int fd, const struct address_one *a, struct wire *w)
 {
 	int failed = 0;
 	socklen_t n = sizeof(failed);
 
 	while (connect(fd, (const struct sockaddr *)&a->sa, a->len)) {
 		/* A unix socket whose queue is full. */
-		if (errno == EAGAIN && !atomic_load(&w->over)) {
+		if (errno == EAGAIN && !wire_look_up(w)) {
 			(void)poll(NULL, 0, AGAIN);
 			continue;
 		}
@@ -160,6 +167,21 @@ static int connect_it(int fd, const struct address *a, struct wire *w)
 	return 0;
 }
 
+/* A descriptor, or -1 with errno. */
+static int dial(const struct address_one *one, struct wire *w)
+{
+	int fd = socket(one->sa.ss_family,
+			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int why;
+
+	if (fd < 0 || !connect_it(fd, one, w))
+		return fd;
+	why = errno;
+	(void)close(fd);
+	errno = why;
+	return -1;
+}
+
 int address_dial(const struct address *a, struct wire *w, int *fd,
 		 struct mr_error *err)
 {
@@ -169,14 +191,14 @@ int address_dial(const struct address *a, struct wire *w, int *fd,
 				: error_sys(err, MR_NO_OFFSET,
 					    "no such descriptor");
 	}
-	*fd = socket(a->sa.ss_family,
-		     SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (*fd < 0)
-		return error_sys(err, MR_NO_OFFSET, "cannot make a socket");
-	if (!connect_it(*fd, a, w))
-		return 0;
+	for (size_t i = 0; i < a->n; i++) {
+		*fd = dial(&a->all[i], w);
+		if (*fd >= 0)
+			return 0;
+		if (wire_look_up(w))
+			break;
+	}
 	(void)error_sys(err, MR_NO_OFFSET, "cannot connect");
 	link_explain(w, err);
-	(void)close(*fd);
 	return -1;
 }

@@ -13,16 +13,23 @@
 
 #include "libmr/wire/link.h"
 
+/* A name may have several. */
+#define ADDRESS_MAX 8
+
 struct address {
 	int fd; /* fd:N, still the caller's; else -1 */
-	struct sockaddr_storage sa;
-	socklen_t len;
+	struct address_one {
+		struct sockaddr_storage sa;
+		socklen_t len;
+	} all[ADDRESS_MAX];
+	size_t n;
 };
 
 /* MR_USAGE: it is none. */
 int address_parse(struct address *a, const char *uri, struct mr_error *err);
 
-/* Connects to it, or takes a copy of fd:N; *fd is the caller's. */
+/* Connects to the first that answers, or takes a copy of fd:N; *fd is the
+ * caller's. */
 int address_dial(const struct address *a, struct wire *w, int *fd,
 		 struct mr_error *err);
 

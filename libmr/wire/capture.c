@@ -89,8 +89,10 @@ int capture_link(struct capture *c, struct link *l, unsigned connection,
 
 	file_name(name, connection);
 	fd = new_file(c, name, 0);
-	if (fd < 0)
+	if (fd < 0) {
+		atomic_store(&c->failed, errno);
 		return error_sys(err, MR_NO_OFFSET, "cannot make %s", name);
+	}
 	l->tee = (struct link_tee){
 		.put = keep, .arg = c, .fd = fd, .connection = connection
 	};

@@ -121,6 +121,7 @@ void link_init(struct link *l, int fd, struct wire *w)
 
 	*l = (struct link){ .io = { .ops = &link_ops, .size = UINT64_MAX },
 			    .fd = fd,
+			    .flags = flags,
 			    .wire = w };
 	/* Where that is not to be had poll does what it can. */
 	if (flags >= 0)
@@ -177,21 +178,26 @@ void link_explain(const struct wire *w, struct mr_error *err)
 
 	if (!err || err->code != MR_SYS)
 		return;
-	if (err->sys == ECANCELED && cancelled(w))
+	if (err->sys == ECANCELED && cancelled(w)) {
 		(void)error_set(&is, MR_CANCELLED, MR_NO_OFFSET, "cancelled");
-	else if (err->sys == ETIMEDOUT)
+	} else if (err->sys == ETIMEDOUT) {
 		(void)error_set(&is, MR_SHORT, err->offset,
 				"nothing has come from the other end for %u "
 				"s",
 				w->limit);
-	else
+		is.sys = ETIMEDOUT;
+	} else {
 		return;
+	}
 	is.who = err->who;
 	*err = is;
 }
 
 void link_close(struct link *l)
 {
+	/* They belong to all who have it open. */
+	if (l->fd >= 0 && l->flags >= 0)
+		(void)fcntl(l->fd, F_SETFL, l->flags);
 	if (l->fd >= 0)
 		(void)close(l->fd);
 	l->fd = -1;

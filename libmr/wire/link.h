@@ -38,6 +38,7 @@ struct link_tee {
 struct link {
 	struct io io; /* a read goes on where the one before ended */
 	int fd; /* the link's */
+	int flags; /* of fd, as they were; -1: not known */
 	struct wire *wire; /* the caller's */
 	uint64_t at; /* bytes that were read */
 	struct link_tee tee; /* without a put: nobody */

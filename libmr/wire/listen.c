@@ -36,10 +36,12 @@ static void say_tcp(struct listener *l)
 		       host, port);
 }
 
-/* A socket that nobody listens to any more. */
+/* A socket that nobody listens to any more. Who does is not to be connected to:
+ * a QEMU that waits takes nobody else. To a socket of another kind he is there,
+ * and cannot be reached (EPROTOTYPE). */
 static bool is_stale(const struct sockaddr_un *to)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct stat st;
 	bool stale;
 
@@ -66,12 +68,13 @@ static void remember_path(struct listener *l, const struct sockaddr_un *to)
 static int open_socket(struct listener *l, const struct address *a,
 		       struct mr_error *err)
 {
-	const struct sockaddr_un *to = (const void *)&a->sa;
-	bool is_unix = a->sa.ss_family == AF_UNIX;
+	const struct address_one *at = &a->all[0];
+	const struct sockaddr_un *to = (const void *)&at->sa;
+	sa_family_t family = at->sa.ss_family;
+	bool is_unix = family == AF_UNIX;
 	int on = 1;
 
-	l->fd = socket(a->sa.ss_family,
-		       SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	l->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->fd < 0)
 		return error_sys(err, MR_NO_OFFSET, "cannot make a socket");
 	/* Before it has a name: at no time can another user connect. */
@@ -82,13 +85,13 @@ static int open_socket(struct listener *l, const struct address *a,
 	if (!is_unix)
 		(void)setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on,
 				 sizeof(on));
-	if (bind(l->fd, (const struct sockaddr *)&a->sa, a->len))
+	if (bind(l->fd, (const struct sockaddr *)&at->sa, at->len))
 		return error_sys(err, MR_NO_OFFSET, "cannot listen there");
 	if (is_unix)
 		remember_path(l, to);
 	if (listen(l->fd, BACKLOG))
 		return error_sys(err, MR_NO_OFFSET, "cannot listen there");
-	if (a->sa.ss_family == AF_INET || a->sa.ss_family == AF_INET6)
+	if (family == AF_INET || family == AF_INET6)
 		say_tcp(l);
 	return 0;
 }

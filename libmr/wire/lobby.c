@@ -14,8 +14,8 @@
 #include "libmr/base/error.h"
 #include "libmr/base/watch.h"
 
-/* Seconds that somebody has to say what he is, if others wait for that. */
-#define PATIENCE 5.0
+/* Milliseconds that somebody has to say what he is, if others wait for that. */
+#define PATIENCE 5000u
 /* How often who waits looks up, in milliseconds. */
 #define LOOK_UP 100
 
@@ -40,9 +40,11 @@ static void tell_magic(const struct lobby *b, uint32_t magic)
 
 static enum speaks listen_to(const struct lobby *b, int fd)
 {
-	uint8_t buf[4] = { 0 };
+	uint8_t buf[MULTIFD_INIT_SIZE] = { 0 };
 	ssize_t n = recv(fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
 	uint32_t magic = get_be32(buf);
+	struct multifd_init init;
+	struct fault f;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return NOTHING_YET;
@@ -52,7 +54,10 @@ static enum speaks listen_to(const struct lobby *b, int fd)
 		return NOTHING_YET;
 	if (magic == STREAM_MAGIC)
 		return STREAM;
-	if (magic == MULTIFD_MAGIC)
+	if (magic == MULTIFD_MAGIC && n < MULTIFD_INIT_SIZE)
+		return NOTHING_YET;
+	if (magic == MULTIFD_MAGIC &&
+	    multifd_init_decode(buf, sizeof(buf), &init, &f) > 0)
 		return CHANNEL;
 	if (magic >> 16 == 0x1603)
 		tell(b, "turned away a connection that begins with TLS: clear "
@@ -75,6 +80,24 @@ static void turn_away(struct lobby *b, size_t i)
 	(void)close(take(b, i));
 }
 
+static uint64_t now(void)
+{
+	return (uint64_t)(watch_clock() * 1000);
+}
+
+/* Who has been here longest without being of use. */
+static void make_room(struct lobby *b)
+{
+	size_t oldest = 0;
+
+	for (size_t i = 1; i < b->n; i++)
+		if (b->guests[oldest].is_channel ||
+		    (!b->guests[i].is_channel &&
+		     b->guests[i].since < b->guests[oldest].since))
+			oldest = i;
+	turn_away(b, oldest);
+}
+
 /* All who have come. 0 or -1. */
 static int let_in(struct lobby *b, struct mr_error *err)
 {
@@ -82,9 +105,8 @@ static int let_in(struct lobby *b, struct mr_error *err)
 
 	while (b->n < LOBBY_MAX &&
 	       (rc = listener_accept(&b->listener, &fd, err)) > 0)
-		b->guests[b->n++] = (struct lobby_guest){
-			.fd = fd, .since = (uint64_t)(watch_clock() * 1000)
-		};
+		b->guests[b->n++] =
+			(struct lobby_guest){ .fd = fd, .since = now() };
 	return rc < 0 ? -1 : 0;
 }
 
@@ -152,29 +174,28 @@ int lobby_main(struct lobby *b, int *fd, struct mr_error *err)
 			*fd = take(b, main);
 			return 0;
 		}
-		/* Full of others: the one that has been here longest goes. */
 		if (b->n == LOBBY_MAX)
-			turn_away(b, 0);
+			make_room(b);
 		if (wait_for_all(b, err))
 			return -1;
 	}
 }
 
-/* Those who are still silent; one who was for too long is turned away. */
+/* Those who are still silent, and may be waited for; one who was for too long
+ * is turned away. However many come, the wait has an end. */
 static size_t silent(struct lobby *b)
 {
-	double now = watch_clock() * 1000;
+	uint64_t at = now();
 	size_t n = 0;
 
 	for (size_t i = 0; i < b->n;) {
-		double since = (double)b->guests[i].since;
-
-		if (!b->guests[i].is_channel && now - since > PATIENCE * 1000) {
+		if (!b->guests[i].is_channel &&
+		    at - b->guests[i].since > PATIENCE) {
 			tell(b, "turned away a connection that says nothing");
 			turn_away(b, i);
 			continue;
 		}
-		n += !b->guests[i].is_channel;
+		n += !b->guests[i].is_channel && at - b->asked <= PATIENCE;
 		i++;
 	}
 	return n;
@@ -184,6 +205,8 @@ int lobby_channel(struct lobby *b, bool wait, int *fd, struct mr_error *err)
 {
 	if (b->listener.fd < 0)
 		return 0;
+	if (!b->asked)
+		b->asked = now();
 	for (;;) {
 		size_t main = LOBBY_MAX;
 

@@ -2,7 +2,9 @@
  * lobby.h - connections until it is known what they are.
  *
  * Anybody who can reach an address may connect to it and say nothing, or
- * something else: that is told and forgotten, and keeps nobody waiting.
+ * something else: that is told and forgotten, and keeps nobody waiting for more
+ * than seconds. Who says what a channel of the migration would say is taken for
+ * one: there is nothing to tell them apart by.
  */
 #ifndef LIBMR_LOBBY_H
 #define LIBMR_LOBBY_H
@@ -26,6 +28,7 @@ struct lobby {
 		uint64_t since; /* milliseconds: when it came */
 	} guests[LOBBY_MAX];
 	size_t n;
+	uint64_t asked; /* the same: when the first channel was; 0: not yet */
 };
 #define LOBBY_NONE                        \
 	{                                 \

@@ -372,17 +372,11 @@ static int outlet_end(struct sink *k, struct mr_error *err)
 		       : 0;
 }
 
-static void outlet_abandon(struct sink *k)
-{
-	outlet_release(outlet_of(k));
-}
-
 static const struct sink_ops outlet_ops = {
 	.begin = outlet_begin,
 	.put = outlet_put,
 	.zero = outlet_zero,
 	.end = outlet_end,
-	.abandon = outlet_abandon,
 };
 
 /* ---- devices, and the end ---- */

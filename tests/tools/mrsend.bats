@@ -91,6 +91,70 @@ socket.socket(socket.AF_UNIX).connect("sock")' 2>/dev/null; do
 	refused 2 "for 1 s" mrrecv -q --timeout=1 unix:sock image
 }
 
+# Somebody who listens at sock, and says who came.
+listener() { # BACKLOG
+	rm -f sock came
+	python3 -c 'import socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("sock")
+listener.listen(int(sys.argv[1]))
+if sys.argv[1] == "0":
+    taken = [socket.socket(socket.AF_UNIX) for i in range(2)]
+    for s in taken: s.setblocking(False)
+    for s in taken:
+        try: s.connect("sock")
+        except BlockingIOError: pass
+    import time
+    time.sleep(30)
+listener.accept()
+open("came", "w")' "$1" 3>&- &
+	until [ -S sock ]; do kill -0 $!; done
+}
+
+@test "mrrecv: whoever listens there already is not connected to" {
+	listener 5
+	refused 2 "in use" mrrecv unix:sock image
+	[ -S sock ] && [ ! -e came ]
+	kill $!
+}
+
+@test "mrsend: a destination that accepts nobody is given up" {
+	mkimage image
+	listener 0
+	sleep 0.2
+	refused 2 "for 1 s" mrsend --timeout=1 image unix:sock
+	kill $!
+}
+
+@test "mrrecv: strangers do not keep a migration waiting" {
+	mkdir kept
+	mkimage --plain kept/main
+	mrrecv --timeout=20 unix:sock image 3>&- 2>says >report &
+	local pid=$!
+	until [ -S sock ]; do kill -0 $pid; done
+	# one who says what a channel would, and no more; one each second who
+	# says nothing; and the migration
+	python3 -c 'import socket, time
+def come(text):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect("sock")
+    s.sendall(text)
+    return s
+strangers = [come(b"\x11\x22\x33\x44\0\0\0\1"), come(b"QE")]
+main = come(open("kept/main", "rb").read())
+try:
+    for i in range(30):
+        strangers.append(come(b""))
+        time.sleep(1)
+except OSError:
+    pass' 3>&- &
+	local others=$!
+	wait $pid
+	kill $others || :
+	mrverify -q image
+	grep "turned away a connection that says nothing" says
+}
+
 # A destination that takes all of the stream, and says that.
 destination() { # BYTES [TIMES]
 	rm -f sock
