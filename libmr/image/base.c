@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -17,26 +19,48 @@
 /* Enough for any file system's block. */
 #define PROBE ((uint64_t)64 << 10)
 
+/* Locked first: what is looked at afterwards stays as it is. */
+static int lock_base(struct image_base *b, const char *path,
+		     struct mr_error *err)
+{
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+
+	b->lock = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (b->lock < 0)
+		return error_sys(err, MR_NO_OFFSET, "cannot open");
+	b->locked = true;
+	/* Without locks it cannot be told, and is not worse than before. */
+	if (fcntl(b->lock, F_OFD_SETLK, &lock) &&
+	    (errno == EAGAIN || errno == EACCES))
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "somebody writes to the base");
+	return 0;
+}
+
 int image_base_open(struct image_base *b, const char *path,
 		    const struct mr_watch *watch, struct mr_error *err)
 {
-	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	char locked[40];
 	uint64_t present;
 	int rc;
 
 	*b = (struct image_base){ 0 };
-	b->img = image_open_loadable(path, MR_DIRECT_OFF, false, watch,
+	if (lock_base(b, path, err))
+		return -1;
+	(void)snprintf(locked, sizeof(locked), "/proc/self/fd/%d", b->lock);
+	b->img = image_open_loadable(locked, MR_DIRECT_OFF, false, watch,
 				     &present, err);
 	if (!b->img)
 		return -1;
 	if (b->img->info.kind != MR_IMAGE_MAPPED)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "a plain stream is no base");
-	/* Without locks it cannot be told, and is not worse than before. */
-	if (fcntl(b->img->file.fd, F_OFD_SETLK, &lock) &&
-	    (errno == EAGAIN || errno == EACCES))
+	/* Ours has as many bits for a block only then. */
+	if (b->img->info.page_size != IMAGE_PAGE)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				 "somebody writes to the base");
+				 "its pages have %" PRIu32
+				 " bytes: a base's have %u",
+				 b->img->info.page_size, IMAGE_PAGE);
 	rc = sealed_open(&b->seal, b->img->io, err);
 	b->sealed = rc > 0;
 	return rc < 0 ? -1 : 0;
@@ -46,6 +70,8 @@ void image_base_release(struct image_base *b)
 {
 	sealed_release(&b->seal);
 	mr_image_free(b->img);
+	if (b->locked)
+		(void)close(b->lock);
 	*b = (struct image_base){ 0 };
 }
 

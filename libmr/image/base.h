@@ -13,6 +13,8 @@
 #include "libmr/seal/sealed.h"
 
 struct image_base {
+	int lock; /* a descriptor that has it, if locked */
+	bool locked;
 	struct mr_image *img;
 	struct sealed seal;
 	bool sealed;

@@ -219,11 +219,12 @@ int instant_fork(void)
 		pid = fork();
 		if (pid == 0)
 			return 1;
-		_exit(pid < 0);
+		_exit(pid < 0 ? errno : 0);
 	}
-	if (pid > 0)
-		(void)waitpid(pid, &status, 0);
-	return pid < 0 || status ? -1 : 0;
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return -1;
+	errno = WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
+	return errno ? -1 : 0;
 }
 
 void instant_stand_alone(struct mr_instant *in, int keep)
@@ -246,7 +247,11 @@ static void run_feeder(struct mr_instant *in, int to)
 	struct mr_error err = MR_ERROR_INIT;
 
 	(void)close(in->fd); /* it is QEMU that keeps the image locked */
-	_exit(instant_write_stub(in, to, &err) ? 1 : 0);
+	if (!instant_write_stub(in, to, &err))
+		_exit(0);
+	instant_say(in, "the memory that QEMU is given ends early: %.200s",
+		    err.msg);
+	_exit(1);
 }
 
 static int start_feeder(struct mr_instant *in, struct mr_error *err)

@@ -129,7 +129,7 @@ static bool is_alike(const struct image_base *base, const struct memory *m,
 static int forget(struct image_writer *w, struct writer_block *b,
 		  struct mr_error *err)
 {
-	if (err->code != MR_FORMAT)
+	if (err->code != MR_FORMAT && err->code != MR_SHORT)
 		return -1;
 	*err = (struct mr_error)MR_ERROR_INIT;
 	b->kept = false;
@@ -154,8 +154,9 @@ static int keep(struct sink *k, const struct memory *m, size_t i,
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
 				 "block %.64s cannot be shared with the base",
 				 b->name);
-	return rc < 0 && !b->partial ? forget(w, &w->blocks[i], err)
-				     : -(rc < 0);
+	if (rc < 0 && b->partial)
+		return error_about(err, base->img->io->who);
+	return rc < 0 ? forget(w, &w->blocks[i], err) : 0;
 }
 
 static int image_begin(struct sink *k, const struct memory *m,

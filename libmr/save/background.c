@@ -150,9 +150,10 @@ static int follow(struct save *s, struct taker *t, struct mr_error *err)
 static int wait_put_away(struct save *s, struct mr_error *err)
 {
 	const struct timespec nap = { .tv_nsec = 1000000L };
+	double until = watch_clock() + ANSWER_MS / 1000.0;
 	bool there = true;
 
-	for (int i = 0; i < ANSWER_MS; i++) {
+	while (watch_clock() < until) {
 		if (ask_migration_there(s->q, &there, err))
 			return -1;
 		if (!there)
@@ -195,7 +196,7 @@ static int check_kind(struct save *s, const struct taker *t,
 /* QEMU's word, or what we saw: what came first. */
 static int agree(struct taker *t, int rc, struct mr_error *err)
 {
-	bool ended = t->why.code == MR_SHORT && rc;
+	bool ended = t->why.code == MR_SHORT && !t->why.sys && rc;
 
 	if (!t->rc || ended || err->code == MR_CANCELLED)
 		return rc;

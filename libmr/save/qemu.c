@@ -161,11 +161,12 @@ static int wait_final(struct save *s, struct mr_error *err)
 void save_wait_end(struct save *s)
 {
 	const struct timespec nap = { .tv_nsec = TICK_MS * 1000000L };
+	double until = watch_clock() + ANSWER_MS / 1000.0;
 	struct ask_migration m;
 
 	if (save_reach(s))
 		return;
-	for (int i = 0; i < ANSWER_MS / TICK_MS; i++) {
+	for (int i = 0; watch_clock() < until; i++) {
 		if (ask_migration(s->q, &m, NULL) ||
 		    m.phase == ASK_MIGRATION_NONE ||
 		    m.phase == ASK_MIGRATION_COMPLETED ||

@@ -151,6 +151,7 @@ static int look_base(struct save *s, struct mr_error *err)
 	if (image_base_open(&s->base, s->options->base, &s->options->watch,
 			    err))
 		return error_about(err, SAVE_BASE);
+	s->base.img->io->who = SAVE_BASE;
 	return 0;
 }
 
