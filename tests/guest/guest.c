@@ -28,6 +28,8 @@
  *   zero=SIZE       written zeros (default: 1/16)
  *   every=N         only each N-th page of the data has any, the rest is zero
  *   tick=1          the pages of 10 MiB are used
+ *   turn=SIZE:SIZE  after each pass so much of the data in so much of memory
+ *                   (1M:10M) is written anew, and "turned N" said
  *   range=BASE:SIZE memory that the memory map leaves out, such as a dimm
  */
 #include <stdint.h>
@@ -71,6 +73,8 @@ static unsigned int nranges;
 static uint64_t granules, filled, zeroed; /* numbers of granules */
 static uint64_t every = 1;
 static int ticks;
+static uint64_t turn_span, turn_each = 1; /* pages */
+static uint64_t turned; /* times */
 static uint64_t tables_used;
 static uint64_t bad; /* first wrong address */
 static volatile uint64_t last_count; /* must stay what the register says */
@@ -324,6 +328,11 @@ static int page_has_data(uint64_t page, enum use use)
 	return use == FILLED && (every == 1 || page % every == 0);
 }
 
+static int page_turns(uint64_t addr)
+{
+	return addr / PAGE % turn_each < turn_span;
+}
+
 static void write_granule(uint64_t addr, enum use use)
 {
 	for (uint64_t i = 0; i < GRANULE / PAGE; i++) {
@@ -337,10 +346,12 @@ static void write_granule(uint64_t addr, enum use use)
 static void check_granule(uint64_t addr, enum use use)
 {
 	for (uint64_t i = 0; i < GRANULE / PAGE; i++) {
+		uint64_t at = addr + i * PAGE;
+
 		if (page_has_data(i, use))
-			check_page(addr + i * PAGE, 0);
+			check_page(at, page_turns(at) ? turned : 0);
 		else
-			check_zero_page(addr + i * PAGE);
+			check_zero_page(at);
 	}
 }
 
@@ -421,6 +432,29 @@ static uint64_t check_all(uint64_t count)
 	return count;
 }
 
+static void turn_granule(uint64_t addr)
+{
+	for (uint64_t i = 0; i < GRANULE / PAGE; i++) {
+		uint64_t at = addr + i * PAGE;
+
+		if (page_has_data(i, FILLED) && page_turns(at))
+			fill_page(at, turned);
+	}
+}
+
+static void turn(void)
+{
+	struct walk w = { 0 };
+	enum use use;
+	uint64_t addr;
+
+	turned++;
+	while ((addr = walk_next(&w, &use)))
+		if (use == FILLED)
+			turn_granule(addr);
+	put_line("turned ", turned, 10);
+}
+
 /* ---- the story ---- */
 
 static uint64_t granules_of(const char *line, const char *key,
@@ -462,6 +496,14 @@ void guest_main(const struct boot_info *info)
 	ticks = option(line, "tick", 0) != 0;
 	for (uint64_t addr = TICK; ticks && addr < TICK_END; addr += PAGE)
 		zero_page(addr);
+	s = option(line, "turn", 0);
+	if (s) {
+		turn_span = number(&s) / PAGE;
+		s++;
+		turn_each = number(&s) / PAGE;
+	}
+	if (!turn_each)
+		turn_each = 1;
 	say_layout(total);
 	write_all();
 	for (uint64_t i = 0; i < TOGGLE_PAGES; i++) {
@@ -475,5 +517,7 @@ void guest_main(const struct boot_info *info)
 		count = check_all(count);
 		if (!bad)
 			put_line("pass ", ++pass, 10);
+		if (!bad && turn_span)
+			turn();
 	}
 }
