@@ -157,6 +157,13 @@ static const contenders background = {
 	{ "qemu to a file", PEER, run_qemu_background, 0, { NULL }, 0, 0 }
 };
 
+/* The changes since a base, against all of it; the limit writes the changes. */
+static const contenders base = {
+	{ "--base", OURS, run_mrsave_base, 0, { NULL }, "mrsave", check_image },
+	{ "without", PEER, run_mrsave, 0, { NULL }, "mrsave", NULL },
+	BARE(turned, 0)
+};
+
 /* ---- the rows ---- */
 
 enum {
@@ -166,6 +173,9 @@ enum {
 	WARM = 8, /* which is in the page cache */
 	CLONE = 16, /* how much memory do many VMs on it take? */
 	STAYS = 32, /* and its VM is there */
+	BASE = 64, /* it was saved to the base, or begins on it, and changes */
+	BEGIN = 128,
+	REFLINK = 256, /* on a file system that can */
 };
 
 struct set {
@@ -181,6 +191,12 @@ struct set {
 #define EVERY(n, mib) { MEM_ANON, .fill = (mib), .every = (n) }
 #define HOLE(kind, gib) { (kind), .fill = 64, .hole = (gib)*GIB - 128 }
 #define NO_QUICK { MEM_ANON, .fill = 0 }
+#define TURN(mib, kib, each) \
+	{ MEM_ANON, .fill = (mib), .turn = (kib), .turn_each = (each) }
+#define CHANGED(percent) TURN(2 * GIB, 1024, 1024 * 100 / (percent))
+#define PAGES(percent) TURN(2 * GIB, 4, 4 * 100 / (percent))
+#define BEGAN BASE | BEGIN | REFLINK
+#define SAVED BASE | REFLINK
 
 static const struct set sets[] = {
 	{ "save-anon", save, FILL(MEM_ANON, 5632), FILL(MEM_ANON, 768), 0 },
@@ -221,6 +237,13 @@ static const struct set sets[] = {
 	  FILL(MEM_ANON, 256), LOAD | STAYS },
 	{ "background", background, FILL(MEM_ANON, 1 * GIB),
 	  FILL(MEM_ANON, 128), RUNNING },
+	{ "base-1", base, CHANGED(1), TURN(256, 1024, 102400), BEGAN },
+	{ "base-10", base, CHANGED(10), NO_QUICK, BEGAN },
+	{ "base-1-pages", base, PAGES(1), NO_QUICK, BEGAN },
+	{ "base-1-plain", base, CHANGED(1), NO_QUICK, BASE | BEGIN },
+	{ "digests-1", base, CHANGED(1), NO_QUICK, SAVED },
+	{ "digests-10", base, CHANGED(10), NO_QUICK, SAVED },
+	{ "digests-1-pages", base, PAGES(1), TURN(256, 4, 400), SAVED },
 	{ "data-1G", save, FILL(MEM_ANON, 1 * GIB), NO_QUICK, 0 },
 	{ "data-2G", save, FILL(MEM_ANON, 2 * GIB), NO_QUICK, 0 },
 	{ "data-4G", save, FILL(MEM_ANON, 4 * GIB), NO_QUICK, 0 },
@@ -294,13 +317,21 @@ static uint64_t free_disk(const char *folder)
 /* How many files as large as the image lie there at once. */
 static uint64_t files_of(const struct set *set)
 {
-	uint64_t n = 1;
+	uint64_t n = set->flags & BASE ? 2 : 1;
 
 	for (const struct contender *c = set->contenders; c->name; c++)
 		n += set->flags & LOAD ? c->run == run_mrload_file ||
 						 c->run == run_bare_copy
 				       : c->role == OURS;
 	return n;
+}
+
+/* MiB of them. */
+static uint64_t room_of(const struct set *set)
+{
+	uint64_t data = data_mib(spec_of(set));
+
+	return files_of(set) * (data + data / 16) + 512;
 }
 
 /* MiB of a file in memory that this row makes. */
@@ -316,7 +347,6 @@ static uint64_t shared_of(const struct set *set)
 static const char *no_room(const struct set *set)
 {
 	const struct vm_spec *spec = spec_of(set);
-	uint64_t data = data_mib(spec);
 	const struct {
 		const char *what;
 		uint64_t needed, free;
@@ -327,8 +357,7 @@ static const char *no_room(const struct set *set)
 		  spec->fill + spec->zero + spec->hole / 256 + 1536,
 		  free_memory() },
 		{ config.tmpfs, shared_of(set), free_disk(config.tmpfs) },
-		{ config.images, files_of(set) * (data + data / 16) + 512,
-		  free_disk(config.images) },
+		{ config.images, room_of(set), free_disk(config.images) },
 	};
 	static char text[PATH_LEN + 80];
 
@@ -359,6 +388,18 @@ static const char *no_pages(const struct set *set)
 	return text;
 }
 
+/* NULL, or why this row's files cannot share data. */
+static const char *no_disk(const struct set *set)
+{
+	static char text[80];
+	const char *why = set->flags & REFLINK ? disk_take(room_of(set)) : NULL;
+
+	if (!why)
+		return NULL;
+	(void)snprintf(text, sizeof(text), "needs xfs with reflink: %s", why);
+	return text;
+}
+
 /* NULL, or which tool there is not. */
 static const char *no_tool(const struct set *set)
 {
@@ -383,6 +424,8 @@ static bool fits(const struct set *set)
 		why = no_room(set);
 	if (!why)
 		why = no_pages(set);
+	if (!why)
+		why = no_disk(set);
 	if (!why)
 		return true;
 	(void)snprintf(line, sizeof(line), "left out: %s", why);
@@ -477,22 +520,41 @@ static int check(const struct result *r, const struct set *set)
 			(void)unlink(image);
 	}
 	(void)unlink(image_of(0));
+	(void)unlink(base_image());
 	return rc;
+}
+
+static const struct contender saver = MRSAVE;
+
+/* The base, and the VM with what has changed since. */
+static void prepare_base(const struct set *set, struct vm *vm)
+{
+	(void)saver.run(&saver, vm, spec_of(set), base_image());
+	if (set->flags & BEGIN) {
+		vm_stop(vm);
+		vm_start_on(vm, spec_of(set), base_image(), "--prefault=all",
+			    true);
+	} else {
+		vm_do(vm, "cont");
+	}
+	if (vm_wait(vm, "turned ", 1))
+		die("the guest's memory is wrong");
+	vm_do(vm, "stop");
 }
 
 /* The guest, filled; and what the row needs beside it. */
 static void prepare(const struct set *set, struct vm *vm)
 {
-	static const struct contender saver = MRSAVE;
-
 	vm_start(vm, spec_of(set), false);
 	vm->running = set->flags & RUNNING;
-	if (vm_wait(vm, "pass ", 1))
+	if (vm_wait(vm, spec_of(set)->turn ? "turned " : "pass ", 1))
 		die("the guest cannot check its memory");
 	if (!vm->running)
 		vm_do(vm, "stop");
 	if (set->flags & READ_BEFORE)
 		vm_read_all(vm);
+	if (set->flags & BASE)
+		prepare_base(set, vm);
 	if (!(set->flags & LOAD))
 		return;
 	note_memory(vm);
@@ -553,6 +615,7 @@ static int run_all(char *const *names)
 		}
 		status |= run_set(&sets[i]);
 		pool_restore();
+		disk_restore();
 	}
 	report_end();
 	if (!status && left_out && *names)

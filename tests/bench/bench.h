@@ -44,6 +44,7 @@ struct sample {
 	double grew; /* bytes by which the VM's own memory grew */
 	double still; /* seconds for which the guest stood still; < 0: - */
 	bool direct;
+	char remark[128];
 };
 #define SAMPLE_NONE                                \
 	{                                          \
@@ -81,6 +82,13 @@ void pool_note(void); /* how large the pool is; before the others */
 bool pool_take(uint64_t mib);
 void pool_restore(void); /* to the size that was noted */
 
+/* ---- disk.c: a file system with reflink ---- */
+
+/* Has config.images be a new one (xfs, in a file in what that was before) of
+ * so many MiB. NULL, or why there is none; disk_restore is due either way. */
+const char *disk_take(uint64_t mib);
+void disk_restore(void);
+
 /* ---- vm.c: the guest ---- */
 
 enum memory { MEM_ANON, MEM_MEMFD, MEM_HUGE };
@@ -89,6 +97,9 @@ struct vm_spec {
 	enum memory memory;
 	uint64_t fill, zero, hole; /* MiB: data, written zeros, never touched */
 	unsigned every; /* only each n-th page of the data has any; 0: all */
+	/* KiB of data that are written anew in each so many after a pass, and
+	 * "turned N" said; 0: none */
+	unsigned turn, turn_each;
 };
 
 struct vm {
@@ -154,6 +165,10 @@ struct contender {
 
 /* From the VM, which stands still or not, to a new file image. */
 run_fn run_mrsave, run_qemu_save, run_bare_write, run_bare_memory;
+/* From a VM that was turned since it was saved to base_image, or began on it.
+ */
+run_fn run_mrsave_base, run_bare_turned;
+const char *base_image(void);
 /* The same over sockets (n: channels, 0: one connection; the first option: what
  * they are packed with), and by a background snapshot. */
 run_fn run_mrrecv, run_qemu_recv, run_cat, run_source;

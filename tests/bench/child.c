@@ -28,7 +28,8 @@ static void remove_folder(const char *path)
 	struct dirent *e;
 
 	while (d && (e = readdir(d)))
-		(void)unlinkat(dirfd(d), e->d_name, 0);
+		if (unlinkat(dirfd(d), e->d_name, 0) && *e->d_name != '.')
+			(void)unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
 	if (d)
 		(void)closedir(d);
 	if (rmdir(path) && errno != ENOENT)

@@ -164,6 +164,8 @@ static void print_row(const struct result *r, size_t ours, const char *name)
 	       grew, peer < r->n ? r->contenders[peer].name : "");
 	if (!r->samples[ours][0].direct)
 		printf("%-16s not by direct I/O\n", "");
+	if (*r->samples[ours][0].remark)
+		printf("%-16s %s\n", "", r->samples[ours][0].remark);
 	(void)fflush(stdout);
 }
 
@@ -186,11 +188,12 @@ static json_t *json_of(const struct result *r, size_t who)
 	const struct contender *c = &r->contenders[who];
 
 	return json_pack(
-		"{s:s,s:s,s:b,s:o,s:o,s:o,s:o,s:o}", "name", c->name, "role",
-		roles[c->role], "direct_io", r->samples[who][0].direct,
-		"seconds", numbers(r, who, SECONDS), "cpu_seconds",
-		numbers(r, who, CPU), "peak_bytes", numbers(r, who, PEAK),
-		"vm_grew_bytes", numbers(r, who, GREW), "paused_seconds",
+		"{s:s,s:s,s:b,s:s,s:o,s:o,s:o,s:o,s:o}", "name", c->name,
+		"role", roles[c->role], "direct_io", r->samples[who][0].direct,
+		"remark", r->samples[who][0].remark, "seconds",
+		numbers(r, who, SECONDS), "cpu_seconds", numbers(r, who, CPU),
+		"peak_bytes", numbers(r, who, PEAK), "vm_grew_bytes",
+		numbers(r, who, GREW), "paused_seconds",
 		numbers(r, who, STILL));
 }
 

@@ -39,7 +39,7 @@ static const char **arguments(const struct vm *vm, const struct vm_spec *spec,
 		[MEM_MEMFD] = "memfd",
 		[MEM_HUGE] = "memfd,hugetlb=on,hugetlbsize=2M",
 	};
-	static char ram[128], size[32], append[128], serial[160], qmp[192],
+	static char ram[128], size[32], append[160], serial[160], qmp[192],
 		ctl[64], kernel[PATH_LEN];
 	static const char *argv[48];
 	const char *const before[] = {
@@ -56,8 +56,10 @@ static const char **arguments(const struct vm *vm, const struct vm_spec *spec,
 		       "memory-backend-%s,id=ram,size=%s,reserve=off",
 		       kinds[spec->memory], size);
 	(void)snprintf(append, sizeof(append),
-		       "fill=%" PRIu64 "M zero=%" PRIu64 "M every=%u",
-		       spec->fill, spec->zero, spec->every ? spec->every : 1);
+		       "fill=%" PRIu64 "M zero=%" PRIu64
+		       "M every=%u turn=%uK:%uK",
+		       spec->fill, spec->zero, spec->every ? spec->every : 1,
+		       spec->turn, spec->turn_each);
 	(void)snprintf(serial, sizeof(serial), "file:%s", vm->serial);
 	(void)snprintf(qmp, sizeof(qmp), "unix:%s,server=on,wait=off",
 		       vm->tool_qmp);

@@ -18,23 +18,26 @@ uint64_t data_mib(const struct vm_spec *spec)
 
 /* ---- ours ---- */
 
-struct sample run_mrsave(const struct contender *c, struct vm *vm,
-			 const struct vm_spec *spec, const char *image)
+/* base: also that option, with its value; or NULLs. */
+static struct sample mrsave(const struct contender *c, struct vm *vm,
+			    const char *image, const char *const base[2])
 {
 	struct sample s = SAMPLE_NONE;
 	double cpu = vm_cpu(vm), memory = vm_memory(vm);
 	const char *argv[12] = { path_of(config.build, "mrsave"), "--json" };
+	const char *no_base;
 	char jobs[16];
 	size_t n = 2;
 	json_t *out;
 
-	(void)spec;
 	if (c->n) {
 		(void)snprintf(jobs, sizeof(jobs), "-j%u", c->n);
 		argv[n++] = jobs;
 	}
 	for (size_t i = 0; i < MAX_OPTIONS && c->options[i]; i++)
 		argv[n++] = c->options[i];
+	for (size_t i = 0; i < 2 && base[i]; i++)
+		argv[n++] = base[i];
 	argv[n++] = vm->tool_qmp;
 	argv[n++] = image;
 	argv[n] = NULL;
@@ -44,8 +47,31 @@ struct sample run_mrsave(const struct contender *c, struct vm *vm,
 	s.grew = vm_memory(vm) - memory;
 	s.direct = json_is_true(json_object_get(out, "direct_io"));
 	s.still = json_number_value(json_object_get(out, "paused_seconds"));
+	no_base = json_string_value(json_object_get(out, "no_base"));
+	if (no_base)
+		(void)snprintf(s.remark, sizeof(s.remark),
+			       "the base was of no use: %s", no_base);
 	json_decref(out);
 	return s;
+}
+
+struct sample run_mrsave(const struct contender *c, struct vm *vm,
+			 const struct vm_spec *spec, const char *image)
+{
+	(void)spec;
+	return mrsave(c, vm, image, (const char *[]){ NULL, NULL });
+}
+
+const char *base_image(void)
+{
+	return path_of(config.images, "base");
+}
+
+struct sample run_mrsave_base(const struct contender *c, struct vm *vm,
+			      const struct vm_spec *spec, const char *image)
+{
+	(void)spec;
+	return mrsave(c, vm, image, (const char *[]){ "--base", base_image() });
 }
 
 /* ---- QEMU alone ---- */
@@ -119,6 +145,15 @@ struct sample run_bare_write(const struct contender *c, struct vm *vm,
 	(void)c;
 	(void)vm;
 	return run_bare("write", image, number(data_mib(spec)));
+}
+
+struct sample run_bare_turned(const struct contender *c, struct vm *vm,
+			      const struct vm_spec *spec, const char *image)
+{
+	(void)c;
+	(void)vm;
+	return run_bare("write", image,
+			number(spec->fill * spec->turn / spec->turn_each));
 }
 
 struct sample run_bare_memory(const struct contender *c, struct vm *vm,
