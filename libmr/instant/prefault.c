@@ -2,7 +2,7 @@
  * prefault.c - the kernel reads pages of the image before the guest asks.
  *
  * Asking takes as long as the disk's queue is full, so a child does it while
- * QEMU starts.
+ * QEMU starts; but for low memory, which QEMU needs first.
  */
 #include "libmr/instant/state.h"
 

@@ -3,6 +3,7 @@
  *
  *   image_sink.c   a mapped-ram image, with a seal
  *   files.c        memory files, one for each block
+ *   nothing.c      nowhere
  *
  * memory_copy takes all of a memory there. Whoever is given the pages of one
  * (a stream that is received) can as well put them himself: parts of whatever
@@ -82,6 +83,9 @@ int sink_write(const struct sink_hand *h, struct file *file, const void *bytes,
  * there through its outbox. */
 int sink_settle(const struct sink_hand *h, const struct file *file, uint64_t at,
 		uint64_t length, struct mr_error *err);
+
+/* Whatever is put there is gone, and a page that is asked for is zero. */
+extern struct sink sink_nothing;
 
 struct memory_copy_options {
 	enum mr_direct direct; /* to read with */

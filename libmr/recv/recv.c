@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "libmr/mr.h"
 #include "formats/bits.h"
@@ -60,62 +59,13 @@ static int gather(struct intake *in, void *arg, struct mr_error *err)
 	return rc < 0 ? -1 : 0;
 }
 
-/* ---- where nothing goes: who captures only ---- */
-
-static int nothing_begin(struct sink *k, const struct memory *m,
-			 struct mr_error *err)
-{
-	(void)k;
-	(void)m;
-	(void)err;
-	return 0;
-}
-
-static int nothing_put(struct sink *k, const struct sink_hand *h, size_t block,
-		       const struct memory_part *p, struct mr_error *err)
-{
-	(void)k;
-	(void)h;
-	(void)block;
-	(void)p;
-	(void)err;
-	return 0;
-}
-
-static int nothing_zero(struct sink *k, const struct sink_hand *h, size_t block,
-			uint64_t offset, uint64_t length, struct mr_error *err)
-{
-	(void)k;
-	(void)h;
-	(void)block;
-	(void)offset;
-	(void)length;
-	(void)err;
-	return 0;
-}
-
-static int nothing_get(struct sink *k, const struct sink_hand *h, size_t block,
-		       uint64_t offset, unsigned char *page,
-		       struct mr_error *err)
-{
-	memset(page, 0, IMAGE_PAGE);
-	return nothing_zero(k, h, block, offset, 0, err);
-}
-
-static struct sink nothing = {
-	.ops = &(const struct sink_ops){ .begin = nothing_begin,
-					 .put = nothing_put,
-					 .zero = nothing_zero,
-					 .get = nothing_get },
-};
-
 /* ---- the image ---- */
 
 static int open_image(struct recv *x, const char *image, struct mr_error *err)
 {
 	const struct mr_recv_options *o = x->options;
 
-	x->sink = &nothing;
+	x->sink = &sink_nothing;
 	if (!image)
 		return 0;
 	if (image_writer_open(&x->w, image,
@@ -244,7 +194,7 @@ static void report(struct recv *x)
 	if (in->n_channels)
 		(void)snprintf(r->method, sizeof(r->method), "%s",
 			       intake_method(in));
-	if (x->sink == &nothing)
+	if (x->sink == &sink_nothing)
 		r->data = in->tally.data;
 	r->received = atomic_load(&in->wire.bytes);
 	r->pages = in->tally.scanned;
