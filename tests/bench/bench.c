@@ -195,8 +195,8 @@ struct set {
 	{ MEM_ANON, .fill = (mib), .turn = (kib), .turn_each = (each) }
 #define CHANGED(percent) TURN(2 * GIB, 1024, 1024 * 100 / (percent))
 #define PAGES(percent) TURN(2 * GIB, 4, 4 * 100 / (percent))
-#define BEGAN BASE | BEGIN | REFLINK
-#define SAVED BASE | REFLINK
+#define BEGAN (BASE | BEGIN | REFLINK)
+#define SAVED (BASE | REFLINK)
 
 static const struct set sets[] = {
 	{ "save-anon", save, FILL(MEM_ANON, 5632), FILL(MEM_ANON, 768), 0 },

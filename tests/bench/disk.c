@@ -107,8 +107,9 @@ const char *disk_take(uint64_t mib)
 		(void)rmdir(folder);
 		return why;
 	}
-	(void)strcpy(before, config.images);
-	(void)strcat(config.images, "/xfs");
+	(void)snprintf(before, sizeof(before), "%s", config.images);
+	(void)snprintf(config.images, sizeof(config.images), "%.500s/xfs",
+		       before);
 	return NULL;
 }
 
@@ -118,6 +119,6 @@ void disk_restore(void)
 		return;
 	if (umount(config.images) || rmdir(config.images))
 		die("%s: %s", config.images, strerror(errno));
-	(void)strcpy(config.images, before);
+	(void)snprintf(config.images, sizeof(config.images), "%s", before);
 	*before = '\0';
 }
