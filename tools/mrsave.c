@@ -62,9 +62,9 @@ static void print_text(const struct mr_save_report *r)
 		printf("base       of no use: %s\n", r->no_base);
 	else if (base)
 		printf("base       %s kept\n", cli_human(a, r->kept));
-	printf("scanned    %s, written %s, device state %s\n",
-	       cli_human(a, r->scanned), cli_human(b, r->written),
-	       cli_human(c, r->device));
+	printf("scanned    %s, written %s%s%s\n", cli_human(a, r->scanned),
+	       cli_human(b, r->written), r->device ? ", device state " : "",
+	       r->device ? cli_human(c, r->device) : "");
 	printf("time       %.3f s (%.0f MiB/s scanned), the guest stood still "
 	       "for %.3f s\n",
 	       r->seconds, cli_rate(r->scanned, r->seconds), r->paused);
@@ -208,8 +208,12 @@ int main(int argc, char **argv)
 	ctx = cli_parse(argc, argv, options, "VM IMAGE");
 	vm = poptGetArg(ctx);
 	image = poptGetArg(ctx);
-	if (!vm || !image || poptPeekArg(ctx))
+	if (!vm || !image)
 		status = cli_usage("VM (a QMP socket) and IMAGE are needed");
+	else if (poptPeekArg(ctx))
+		status = cli_usage("VM and IMAGE are all that is needed: what "
+				   "is %s?",
+				   poptPeekArg(ctx));
 	else
 		status = check_options();
 	if (status == CLI_OK)
