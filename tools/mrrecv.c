@@ -1,6 +1,7 @@
 /* mrrecv - take a migration into a mapped-ram image. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
@@ -96,7 +97,7 @@ static void tell(void *arg, const char *line)
 		cli_say("%s", line);
 }
 
-static int check_options(void)
+static int check_options(const char *image)
 {
 	unsigned none;
 
@@ -104,6 +105,10 @@ static int check_options(void)
 		return CLI_TROUBLE;
 	if (capture && replay)
 		return cli_usage("--capture and --replay contradict");
+	if (capture && image && !strcmp(capture, image))
+		return cli_usage("%s cannot be both the folder of a capture "
+				 "and the image",
+				 image);
 	if (timeout != CLI_NOT_GIVEN && (timeout < 1 || timeout > 86400))
 		return cli_usage("--timeout takes 1 to 86400 seconds");
 	recv.timeout = timeout == CLI_NOT_GIVEN ? 0 : (unsigned)timeout;
@@ -142,9 +147,9 @@ int main(int argc, char **argv)
 
 	if (!uri || (!image && !capture) || poptPeekArg(ctx))
 		status = cli_usage("URI (where to listen) and IMAGE are "
-				   "needed");
+				   "needed (or --capture=DIR instead)");
 	else
-		status = check_options();
+		status = check_options(image);
 	if (status == CLI_OK)
 		status = run(uri, image);
 	poptFreeContext(ctx);

@@ -18,9 +18,6 @@
  * and of which one in this many has to be. */
 #define PLACES 32u
 #define ALIKE 4u
-/* Stretches of an extent that changed: more take longer to write one by one
- * than all of it. */
-#define STRETCHES 4u
 
 struct put {
 	struct image_writer *w;
@@ -309,7 +306,7 @@ static int image_put(struct sink *k, const struct sink_hand *h, size_t block,
 		return -1;
 	if (compare)
 		find_changes(&known, p);
-	return compare && known.stretches <= STRETCHES
+	return compare && known.stretches <= SINK_STRETCHES
 		       ? put_changed(&x, &known, p)
 		       : put_all(&x, p, old);
 }

@@ -84,6 +84,10 @@ int sink_write(const struct sink_hand *h, struct file *file, const void *bytes,
 int sink_settle(const struct sink_hand *h, const struct file *file, uint64_t at,
 		uint64_t length, struct mr_error *err);
 
+/* Stretches of an extent that changed since a base: more take longer to write
+ * one by one than all of it. */
+#define SINK_STRETCHES 4u
+
 /* Whatever is put there is gone, and a page that is asked for is zero. */
 extern struct sink sink_nothing;
 

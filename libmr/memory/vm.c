@@ -1,11 +1,13 @@
 /* vm.c - the memory of a paused VM, read from outside. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "formats/bits.h"
 #include "libmr/base/error.h"
 #include "libmr/base/pages.h"
 #include "libmr/image/image.h"
 #include "libmr/memory/memory.h"
+#include "libmr/memory/sink.h"
 #include "libmr/vm/guest.h"
 
 /* In place on huge pages: to write those costs by the request, hardly by the
@@ -97,6 +99,30 @@ static void fill_extents(struct piece *p)
 	}
 }
 
+/*
+ * Changes all over a block are in nearly every extent: to write each of them
+ * over what is shared with the base takes longer than to write all of it to
+ * where nothing is shared.
+ */
+static bool is_all_over(const struct vm_memory *v, const uint64_t *bits,
+			uint64_t pages)
+{
+	const uint64_t each = v->extent / GUEST_PAGE;
+	uint64_t extents = 0, scattered = 0;
+
+	for (uint64_t i = 0; i < pages; i += each) {
+		uint64_t end = i + each < pages ? i + each : pages, p;
+		unsigned n = 0;
+
+		for (p = bits_next_set(bits, i, end); p < end; n++)
+			p = bits_next_set(bits, bits_next_clear(bits, p, end),
+					  end);
+		scattered += n > SINK_STRETCHES;
+		extents++;
+	}
+	return scattered * 2 > extents;
+}
+
 static int touched_since(const struct vm_memory *v,
 			 const struct memory_block *b, uint64_t *bits,
 			 struct mr_error *err)
@@ -108,6 +134,10 @@ static int touched_since(const struct vm_memory *v,
 		return 0;
 	rc = guest_changed(v->guest, &v->guest->blocks[b->index],
 			   &v->base->file, p.old->pages_offset, bits, err);
+	if (rc > 0 && is_all_over(v, bits, p.old->pages)) {
+		memset(bits, 0, bits_size(p.old->pages));
+		return 0;
+	}
 	for (; rc > 0 && p.first < p.old->pages; p.first += p.n) {
 		p.n = p.old->pages - p.first;
 		if (p.n > WORDS * 64)

@@ -165,10 +165,13 @@ static int publish(struct recv *x, struct mr_error *err)
 	if (x->sink->ops->end(x->sink, err))
 		return -1;
 	x->report->size = x->w.size;
-	if (x->options->unnamed ? hand_over(x, err)
-				: output_publish(&x->w.out, err))
-		return error_about(err, RECV_IMAGE);
-	return 0;
+	if (!(x->options->unnamed ? hand_over(x, err)
+				  : output_publish(&x->w.out, err)))
+		return 0;
+	/* All was taken: nobody was refused beforehand. */
+	if (err && err->code == MR_REFUSED)
+		err->code = MR_UNSUPPORTED;
+	return error_about(err, RECV_IMAGE);
 }
 
 /* ---- the report ---- */

@@ -270,6 +270,7 @@ int save_background(struct save *s, struct mr_error *err)
 	struct save_lent lent = { .was = MIGRATE_SETTINGS_NONE };
 	/* QEMU's own figures are told. */
 	const struct mr_watch watch = { .cancel = s->options->watch.cancel };
+	struct mr_error left = MR_ERROR_INIT;
 	int rc;
 
 	if (image_writer_open(&t.w, s->image, save_rule(s), s->options->direct,
@@ -289,11 +290,16 @@ int save_background(struct save *s, struct mr_error *err)
 		(void)error_about(err, SAVE_VM);
 	if (t.there)
 		fill_report(s, &t);
-	if (save_resume(s, rc != 0, err))
+	/* The image is of before whatever became of the VM meanwhile. */
+	if (save_resume(s, rc != 0, rc ? err : &left) && rc)
 		rc = -1;
 	save_let_go(s, !save_take_back(s, &lent));
 	if (!rc)
 		rc = publish(s, &t, err);
+	if (!rc && left.code != MR_OK) {
+		*err = left;
+		rc = -1;
+	}
 	if (t.there)
 		intake_release(&t.in);
 	wire_release(&t.in.wire);

@@ -131,9 +131,17 @@ int capture_open(struct capture *c, const char *path, struct mr_error *err)
 
 int capture_file(const struct capture *c, unsigned connection)
 {
+	struct stat st;
 	char name[32];
+	int fd;
 
 	file_name(name, connection);
-	return openat(c->dir, name,
-		      O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	fd = openat(c->dir, name,
+		    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 || (!fstat(fd, &st) && S_ISREG(st.st_mode)))
+		return fd;
+	/* Nobody may be at the other end of it, or no end. */
+	(void)close(fd);
+	errno = ENODEV;
+	return -1;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -352,6 +353,15 @@ static void blame(struct intake *in, struct mr_error *err)
 		*err = in->why;
 	else
 		link_explain(&in->wire, err);
+	/* Of a capture it is the file that ends. */
+	if (err && err->code == MR_SHORT && !err->sys && !in->deaf &&
+	    in->state != RAM_ENDED) {
+		struct mr_error is = *err;
+
+		(void)snprintf(err->msg, sizeof(err->msg),
+			       "%.180s: the source gave up, or has ended",
+			       is.msg);
+	}
 	(void)pthread_mutex_unlock(&in->lock);
 }
 

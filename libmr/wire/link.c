@@ -156,6 +156,11 @@ int link_send_pieces(struct link *l, struct iovec *pieces, size_t n,
 		if (sent < 0 && errno == EAGAIN &&
 		    !wire_wait(l->wire, l->fd, POLLOUT))
 			continue;
+		if (sent < 0 && errno == ENOTSOCK)
+			return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+					 "this is no socket, and goes in one "
+					 "direction only: switch the source's "
+					 "return-path off");
 		if (sent < 0)
 			return error_sys(err, MR_NO_OFFSET, "cannot send");
 		atomic_store(&l->wire->heard, now());

@@ -142,7 +142,8 @@ int listener_accept(struct listener *l, int *fd, struct mr_error *err)
 		*fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (*fd >= 0)
 			return 1;
-		if (errno == EAGAIN)
+		/* Who has come waits until somebody has gone. */
+		if (errno == EAGAIN || errno == EMFILE || errno == ENFILE)
 			return 0;
 		if (errno != EINTR && errno != ECONNABORTED)
 			return error_sys(err, MR_NO_OFFSET, "no connection");

@@ -435,5 +435,9 @@ int outlet_verdict(struct outlet *o, struct mr_error *err)
 		return error_set(err, MR_QMP, MR_NO_OFFSET,
 				 "the destination has closed the connection "
 				 "without a word: see what it said itself");
-	return error_set(err, why.code, MR_NO_OFFSET, "%s", why.msg);
+	return error_set(err, why.code, MR_NO_OFFSET, "%s%s", why.msg,
+			 why.sys == ETIMEDOUT
+				 ? ": does it wait for another number of "
+				   "channels (its multifd-channels)?"
+				 : "");
 }

@@ -38,6 +38,10 @@ refused() { # STATUS TEXT TOOL ARGUMENT...
 	refused 2 "Bad file descriptor" mrrecv fd:77 image
 	refused 2 "at most 107" mrrecv "unix:$(printf %0108d 0)" image
 	refused 2 "No such file" mrrecv unix:none/sock image
+	refused 2 "cannot be both" mrrecv --capture=z unix:sock z
+	mkdir kept
+	mkfifo kept/main
+	refused 2 'cannot open "main"' mrrecv --replay kept image
 	echo precious >file
 	refused 3 "neither empty nor an image" mrrecv unix:sock file
 	[ "$(cat file)" = precious ]
