@@ -193,7 +193,7 @@ struct set {
 #define NO_QUICK { MEM_ANON, .fill = 0 }
 #define TURN(mib, kib, each) \
 	{ MEM_ANON, .fill = (mib), .turn = (kib), .turn_each = (each) }
-#define CHANGED(percent) TURN(2 * GIB, 1024, 1024 * 100 / (percent))
+#define CHANGED(percent) TURN(4 * GIB, 1024, 1024 * 100 / (percent))
 #define PAGES(percent) TURN(2 * GIB, 4, 4 * 100 / (percent))
 #define BEGAN (BASE | BEGIN | REFLINK)
 #define SAVED (BASE | REFLINK)
@@ -240,10 +240,13 @@ static const struct set sets[] = {
 	{ "base-1", base, CHANGED(1), TURN(256, 1024, 102400), BEGAN },
 	{ "base-10", base, CHANGED(10), NO_QUICK, BEGAN },
 	{ "base-1-pages", base, PAGES(1), NO_QUICK, BEGAN },
+	{ "base-10-pages", base, PAGES(10), NO_QUICK, BEGAN },
 	{ "base-1-plain", base, CHANGED(1), NO_QUICK, BASE | BEGIN },
 	{ "digests-1", base, CHANGED(1), NO_QUICK, SAVED },
 	{ "digests-10", base, CHANGED(10), NO_QUICK, SAVED },
 	{ "digests-1-pages", base, PAGES(1), TURN(256, 4, 400), SAVED },
+	{ "digests-10-pages", base, PAGES(10), NO_QUICK, SAVED },
+	{ "digests-1-plain", base, CHANGED(1), NO_QUICK, BASE },
 	{ "data-1G", save, FILL(MEM_ANON, 1 * GIB), NO_QUICK, 0 },
 	{ "data-2G", save, FILL(MEM_ANON, 2 * GIB), NO_QUICK, 0 },
 	{ "data-4G", save, FILL(MEM_ANON, 4 * GIB), NO_QUICK, 0 },
