@@ -223,6 +223,70 @@ only_changes() {
 	cmp fs/bare fs/new
 }
 
+@test "a base elsewhere, of other memory, or that is the target itself" {
+	an_hour_later mkfs.btrfs -q -- -m 64M -append fill=32M
+	local name
+	cp fs/base elsewhere
+	run -0 mrsave --base elsewhere "$(vm_qmp a)" fs/new
+	[[ $output == *"of no use: the two files cannot share data"* ]]
+	cmp fs/full fs/new
+	start_vm b -m 96M -append fill=32M
+	wait_ready b
+	mrsave -q "$(vm_qmp b)" fs/other
+	stop_vm b
+	mrsave -q --base fs/other "$(vm_qmp a)" fs/new
+	cmp fs/full fs/new
+	# bits behind the last page, which no QEMU writes
+	cp fs/base fs/stray
+	python3 - fs/stray "$(mrinspect --json fs/base | jq '.files[0].blocks[]
+		| select(.pages % 64 != 0) | .bitmap_offset, .pages' | head -n 2 |
+		tr '\n' ' ')" <<-E
+		import sys
+		at, pages = map(int, sys.argv[2].split())
+		f = open(sys.argv[1], "r+b")
+		f.seek(at + pages // 8)
+		f.write(b"\xff")
+	E
+	run -3 mrsave --base fs/stray "$(vm_qmp a)" fs/new
+	[[ $output == *"fs/stray: "*"beyond its last page"* ]]
+	cmp fs/full fs/new
+	ln -s base fs/symlink
+	ln fs/base fs/link
+	for name in base symlink link base; do
+		run -0 mrsave --base "fs/$name" "$(vm_qmp a)" fs/base
+		[[ $output == *"base "*" kept"* ]]
+		cmp fs/full fs/base
+	done
+}
+
+@test "a base that is changed while it is used: no wrong image" {
+	an_hour_later mkfs.btrfs -q -- -m 64M -append fill=32M
+	local i pid rc
+	cp fs/base fs/good
+	for i in 1 2 3 4 5 6 7 8; do
+		cp fs/good fs/torn
+		rm -f fs/new
+		mrsave -q --base fs/torn "$(vm_qmp a)" fs/new 2>says 3>&- &
+		pid=$!
+		sleep "0.0$i"
+		truncate -s 20M fs/torn
+		rc=0
+		wait $pid || rc=$?
+		((rc == 0)) || [ ! -e fs/new ]
+		[ ! -e fs/new ] || cmp fs/full fs/new
+		[ "$(wc -l <says)" -le 1 ]
+	done
+	# What was altered since the base was sealed is altered in the image,
+	# and mrverify finds it.
+	cp fs/good fs/torn
+	printf altered | dd of=fs/torn bs=1 conv=notrunc status=none \
+		seek=$(($(mrinspect --json fs/torn | jq '.files[0].blocks[0].pages_offset') + (20 << 20)))
+	run -1 mrverify fs/torn
+	mrsave -q --base fs/torn "$(vm_qmp a)" fs/new
+	run -1 mrverify fs/new
+	[[ $output == *"page"* ]]
+}
+
 @test "another image than the one that the VM began on is found out" {
 	disk mkfs.btrfs -q
 	second_life -m 64M -append fill=32M
