@@ -259,61 +259,6 @@ static void *channel_thread(void *arg)
 	return NULL;
 }
 
-/* Of all who pour; the last one is main's. */
-static struct pour *pour_of(struct intake *in, size_t i)
-{
-	return i < in->n_channels ? &in->channels[i].pour : &in->pour;
-}
-
-/* A page that comes over two connections in one round is refused. */
-static int came(void *arg, struct pour *p, size_t block, uint64_t offset,
-		uint64_t pages, struct mr_error *err)
-{
-	struct intake *in = arg;
-	uint64_t first = offset / in->memory.page;
-	bool twice = false;
-
-	once_came(&p->once, block, first, pages);
-	for (size_t i = 0; i <= in->n_channels; i++)
-		if (pour_of(in, i) != p)
-			twice |= once_has(&pour_of(in, i)->once, block, first,
-					  pages);
-	if (!twice)
-		return 0;
-	return error_set(err, MR_FORMAT, MR_NO_OFFSET,
-			 "pages at %" PRIu64 " of RAM block \"%.64s\" come "
-			 "over two connections between two barriers",
-			 offset, in->memory.blocks[block].name);
-}
-
-/* Before the first of them begins. */
-static int make_pours(struct intake *in, struct mr_error *err)
-{
-	for (size_t i = 0; i < in->n_channels; i++) {
-		struct pour *p = &in->channels[i].pour;
-
-		if (pour_init(p, in->to, &in->memory, MULTIFD_PAGES_SIZE,
-			      (unsigned)in->n_channels, err))
-			return -1;
-		p->done = intake_poured;
-		p->arg = in;
-	}
-	for (size_t i = 0; i <= in->n_channels; i++) {
-		if (once_init(&pour_of(in, i)->once, &in->memory, err))
-			return -1;
-		pour_of(in, i)->came = came;
-	}
-	return 0;
-}
-
-int intake_forget_round(struct intake *in, struct mr_error *err)
-{
-	for (size_t i = 0; in->n_channels && i <= in->n_channels; i++)
-		if (once_forget(&pour_of(in, i)->once, err))
-			return -1;
-	return 0;
-}
-
 int intake_start_channels(struct intake *in, struct mr_error *err)
 {
 	for (size_t i = 0; i < in->n_channels; i++)
@@ -324,14 +269,16 @@ int intake_start_channels(struct intake *in, struct mr_error *err)
 					 in->n_channels,
 					 in->channels[i].init.channel);
 	in->rounds.channels = (unsigned)in->n_channels;
-	if (!in->n_channels)
-		return 0;
-	if (make_pours(in, err))
-		return -1;
 	for (size_t i = 0; i < in->n_channels; i++) {
 		struct intake_channel *c = &in->channels[i];
-		int rc = pthread_create(&c->thread, NULL, channel_thread, c);
+		int rc;
 
+		if (pour_init(&c->pour, in->to, &in->memory, MULTIFD_PAGES_SIZE,
+			      (unsigned)in->n_channels, err))
+			return -1;
+		c->pour.done = intake_poured;
+		c->pour.arg = in;
+		rc = pthread_create(&c->thread, NULL, channel_thread, c);
 		if (rc) {
 			errno = rc;
 			return error_sys(err, MR_NO_OFFSET,

@@ -52,13 +52,13 @@ void intake_release(struct intake *in)
 		pour_release(&in->channels[i].pour);
 		link_close(&in->channels[i].link);
 	}
-	pour_release(&in->pour);
 	free(in->channels);
 	link_close(&in->main);
 	for (size_t i = 0; i < in->memory.n; i++)
 		free((void *)(uintptr_t)in->memory.blocks[i].name);
 	names_free(&in->names);
 	memory_free(&in->memory);
+	pour_release(&in->pour);
 	tail_release(&in->tail);
 	reader_release(&in->r);
 	rounds_destroy(&in->rounds);

@@ -126,8 +126,6 @@ int intake_peek(struct intake *in, size_t *need, const uint8_t **buf,
 int intake_ram(struct intake *in, bool start, struct mr_error *err);
 /* Starts the threads of the channels; -1 also if one of them is missing. */
 int intake_start_channels(struct intake *in, struct mr_error *err);
-/* All have come to a barrier, and none goes on: a page may come again. */
-int intake_forget_round(struct intake *in, struct mr_error *err);
 /* Waits for them: nothing more is to come. */
 int intake_join_channels(struct intake *in, struct mr_error *err);
 /* For a pour: so many bytes of pages are in the sink. */

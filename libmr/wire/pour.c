@@ -25,8 +25,6 @@ static int put(struct pour *p, size_t block, uint64_t offset,
 				    .buf = bytes };
 	size_t zero;
 
-	if (p->came && p->came(p->arg, p, block, offset, n, err))
-		return -1;
 	bits_set(bits, 0, n);
 	zero = pages_clear_zero(bytes, part.unit, n, bits);
 	p->tally.scanned += n * part.unit;
@@ -49,8 +47,6 @@ static int put_run(struct pour *p, const struct pour_run *r,
 	if (!r->zeros)
 		return put(p, r->block, r->offset, pour_buffer(p), r->pages,
 			   err);
-	if (p->came && p->came(p->arg, p, r->block, r->offset, r->pages, err))
-		return -1;
 	p->tally.scanned += r->pages * p->m->page;
 	p->tally.zero += r->pages * p->m->page;
 	if (p->to->ops->zero(p->to, &h, r->block, r->offset,
@@ -73,7 +69,6 @@ int pour_init(struct pour *p, struct sink *to, const struct memory *m,
 void pour_release(struct pour *p)
 {
 	outbox_release(&p->out);
-	once_release(&p->once);
 }
 
 unsigned char *pour_buffer(const struct pour *p)

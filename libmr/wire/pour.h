@@ -12,7 +12,6 @@
 
 #include "libmr/file/outbox.h"
 #include "libmr/memory/sink.h"
-#include "libmr/wire/once.h"
 
 /* What follows each other: pages in the buffer, or zeros. */
 struct pour_run {
@@ -28,11 +27,7 @@ struct pour {
 	/* The caller's, of all who pour into a sink; bytes of pages that are
 	 * on their way. May be NULL. */
 	void (*done)(void *arg, uint64_t bytes);
-	/* Likewise, before they are put: -1 refuses them. May be NULL. */
-	int (*came)(void *arg, struct pour *p, size_t block, uint64_t offset,
-		    uint64_t pages, struct mr_error *err);
 	void *arg;
-	struct once once; /* the caller's, for that */
 	struct pour_run run;
 	struct outbox out;
 };

@@ -510,33 +510,10 @@ static void other_method(struct source *s)
 {
 	struct multifd_packet p = { .normal = 1 };
 
-	add_barrier(s);
 	add_packet(s, 0, &p);
-	p.offset[0] = PAGE;
 	s->method = MULTIFD_QPL;
 	add_packet(s, 0, &p);
 	s->method = 0;
-}
-
-/* A page over a channel, and as a word; or over two channels. */
-static void page_and_word(struct source *s)
-{
-	struct multifd_packet p = { .normal = 1, .offset = { 5 * PAGE } };
-
-	add_barrier(s);
-	add_packet(s, 1, &p);
-	add_word(&s->main, RAM_ZERO, 5 * PAGE);
-}
-
-static void two_channels(struct source *s)
-{
-	struct multifd_packet p = { .normal = 2,
-				    .offset = { 5 * PAGE, 7 * PAGE } };
-	struct multifd_packet q = { .normal = 1, .offset = { 7 * PAGE } };
-
-	add_barrier(s);
-	add_packet(s, 0, &p);
-	add_packet(s, 1, &q);
 }
 
 static void told(void **state)
@@ -549,10 +526,6 @@ static void told(void **state)
 	lies(garbage, "wrong magic");
 	lies(short_data, "not whole pages");
 	lies(second_list, "a second list");
-	for (int i = 0; i < 20; i++) {
-		lies(page_and_word, "over two connections");
-		lies(two_channels, "over two connections");
-	}
 	lies(other_method, "qpl data on a channel that had none");
 	lies(main_outside, "which has 196608 bytes");
 	lies(end_before, "footer");
