@@ -291,8 +291,7 @@ int save_background(struct save *s, struct mr_error *err)
 	if (t.there)
 		fill_report(s, &t);
 	/* The image is of before whatever became of the VM meanwhile. */
-	if (save_resume(s, rc != 0, rc ? err : &left) && rc)
-		rc = -1;
+	(void)save_resume(s, rc != 0, rc ? err : &left);
 	save_let_go(s, !save_take_back(s, &lent));
 	if (!rc)
 		rc = publish(s, &t, err);

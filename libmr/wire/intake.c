@@ -353,9 +353,9 @@ static void blame(struct intake *in, struct mr_error *err)
 		*err = in->why;
 	else
 		link_explain(&in->wire, err);
-	/* Of a capture it is the file that ends. */
+	/* Of a capture it is the file that ends; no_end has said it already. */
 	if (err && err->code == MR_SHORT && !err->sys && !in->deaf &&
-	    in->state != RAM_ENDED) {
+	    !in->tail.len) {
 		struct mr_error is = *err;
 
 		(void)snprintf(err->msg, sizeof(err->msg),

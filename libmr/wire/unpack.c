@@ -16,7 +16,6 @@ enum { WITH_HEADER = MAX_WBITS, BARE = -MAX_WBITS, GZIP = MAX_WBITS + 16 };
 
 struct unpack {
 	uint32_t page_size;
-	uint32_t method; /* enum multifd_flag; 0: not known yet */
 	z_stream z;
 	bool z_there;
 	ZSTD_DStream *zstd;
@@ -224,15 +223,7 @@ static int unpack_pages(struct unpack *u, const struct multifd_packet *p,
 int unpack(struct unpack *u, const struct multifd_packet *p, const uint8_t *in,
 	   unsigned char *out, struct mr_error *err)
 {
-	uint32_t method = p->flags & MULTIFD_METHODS;
-
-	if (u->method && u->method != method)
-		return error_set(err, MR_FORMAT, 0,
-				 "%s data on a channel that had %s",
-				 multifd_flag_name(method),
-				 multifd_flag_name(u->method));
-	u->method = method;
-	switch (method) {
+	switch (p->flags & MULTIFD_METHODS) {
 	case MULTIFD_ZLIB:
 		return unpack_zlib(u, p, in, out, err);
 	case MULTIFD_ZSTD:

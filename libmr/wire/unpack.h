@@ -20,9 +20,9 @@ struct unpack *unpack_new(uint32_t page_size, struct mr_error *err);
 void unpack_free(struct unpack *u); /* u may be NULL */
 
 /*
- * p has a method and normal pages; in are its p->size bytes. Fills just
- * p->normal pages at out. MR_FORMAT, at a byte of in: something else is in
- * there, or more, or less; or the channel was packed otherwise before.
+ * p has a method, the same as all packets before, and normal pages; in are its
+ * p->size bytes. Fills just p->normal pages at out. MR_FORMAT, at a byte of in:
+ * something else is in there, or more, or less.
  */
 int unpack(struct unpack *u, const struct multifd_packet *p, const uint8_t *in,
 	   unsigned char *out, struct mr_error *err);

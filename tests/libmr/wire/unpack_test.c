@@ -272,30 +272,13 @@ static void bombs(void **state)
 	assert_int_equal(once(MULTIFD_ZSTD, 1, 106), -1);
 }
 
-static void one_method(void **state)
-{
-	struct unpack *u = new_unpack();
-	struct mr_error err;
-	struct source s;
-	uint32_t size;
-
-	(void)state;
-	begin(&s, MULTIFD_QPL);
-	new_pages(1);
-	size = pack(&s, 2);
-	assert_int_equal(take(u, MULTIFD_QPL, 2, size, &err), 0);
-	assert_int_equal(take(u, MULTIFD_UADK, 2, size, &err), -1);
-	assert_int_equal(err.code, MR_FORMAT);
-	end(&s);
-	unpack_free(u);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(goes_on),    cmocka_unit_test(more_or_less),
-		cmocka_unit_test(garbage),    cmocka_unit_test(bombs),
-		cmocka_unit_test(one_method),
+		cmocka_unit_test(goes_on),
+		cmocka_unit_test(more_or_less),
+		cmocka_unit_test(garbage),
+		cmocka_unit_test(bombs),
 	};
 
 	return cmocka_run_group_tests_name("unpack", tests, NULL, NULL);
