@@ -15,7 +15,8 @@
 struct mr_capture_pages {
 	uint64_t data, zero;
 	/* Of both: in the same round again. Legal where memory was plugged
-	 * meanwhile, and else a source's fault. */
+	 * meanwhile; QEMU 7.2 does it (formats/multifd.md); and else a
+	 * source's fault. */
 	uint64_t twice;
 };
 

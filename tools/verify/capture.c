@@ -36,8 +36,8 @@ static void print_notes(const struct mr_capture_info *info)
 
 	if (info->pages.twice)
 		(void)printf("  note: %" PRIu64 " pages came again within a "
-			     "round: memory was plugged, or the source is "
-			     "wrong\n",
+			     "round: memory was plugged, the source is an "
+			     "old QEMU (7.2), or wrong\n",
 			     info->pages.twice);
 	if (info->index_damage.code != MR_OK)
 		(void)printf("  note: %s\n",
