@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -20,6 +22,9 @@
 
 /* All channels that there can be, and the main connection: nobody waits. */
 #define BACKLOG (MULTIFD_CHANNELS_MAX + 1)
+/* For somebody who has a folder locked: a start takes him no time. */
+#define TRIES 100
+#define TRY_MS 10
 
 /* Where it listens: of port 0 the one that it became. */
 static void say_tcp(struct listener *l)
@@ -54,44 +59,90 @@ static bool is_stale(const struct sockaddr_un *to)
 	return stale;
 }
 
-static void remember_path(struct listener *l, const struct sockaddr_un *to)
+/*
+ * Of those who begin at one moment in one folder each looks, removes what is
+ * stale and makes his own while the others wait: else one would remove what
+ * another has just made. A descriptor to be closed; or -1: it cannot be locked.
+ */
+static int lock_folder(const struct sockaddr_un *to)
 {
+	char folder[sizeof(to->sun_path) + 2];
+	char *slash;
+	int fd;
+
+	(void)snprintf(folder, sizeof(folder), "./%s", to->sun_path);
+	slash = strrchr(folder, '/');
+	slash[1] = '\0';
+	fd = open(to->sun_path[0] == '/' ? folder + 2 : folder,
+		  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB); i++) {
+		if (errno == EWOULDBLOCK && i < TRIES) {
+			(void)poll(NULL, 0, TRY_MS);
+			continue;
+		}
+		(void)close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* A name for the socket, with mode 0600 whatever the umask is, which is the
+ * whole process's and stays as it is. */
+static int bind_unix(struct listener *l, const struct sockaddr_un *to,
+		     struct mr_error *err)
+{
+	const char *path = to->sun_path;
 	struct stat st;
 
-	l->path = strdup(to->sun_path);
-	if (l->path && !lstat(l->path, &st)) {
-		l->dev = st.st_dev;
-		l->ino = st.st_ino;
-	}
+	/* Before it has a name: at no time can another user connect. */
+	if (fchmod(l->fd, 0600))
+		return error_sys(err, MR_NO_OFFSET, "cannot make a socket");
+	if (bind(l->fd, (const struct sockaddr *)to, sizeof(*to)))
+		return error_sys(err, MR_NO_OFFSET, "cannot listen there");
+	l->path = strdup(path);
+	if (!l->path || lstat(path, &st))
+		return error_sys(err, MR_NO_OFFSET, "cannot listen there");
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	/* An umask may have taken from the owner too. */
+	if ((st.st_mode & 07777) != 0600 &&
+	    fchmodat(AT_FDCWD, path, 0600, AT_SYMLINK_NOFOLLOW))
+		return error_sys(err, MR_NO_OFFSET, "cannot set mode 0600");
+	return 0;
+}
+
+static int listen_unix(struct listener *l, const struct sockaddr_un *to,
+		       struct mr_error *err)
+{
+	int lock = lock_folder(to), rc;
+
+	if (lock >= 0 && is_stale(to))
+		(void)unlink(to->sun_path);
+	rc = bind_unix(l, to, err);
+	if (!rc && listen(l->fd, BACKLOG))
+		rc = error_sys(err, MR_NO_OFFSET, "cannot listen there");
+	if (lock >= 0)
+		(void)close(lock);
+	return rc;
 }
 
 static int open_socket(struct listener *l, const struct address *a,
 		       struct mr_error *err)
 {
 	const struct address_one *at = &a->all[0];
-	const struct sockaddr_un *to = (const void *)&at->sa;
 	sa_family_t family = at->sa.ss_family;
-	bool is_unix = family == AF_UNIX;
 	int on = 1;
 
 	l->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->fd < 0)
 		return error_sys(err, MR_NO_OFFSET, "cannot make a socket");
-	/* Before it has a name: at no time can another user connect. */
-	if (is_unix && fchmod(l->fd, 0600))
-		return error_sys(err, MR_NO_OFFSET, "cannot make a socket");
-	if (is_unix && is_stale(to))
-		(void)unlink(to->sun_path);
-	if (!is_unix)
-		(void)setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on,
-				 sizeof(on));
-	if (bind(l->fd, (const struct sockaddr *)&at->sa, at->len))
+	if (family == AF_UNIX)
+		return listen_unix(l, (const void *)&at->sa, err);
+	(void)setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(l->fd, (const struct sockaddr *)&at->sa, at->len) ||
+	    listen(l->fd, BACKLOG))
 		return error_sys(err, MR_NO_OFFSET, "cannot listen there");
-	if (is_unix)
-		remember_path(l, to);
-	if (listen(l->fd, BACKLOG))
-		return error_sys(err, MR_NO_OFFSET, "cannot listen there");
-	if (family == AF_INET || family == AF_INET6)
+	if (family != AF_VSOCK)
 		say_tcp(l);
 	return 0;
 }
@@ -127,11 +178,13 @@ void listener_close(struct listener *l)
 {
 	struct stat st;
 
-	if (l->fd >= 0)
-		(void)close(l->fd);
+	/* As long as it is open nobody else removes it, to put his own there.
+	 */
 	if (l->path && !lstat(l->path, &st) && st.st_dev == l->dev &&
 	    st.st_ino == l->ino)
 		(void)unlink(l->path);
+	if (l->fd >= 0)
+		(void)close(l->fd);
 	free(l->path);
 	*l = (struct listener)LISTENER_NONE;
 }
