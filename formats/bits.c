@@ -61,15 +61,19 @@ uint64_t bits_count(const uint64_t *words, uint64_t first, uint64_t n)
 	return count;
 }
 
-void bits_set_shared(uint64_t *words, uint64_t first, uint64_t n)
+bool bits_set_shared(uint64_t *words, uint64_t first, uint64_t n)
 {
-	uint64_t w, end = first + n;
+	uint64_t w, mask, end = first + n;
+	bool had = false;
 
 	if (n == 0)
-		return;
-	for (w = first / BITS_PER_WORD; w < bits_words(end); w++)
-		(void)__atomic_fetch_or(&words[w], word_mask(w, first, end),
-					__ATOMIC_RELAXED);
+		return false;
+	for (w = first / BITS_PER_WORD; w < bits_words(end); w++) {
+		mask = word_mask(w, first, end);
+		had |= __atomic_fetch_or(&words[w], mask, __ATOMIC_RELAXED) &
+		       mask;
+	}
+	return had;
 }
 
 void bits_clear_shared(uint64_t *words, uint64_t first, uint64_t n)

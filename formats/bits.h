@@ -51,7 +51,8 @@ uint64_t bits_count(const uint64_t *words, uint64_t first, uint64_t n);
 
 /* The same while other threads change other bits of the same words. Nothing
  * else is ordered by them. */
-void bits_set_shared(uint64_t *words, uint64_t first, uint64_t n);
+/* Returns whether one of them was set before. */
+bool bits_set_shared(uint64_t *words, uint64_t first, uint64_t n);
 void bits_clear_shared(uint64_t *words, uint64_t first, uint64_t n);
 /* Whether one of them is set. */
 bool bits_any_shared(const uint64_t *words, uint64_t first, uint64_t n);

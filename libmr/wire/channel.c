@@ -269,6 +269,9 @@ int intake_start_channels(struct intake *in, struct mr_error *err)
 					 in->n_channels,
 					 in->channels[i].init.channel);
 	in->rounds.channels = (unsigned)in->n_channels;
+	if (in->n_channels && twice_init(&in->twice, &in->memory, err))
+		return -1;
+	in->pour.twice = in->n_channels ? &in->twice : NULL;
 	for (size_t i = 0; i < in->n_channels; i++) {
 		struct intake_channel *c = &in->channels[i];
 		int rc;
@@ -278,6 +281,7 @@ int intake_start_channels(struct intake *in, struct mr_error *err)
 			return -1;
 		c->pour.done = intake_poured;
 		c->pour.arg = in;
+		c->pour.twice = &in->twice;
 		rc = pthread_create(&c->thread, NULL, channel_thread, c);
 		if (rc) {
 			errno = rc;

@@ -57,6 +57,7 @@ void intake_release(struct intake *in)
 	for (size_t i = 0; i < in->memory.n; i++)
 		free((void *)(uintptr_t)in->memory.blocks[i].name);
 	names_free(&in->names);
+	twice_release(&in->twice);
 	memory_free(&in->memory);
 	pour_release(&in->pour);
 	tail_release(&in->tail);
@@ -369,7 +370,8 @@ int intake_run(struct intake *in, struct mr_error *err)
 {
 	int rc = run(in, err);
 
-	if (!rc && !intake_join_channels(in, err)) {
+	if (!rc && !intake_join_channels(in, err) &&
+	    !twice_settle(&in->twice, in->to, err)) {
 		for (size_t i = 0; i < in->n_channels; i++)
 			outbox_leave(&in->channels[i].pour.out);
 		outbox_leave(&in->pour.out);

@@ -25,6 +25,7 @@
 #include "libmr/wire/pour.h"
 #include "libmr/wire/rounds.h"
 #include "libmr/wire/tail.h"
+#include "libmr/wire/twice.h"
 
 struct intake;
 
@@ -88,6 +89,7 @@ struct intake {
 	struct intake_channel *channels;
 	size_t n_channels, room;
 	struct rounds rounds;
+	struct twice twice; /* of all who pour, if there are channels */
 	atomic_uint_fast64_t poured, total; /* bytes of pages, and of RAM */
 	pthread_mutex_t telling; /* one thread at a time tells of that */
 	pthread_mutex_t lock;

@@ -25,6 +25,8 @@ static int put(struct pour *p, size_t block, uint64_t offset,
 				    .buf = bytes };
 	size_t zero;
 
+	if (p->twice)
+		twice_came(p->twice, block, offset / p->m->page, n);
 	bits_set(bits, 0, n);
 	zero = pages_clear_zero(bytes, part.unit, n, bits);
 	p->tally.scanned += n * part.unit;
@@ -47,6 +49,9 @@ static int put_run(struct pour *p, const struct pour_run *r,
 	if (!r->zeros)
 		return put(p, r->block, r->offset, pour_buffer(p), r->pages,
 			   err);
+	if (p->twice)
+		twice_came(p->twice, r->block, r->offset / p->m->page,
+			   r->pages);
 	p->tally.scanned += r->pages * p->m->page;
 	p->tally.zero += r->pages * p->m->page;
 	if (p->to->ops->zero(p->to, &h, r->block, r->offset,

@@ -12,6 +12,7 @@
 
 #include "libmr/file/outbox.h"
 #include "libmr/memory/sink.h"
+#include "libmr/wire/twice.h"
 
 /* What follows each other: pages in the buffer, or zeros. */
 struct pour_run {
@@ -28,6 +29,7 @@ struct pour {
 	 * on their way. May be NULL. */
 	void (*done)(void *arg, uint64_t bytes);
 	void *arg;
+	struct twice *twice; /* likewise; NULL: nobody else pours */
 	struct pour_run run;
 	struct outbox out;
 };

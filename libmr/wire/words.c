@@ -182,6 +182,8 @@ static int barrier(struct intake *in, struct mr_error *err)
 	if (in->round_over &&
 	    in->round_over(in->round_arg, mr_reader_tell(&in->r)))
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	if (twice_forget(&in->twice, err))
+		return -1;
 	rounds_go_on(&in->rounds);
 	return 0;
 }

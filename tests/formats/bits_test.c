@@ -58,7 +58,8 @@ static void check_shared(const uint64_t set[4], const uint64_t clear[4],
 	uint64_t a[4] = { 0 }, b[4];
 
 	memset(b, 0xff, sizeof(b));
-	bits_set_shared(a, first, n);
+	assert_false(bits_set_shared(a, first, n));
+	assert_int_equal(bits_set_shared(a, first, n), n > 0);
 	bits_clear_shared(b, first, n);
 	assert_memory_equal(a, set, sizeof(a));
 	assert_memory_equal(b, clear, sizeof(b));

@@ -6,6 +6,8 @@
 #include "tests/libmr/unit.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "formats/bits.h"
@@ -22,6 +24,9 @@ enum { PAGE = 4096, PAGES = 48, CHANNELS_MAX = 4, SECTION = 2 };
 struct memory_sink {
 	struct sink sink;
 	unsigned char pages[PAGES][PAGE];
+	/* Of each page, in a step of its own, as an image has a digest: its
+	 * first byte. */
+	atomic_uchar firsts[PAGES];
 	bool begun;
 };
 
@@ -35,34 +40,52 @@ static int sink_begin(struct sink *k, const struct memory *m,
 	return 0;
 }
 
+static const unsigned char zeros[PAGE];
+
+/* What stands in one page of a part. */
+static const unsigned char *page_of(const struct memory_part *p, size_t i)
+{
+	return bits_test(p->bits, i) ? p->buf + i * PAGE : zeros;
+}
+
+/* A page is whole, whoever puts it. */
+static pthread_mutex_t step = PTHREAD_MUTEX_INITIALIZER;
+
+static void set_pages(struct memory_sink *s, const struct memory_part *p)
+{
+	uint64_t first = p->offset / PAGE;
+
+	for (size_t i = 0; i < p->pages; i++)
+		s->firsts[first + i] = *page_of(p, i);
+	(void)sched_yield();
+	for (size_t i = 0; i < p->pages; i++) {
+		(void)pthread_mutex_lock(&step);
+		memcpy(s->pages[first + i], page_of(p, i), PAGE);
+		(void)pthread_mutex_unlock(&step);
+	}
+}
+
 static int sink_put(struct sink *k, const struct sink_hand *h, size_t block,
 		    const struct memory_part *p, struct mr_error *err)
 {
-	struct memory_sink *s = (struct memory_sink *)k;
-
 	(void)h;
 	(void)block;
 	(void)err;
-	for (size_t i = 0; i < p->pages; i++) {
-		unsigned char *to = s->pages[p->offset / PAGE + i];
-
-		if (bits_test(p->bits, i))
-			memcpy(to, p->buf + i * PAGE, PAGE);
-		else
-			memset(to, 0, PAGE);
-	}
+	set_pages((struct memory_sink *)k, p);
 	return 0;
 }
 
 static int sink_zero(struct sink *k, const struct sink_hand *h, size_t block,
 		     uint64_t offset, uint64_t length, struct mr_error *err)
 {
-	struct memory_sink *s = (struct memory_sink *)k;
+	static const uint64_t none;
+	struct memory_part p = { .offset = offset, .pages = 1, .bits = &none };
 
 	(void)h;
 	(void)block;
 	(void)err;
-	memset(s->pages[offset / PAGE], 0, length);
+	for (; length; length -= PAGE, p.offset += PAGE)
+		set_pages((struct memory_sink *)k, &p);
 	return 0;
 }
 
@@ -419,6 +442,51 @@ static void one_schedule(uint64_t seed)
 	free_both(s, d);
 }
 
+/* Pages that come over two connections between two barriers, each with other
+ * bytes: what is left is one of them, whole. */
+static void add_twice(struct source *s, uint64_t *seed)
+{
+	struct multifd_packet p[3] = { 0 };
+
+	for (size_t i = 0; i < PAGES; i++)
+		for (size_t k = 0; k < 3; k++)
+			p[k].offset[p[k].normal++] = i * PAGE;
+	for (size_t k = 0; k < 3; k++) {
+		for (size_t i = 0; i < PAGES; i++)
+			memset(s->pages[i],
+			       (int)(next_random(seed) >> 32) % 4 * (int)k,
+			       PAGE);
+		p[k].flags = 0;
+		add_packet(s, (unsigned)k % 2, &p[k]);
+	}
+	for (size_t i = 0; i < PAGES; i += 3)
+		add_word(&s->main, RAM_ZERO, i * PAGE);
+}
+
+static void twice_in_a_round(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 300; seed += ONE_OF) {
+		struct source *s = new_source(2, false);
+		struct destination *d = new_destination(s);
+		uint64_t random = seed;
+
+		begin_source(s);
+		add_element(&s->main, STREAM_PART);
+		add_twice(s, &random);
+		add_barrier(s);
+		end_section(s);
+		end_source(s);
+		deliver(s, d, seed);
+		assert_int_equal(d->rc, 0);
+		for (size_t i = 0; i < PAGES; i++)
+			for (size_t k = 0; k < PAGE; k++)
+				assert_int_equal(d->sink.pages[i][k],
+						 d->sink.firsts[i]);
+		free_both(s, d);
+	}
+}
+
 static void any_order(void **state)
 {
 	(void)state;
@@ -752,6 +820,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_order),
+		cmocka_unit_test(twice_in_a_round),
 		cmocka_unit_test(told),
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(behind_the_end),
