@@ -80,6 +80,9 @@ int save_background_can(struct save *s, struct mr_error *err)
 					   "QEMU does not take its migration "
 					   "settings back");
 	(void)migrate_restore(s->q, &was);
+	/* One that began since we asked. */
+	if (preflight_migrate(s->q, err))
+		return -1;
 	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 			 "no background snapshot: %.100s (QEMU needs "
 			 "userfaultfd: CAP_SYS_PTRACE, or sysctl "

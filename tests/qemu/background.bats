@@ -136,11 +136,11 @@ print(said[0])' "$IMAGE"
 	[[ $output != *"pause "* ]]
 }
 
-# Between mrsave and VM a; before it lets "migrate" pass, another monitor does
-# what $1 says.
-meddle() { # COMMAND ARGUMENTS
+# Between mrsave and VM a; before it lets the word $1 pass, another monitor does
+# what $2 says.
+meddle() { # WORD COMMAND ARGUMENTS
 	python3 -c 'import array, select, socket, subprocess, sys
-here, there, command = sys.argv[1], sys.argv[2], sys.argv[3:]
+here, there, word, *command = sys.argv[1:]
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(here)
 listener.listen()
@@ -151,14 +151,14 @@ while True:
     while True:
         for s in select.select([a, b], [], [])[0]:
             data, fds, _, _ = socket.recv_fds(s, 1 << 20, 8)
-            if b"\"migrate\"" in data and s is a:
+            if word.encode() in data and s is a:
                 subprocess.run(command, stdout=subprocess.DEVNULL)
             if data:
                 socket.send_fds(b if s is a else a, [data], fds)
         if not data:
             break
     a.close()
-    b.close()' "$VM_DIR/proxy" "$(vm_qmp a)" qmp "$VM_DIR/a.ctl" "$@" 3>&- &
+    b.close()' "$VM_DIR/proxy" "$(vm_qmp a)" "$1" qmp "$VM_DIR/a.ctl" "${@:2}" 3>&- &
 	until [ -S "$VM_DIR/proxy" ]; do kill -0 $!; done
 }
 
@@ -166,7 +166,7 @@ while True:
 	start_vm a -append fill=16M
 	wait_ready a
 	can a
-	meddle migrate-set-capabilities '{"capabilities":[
+	meddle '"migrate"' migrate-set-capabilities '{"capabilities":[
 		{"capability":"background-snapshot","state":false}]}'
 	local meddler=$!
 	run -2 mrsave --live=background --force "$VM_DIR/proxy" "$IMAGE"
@@ -181,6 +181,20 @@ while True:
 	qmp_do a cont
 	wait_checked a
 	assert_no_bad a
+}
+
+@test "another migration that begins meanwhile is what it says" {
+	start_vm a -append fill=64M
+	wait_ready a
+	can a
+	qmp_do a migrate-set-parameters '{"max-bandwidth":1000000}'
+	meddle '"background-snapshot"' migrate '{"uri":"exec:cat >/dev/null"}'
+	local meddler=$!
+	run -3 mrsave --live=background --force "$VM_DIR/proxy" "$IMAGE"
+	[[ $output == *"a migration of this VM is under way"* ]]
+	[[ $output != *userfaultfd* ]]
+	[ ! -e "$IMAGE" ]
+	kill $meddler
 }
 
 @test "not before the guest began: QEMU would abort" {
