@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "libmr/mr.h"
 #include "formats/bits.h"
@@ -40,17 +41,36 @@ static bool one_missing(const struct intake *in)
 	return false;
 }
 
+/* Only somebody else's channels say something else; whose are whose only the
+ * source knows. */
+static int check_uuids(const struct intake *in, struct mr_error *err)
+{
+	for (size_t i = 1; i < in->n_channels; i++)
+		if (memcmp(in->channels[i].init.uuid, in->channels[0].init.uuid,
+			   sizeof(in->channels[i].init.uuid)) != 0)
+			return error_set(
+				err, MR_FORMAT, MR_NO_OFFSET,
+				"channels %u and %u come from VMs with "
+				"two UUIDs: somebody else has "
+				"connected",
+				in->channels[0].init.channel,
+				in->channels[i].init.channel);
+	return 0;
+}
+
 /* A source connects all of its channels before it says a word. */
 static int gather(struct intake *in, void *arg, struct mr_error *err)
 {
 	struct recv *x = arg;
 	int fd, rc;
 
+	if (in->config.has_uuid)
+		x->lobby.uuid = in->config.uuid;
 	while ((rc = lobby_channel(&x->lobby,
 				   one_missing(in) ||
 					   (in->flushed && !in->n_channels),
 				   &fd, err)) > 0) {
-		if (intake_channel_add(in, fd, err))
+		if (intake_channel_add(in, fd, err) || check_uuids(in, err))
 			return -1;
 		if (in->n_channels == MULTIFD_CHANNELS_MAX)
 			break;

@@ -38,10 +38,10 @@ static void tell_magic(const struct lobby *b, uint32_t magic)
 	tell(b, line);
 }
 
-static enum speaks listen_to(const struct lobby *b, int fd)
+static enum speaks listen_to(const struct lobby *b, struct lobby_guest *g)
 {
 	uint8_t buf[MULTIFD_INIT_SIZE] = { 0 };
-	ssize_t n = recv(fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
+	ssize_t n = recv(g->fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
 	uint32_t magic = get_be32(buf);
 	struct multifd_init init;
 	struct fault f;
@@ -57,8 +57,10 @@ static enum speaks listen_to(const struct lobby *b, int fd)
 	if (magic == MULTIFD_MAGIC && n < MULTIFD_INIT_SIZE)
 		return NOTHING_YET;
 	if (magic == MULTIFD_MAGIC &&
-	    multifd_init_decode(buf, sizeof(buf), &init, &f) > 0)
+	    multifd_init_decode(buf, sizeof(buf), &init, &f) > 0) {
+		memcpy(g->uuid, init.uuid, sizeof(g->uuid));
 		return CHANNEL;
+	}
 	if (magic >> 16 == 0x1603)
 		tell(b, "turned away a connection that begins with TLS: clear "
 			"the source's tls-creds, and let ssh carry the stream");
@@ -114,11 +116,10 @@ static int let_in(struct lobby *b, struct mr_error *err)
 static void ask_all(struct lobby *b, size_t *main)
 {
 	for (size_t i = 0; i < b->n;) {
-		enum speaks what = b->guests[i].is_channel
-					   ? CHANNEL
-					   : listen_to(b, b->guests[i].fd);
+		struct lobby_guest *g = &b->guests[i];
+		enum speaks what = g->is_channel ? CHANNEL : listen_to(b, g);
 
-		b->guests[i].is_channel = what == CHANNEL;
+		g->is_channel = what == CHANNEL;
 		if (what == STREAM) {
 			*main = i;
 			return;
@@ -201,6 +202,26 @@ static size_t silent(struct lobby *b)
 	return n;
 }
 
+static bool find_channel(struct lobby *b, int *fd)
+{
+	for (size_t i = 0; i < b->n;) {
+		const struct lobby_guest *g = &b->guests[i];
+
+		if (!g->is_channel) {
+			i++;
+			continue;
+		}
+		if (!b->uuid || !memcmp(g->uuid, b->uuid, sizeof(g->uuid))) {
+			*fd = take(b, i);
+			return true;
+		}
+		tell(b, "turned away a channel of another VM: it has another "
+			"UUID than the source");
+		turn_away(b, i);
+	}
+	return false;
+}
+
 int lobby_channel(struct lobby *b, bool wait, int *fd, struct mr_error *err)
 {
 	if (b->listener.fd < 0)
@@ -217,12 +238,8 @@ int lobby_channel(struct lobby *b, bool wait, int *fd, struct mr_error *err)
 			tell(b, "turned away a second migration");
 			turn_away(b, main);
 		}
-		for (size_t i = 0; i < b->n; i++) {
-			if (!b->guests[i].is_channel)
-				continue;
-			*fd = take(b, i);
+		if (find_channel(b, fd))
 			return 1;
-		}
 		if (!silent(b) && !wait)
 			return 0;
 		if (wait_for_all(b, err))

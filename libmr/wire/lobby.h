@@ -4,7 +4,8 @@
  * Anybody who can reach an address may connect to it and say nothing, or
  * something else: that is told and forgotten, and keeps nobody waiting for more
  * than seconds. Who says what a channel of the migration would say is taken for
- * one: there is nothing to tell them apart by.
+ * one: there is nothing to tell them apart by but the VM's UUID, if the
+ * migration says it.
  */
 #ifndef LIBMR_LOBBY_H
 #define LIBMR_LOBBY_H
@@ -25,10 +26,14 @@ struct lobby {
 	struct lobby_guest {
 		int fd;
 		bool is_channel; /* else it has not said yet */
+		uint8_t uuid[16]; /* that a channel says */
 		uint64_t since; /* milliseconds: when it came */
 	} guests[LOBBY_MAX];
 	size_t n;
 	uint64_t asked; /* the same: when the first channel was; 0: not yet */
+	/* 16 bytes of the caller's, known when the main connection is: channels
+	 * of another VM are turned away. NULL: not known. */
+	const uint8_t *uuid;
 };
 #define LOBBY_NONE                        \
 	{                                 \

@@ -213,6 +213,50 @@ parameters() { qmp_do a migrate-set-parameters "$1" >/dev/null; }
 	[ ! -e "$IMAGE" ]
 }
 
+# Channel 2 of a VM with the UUID $1, before there is a source.
+stranger() {
+	rm -f here
+	python3 -c 'import socket, sys, uuid
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.send(bytes([0x11, 0x22, 0x33, 0x44, 0, 0, 0, 1]) +
+       uuid.UUID(sys.argv[2]).bytes + bytes([2]) + bytes(39))
+print("here", flush=True)
+s.recv(1)' "$IN" "$1" >here 3>&- 9<&- &
+	STRANGER=$!
+	until [ -s here ]; do kill -0 $STRANGER; done
+}
+
+@test "channels of another VM" {
+	local uuid=c0ffee00-1234-4abc-8def-000000000001
+	local other=c0ffee00-1234-4abc-8def-000000000002
+	start_vm a -uuid $uuid -append fill=16M
+	wait_ready a
+	set_caps a multifd return-path
+	# nobody knows which of them is whose
+	begin_recv
+	stranger $other
+	migrate
+	end_recv 2
+	grep "two UUIDs" recv.err
+	run qmp_do a --wait-migration
+	[[ $output == *failed* ]]
+	wait_count a
+	wait $STRANGER || :
+	[ ! -e "$IMAGE" ]
+	# with validate-uuid the stream says it
+	set_caps a validate-uuid
+	begin_recv
+	stranger $other
+	migrate
+	qmp_do a --wait-migration
+	end_recv
+	grep "2 channels" recv.out
+	grep "turned away a channel of another VM" recv.err
+	wait $STRANGER || :
+	comes_back -uuid $uuid
+}
+
 @test "what no image can hold is refused at once" {
 	start_vm a -append fill=16M
 	wait_ready a
