@@ -45,6 +45,7 @@ static size_t encode_front(const struct image_writer *w, uint8_t buf[FRONT_MAX])
 {
 	struct stream_config config = { .mapped_ram = true,
 					.has_capabilities = true,
+					.has_uuid = w->has_uuid,
 					.target_page_bits = w->page_bits };
 	struct stream_element start = { .type = STREAM_START,
 					.section_id = RAM_SECTION,
@@ -54,6 +55,7 @@ static size_t encode_front(const struct image_writer *w, uint8_t buf[FRONT_MAX])
 	size_t n;
 
 	memcpy(config.machine, w->machine, sizeof(config.machine));
+	memcpy(config.uuid, w->uuid, sizeof(config.uuid));
 	n = stream_header_encode(buf);
 	n += stream_config_encode(buf + n, &config);
 	n += stream_element_encode(buf + n, &start);

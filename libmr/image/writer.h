@@ -54,6 +54,8 @@ struct image_writer {
 	struct output out;
 	char machine[NAME_SIZE];
 	unsigned int page_bits; /* target-page-bits; 0: left out */
+	bool has_uuid; /* the caller's, before begin: the VM's, to be loaded */
+	uint8_t uuid[16]; /* only by one that has the same */
 	struct writer_block *blocks;
 	size_t n, room;
 	uint64_t ram; /* bytes, all blocks */

@@ -161,8 +161,13 @@ static int image_begin(struct sink *k, const struct memory *m,
 {
 	const struct image_sink *s = (struct image_sink *)(void *)k;
 	struct image_writer *w = writer_of(k);
-	int rc = image_writer_begin(w, m->machine, m->page_bits, err);
+	int rc;
 
+	if (s->config && s->config->has_uuid) {
+		w->has_uuid = true;
+		memcpy(w->uuid, s->config->uuid, sizeof(w->uuid));
+	}
+	rc = image_writer_begin(w, m->machine, m->page_bits, err);
 	assert(m->page == IMAGE_PAGE);
 	assert(!s->later || !s->base);
 	for (size_t i = 0; !rc && i < m->n; i++)

@@ -2,6 +2,7 @@
 #ifndef LIBMR_IMAGE_SINK_H
 #define LIBMR_IMAGE_SINK_H
 
+#include "formats/stream.h"
 #include "libmr/image/base.h"
 #include "libmr/image/writer.h"
 #include "libmr/memory/sink.h"
@@ -16,6 +17,9 @@ struct image_sink {
 	 * sink.ops->begin, or, if it comes later, before sink.ops->end. */
 	struct image_device device;
 	bool later;
+	/* Of the stream that the memory comes from, known at sink.ops->begin:
+	 * what else it says of the VM is kept. NULL: there is none. */
+	const struct stream_config *config;
 };
 
 /*

@@ -95,6 +95,7 @@ static int open_image(struct recv *x, const char *image, struct mr_error *err)
 	x->w.out.file.io.who = RECV_IMAGE;
 	image_sink_init(&x->image, &x->w);
 	x->image.later = true;
+	x->image.config = &x->in.config;
 	x->sink = &x->image.sink;
 	return 0;
 }

@@ -227,7 +227,7 @@ s.recv(1)' "$IN" "$1" >here 3>&- 9<&- &
 	until [ -s here ]; do kill -0 $STRANGER; done
 }
 
-@test "channels of another VM" {
+@test "channels of another VM; a UUID is kept" {
 	local uuid=c0ffee00-1234-4abc-8def-000000000001
 	local other=c0ffee00-1234-4abc-8def-000000000002
 	start_vm a -uuid $uuid -append fill=16M
@@ -254,6 +254,14 @@ s.recv(1)' "$IN" "$1" >here 3>&- 9<&- &
 	grep "2 channels" recv.out
 	grep "turned away a channel of another VM" recv.err
 	wait $STRANGER || :
+	mrinspect --json "$IMAGE" | jq -e ".files[0].uuid == \"$uuid\""
+	start_vm b -uuid $other -incoming defer
+	set_caps b mapped-ram validate-uuid
+	qmp_do b migrate-incoming "{\"uri\":\"file:$IMAGE\",
+		\"exit-on-error\":false}"
+	run qmp_do b --wait-migration
+	[[ $output == *failed* ]]
+	stop_vm b
 	comes_back -uuid $uuid
 }
 
