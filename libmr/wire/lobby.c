@@ -150,8 +150,15 @@ static int wait_for_all(struct lobby *b, struct mr_error *err)
 		if (part)
 			(void)poll(NULL, 0, 1);
 	}
-	if (!wire_look_up(b->wire))
+	if (!wire_look_up(b->wire)) {
+		b->late = false;
 		return 0;
+	}
+	/* Who was stopped himself does not know who has come meanwhile. */
+	if (errno == ETIMEDOUT && !b->late) {
+		b->late = true;
+		return 0;
+	}
 	(void)error_sys(err, MR_NO_OFFSET, "no migration");
 	link_explain(b->wire, err);
 	return -1;

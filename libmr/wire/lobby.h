@@ -34,6 +34,7 @@ struct lobby {
 	/* 16 bytes of the caller's, known when the main connection is: channels
 	 * of another VM are turned away. NULL: not known. */
 	const uint8_t *uuid;
+	bool late; /* the time is up: one more look */
 };
 #define LOBBY_NONE                        \
 	{                                 \

@@ -1,4 +1,4 @@
-/* lobby_test.c - who is let in, and who is turned away. */
+/* lobby_test.c - who is let in, who is turned away, and when it is too late. */
 #include "tests/libmr/folder.h"
 
 #include <sys/socket.h>
@@ -17,6 +17,7 @@ struct room {
 	char said[200]; /* the last line */
 	int guests[8];
 	size_t n;
+	bool too_late; /* a stranger makes the time be up, and a source come */
 };
 
 static int join(struct room *r, const void *bytes, size_t n)
@@ -56,6 +57,10 @@ static void hear(void *arg, const char *line)
 	struct room *r = arg;
 
 	(void)snprintf(r->said, sizeof(r->said), "%s", line);
+	if (!r->too_late)
+		return;
+	(void)join_main(r);
+	atomic_store(&r->w.heard, 0);
 }
 
 static int begin(void **state)
@@ -149,12 +154,40 @@ static void test_without_a_uuid_all_are_let_in(void **state)
 	assert_int_equal(channels(*state), 0xf);
 }
 
+/* As one finds it who was stopped for longer than he would wait. */
+static void test_who_came_meanwhile_is_seen_before_it_is_too_late(void **state)
+{
+	struct room *r = *state;
+	struct mr_error err = MR_ERROR_INIT;
+	int fd = -1;
+
+	r->too_late = true;
+	(void)join(r, "garbage", 7);
+	assert_int_equal(lobby_main(&r->b, &fd, &err), 0);
+	(void)close(fd);
+}
+
+static void test_nobody_came(void **state)
+{
+	struct room *r = *state;
+	struct mr_error err = MR_ERROR_INIT;
+	int fd = -1;
+
+	atomic_store(&r->w.heard, 0);
+	/* One who has begun to speak does not keep it waiting. */
+	(void)join(r, "Q", 1);
+	assert_int_equal(lobby_main(&r->b, &fd, &err), -1);
+	assert_int_equal(err.sys, ETIMEDOUT);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 	const struct CMUnitTest tests[] = {
 		TEST(test_channels_of_another_vm_are_turned_away),
 		TEST(test_without_a_uuid_all_are_let_in),
+		TEST(test_who_came_meanwhile_is_seen_before_it_is_too_late),
+		TEST(test_nobody_came),
 	};
 
 	return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
