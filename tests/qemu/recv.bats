@@ -152,6 +152,37 @@ parameters() { qmp_do a migrate-set-parameters "$1" >/dev/null; }
 	done
 }
 
+@test "pause-before-switchover: the source waits for migrate-continue" {
+	start_vm a -append fill=16M
+	wait_ready a
+	set_caps a multifd return-path pause-before-switchover
+	begin_recv
+	migrate
+	until [[ $(qmp_do a query-migrate) == *pre-switchover* ]]; do
+		kill -0 $RECV
+	done
+	[[ $(qmp_do a query-status) == *finish-migrate* ]]
+	[ ! -e "$IMAGE" ]
+	kill -0 $RECV
+	qmp_do a migrate-continue '{"state":"pre-switchover"}' >/dev/null
+	qmp_do a --wait-migration
+	end_recv
+	comes_back
+	qmp_do a cont
+	# too long for --timeout: the guest stands still all the same until then
+	begin_recv --timeout=1 "unix:$IN"
+	migrate
+	end_recv 2
+	grep "nothing has come" recv.err
+	[[ $(qmp_do a query-migrate) == *pre-switchover* ]]
+	[[ $(qmp_do a query-status) == *finish-migrate* ]]
+	qmp_do a migrate-continue '{"state":"pre-switchover"}' >/dev/null
+	run qmp_do a --wait-migration
+	[[ $output == *failed* ]]
+	wait_count a
+	[ ! -e "$IMAGE" ]
+}
+
 @test "tcp, on a free port; what listens is handed over" {
 	start_vm a -append fill=16M
 	wait_ready a
