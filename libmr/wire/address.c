@@ -199,6 +199,8 @@ int address_dial(const struct address *a, struct wire *w, int *fd,
 			break;
 	}
 	(void)error_sys(err, MR_NO_OFFSET, "cannot connect");
-	link_explain(w, err);
+	/* The kernel gives up connections by itself, after times of its own. */
+	if (wire_look_up(w))
+		link_explain(w, err);
 	return -1;
 }

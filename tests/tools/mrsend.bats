@@ -130,6 +130,11 @@ open("came", "w")' "$1" 3>&- &
 	kill $!
 }
 
+@test "mrsend: a connection that the kernel gives up is not one that is silent" {
+	mkimage image
+	refused 2 "cannot connect" mrsend image vsock:1:4321
+}
+
 @test "mrrecv: strangers do not keep a migration waiting" {
 	mkdir kept
 	mkimage --plain kept/main
