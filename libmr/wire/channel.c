@@ -9,13 +9,13 @@
 #include "libmr/base/error.h"
 #include "libmr/base/grow.h"
 #include "libmr/wire/intake.h"
-#include "libmr/wire/unpack.h"
+#include "libmr/wire/decompress.h"
 
 /* One thread's. */
 struct work {
 	struct intake_channel *c;
 	struct multifd_packet *p;
-	struct unpack *unpack;
+	struct decompressor *decompressor;
 	uint8_t *head, *packed;
 	size_t head_size;
 	size_t block; /* that of the packet */
@@ -143,7 +143,7 @@ static int read_data(struct work *w, struct mr_error *err)
 		return read_more(w, pages, w->p->size, err);
 	if (read_more(w, w->packed, w->p->size, err))
 		return -1;
-	if (!unpack(w->unpack, w->p, w->packed, pages, &why))
+	if (!decompress(w->decompressor, w->p, w->packed, pages, &why))
 		return 0;
 	return error_set(err, why.code,
 			 why.offset == MR_NO_OFFSET ? at : at + why.offset,
@@ -215,10 +215,10 @@ static int make_work(struct work *w, struct mr_error *err)
 	w->p = calloc(1, sizeof(*w->p));
 	w->head = malloc(w->head_size);
 	w->packed = malloc(multifd_data_max(page));
-	w->unpack = unpack_new(page, err);
+	w->decompressor = decompressor_new(page, err);
 	if (!w->p || !w->head || !w->packed)
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	return w->unpack ? 0 : -1;
+	return w->decompressor ? 0 : -1;
 }
 
 /* All who wait find out; the first failure is the one that is told. */
@@ -252,7 +252,7 @@ static void *channel_thread(void *arg)
 	if (rc < 0)
 		fail(w.c, &err);
 	rounds_leave(&w.c->in->rounds);
-	unpack_free(w.unpack);
+	decompressor_free(w.decompressor);
 	free(w.p);
 	free(w.head);
 	free(w.packed);

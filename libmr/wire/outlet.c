@@ -11,7 +11,7 @@
 #include "formats/ram.h"
 #include "formats/return_path.h"
 #include "libmr/base/error.h"
-#include "libmr/wire/pack.h"
+#include "libmr/wire/compress.h"
 
 /* Any id but 0 (stream.md). */
 #define RAM_SECTION 1u
@@ -87,8 +87,8 @@ int outlet_init(struct outlet *o, const struct outlet_form *form,
 	for (unsigned i = 0; form->method && i < form->channels; i++) {
 		struct outlet_channel *c = &o->channels[i];
 
-		c->pack = pack_new(form->method, form->level, err);
-		if (!c->pack)
+		c->compressor = compressor_new(form->method, form->level, err);
+		if (!c->compressor)
 			return -1;
 		c->packed = malloc(multifd_data_max(4096));
 		if (!c->packed)
@@ -102,7 +102,7 @@ void outlet_release(struct outlet *o)
 {
 	for (unsigned i = 0; o->channels && i < o->form.channels; i++) {
 		link_close(&o->channels[i].link);
-		pack_free(o->channels[i].pack);
+		compressor_free(o->channels[i].compressor);
 		free(o->channels[i].packed);
 	}
 	free(o->channels);
@@ -271,10 +271,10 @@ static int send_packet(struct outlet *o, struct outlet_channel *c,
 		return 0;
 	p->flags = o->form.method;
 	p->size = p->normal * (uint32_t)o->m->page;
-	if (c->pack) {
-		if (pack_pages(c->pack, pieces + 1, n - 1, c->packed,
-			       multifd_data_max((uint32_t)o->m->page), &p->size,
-			       err))
+	if (c->compressor) {
+		if (compress_pages(c->compressor, pieces + 1, n - 1, c->packed,
+				   multifd_data_max((uint32_t)o->m->page),
+				   &p->size, err))
 			return -1;
 		pieces[1] = (struct iovec){ c->packed, p->size };
 		n = 2;

@@ -16,7 +16,7 @@
 #include "libmr/wire/address.h"
 #include "libmr/wire/link.h"
 
-struct pack;
+struct compressor;
 
 /* How the destination was told to listen. */
 struct outlet_form {
@@ -30,7 +30,7 @@ struct outlet_form {
 
 struct outlet_channel {
 	struct link link;
-	struct pack *pack; /* with a method */
+	struct compressor *compressor; /* with a method */
 	uint8_t *packed; /* ours */
 	struct multifd_packet packet; /* in the making */
 };

@@ -1,5 +1,5 @@
-/* unpack.c - the decompressors of multifd. */
-#include "libmr/wire/unpack.h"
+/* decompress.c - the decompressors of multifd. */
+#include "libmr/wire/decompress.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 /* inflateInit2's: a stream of zlib, bare, of gzip. */
 enum { WITH_HEADER = MAX_WBITS, BARE = -MAX_WBITS, GZIP = MAX_WBITS + 16 };
 
-struct unpack {
+struct decompressor {
 	uint32_t page_size;
 	z_stream z;
 	bool z_there;
@@ -22,9 +22,9 @@ struct unpack {
 	uint32_t lengths[MULTIFD_PAGES_MAX];
 };
 
-struct unpack *unpack_new(uint32_t page_size, struct mr_error *err)
+struct decompressor *decompressor_new(uint32_t page_size, struct mr_error *err)
 {
-	struct unpack *u = calloc(1, sizeof(*u));
+	struct decompressor *u = calloc(1, sizeof(*u));
 
 	if (!u) {
 		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
@@ -34,7 +34,7 @@ struct unpack *unpack_new(uint32_t page_size, struct mr_error *err)
 	return u;
 }
 
-void unpack_free(struct unpack *u)
+void decompressor_free(struct decompressor *u)
 {
 	if (!u)
 		return;
@@ -58,7 +58,7 @@ static int bad(const char *what, const char *why, size_t at,
 
 /* ---- one stream for all packets ---- */
 
-static int begin_zlib(struct unpack *u, int bits, struct mr_error *err)
+static int begin_zlib(struct decompressor *u, int bits, struct mr_error *err)
 {
 	int rc = u->z_there ? inflateReset2(&u->z, bits)
 			    : inflateInit2(&u->z, bits);
@@ -69,7 +69,7 @@ static int begin_zlib(struct unpack *u, int bits, struct mr_error *err)
 	return 0;
 }
 
-static int unpack_zlib(struct unpack *u, const struct multifd_packet *p,
+static int unpack_zlib(struct decompressor *u, const struct multifd_packet *p,
 		       const uint8_t *in, unsigned char *out,
 		       struct mr_error *err)
 {
@@ -105,7 +105,7 @@ static int unpack_zlib(struct unpack *u, const struct multifd_packet *p,
 	return 0;
 }
 
-static int unpack_zstd(struct unpack *u, const struct multifd_packet *p,
+static int unpack_zstd(struct decompressor *u, const struct multifd_packet *p,
 		       const uint8_t *in, unsigned char *out,
 		       struct mr_error *err)
 {
@@ -156,7 +156,7 @@ static int unpack_zstd(struct unpack *u, const struct multifd_packet *p,
 /* ---- each page, or each packet, for itself ---- */
 
 /* len bytes that give just `want`, however many streams they are. */
-static int inflate_all(struct unpack *u, int bits, const char *what,
+static int inflate_all(struct decompressor *u, int bits, const char *what,
 		       const uint8_t *in, uint32_t len, unsigned char *out,
 		       uint32_t want, struct mr_error *err)
 {
@@ -192,7 +192,7 @@ static int inflate_all(struct unpack *u, int bits, const char *what,
 }
 
 /* qpl and uadk. */
-static int unpack_pages(struct unpack *u, const struct multifd_packet *p,
+static int unpack_pages(struct decompressor *u, const struct multifd_packet *p,
 			const uint8_t *in, unsigned char *out,
 			struct mr_error *err)
 {
@@ -220,8 +220,8 @@ static int unpack_pages(struct unpack *u, const struct multifd_packet *p,
 	return 0;
 }
 
-int unpack(struct unpack *u, const struct multifd_packet *p, const uint8_t *in,
-	   unsigned char *out, struct mr_error *err)
+int decompress(struct decompressor *u, const struct multifd_packet *p,
+	       const uint8_t *in, unsigned char *out, struct mr_error *err)
 {
 	switch (p->flags & MULTIFD_METHODS) {
 	case MULTIFD_ZLIB:

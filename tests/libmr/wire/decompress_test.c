@@ -1,11 +1,12 @@
-/* unpack_test.c - what sources pack comes out again, and nothing else does. */
+/* decompress_test.c - what sources pack comes out again, and nothing else does.
+ */
 #include "tests/libmr/unit.h"
 
 #include <zlib.h>
 #include <zstd.h>
 
 #include "formats/bytes.h"
-#include "libmr/wire/unpack.h"
+#include "libmr/wire/decompress.h"
 
 enum { PAGE = 4096, PAGES = 8, ALL = PAGES * PAGE, PACKED = 1 << 20 };
 
@@ -134,8 +135,8 @@ static const uint32_t methods[] = { MULTIFD_ZLIB, MULTIFD_ZSTD, MULTIFD_QPL,
 
 static struct multifd_packet packet;
 
-static int take(struct unpack *u, uint32_t method, uint32_t n, uint32_t size,
-		struct mr_error *err)
+static int take(struct decompressor *u, uint32_t method, uint32_t n,
+		uint32_t size, struct mr_error *err)
 {
 	uint8_t *exact = malloc(size);
 	int rc;
@@ -146,15 +147,15 @@ static int take(struct unpack *u, uint32_t method, uint32_t n, uint32_t size,
 	packet.normal = n;
 	packet.size = size;
 	*err = (struct mr_error)MR_ERROR_INIT;
-	rc = unpack(u, &packet, exact, out, err);
+	rc = decompress(u, &packet, exact, out, err);
 	free(exact);
 	return rc;
 }
 
-static struct unpack *new_unpack(void)
+static struct decompressor *new_unpack(void)
 {
 	struct mr_error err = MR_ERROR_INIT;
-	struct unpack *u = unpack_new(PAGE, &err);
+	struct decompressor *u = decompressor_new(PAGE, &err);
 
 	assert_non_null(u);
 	return u;
@@ -164,7 +165,7 @@ static void goes_on(void **state)
 {
 	(void)state;
 	for (size_t m = 0; m < ARRAY_LEN(methods); m++) {
-		struct unpack *u = new_unpack();
+		struct decompressor *u = new_unpack();
 		struct mr_error err;
 		struct source s;
 
@@ -180,15 +181,15 @@ static void goes_on(void **state)
 			assert_int_equal(out[n * PAGE], 0xee);
 		}
 		end(&s);
-		unpack_free(u);
+		decompressor_free(u);
 	}
-	unpack_free(NULL);
+	decompressor_free(NULL);
 }
 
 /* The first packet of a channel, with size bytes, for n pages. */
 static int once(uint32_t method, uint32_t n, uint32_t size)
 {
-	struct unpack *u = new_unpack();
+	struct decompressor *u = new_unpack();
 	struct mr_error err;
 	int rc;
 
@@ -198,7 +199,7 @@ static int once(uint32_t method, uint32_t n, uint32_t size)
 	if (rc)
 		assert_true(err.offset <= size);
 	assert_int_equal(out[n * PAGE], 0xee);
-	unpack_free(u);
+	decompressor_free(u);
 	return rc;
 }
 
@@ -281,5 +282,5 @@ int main(void)
 		cmocka_unit_test(bombs),
 	};
 
-	return cmocka_run_group_tests_name("unpack", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("decompress", tests, NULL, NULL);
 }

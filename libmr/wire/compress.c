@@ -1,5 +1,5 @@
-/* pack.c - the compressors of multifd. */
-#include "libmr/wire/pack.h"
+/* compress.c - the compressors of multifd. */
+#include "libmr/wire/compress.h"
 
 #include <stdlib.h>
 #include <zlib.h>
@@ -7,15 +7,16 @@
 
 #include "libmr/base/error.h"
 
-struct pack {
+struct compressor {
 	uint32_t method; /* enum multifd_flag */
 	z_stream z;
 	ZSTD_CStream *zstd;
 };
 
-struct pack *pack_new(uint32_t method, int level, struct mr_error *err)
+struct compressor *compressor_new(uint32_t method, int level,
+				  struct mr_error *err)
 {
-	struct pack *p = calloc(1, sizeof(*p));
+	struct compressor *p = calloc(1, sizeof(*p));
 	bool ready = false;
 
 	if (p && method == MULTIFD_ZLIB) {
@@ -29,13 +30,13 @@ struct pack *pack_new(uint32_t method, int level, struct mr_error *err)
 		p->method = method;
 		return p;
 	}
-	pack_free(p);
+	compressor_free(p);
 	(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
 			"no memory to compress with");
 	return NULL;
 }
 
-void pack_free(struct pack *p)
+void compressor_free(struct compressor *p)
 {
 	if (p && p->method == MULTIFD_ZLIB)
 		(void)deflateEnd(&p->z);
@@ -50,7 +51,7 @@ static int too_much(struct mr_error *err)
 			 "pages that grow when they are compressed");
 }
 
-static int pack_zlib(struct pack *p, const struct iovec *pieces, size_t n,
+static int pack_zlib(struct compressor *p, const struct iovec *pieces, size_t n,
 		     uint8_t *out, uint32_t room, uint32_t *size,
 		     struct mr_error *err)
 {
@@ -68,7 +69,7 @@ static int pack_zlib(struct pack *p, const struct iovec *pieces, size_t n,
 	return 0;
 }
 
-static int pack_zstd(struct pack *p, const struct iovec *pieces, size_t n,
+static int pack_zstd(struct compressor *p, const struct iovec *pieces, size_t n,
 		     uint8_t *out, uint32_t room, uint32_t *size,
 		     struct mr_error *err)
 {
@@ -88,9 +89,9 @@ static int pack_zstd(struct pack *p, const struct iovec *pieces, size_t n,
 	return 0;
 }
 
-int pack_pages(struct pack *p, const struct iovec *pieces, size_t n,
-	       uint8_t *out, uint32_t room, uint32_t *size,
-	       struct mr_error *err)
+int compress_pages(struct compressor *p, const struct iovec *pieces, size_t n,
+		   uint8_t *out, uint32_t room, uint32_t *size,
+		   struct mr_error *err)
 {
 	return p->method == MULTIFD_ZLIB
 		       ? pack_zlib(p, pieces, n, out, room, size, err)
