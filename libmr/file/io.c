@@ -17,6 +17,18 @@
 /* The largest alignment we serve: guest pages are 4 KiB and so are ours. */
 #define MAX_ALIGN 4096u
 
+/* A read has failed. */
+static int tell_read(struct io *io, uint64_t offset, struct mr_error *err)
+{
+	int saved = errno;
+
+	if (!err || !io->ops->why || !io->ops->why(io, offset, err)) {
+		errno = saved;
+		(void)error_sys(err, offset, "cannot read");
+	}
+	return error_about(err, io->who);
+}
+
 ssize_t io_read_some(struct io *io, void *buf, size_t least, size_t len,
 		     uint64_t offset, struct mr_error *err)
 {
@@ -28,10 +40,8 @@ ssize_t io_read_some(struct io *io, void *buf, size_t least, size_t len,
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0) {
-			(void)error_sys(err, offset + done, "cannot read");
-			return error_about(err, io->who);
-		}
+		if (n < 0)
+			return tell_read(io, offset + done, err);
 		if (n == 0)
 			break;
 		done += (size_t)n;

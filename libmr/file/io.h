@@ -23,6 +23,10 @@ struct io_ops {
 	ssize_t (*read)(struct io *io, void *buf, size_t len, uint64_t offset);
 	ssize_t (*write)(struct io *io, const void *buf, size_t len,
 			 uint64_t offset);
+	/* Why a read at offset failed, in more words than errno has: fills
+	 * *err and returns -1; 0: there is no more to say. NULL: there never
+	 * is. */
+	int (*why)(struct io *io, uint64_t offset, struct mr_error *err);
 };
 
 /* First member of each back end. */
