@@ -148,6 +148,9 @@ static int parse_file(struct parse *p)
 
 	if (n < 0)
 		return -1;
+	if (p->img->packed && (n < 4 || memcmp(buf, "QEVM", 4) != 0))
+		return error_set(p->err, MR_FORMAT, 0,
+				 "what is in this pack is no migration stream");
 	if (n >= 16 && libvirt_is_save(buf, (size_t)n))
 		more = read_libvirt(p, buf, (size_t)n, &offset);
 	else if (n < 4 || memcmp(buf, "QEVM", 4) != 0)
@@ -191,9 +194,12 @@ static int parse_once(struct mr_image *img, uint32_t page_size,
 		img->info.page_size = page_size;
 		img->info.page_size_known = true;
 	}
-	if (reader_init(&p.r, img->io, WINDOW, 0, err))
+	rc = parse_pack(&p);
+	if (reader_init(&p.r, img->packed ? &img->packed->outline.io : img->io,
+			WINDOW, 0, err))
 		return -1;
-	if (parse_file(&p) && !p.again) {
+	if ((rc || parse_file(&p)) && !p.again) {
+		rc = 0;
 		if (is_damage(&why)) {
 			img->info.damage = why;
 		} else {

@@ -131,6 +131,9 @@ void mr_image_free(struct mr_image *img)
 		return;
 	(void)file_close(&img->file);
 	image_forget(img);
+	if (img->packed)
+		packed_release(img->packed);
+	free(img->packed);
 	free(img->names);
 	free(img->sections);
 	free(img->blocks);

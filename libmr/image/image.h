@@ -6,6 +6,7 @@
  *   stream.c  the elements of QEMU's stream, in order
  *   ram.c     what the sections of "ram" hold
  *   skip.c    past the memory of a plain stream
+ *   pack.c    past that of a pack, whose index says what it holds
  *   device.c  where sections without a length end
  *   parse.c   what those share
  *   use.c     bitmaps, and holes
@@ -25,6 +26,7 @@
 #include "libmr/mr.h"
 #include "libmr/image/index.h"
 #include "libmr/image/vmdesc.h"
+#include "libmr/pack/packed.h"
 
 /* Bit p % 64 of word p / 64 is page p's. */
 struct page_map {
@@ -34,7 +36,8 @@ struct page_map {
 
 struct mr_image {
 	struct file file;
-	struct io *io; /* &file.io, or a test's */
+	struct io *io; /* &file.io, or a test's; of a pack &packed->io */
+	struct packed *packed; /* the file is a pack; else NULL */
 	bool skip_memory; /* only the devices are wanted */
 	bool want_memory; /* pages are going to be read */
 	struct mr_image_info info; /* its arrays are the two below */

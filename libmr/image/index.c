@@ -355,6 +355,10 @@ static int check_stream(const struct mr_image *img, struct mr_error *err)
 			*err = info->damage;
 		return -1;
 	}
+	if (info->pack.increment)
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "this pack is an increment: only what changed "
+				 "since its base is in it");
 	if (info->flushes)
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "this stream's pages went through multifd "
@@ -370,7 +374,7 @@ static int check_stream(const struct mr_image *img, struct mr_error *err)
 				 "more than can be kept track of",
 				 info->ram);
 	/* Up to QEMU 8.0 multifd has no word in the stream. */
-	if (!img->index || !img->index->data)
+	if (!img->index || (!img->index->data && !img->packed))
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "no page with data is in this stream: they "
 				 "may have gone through multifd channels");

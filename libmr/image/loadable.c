@@ -30,6 +30,10 @@ static int refuse_kind(const struct mr_image_info *info, struct mr_error *err)
 	    !info->libvirt.complete)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "libvirt did not finish this save image");
+	if (info->pack.increment)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "this pack is an increment: only what changed "
+				 "since its base is in it");
 	if (info->kind == MR_IMAGE_STREAM && info->flushes)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "this stream's pages went through multifd "
@@ -126,6 +130,14 @@ struct mr_image *image_open_loadable(const char *path, enum mr_direct direct,
 	if (!img)
 		return NULL;
 	info = mr_image_info(img);
+	/* No QEMU reads one: its pages will be sent. */
+	if (for_vm && img->packed) {
+		img->want_memory = true;
+		if (image_parse(img, watch, err)) {
+			mr_image_free(img);
+			return NULL;
+		}
+	}
 	rc = refuse_kind(info, err);
 	if (!rc)
 		rc = check_mapped(img, watch, present, err);

@@ -1,7 +1,7 @@
 /*
  * image_parse.h - an image in the making: the parts of the parser, of which
  * each calls those behind it only: image_file, image_stream, image_ram,
- * image_skip, image_device, image_parse.
+ * image_skip, image_pack, image_device, image_parse.
  */
 #ifndef LIBMR_IMAGE_PARSE_H
 #define LIBMR_IMAGE_PARSE_H
@@ -51,6 +51,17 @@ const char *parse_name(struct parse *p, const char *name);
 /* What the target's page size turned out to be: p->again if there were words
  * about pages of another. */
 void parse_page_size(struct parse *p, uint32_t page_size);
+
+/* If the file is a pack: opens it, once, and says so in p->info. */
+int parse_pack(struct parse *p);
+/* The START of a pack's "ram" is read: fills maps and index from the pack's,
+ * files its PARTs, and goes to its tail. */
+int parse_pack_memory(struct parse *p);
+/* Files a section. */
+int parse_add_section(struct parse *p, const struct mr_section *s);
+/* img->maps, and img->index if it is wanted, all clear. There are none of more
+ * pages than PAGE_INDEX_LIMIT. */
+int parse_new_maps(struct parse *p);
 
 /* The whole stream, from its header on. */
 int parse_stream(struct parse *p);

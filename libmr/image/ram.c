@@ -259,7 +259,7 @@ static int xbzrle_body(struct parse *p, const struct ram_item *item,
 	return 0;
 }
 
-static int new_maps(struct parse *p)
+int parse_new_maps(struct parse *p)
 {
 	struct mr_image *img = p->img;
 
@@ -293,7 +293,7 @@ static int mark(struct parse *p, const struct ram_item *item, uint64_t at)
 	struct mr_image *img = p->img;
 	struct page_map *m;
 
-	if (p->again || (!img->maps && new_maps(p)))
+	if (p->again || (!img->maps && parse_new_maps(p)))
 		return -1;
 	if (!img->maps)
 		return 0;

@@ -132,6 +132,10 @@ int parse_find_page_size(struct parse *p)
 
 	if (p->info->page_size_known || p->info->mapped_ram)
 		return 0;
+	if (p->img->packed) {
+		parse_page_size(p, p->img->packed->label.page_size);
+		return 0;
+	}
 	left = p->img->io->size > here ? p->img->io->size - here : 0;
 	rc = find_desc(p, left < REACH ? (size_t)left : REACH, &eof);
 	if (rc > 0 && mapped_ram_page_size_ok(desc->page_size))

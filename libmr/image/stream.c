@@ -29,7 +29,7 @@ static bool join(struct mr_section *last, const struct mr_section *s)
 	return true;
 }
 
-static int add_section(struct parse *p, const struct mr_section *s)
+int parse_add_section(struct parse *p, const struct mr_section *s)
 {
 	struct mr_image_info *info = p->info;
 	struct mr_image *img = p->img;
@@ -72,7 +72,7 @@ static int close_section(struct parse *p, struct mr_section *s)
 	}
 	s->payload = at - s->offset - s->header;
 	s->length = mr_reader_tell(&p->r) - s->offset;
-	return add_section(p, s);
+	return parse_add_section(p, s);
 }
 
 /* The run state that the VM will come up in. */
@@ -119,6 +119,9 @@ static int iterable(struct parse *p, struct mr_section *s, bool is_ram)
 			return -1;
 		if (s->type == MR_SECTION_END)
 			p->info->ram_ended = true;
+		if (s->type == MR_SECTION_START && p->img->packed)
+			return close_section(p, s) || parse_pack_memory(p) ? -1
+									   : 0;
 		if (s->type == MR_SECTION_START && p->img->skip_memory &&
 		    !p->info->mapped_ram)
 			return close_section(p, s) || parse_skip_memory(p) ? -1
@@ -210,7 +213,7 @@ static int command(struct parse *p, const struct stream_element *e,
 	s->payload = e->length + extra;
 	s->length = s->header + s->payload;
 	mr_reader_skip(&p->r, s->payload);
-	return add_section(p, s);
+	return parse_add_section(p, s);
 }
 
 /* One element up to EOF; *end if that was it. */
@@ -378,6 +381,11 @@ static int tail(struct parse *p)
 			return -1;
 	}
 	info->trailing = size - mr_reader_tell(&p->r);
+	if (info->trailing && p->img->packed)
+		return error_set(p->err, MR_FORMAT, mr_reader_tell(&p->r),
+				 "the stream in this pack ends %" PRIu64
+				 " bytes before its tail does",
+				 info->trailing);
 	return check_behind(p);
 }
 
@@ -406,6 +414,9 @@ static int configuration(struct parse *p)
 	info->page_size_said = c.target_page_bits != 0;
 	if (c.target_page_bits)
 		parse_page_size(p, UINT32_C(1) << c.target_page_bits);
+	if (c.mapped_ram && p->img->packed)
+		return error_set(p->err, MR_FORMAT, at,
+				 "a mapped-ram image in a pack");
 	if (c.mapped_ram)
 		info->kind = MR_IMAGE_MAPPED;
 	mr_reader_skip(&p->r, (uint64_t)n);
@@ -438,6 +449,9 @@ int parse_stream(struct parse *p)
 		return error_set(p->err, MR_FORMAT, mr_reader_tell(&p->r) - 1,
 				 "the stream ends, but a mapped-ram image has "
 				 "memory");
+	if (!p->info->n_blocks && p->img->packed)
+		return error_set(p->err, MR_FORMAT, mr_reader_tell(&p->r) - 1,
+				 "a pack without memory");
 	if (!p->info->n_blocks)
 		p->info->kind = MR_IMAGE_DEVICES;
 	return tail(p);

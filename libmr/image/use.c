@@ -50,7 +50,7 @@ uint64_t image_next_data(const struct mr_image *img, uint64_t *from,
 		to = img->io->size;
 	if (*from >= to)
 		return 0;
-	if (img->file.fd < 0)
+	if (img->file.fd < 0 || img->packed)
 		return to - *from;
 	data = lseek(img->file.fd, (off_t)*from, SEEK_DATA);
 	if (data < 0)

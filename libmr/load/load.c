@@ -61,11 +61,24 @@ static int check_version(const struct load *l, struct mr_error *err)
 		v.major, v.minor);
 }
 
-static int choose_way(struct load *l, struct mr_error *err)
+/* It is played to QEMU. */
+static int choose_sent(struct load *l, const char *why, struct mr_error *err)
 {
 	struct mr_load_report *r = l->report;
-	const struct guest *g = l->guest;
 
+	r->way = MR_LOAD_SENT;
+	r->jobs = 0;
+	(void)snprintf(r->why, sizeof(r->why), "%s", why);
+	return play_check(l->info, err) ? error_about(err, LOAD_IMAGE) : 0;
+}
+
+static int choose_way(struct load *l, struct mr_error *err)
+{
+	const struct guest *g = l->guest;
+	char why[sizeof(l->report->why)];
+
+	if (l->info->has_pack)
+		return choose_sent(l, "QEMU does not read packs", err);
 	if (l->info->kind != MR_IMAGE_MAPPED)
 		return 0;
 	if (!is_old(g) && g->major < 11 && l->info->ignore_shared)
@@ -76,12 +89,10 @@ static int choose_way(struct load *l, struct mr_error *err)
 				 g->major, g->minor);
 	if (!is_old(g))
 		return 0;
-	r->way = MR_LOAD_SENT;
-	r->jobs = 0;
-	(void)snprintf(r->why, sizeof(r->why),
+	(void)snprintf(why, sizeof(why),
 		       "QEMU %d.%d has no mapped-ram, that came with 9.0",
 		       g->major, g->minor);
-	return play_check(l->info, err) ? error_about(err, LOAD_IMAGE) : 0;
+	return choose_sent(l, why, err);
 }
 
 /* It must wait, and not have been given anything yet. */
@@ -368,7 +379,7 @@ struct lent {
 
 static int lend(struct load *l, struct lent *lent, struct mr_error *err)
 {
-	if (is_old(l->guest)) {
+	if (is_old(l->guest) || l->report->way == MR_LOAD_SENT) {
 		lent->named = true;
 		return l->report->way == MR_LOAD_SENT
 			       ? player_begin(&l->player, l, err)

@@ -144,6 +144,9 @@ struct memory *memory_of_image(const struct mr_image *img, bool holes,
 	m->target_page = img->info.page_size_known ? m->page : 0;
 	/* QEMU may send pages as data that are zero. */
 	m->exact = mapped;
+	/* A frame is unpacked as a whole: no two workers should want one. */
+	if (img->packed && m->extent < img->packed->label.extent_size)
+		m->extent = img->packed->label.extent_size;
 	/* A crew reads only: the file is not changed. */
 	if (mapped && img->io == &img->file.io)
 		m->file = (struct file *)(uintptr_t)&img->file;

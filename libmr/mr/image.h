@@ -79,12 +79,38 @@ struct mr_libvirt {
 	const char *format; /* "raw", "zstd", "sparse", ... */
 };
 
+/*
+ * A pack: a plain migration stream in zstd frames, with an index. The image is
+ * that stream: offsets everywhere else count in it as it is unpacked, but for
+ * those in errors that begin with "pack:", which are bytes of the file.
+ */
+struct mr_pack {
+	bool whole; /* the index was read: false, what is behind `below` is 0 */
+	char maker[256]; /* "mrtools 0.1.0"; "": it does not say */
+	char name[256]; /* the VM's; "": it does not say */
+	bool has_uuid;
+	uint8_t uuid[16]; /* the VM's */
+	uint64_t made; /* when: seconds since 1970, UTC */
+	uint32_t extent_size; /* bytes of memory that a frame has at most */
+	/* Only what differs from another pack, which `base` identifies: it
+	 * can't be loaded, nor can its memory be read, without that. */
+	bool increment;
+	uint8_t base[16];
+	uint32_t below; /* packs that it needs: 0, all is in it */
+	uint8_t identity[16]; /* of this one */
+	uint64_t frames;
+	uint64_t packed; /* bytes that they have in the file */
+	uint64_t unpacked; /* bytes of the stream */
+};
+
 struct mr_image_info {
 	enum mr_image_kind kind;
 	uint64_t file_size;
 	uint64_t file_allocated; /* bytes that it takes on the disk */
 	bool has_libvirt;
 	struct mr_libvirt libvirt;
+	bool has_pack; /* kind is MR_IMAGE_STREAM, or the pack is damaged */
+	struct mr_pack pack;
 
 	/* The stream. Offsets inside it count from the start of the file. */
 	uint64_t stream_offset; /* where "QEVM" is */

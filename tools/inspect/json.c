@@ -14,6 +14,30 @@ static void libvirt(const struct mr_libvirt *v)
 	cli_json_close();
 }
 
+static void pack(const struct mr_pack *p)
+{
+	char uuid[SHOW_UUID], hex[SHOW_DIGEST];
+
+	cli_json_put_open("pack", '{');
+	cli_json_put_number("made", p->made);
+	cli_json_put_text("name", p->name[0] ? p->name : NULL);
+	cli_json_put_text("uuid",
+			  p->has_uuid ? show_uuid(uuid, p->uuid) : NULL);
+	cli_json_put_text("maker", p->maker[0] ? p->maker : NULL);
+	cli_json_put_number("extent_size", p->extent_size);
+	cli_json_put_bool("increment", p->increment);
+	cli_json_put_number("below", p->below);
+	if (p->increment)
+		cli_json_put_text("base", show_digest(hex, p->base));
+	if (p->whole) {
+		cli_json_put_text("identity", show_digest(hex, p->identity));
+		cli_json_put_number("frames", p->frames);
+		cli_json_put_number("packed", p->packed);
+		cli_json_put_number("unpacked", p->unpacked);
+	}
+	cli_json_close();
+}
+
 static void block(const struct mr_image_info *info,
 		  const struct mr_inspection *in, size_t i)
 {
@@ -141,6 +165,8 @@ void show_json(const char *path, const struct mr_image_info *info,
 		damage(&info->damage);
 	if (info->has_libvirt && info->libvirt.format)
 		libvirt(&info->libvirt);
+	if (info->pack.extent_size)
+		pack(&info->pack);
 	if (info->kind != MR_IMAGE_FOREIGN &&
 	    info->kind != MR_IMAGE_COMPRESSED) {
 		cli_json_put_number("stream_offset", info->stream_offset);

@@ -92,5 +92,8 @@ void show_json(const char *path, const struct mr_image_info *info,
 /* "xxxxxxxx-xxxx-...". */
 #define SHOW_UUID 37
 const char *show_uuid(char buf[SHOW_UUID], const uint8_t uuid[16]);
+/* 16 bytes as hexadecimal digits. */
+#define SHOW_DIGEST 33
+const char *show_digest(char buf[SHOW_DIGEST], const uint8_t d[16]);
 
 #endif

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 const char *show_uuid(char buf[SHOW_UUID], const uint8_t u[16])
 {
@@ -14,6 +15,13 @@ const char *show_uuid(char buf[SHOW_UUID], const uint8_t u[16])
 		at += sprintf(at, "%s%02x",
 			      i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
 			      u[i]);
+	return buf;
+}
+
+const char *show_digest(char buf[SHOW_DIGEST], const uint8_t d[16])
+{
+	for (size_t i = 0; i < 16; i++)
+		(void)sprintf(buf + 2 * i, "%02x", d[i]);
 	return buf;
 }
 
@@ -38,6 +46,56 @@ static void show_libvirt(const struct mr_image_info *info)
 		     v->big_endian ? ", big-endian" : "");
 	label("stream at");
 	(void)printf("0x%" PRIx64 "\n", info->stream_offset);
+}
+
+static void show_when(uint64_t made)
+{
+	time_t when = (time_t)made;
+	struct tm tm;
+	char text[64];
+
+	if (made > INT64_MAX || !gmtime_r(&when, &tm) ||
+	    !strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm))
+		(void)printf("%" PRIu64 " s after 1970", made);
+	else
+		(void)fputs(text, stdout);
+}
+
+/* When it was made, of which VM, by whom; what of, and how small it became. */
+static void show_pack(const struct mr_pack *p)
+{
+	char text[4 * 256], human[CLI_HUMAN], packed[CLI_HUMAN];
+	char extent[CLI_HUMAN], uuid[SHOW_UUID], hex[SHOW_DIGEST];
+
+	if (!p->extent_size)
+		return; /* not even its label could be read */
+	label("pack");
+	(void)fputs("made ", stdout);
+	show_when(p->made);
+	if (p->name[0])
+		(void)printf(" of VM %s",
+			     cli_escape(text, sizeof(text), p->name));
+	if (p->has_uuid)
+		(void)printf(" (%s)", show_uuid(uuid, p->uuid));
+	if (p->maker[0])
+		(void)printf(", by %s",
+			     cli_escape(text, sizeof(text), p->maker));
+	(void)putchar('\n');
+	if (p->increment) {
+		label("increment");
+		(void)printf("%" PRIu32 " pack%s below it, the next is %s\n",
+			     p->below, p->below == 1 ? "" : "s",
+			     show_digest(hex, p->base));
+	}
+	if (!p->whole)
+		return;
+	label("identity");
+	(void)puts(show_digest(hex, p->identity));
+	label("packed");
+	(void)printf("%s of stream in %s, %" PRIu64 " frames, extents of %s\n",
+		     cli_human(human, p->unpacked),
+		     cli_human(packed, p->packed), p->frames,
+		     cli_human(extent, p->extent_size));
 }
 
 static void show_machine(const struct mr_image_info *info)
@@ -171,6 +229,8 @@ void show_text(const char *path, const struct mr_image_info *info,
 		return;
 	if (info->has_libvirt)
 		show_libvirt(info);
+	if (info->has_pack)
+		show_pack(&info->pack);
 	show_machine(info);
 	show_memory(info, in);
 	show_file(info);

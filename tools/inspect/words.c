@@ -3,6 +3,8 @@
 
 const char *show_kind(const struct mr_image_info *info)
 {
+	if (info->has_pack)
+		return info->pack.increment ? "pack, an increment" : "pack";
 	switch (info->kind) {
 	case MR_IMAGE_FOREIGN:
 		return "neither a QEMU migration stream nor a libvirt save "
@@ -51,6 +53,9 @@ const char *show_advice(const struct mr_image_info *info,
 	if (info->has_libvirt && info->libvirt.format &&
 	    !info->libvirt.complete)
 		return "libvirt had not finished this file";
+	if (info->pack.increment && verdict == MR_VERDICT_SOUND)
+		return "only what changed since its base is in it: alone it "
+		       "cannot be loaded";
 	switch (verdict) {
 	case MR_VERDICT_INTERRUPTED:
 		return "pages were written, but no bitmap says which: it "
