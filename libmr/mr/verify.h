@@ -34,6 +34,8 @@ enum mr_finding_kind {
 	MR_FINDING_BITMAP, /* nor a block's bitmap */
 	MR_FINDING_PAGES, /* nor do pages */
 	MR_FINDING_TAIL, /* nor does the device state */
+	/* A pack's label, index, head, notes, frames: damaged, or at odds. */
+	MR_FINDING_PACK,
 	MR_FINDINGS
 };
 
@@ -54,7 +56,9 @@ struct mr_finding {
 	 * finding is about all, or it is not known. */
 	const struct mr_page_range *ranges;
 	uint64_t n_ranges; /* how many there are, listed or not */
-	uint64_t offset; /* byte of the file, or MR_NO_OFFSET */
+	/* Byte of the file, or MR_NO_OFFSET; of kinds from STREAM to BLANK, in
+	 * a pack, of the stream in it. */
+	uint64_t offset;
 	uint64_t length; /* bytes; 0: not known */
 	char text[240]; /* one line for people, without the path */
 };

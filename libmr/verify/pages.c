@@ -118,18 +118,24 @@ static void tell_ranges(struct verify *v, const struct verify_block *b,
 				.count = r->pages,
 				.ranges = r->list,
 				.n_ranges = r->n };
+	const char *one = of[odd].one, *many = of[odd].many;
 	char names[160];
 
 	f.offset = b->pages_offset + f.first * v->page_size;
 	f.length = f.pages * v->page_size;
+	if (v->img->packed) {
+		f.offset = MR_NO_OFFSET;
+		one = "differs from the pack's digest of it";
+		many = "differ from the pack's digests of them";
+	}
 	name_ranges(names, sizeof(names), r);
 	if (r->pages == 1)
-		verify_tell(v, &f, "page %s %s", names, of[odd].one);
+		verify_tell(v, &f, "page %s %s", names, one);
 	else if (r->n == 1)
-		verify_tell(v, &f, "pages %s %s", names, of[odd].many);
+		verify_tell(v, &f, "pages %s %s", names, many);
 	else
 		verify_tell(v, &f, "%" PRIu64 " pages (%s) %s", r->pages, names,
-			    of[odd].many);
+			    many);
 }
 
 static struct mr_finding extents_finding(const struct verify *v,

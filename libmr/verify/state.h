@@ -6,6 +6,7 @@
  *   parts.c      headers, bitmaps and tail against the seal
  *   scan.c       every page: zero, stale, missing, changed
  *   pages.c      which pages those were
+ *   pack.c       every frame of a pack
  *   tell.c       telling the caller
  *   repair.c     mending, in place or onto a copy; sealing
  */
@@ -116,6 +117,8 @@ void verify_tell_unreadable(struct verify *v);
 int verify_structure(struct verify *v, struct mr_error *err);
 int verify_parts(struct verify *v, struct mr_error *err);
 int verify_scan(struct verify *v, struct mr_error *err);
+/* All of a pack that is open, and then its stream. */
+int verify_pack(struct verify *v, struct mr_error *err);
 /* What the scan found, block by block. */
 int verify_tell_pages(struct verify *v, struct mr_error *err);
 

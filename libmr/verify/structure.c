@@ -242,6 +242,9 @@ static void tell_damage(struct verify *v)
 				.damage = true,
 				.offset = e->offset };
 
+	/* Not even its stream could be found. */
+	if (v->info->has_pack && !v->img->packed)
+		f.kind = MR_FINDING_PACK;
 	verify_tell(v, &f, "%s", e->msg);
 }
 

@@ -34,6 +34,8 @@ struct area {
 /* Block i, of those in hand: at first only the parser's are. False: no more. */
 static bool get_area(const struct verify *v, size_t i, struct area *a)
 {
+	if (v->info->has_pack)
+		return false; /* a stream's places, not the file's */
 	if (v->blocks && i < v->n) {
 		const struct verify_block *b = &v->blocks[i];
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/bits.h"
 #include "formats/mapped_ram.h"
 #include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
@@ -37,6 +38,7 @@ const char *mr_finding_kind_name(enum mr_finding_kind kind)
 		[MR_FINDING_BITMAP] = "bitmap",
 		[MR_FINDING_PAGES] = "pages",
 		[MR_FINDING_TAIL] = "tail",
+		[MR_FINDING_PACK] = "pack",
 	};
 
 	return names[kind];
@@ -152,6 +154,15 @@ static void block_from_image(struct verify_block *b, const struct mr_block *m)
 	};
 }
 
+static void block_from_pack(struct verify_block *b,
+			    const struct packed_block *p)
+{
+	*b = (struct verify_block){ .name = p->name,
+				    .entry = MR_NO_OFFSET,
+				    .length = p->b.length,
+				    .listed = p->b.length };
+}
+
 static int allocate(struct verify *v, struct verify_block *b)
 {
 	b->pages = mapped_ram_num_pages(b->length, v->page_size);
@@ -180,10 +191,14 @@ static int allocate(struct verify *v, struct verify_block *b)
 	return b->bits && b->table ? 0 : -1;
 }
 
-/* The blocks out of the seal, which is known to be whole, or the image. */
+/* The blocks out of the seal, which is known to be whole, or the pack's index,
+ * or the image. */
 static int take_blocks(struct verify *v, struct mr_error *err)
 {
-	size_t n = v->has_seal ? v->seal.head.blocks : v->info->n_blocks;
+	const struct packed *p = v->img->packed;
+	size_t n = v->has_seal ? v->seal.head.blocks
+		   : p	       ? p->head.blocks
+			       : v->info->n_blocks;
 	uint64_t extents = 0;
 
 	v->blocks = calloc(n + 1, sizeof(*v->blocks));
@@ -194,6 +209,9 @@ static int take_blocks(struct verify *v, struct mr_error *err)
 		v->page_size = v->seal.head.page_size;
 		v->extent_size = v->seal.head.extent_size;
 		v->tail_offset = v->seal.head.tail_offset;
+	} else if (p) {
+		v->page_size = p->label.page_size;
+		v->extent_size = p->label.extent_size;
 	} else {
 		v->page_size = v->info->page_size;
 		v->extent_size = crew_extent_size(v->page_size);
@@ -203,6 +221,8 @@ static int take_blocks(struct verify *v, struct mr_error *err)
 
 		if (v->has_seal)
 			block_from_seal(b, &v->seal.blocks[i]);
+		else if (p)
+			block_from_pack(b, &p->blocks[i]);
 		else
 			block_from_image(b, &v->info->blocks[i]);
 		extents += b->length / v->extent_size + 1;
@@ -302,6 +322,34 @@ static int count_data(struct verify *v, struct mr_error *err)
 	return 0;
 }
 
+/* A pack has its digests in itself. */
+static int look_pack(struct verify *v, struct mr_error *err)
+{
+	const struct packed *p = v->img->packed;
+
+	verify_tell_unreadable(v);
+	if (!p)
+		return verify_structure(v, err);
+	v->r->sealed = true;
+	if (take_blocks(v, err))
+		return -1;
+	for (size_t i = 0; i < v->n; i++)
+		v->r->ram += v->blocks[i].listed;
+	for (uint64_t i = 0; i < p->head.extents; i++) {
+		struct pack_entry e;
+
+		packed_entry(p, i, &e);
+		v->r->data +=
+			bits_count(e.extent.there, 0, pack_pages(&p->label)) *
+			v->page_size;
+	}
+	choose_subset(v);
+	if (verify_pack(v, err))
+		return -1;
+	verify_tell_unreadable(v);
+	return verify_tell_pages(v, err);
+}
+
 static int look(struct verify *v, struct mr_error *err)
 {
 	verify_tell_unreadable(v);
@@ -359,7 +407,11 @@ static int verify(struct verify *v, struct mr_error *err)
 				 "a compressed image (%s) has to be unpacked "
 				 "first",
 				 v->info->libvirt.format);
-	if (look(v, err))
+	if (v->info->has_pack && v->fix)
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "a pack has its seal in itself, and what is "
+				 "damaged in it cannot be mended");
+	if (v->info->has_pack ? look_pack(v, err) : look(v, err))
 		return -1;
 	v->r->sound = v->r->damages == 0;
 	/* Nothing wrong was found, but not all was looked at. */
