@@ -33,6 +33,27 @@ tools() { (cd "$ROOT/tools" && ls mr*.c | sed 's/\.c$//'); }
 	done
 }
 
+@test "the members of JSON are all in the pages, and no other" {
+	cd "$BATS_TEST_TMPDIR"
+	for tool in mrload mrrecv mrsave mrsend; do
+		(
+			cd "$ROOT/tools"
+			find $tool.c "${tool#mr}" -name '*.c' 2>/dev/null |
+				xargs cat
+			# what every document has
+			sed -n '/^void cli_json_begin/,/^}/p' common/json.c
+		) | grep -o 'cli_json_put_[a-z]*("[a-z_]*"' | cut -d '"' -f 2 |
+			sort -u >code
+		sed -n '/^\.Sh JSON/,/^\.Sh EXIT/s/^\.It Cm //p' \
+			"$ROOT/man/$tool.1" | sort >manual
+		[ "$(wc -l <code)" -gt 9 ]
+		diff code manual || {
+			echo "of $tool"
+			return 1
+		}
+	done
+}
+
 @test "the manual pages are clean" {
 	[ -n "$(command -v mandoc)" ] || skip "no mandoc"
 	mandoc -T lint -W warning "$ROOT"/man/*.[15]
