@@ -30,7 +30,7 @@ static struct poptOption options[] = {
 	{ "leave-paused", '\0', POPT_ARG_NONE, &leave_paused, 0,
 	  "do not resume the VM afterwards", NULL },
 	{ "live", '\0', POPT_ARG_STRING, &live, 0,
-	  "let the guest run meanwhile: precopy or background", "HOW" },
+	  "let the guest run meanwhile: precopy (if left out) or background", "HOW" },
 	{ "no-room-check", '\0', POPT_ARG_NONE, &any_room, 0,
 	  "start even if the file system may be too full", NULL },
 	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
