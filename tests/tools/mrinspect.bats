@@ -315,3 +315,11 @@ shows() {
 	[[ $O == *address* || $O == *thread* ]] ||
 		((BASH_REMATCH[1] < 128 * 1024))
 }
+
+@test "mrinspect: a reader that goes away is no trouble worth a word" {
+	mkimage image
+	run -141 --separate-stderr bash -c '
+		{ sleep 1; mrinspect image; } | :
+		exit ${PIPESTATUS[0]}'
+	[ -z "$stderr" ]
+}

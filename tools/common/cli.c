@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdio_ext.h>
@@ -145,18 +146,32 @@ const struct mr_watch *cli_watch(void)
 	return &watch;
 }
 
+/* Whoever was to read the result does not want any more of it. */
+static bool is_unread(void)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLERR);
+}
+
 int cli_finish(int status)
 {
-	bool pending, bad;
+	bool pending, bad, unread;
 
 	cli_tell_end();
 	if (cli.json)
 		cli_json_failure(status);
 	pending = __fpending(stdout) != 0;
 	bad = ferror(stdout);
+	unread = is_unread() && !cli.done;
 	errno = 0;
 	/* Closed beforehand (>&-) is fine as long as nothing was printed. */
 	if ((fclose(stdout) && (pending || errno != EBADF)) || bad) {
+		/* As if it had been told by the signal, without a word. */
+		if (unread) {
+			(void)signal(SIGPIPE, SIG_DFL);
+			(void)raise(SIGPIPE);
+		}
 		cli_say("cannot write the result%s%s", errno ? ": " : "",
 			errno ? strerror(errno) : "");
 		if (status < CLI_TROUBLE && !cli.done)
