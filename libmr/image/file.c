@@ -139,6 +139,47 @@ static int check_page_size(struct parse *p)
 			 p->info->page_size, p->img->desc.page_size);
 }
 
+/* What somebody compressed who does not know of packs. */
+static const struct compression {
+	const char *name;
+	size_t len;
+	uint8_t magic[10], mask;
+} compressions[] = {
+	{ "zstd", 4, { 0x28, 0xb5, 0x2f, 0xfd }, 0xff },
+	/* A skippable frame, of which there are sixteen. */
+	{ "zstd", 4, { 0x50, 0x2a, 0x4d, 0x18 }, 0xf0 },
+	{ "gzip", 3, { 0x1f, 0x8b, 0x08 }, 0xff },
+	{ "bzip2", 3, { 'B', 'Z', 'h' }, 0xff },
+	{ "xz", 6, { 0xfd, '7', 'z', 'X', 'Z', 0 }, 0xff },
+	{ "lzop", 9, { 0x89, 'L', 'Z', 'O', 0, '\r', '\n', 0x1a, '\n' }, 0xff },
+	{ "lz4", 4, { 0x04, 0x22, 0x4d, 0x18 }, 0xff },
+};
+
+static const char *find_compression(const uint8_t *buf, size_t n)
+{
+	for (size_t i = 0; i < sizeof(compressions) / sizeof(*compressions);
+	     i++) {
+		const struct compression *c = &compressions[i];
+
+		if (n >= c->len && (buf[0] & c->mask) == c->magic[0] &&
+		    !memcmp(buf + 1, c->magic + 1, c->len - 1))
+			return c->name;
+	}
+	return NULL;
+}
+
+/* What begins as no stream. */
+static int other_file(struct parse *p, const uint8_t *buf, size_t n)
+{
+	if (p->img->packed)
+		return error_set(p->err, MR_FORMAT, 0,
+				 "what is in this pack is no migration stream");
+	p->info->compression = find_compression(buf, n);
+	if (p->info->compression)
+		p->info->kind = MR_IMAGE_COMPRESSED;
+	return 0; /* else MR_IMAGE_FOREIGN */
+}
+
 static int parse_file(struct parse *p)
 {
 	const uint8_t *buf;
@@ -148,13 +189,10 @@ static int parse_file(struct parse *p)
 
 	if (n < 0)
 		return -1;
-	if (p->img->packed && (n < 4 || memcmp(buf, "QEVM", 4) != 0))
-		return error_set(p->err, MR_FORMAT, 0,
-				 "what is in this pack is no migration stream");
-	if (n >= 16 && libvirt_is_save(buf, (size_t)n))
+	if (!p->img->packed && n >= 16 && libvirt_is_save(buf, (size_t)n))
 		more = read_libvirt(p, buf, (size_t)n, &offset);
 	else if (n < 4 || memcmp(buf, "QEVM", 4) != 0)
-		return 0; /* MR_IMAGE_FOREIGN */
+		return other_file(p, buf, (size_t)n);
 	if (more < 0)
 		return -1;
 	p->info->stream_offset = offset;

@@ -13,6 +13,11 @@ static int refuse_kind(const struct mr_image_info *info, struct mr_error *err)
 	case MR_IMAGE_STREAM:
 		break;
 	case MR_IMAGE_COMPRESSED:
+		if (info->compression)
+			return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+					 "this is compressed (%s) and no pack: "
+					 "unpack it first, with %s -dc",
+					 info->compression, info->compression);
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "this is a libvirt save image whose body is "
 				 "compressed (%s): use virsh restore, or save "

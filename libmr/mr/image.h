@@ -21,7 +21,9 @@ enum mr_image_kind {
 	MR_IMAGE_MAPPED, /* mapped-ram: memory at fixed places of the file */
 	MR_IMAGE_STREAM, /* a plain migration stream: memory page by page */
 	MR_IMAGE_DEVICES, /* a stream without memory: device state only */
-	MR_IMAGE_COMPRESSED, /* libvirt's, body not readable as it is */
+	/* Not readable as it is: a libvirt save image's body, or all of it
+	 * (info->compression), whatever that is then. */
+	MR_IMAGE_COMPRESSED,
 };
 
 enum mr_section_type {
@@ -107,6 +109,7 @@ struct mr_image_info {
 	enum mr_image_kind kind;
 	uint64_t file_size;
 	uint64_t file_allocated; /* bytes that it takes on the disk */
+	const char *compression; /* "zstd", ...: of all of the file; or NULL */
 	bool has_libvirt;
 	struct mr_libvirt libvirt;
 	bool has_pack; /* kind is MR_IMAGE_STREAM, or the pack is damaged */

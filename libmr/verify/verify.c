@@ -406,7 +406,9 @@ static int verify(struct verify *v, struct mr_error *err)
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "a compressed image (%s) has to be unpacked "
 				 "first",
-				 v->info->libvirt.format);
+				 v->info->compression
+					 ? v->info->compression
+					 : v->info->libvirt.format);
 	if (v->info->has_pack && v->fix)
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "a pack has its seal in itself, and what is "

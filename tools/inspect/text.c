@@ -227,6 +227,11 @@ void show_text(const char *path, const struct mr_image_info *info,
 	show_head(path, info, in);
 	if (info->kind == MR_IMAGE_FOREIGN)
 		return;
+	if (info->compression) {
+		label("compression");
+		(void)printf("%s: see what is in it by %s -dc\n",
+			     info->compression, info->compression);
+	}
 	if (info->has_libvirt)
 		show_libvirt(info);
 	if (info->has_pack)

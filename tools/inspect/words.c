@@ -19,7 +19,8 @@ const char *show_kind(const struct mr_image_info *info)
 	case MR_IMAGE_DEVICES:
 		return "device state without memory";
 	case MR_IMAGE_COMPRESSED:
-		return "libvirt save image, compressed";
+		return info->compression ? "compressed file, no pack"
+					 : "libvirt save image, compressed";
 	}
 	return "?";
 }
