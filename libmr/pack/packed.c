@@ -233,9 +233,8 @@ static int walk_frame(struct walk *w, uint64_t frame,
 {
 	if (place->offset != w->at + skip)
 		return error_set(w->err, MR_FORMAT, from,
-				 "pack: a frame does not follow what is before "
-				 "it: it is at byte %" PRIu64
-				 ", and not at %" PRIu64,
+				 "pack: a frame at %" PRIu64 ", where %" PRIu64
+				 " must be, in the index",
 				 place->offset, w->at + skip);
 	if (!place->content || place->content > limit || !frame_size_ok(place))
 		return error_set(w->err, MR_FORMAT, from,
@@ -337,8 +336,8 @@ static int walk(struct packed *p, uint64_t label_end, uint64_t start,
 		return -1;
 	if (w.at != start)
 		return error_set(err, MR_FORMAT, w.at,
-				 "pack: the index does not follow the tail: it "
-				 "is at byte %" PRIu64,
+				 "pack: the index, at %" PRIu64
+				 ", is not where the tail ends",
 				 start);
 	p->at[n + 2] = w.stream;
 	return 0;

@@ -25,6 +25,15 @@ sealed() {
 seal() { at '\x8bmrseal'; }
 seal_end() { echo $(($(stat -c %s bad) - 32)); }
 
+# A pack of pages 0, 1, 300, 301, 520 of one block, 1 of another: extents are
+# parts 0-3, entries of 128 bytes in the index, whose blocks begin at byte 96.
+packed() { # OPTION of mkpack...
+	mkimage --plain --block pc.ram=600:0+2,300+2,520+1 \
+		--block pc.bios=4:1+1 --device serial=20 stream
+	mkpack "$@" stream bad
+	rm stream
+}
+
 # The byte where the N-th (1st) match of a PCRE is: at PATTERN [N]
 at() {
 	local all
