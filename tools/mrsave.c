@@ -5,12 +5,15 @@
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
+#include "tools/save/command.h"
 
 static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
 static int jobs = CLI_NOT_GIVEN, pid = CLI_NOT_GIVEN;
 static int check, leave_paused, any_room, force, no_seal;
 static char *base = NULL, *direct = NULL, *engine = NULL, *zero_copy = NULL;
 static char *live = NULL;
+static struct command command;
+static int seconds = CLI_NOT_GIVEN;
 
 /* clang-format off */
 static struct poptOption options[] = {
@@ -38,6 +41,10 @@ static struct poptOption options[] = {
 	  "leave out the digests that mrverify checks", NULL },
 	{ "pid", '\0', POPT_ARG_INT, &pid, 0,
 	  "QEMU's process (default: ask the socket)", "PID" },
+	{ "while-paused", '\0', POPT_ARG_STRING, &command.text, 0,
+	  "run this while the guest stands still", "COMMAND" },
+	{ "while-paused-timeout", '\0', POPT_ARG_INT, &seconds, 0,
+	  "what it may take (default: 60)", "SECONDS" },
 	{ "zero-copy", '\0', POPT_ARG_STRING, &zero_copy, 0,
 	  "write shared memory in place: auto, on or off", "WHEN" },
 	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
@@ -124,6 +131,28 @@ static int print_json(const char *image, const struct mr_save_report *r)
 	}
 	cli_json_put_real("seconds", r->seconds);
 	return cli_json_end();
+}
+
+static int check_command(const char *vm, const char *image)
+{
+	if (seconds != CLI_NOT_GIVEN && !command.text)
+		return cli_usage("--while-paused-timeout goes with "
+				 "--while-paused");
+	if (seconds != CLI_NOT_GIVEN &&
+	    (seconds < 1 || seconds > COMMAND_SECONDS_MAX))
+		return cli_usage("--while-paused-timeout is 1 to %d seconds",
+				 COMMAND_SECONDS_MAX);
+	if (!command.text)
+		return CLI_OK;
+	if (save.live == MR_LIVE_BACKGROUND)
+		return cli_usage("--while-paused: QEMU itself lets the guest "
+				 "go on after the moment that "
+				 "--live=background is of");
+	command.seconds = (unsigned)(seconds == CLI_NOT_GIVEN ? COMMAND_SECONDS
+							      : seconds);
+	save.while_paused = command_run;
+	save.while_paused_arg = &command;
+	return command_tell(vm, image) ? cli_no_memory() : CLI_OK;
 }
 
 static int check_options(void)
@@ -217,6 +246,8 @@ int main(int argc, char **argv)
 				   poptPeekArg(ctx));
 	else
 		status = check_options();
+	if (status == CLI_OK)
+		status = check_command(vm, image);
 	if (status == CLI_OK)
 		status = run(vm, image);
 	poptFreeContext(ctx);

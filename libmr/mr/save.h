@@ -60,6 +60,16 @@ struct mr_save_options {
 	 * saved; NULL: none.
 	 */
 	const char *base;
+	/*
+	 * Called once, by the thread that called mr_save, while the guest
+	 * stands still: its memory has been taken, nothing is published. What
+	 * it does is of the same moment. -1, with *err filled, undoes the save.
+	 * It has five minutes: then the guardian lets the guest go on, and the
+	 * save fails. Not with MR_LIVE_BACKGROUND, in which QEMU itself lets
+	 * the guest go on. NULL: nothing is called.
+	 */
+	int (*while_paused)(void *arg, struct mr_error *err);
+	void *while_paused_arg;
 	struct mr_watch watch;
 };
 #define MR_SAVE_OPTIONS_INIT \

@@ -123,11 +123,14 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	if (c->sink.base)
 		count_kept(s, c);
 	pause_alive(&s->pause);
-	if (still_prove(&still, err)) {
-		(void)error_about(err, SAVE_VM);
+	/* The caller's part comes when little can fail any more; and the proof
+	 * is of that, too. */
+	if (c->sink.sink.ops->end(&c->sink.sink, err) ||
+	    save_while_paused(s, err))
 		goto out;
-	}
-	rc = c->sink.sink.ops->end(&c->sink.sink, err);
+	rc = still_prove(&still, err);
+	if (rc)
+		(void)error_about(err, SAVE_VM);
 out:
 	memory_free(m);
 	device_state_release(&state);

@@ -60,6 +60,19 @@ int save_hold(struct save *s, const struct output *o, bool watch,
 	return rc ? error_about(err, SAVE_VM) : 0;
 }
 
+int save_while_paused(struct save *s, struct mr_error *err)
+{
+	const struct mr_save_options *o = s->options;
+
+	if (!o->while_paused)
+		return 0;
+	pause_alive(&s->pause);
+	if (o->while_paused(o->while_paused_arg, err) == 0)
+		return 0;
+	return error_set(err, MR_SYS, MR_NO_OFFSET,
+			 "called off while the guest stood still");
+}
+
 int save_reach(struct save *s)
 {
 	return qmp_broken(s->q) ? qmp_reopen(s->q, REOPEN_MS, NULL) : 0;

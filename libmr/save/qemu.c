@@ -388,6 +388,28 @@ static int publish(struct save *s, struct output *o, struct mr_error *err)
 		       : 0;
 }
 
+/* The VM is in postmigrate for as long as nobody resumes it. */
+static int while_paused(struct save *s, struct mr_error *err)
+{
+	struct ask_status was, now;
+
+	if (!s->options->while_paused)
+		return 0;
+	if (ask_status(s->q, &was, err))
+		return error_about(err, SAVE_VM);
+	if (save_while_paused(s, err))
+		return -1;
+	if (ask_status(s->q, &now, err))
+		return error_about(err, SAVE_VM);
+	if (!strcmp(was.name, now.name))
+		return 0;
+	(void)error_set(err, MR_QMP, MR_NO_OFFSET,
+			"the VM went from %s to %s meanwhile: its memory is of "
+			"another moment",
+			was.name, now.name);
+	return error_about(err, SAVE_VM);
+}
+
 int save_qemu(struct save *s, struct mr_error *err)
 {
 	struct output o = OUTPUT_NONE;
@@ -414,6 +436,8 @@ int save_qemu(struct save *s, struct mr_error *err)
 		rc = migrate(s, &o, &lent, err);
 	if (rc)
 		(void)error_about(err, SAVE_VM);
+	else
+		rc = while_paused(s, err);
 	if (!rc && stays)
 		rc = publish(s, &o, err);
 	if (save_resume(s, rc != 0, err))

@@ -199,6 +199,11 @@ int mr_save(const char *vm, const char *image,
 	int rc = -1;
 
 	*report = (struct mr_save_report){ .engine = options->engine };
+	if (options->while_paused && options->live == MR_LIVE_BACKGROUND)
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "nothing can be done while the guest stands "
+				 "still for a background snapshot: QEMU itself "
+				 "lets it go on");
 	s.q = qmp_open(vm, CONNECT_MS, options->watch.cancel, err);
 	if (!s.q)
 		return error_about(err, SAVE_VM);

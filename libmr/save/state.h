@@ -76,6 +76,8 @@ int save_found(struct save *s, struct mr_error *err);
  * watch: only has a guardian watch it. save_resume is due in any case. */
 int save_hold(struct save *s, const struct output *o, bool watch,
 	      struct mr_error *err);
+/* Calls what the caller wants done before the guest goes on, if anything. */
+int save_while_paused(struct save *s, struct mr_error *err);
 /* Opens a connection that was lost again. 0 if there is one. */
 int save_reach(struct save *s);
 /* Lets the guardian go, when all has been put back; else leaves it to it. */
