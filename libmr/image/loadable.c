@@ -117,6 +117,8 @@ static int check_mapped(const struct mr_image *img,
 	for (size_t i = 0; !rc && look.use && i < info->n_blocks; i++)
 		rc = check_block(info, &info->blocks[i], &look.use[i], err);
 	*present = look.present * info->page_size;
+	for (size_t i = 0; img->packed && i < info->n_blocks; i++)
+		*present += info->blocks[i].normal_words * info->page_size;
 	mr_inspection_release(&look);
 	return rc;
 }

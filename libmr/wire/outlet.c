@@ -232,7 +232,7 @@ static size_t make_word(struct outlet *o, enum ram_flag kind, size_t block,
 	return ram_item_encode(buf, &item);
 }
 
-/* The pages of a part that have a bit, as words of main. */
+/* The pages of a part that have a bit, as words of main; with its lock. */
 static int put_words(struct outlet *o, size_t block,
 		     const struct memory_part *p, struct mr_error *err)
 {
@@ -318,47 +318,68 @@ static int put_packets(struct outlet *o, struct outlet_channel *c, size_t block,
 	return send_packet(o, c, pieces, n, err);
 }
 
+/* Zeros, as words of main; with its lock. */
+static int put_zeros(struct outlet *o, size_t block, uint64_t offset,
+		     uint64_t length, struct mr_error *err)
+{
+	uint8_t words[WORDS * RAM_ITEM_MAX];
+	size_t n = 0;
+
+	if (!o->form.old && o->m->blocks[block].length > SMALL)
+		return 0;
+	for (uint64_t at = 0; at < length; at += o->m->page) {
+		n += make_word(o, RAM_ZERO, block, offset + at, words + n);
+		if (n <= sizeof(words) - RAM_ITEM_MAX)
+			continue;
+		if (send_main(o, words, n, err))
+			return -1;
+		n = 0;
+	}
+	return n ? send_main(o, words, n, err) : 0;
+}
+
 static int outlet_zero(struct sink *k, const struct sink_hand *h, size_t block,
 		       uint64_t offset, uint64_t length, struct mr_error *err)
 {
 	struct outlet *o = outlet_of(k);
-	uint8_t words[WORDS * RAM_ITEM_MAX];
-	size_t n = 0;
-	int rc = 0;
+	int rc;
 
 	(void)h;
-	if (!o->form.old && o->m->blocks[block].length > SMALL)
-		return 0;
 	(void)pthread_mutex_lock(&o->lock);
-	for (uint64_t at = 0; !rc && at < length; at += o->m->page) {
-		n += make_word(o, RAM_ZERO, block, offset + at, words + n);
-		if (n > sizeof(words) - RAM_ITEM_MAX) {
-			rc = send_main(o, words, n, err);
-			n = 0;
-		}
-	}
-	if (!rc && n)
-		rc = send_main(o, words, n, err);
+	rc = put_zeros(o, block, offset, length, err);
 	(void)pthread_mutex_unlock(&o->lock);
 	return rc;
+}
+
+/* What goes over main: the pages of a part without a bit, and if there is no
+ * channel those that have one. */
+static int put_main(struct outlet *o, size_t block, const struct memory_part *p,
+		    struct mr_error *err)
+{
+	uint64_t q;
+
+	for (uint64_t i = bits_next_clear(p->bits, 0, p->pages); i < p->pages;
+	     i = bits_next_clear(p->bits, q, p->pages)) {
+		q = bits_next_set(p->bits, i, p->pages);
+		if (put_zeros(o, block, p->offset + i * p->unit,
+			      (q - i) * p->unit, err))
+			return -1;
+	}
+	return o->form.channels ? 0 : put_words(o, block, p, err);
 }
 
 static int outlet_put(struct sink *k, const struct sink_hand *h, size_t block,
 		      const struct memory_part *p, struct mr_error *err)
 {
 	struct outlet *o = outlet_of(k);
-	uint64_t q;
+	int rc;
 
 	h->tally->written += bits_count(p->bits, 0, p->pages) * p->unit;
-	for (uint64_t i = bits_next_clear(p->bits, 0, p->pages); i < p->pages;
-	     i = bits_next_clear(p->bits, q, p->pages)) {
-		q = bits_next_set(p->bits, i, p->pages);
-		if (outlet_zero(k, h, block, p->offset + i * p->unit,
-				(q - i) * p->unit, err))
-			return -1;
-	}
-	if (!o->form.channels)
-		return put_words(o, block, p, err);
+	(void)pthread_mutex_lock(&o->lock);
+	rc = put_main(o, block, p, err);
+	(void)pthread_mutex_unlock(&o->lock);
+	if (rc || !o->form.channels)
+		return rc;
 	return put_packets(o, &o->channels[h->w->index], block, p, err);
 }
 

@@ -58,7 +58,8 @@ int outlet_connect(struct outlet *o, const struct address *a,
 		   struct mr_error *err);
 
 /* Threads for memory_copy: one for each channel, as far as there can be; what
- * is left carries barriers only. */
+ * is left carries barriers only. Without channels there can be any number: who
+ * has an extent takes turns on main. */
 static inline unsigned outlet_jobs(const struct outlet *o)
 {
 	unsigned n = o->form.channels ? o->form.channels : 1;

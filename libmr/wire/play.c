@@ -139,12 +139,20 @@ static int send_devices(struct play *p, struct mr_error *err)
 		       : 0;
 }
 
+/* Pages of a pack have to be unpacked: all CPUs do that, also where all goes
+ * over one connection. */
+static unsigned jobs_of(const struct play *p)
+{
+	return p->img->packed && !p->out->form.channels ? 0
+							: outlet_jobs(p->out);
+}
+
 /* If it is the other end that broke off, it may have said why. */
 int play_run(struct play *p, struct mr_error *err)
 {
 	const struct memory_copy_options o = {
 		.direct = p->direct,
-		.jobs = outlet_jobs(p->out),
+		.jobs = jobs_of(p),
 		.watch = p->watch,
 	};
 	struct memory_tally tally = { 0 };
