@@ -6,6 +6,7 @@
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
+#include "tools/common/metrics.h"
 #include "tools/load/load.h"
 
 static int jobs = CLI_NOT_GIVEN, check, force, run_it, pause_it;
@@ -13,6 +14,7 @@ static int instant;
 static struct load_instant how;
 static int record = CLI_NOT_GIVEN;
 static char *direct = NULL, *record_file = NULL, *prefault = NULL;
+static char *metrics = NULL;
 static char **memory = NULL;
 
 /* clang-format off */
@@ -30,6 +32,8 @@ static struct poptOption options[] = {
 	  "channels (default: 8) or threads (CPUs, at most 8)", "N" },
 	{ "memory", '\0', POPT_ARG_ARGV, &memory, 0,
 	  "write this block's memory into a file; no VM then", "BLOCK=FILE" },
+	{ "metrics", '\0', POPT_ARG_STRING, &metrics, 0, METRICS_HELP,
+	  "FILE" },
 	{ "no-lock", '\0', POPT_ARG_NONE, &how.no_lock, 0,
 	  "do not keep others from writing to the image meanwhile", NULL },
 	{ "paused", '\0', POPT_ARG_NONE, &pause_it, 0,
@@ -164,6 +168,9 @@ static int load_vm(const char *image, const char *vm)
 	if (rc)
 		return rc;
 	cli.done = !check;
+	metrics_done(0, CLI_OK,
+		     &(struct metrics_figures){ .memory = report.ram,
+						.data = report.data });
 	if (cli.json)
 		return json_load(image, &report) && check ? CLI_TROUBLE
 							  : CLI_OK;
@@ -238,6 +245,9 @@ static int run_memory(const char *image, const struct mr_memory *m, size_t n)
 	if (rc)
 		return fail_memory(image, m, n, &err);
 	cli.done = true;
+	metrics_done(0, CLI_OK,
+		     &(struct metrics_figures){ .memory = report.ram,
+						.data = report.data });
 	if (cli.json)
 		(void)json_memory(image, &report);
 	else if (!cli.quiet)
@@ -314,6 +324,9 @@ static int check_options(void)
 	if (instant && (memory || direct || threads || force))
 		return cli_usage("--instant reads nothing: --memory, --direct, "
 				 "--jobs and --force are about that");
+	if (metrics && (instant || check))
+		return cli_usage("--check loads nothing that --metrics could "
+				 "tell of, and --instant has no end");
 	if (!instant && (how.print || how.strict || how.no_lock || how.verify))
 		return cli_usage("--print, --strict, --no-lock and --verify "
 				 "are about --instant");
@@ -338,8 +351,10 @@ int main(int argc, char **argv)
 	poptContext ctx =
 		cli_parse(argc, argv, options, "IMAGE [VM | -- QEMU...]");
 	const char *image = poptGetArg(ctx), *vm;
-	int status = check_options();
+	int status = metrics_begin(metrics, CLI_PATHS(image));
 
+	if (status == CLI_OK)
+		status = check_options();
 	if (status == CLI_OK && instant) {
 		status = run_instant(image, poptGetArgs(ctx));
 	} else if (status == CLI_OK) {

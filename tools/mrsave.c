@@ -5,13 +5,14 @@
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
+#include "tools/common/metrics.h"
 #include "tools/save/command.h"
 
 static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
 static int jobs = CLI_NOT_GIVEN, pid = CLI_NOT_GIVEN;
 static int check, leave_paused, any_room, force, no_seal;
 static char *base = NULL, *direct = NULL, *engine = NULL, *zero_copy = NULL;
-static char *live = NULL;
+static char *live = NULL, *metrics = NULL;
 static struct command command;
 static int seconds = CLI_NOT_GIVEN;
 
@@ -35,6 +36,8 @@ static struct poptOption options[] = {
 	{ "live", '\0', POPT_ARG_STRING, &live, 0,
 	  "let the guest run meanwhile: precopy (if left out) or background",
 	  "HOW" },
+	{ "metrics", '\0', POPT_ARG_STRING, &metrics, 0, METRICS_HELP,
+	  "FILE" },
 	{ "no-room-check", '\0', POPT_ARG_NONE, &any_room, 0,
 	  "start even if the file system may be too full", NULL },
 	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
@@ -180,6 +183,9 @@ static int check_options(void)
 				 "of --engine=direct");
 	if (save.live && leave_paused)
 		return cli_usage("--live and --leave-paused contradict");
+	if (check && metrics)
+		return cli_usage("--check saves nothing that --metrics could "
+				 "tell of");
 	save.engine = (enum mr_engine)e;
 	save.zero_copy = (enum mr_zero_copy)z;
 	save.base = base;
@@ -207,6 +213,13 @@ static int run(const char *vm, const char *image)
 		cli_say("the VM is stopped as before, but in run state "
 			"postmigrate: its disks are inactive until `cont`");
 	cli.done = !check;
+	metrics_done(0, CLI_OK,
+		     &(struct metrics_figures){ .memory = report.ram,
+						.data = report.data,
+						.size = report.size,
+						.has_size = true,
+						.paused = report.paused,
+						.has_paused = true });
 	if (cli.json)
 		return print_json(image, &report) && check ? CLI_TROUBLE
 							   : CLI_OK;
@@ -245,6 +258,8 @@ int main(int argc, char **argv)
 				   "is %s?",
 				   poptPeekArg(ctx));
 	else
+		status = metrics_begin(metrics, CLI_PATHS(image));
+	if (status == CLI_OK)
 		status = check_options();
 	if (status == CLI_OK)
 		status = check_command(vm, image);

@@ -9,13 +9,14 @@
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
+#include "tools/common/metrics.h"
 #include "tools/verify/capture.h"
 
 enum { SCHEMA = 2 };
 
 static struct mr_verify_options verify;
 static int jobs = CLI_NOT_GIVEN, force, need_seal, repair, seal;
-static char *direct = NULL, *subset = NULL, *output = NULL;
+static char *direct = NULL, *metrics = NULL, *subset = NULL, *output = NULL;
 
 /* clang-format off */
 static struct poptOption options[] = {
@@ -25,6 +26,8 @@ static struct poptOption options[] = {
 	  "let --output replace what is no image", NULL },
 	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
 	  "worker threads (default: CPUs, at most 8)", "N" },
+	{ "metrics", '\0', POPT_ARG_STRING, &metrics, 0, METRICS_HELP,
+	  "FILE" },
 	{ "need-seal", '\0', POPT_ARG_NONE, &need_seal, 0,
 	  "an image without a seal is damaged", NULL },
 	{ "output", 'o', POPT_ARG_STRING, &output, 0,
@@ -263,14 +266,20 @@ static bool is_folder(const char *path)
 	return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
-/* One file: its status. */
-static int check(const char *path, bool *stop)
+/* One file, number n: its status. */
+static int check(const char *path, size_t n, bool *stop)
 {
 	struct file file = { .path = path };
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_verify_report report;
+	struct metrics_figures figures = { .memory = 0 };
 	int status, rc;
 
+	if (is_folder(path)) {
+		status = verify_capture(path, stop);
+		metrics_done(n, status, NULL);
+		return status;
+	}
 	verify.found = on_finding;
 	verify.did = on_change;
 	verify.arg = &file;
@@ -287,6 +296,8 @@ static int check(const char *path, bool *stop)
 			print_lines(&file, &file.did);
 	} else {
 		status = report.sound ? CLI_OK : CLI_NO;
+		figures.memory = report.ram;
+		figures.data = report.data;
 		if (!cli.json)
 			print_text(&file, &report);
 	}
@@ -294,6 +305,7 @@ static int check(const char *path, bool *stop)
 		close_json(&file, rc ? NULL : &report);
 	if (file.no_memory)
 		status = cli_worse(status, cli_no_memory());
+	metrics_done(n, status, rc ? NULL : &figures);
 	free_lines(&file.findings);
 	free_lines(&file.did);
 	return status;
@@ -355,11 +367,8 @@ static int check_all(const char **paths)
 		cli_json_begin();
 		cli_json_put_open("files", '[');
 	}
-	for (; paths && *paths && !stop; paths++)
-		status = cli_worse(status,
-				   is_folder(*paths)
-					   ? verify_capture(*paths, &stop)
-					   : check(*paths, &stop));
+	for (size_t i = 0; paths && paths[i] && !stop; i++)
+		status = cli_worse(status, check(paths[i], i, &stop));
 	if (!cli.json)
 		return status;
 	cli_json_close();
@@ -388,7 +397,9 @@ int main(int argc, char **argv)
 	cli.schema = SCHEMA;
 	ctx = cli_parse(argc, argv, options, "IMAGE...");
 	paths = poptGetArgs(ctx);
-	status = check_options();
+	status = metrics_begin(metrics, paths ? paths : CLI_PATHS(NULL));
+	if (status == CLI_OK)
+		status = check_options();
 	if (status == CLI_OK && !paths)
 		status = cli_usage("no IMAGE");
 	if (status == CLI_OK && output && paths[1])

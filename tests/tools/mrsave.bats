@@ -29,6 +29,7 @@ refused() { # STATUS TEXT ARGUMENT...
 	refused 2 "contradict" --live --engine=qemu --leave-paused vm image
 	refused 2 "auto, on or off" --zero-copy=2 vm image
 	refused 2 "lets the guest go on" --live=background --while-paused=: vm image
+	refused 2 "--check saves nothing" --check --metrics=m vm image
 	refused 2 "goes with" --while-paused-timeout=9 vm image
 	refused 2 "1 to 240" --while-paused=: --while-paused-timeout=0 vm image
 	refused 2 "1 to 240" --while-paused=: --while-paused-timeout=241 vm image

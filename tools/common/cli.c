@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/common/metrics.h"
+
 /* clang-format off */
 struct poptOption cli_common[] = {
 	{ "quiet", 'q', POPT_ARG_NONE, &cli.quiet, 0,
@@ -169,6 +171,7 @@ int cli_finish(int status)
 	if ((fclose(stdout) && (pending || errno != EBADF)) || bad) {
 		/* As if it had been told by the signal, without a word. */
 		if (unread) {
+			metrics_end(cli_worse(status, CLI_TROUBLE));
 			(void)signal(SIGPIPE, SIG_DFL);
 			(void)raise(SIGPIPE);
 		}
@@ -177,5 +180,6 @@ int cli_finish(int status)
 		if (status < CLI_TROUBLE && !cli.done)
 			status = CLI_TROUBLE;
 	}
+	metrics_end(status);
 	return status;
 }
