@@ -22,7 +22,7 @@ static void check_sections(const struct mr_image_info *info)
 		must(mr_section_type_name(s->type));
 		must(s->header + s->payload <= s->length);
 		/* Memory at fixed places may lie beyond the end. */
-		if (s->type == MR_SECTION_FULL)
+		if (s->type == MR_SECTION_FULL && !info->has_pack)
 			must(s->offset + s->length <= info->file_size);
 		must(!i || s->offset >= s[-1].offset);
 	}
