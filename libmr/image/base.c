@@ -54,7 +54,9 @@ int image_base_open(struct image_base *b, const char *path,
 		return -1;
 	if (b->img->info.kind != MR_IMAGE_MAPPED)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				 "a plain stream is no base");
+				 "a %s is no base of an image",
+				 b->img->info.has_pack ? "pack"
+						       : "plain stream");
 	/* Ours has as many bits for a block only then. */
 	if (b->img->info.page_size != IMAGE_PAGE)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,

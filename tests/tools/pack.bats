@@ -106,6 +106,18 @@ make() { # OPTION of mkpack...
 	done
 }
 
+@test "what cannot be done with one" {
+	make
+	run -3 mrload --instant pack -- qemu-system-x86_64
+	[ "$output" = "mrload: pack: only a mapped-ram image can be mapped, this is a pack: load it without --instant" ]
+	for how in --seal --repair; do
+		run -2 mrverify $how pack
+		[ "$output" = "mrverify: pack: a pack has its seal in itself, and what is damaged in it cannot be mended" ]
+	done
+	run -0 mrverify --need-seal pack
+	[ "$output" = "pack: sound, sealed, 3.9 MiB of memory, 1.9 MiB looked at" ]
+}
+
 @test "an increment: its devices, not its memory" {
 	make --increment
 	run -0 mrinspect pack
