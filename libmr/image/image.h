@@ -13,6 +13,7 @@
  *   index.c   where each page of a plain stream last came
  *   memory.c  pages
  *   blame.c   which page it is that cannot be read
+ *   plain.c   all but memory, as a plain stream has it (plain.h)
  *   loadable.c  can a guest be made of it? (loadable.h)
  */
 #ifndef LIBMR_IMAGE_H

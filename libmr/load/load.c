@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
+#include "libmr/image/plain.h"
 #include "libmr/vm/ask.h"
 #include "libmr/vm/migrate.h"
 #include "libmr/vm/pause.h"
@@ -23,7 +24,6 @@
 #include "libmr/vm/qmp.h"
 #include "libmr/vm/runstate.h"
 #include "libmr/vm/work.h"
-#include "libmr/wire/play.h"
 #include "libmr/base/watch.h"
 
 #define CONNECT_MS 10000
@@ -69,7 +69,7 @@ static int choose_sent(struct load *l, const char *why, struct mr_error *err)
 	r->way = MR_LOAD_SENT;
 	r->jobs = 0;
 	(void)snprintf(r->why, sizeof(r->why), "%s", why);
-	return play_check(l->info, err) ? error_about(err, LOAD_IMAGE) : 0;
+	return plain_check(l->info, err) ? error_about(err, LOAD_IMAGE) : 0;
 }
 
 static int choose_way(struct load *l, struct mr_error *err)

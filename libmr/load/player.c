@@ -6,6 +6,7 @@
 
 #include "libmr/base/error.h"
 #include "libmr/base/watch.h"
+#include "libmr/image/plain.h"
 #include "libmr/memory/memory.h"
 #include "libmr/wire/play.h"
 
@@ -27,7 +28,7 @@ static int open_outlet(struct player *p, const struct load *l,
 {
 	struct outlet_form form = { .old = may_be_old(l->guest) };
 
-	play_config(l->info, &form.config);
+	plain_config(l->info, &form.config);
 	if (wire_begin(&p->wire, load_patience(l), &l->options->watch, err))
 		return -1;
 	p->out_there = true;

@@ -8,6 +8,7 @@
 #include "libmr/base/watch.h"
 #include "libmr/image/image.h"
 #include "libmr/image/loadable.h"
+#include "libmr/image/plain.h"
 #include "libmr/memory/memory.h"
 #include "libmr/wire/outlet.h"
 #include "libmr/wire/play.h"
@@ -40,7 +41,7 @@ static int open_image(struct send *x, const char *image, struct mr_error *err)
 		       x->info->run_state);
 	r->blocks = x->info->n_blocks;
 	r->ram = x->info->ram;
-	if (play_check(x->info, err))
+	if (plain_check(x->info, err))
 		return -1;
 	x->m = memory_of_image(x->img, true, err);
 	if (x->m)
@@ -56,7 +57,7 @@ static void make_form(const struct send *x, struct outlet_form *f)
 				   .method = methods[x->options->compress],
 				   .level = x->options->level };
 	memcpy(f->uuid, x->options->uuid, sizeof(f->uuid));
-	play_config(x->info, &f->config);
+	plain_config(x->info, &f->config);
 }
 
 static int connect_it(struct send *x, const char *uri, struct mr_error *err)

@@ -1,15 +1,14 @@
 /*
  * play.h - an image, told as a migration.
  *
- * The order of use: play_check, outlet_init with play_config's, outlet_connect,
- * play_run.
+ * The order of use: plain_check, outlet_init with plain_config's (plain.h),
+ * outlet_connect, play_run.
  */
 #ifndef LIBMR_PLAY_H
 #define LIBMR_PLAY_H
 
 #include <stdint.h>
 
-#include "formats/stream.h"
 #include "libmr/mr.h"
 
 struct memory;
@@ -26,10 +25,6 @@ struct play {
 	uint64_t data, device;
 };
 
-/* Whether an image can be told so: MR_REFUSED. */
-int play_check(const struct mr_image_info *info, struct mr_error *err);
-/* What the stream says of its machine. */
-void play_config(const struct mr_image_info *info, struct stream_config *c);
 /* All of it, until the other end says that it has loaded it. MR_QMP: it said
  * no, or broke off. */
 int play_run(struct play *p, struct mr_error *err);
