@@ -203,24 +203,32 @@ static uint64_t length_of(const struct crew_plan *p, size_t block)
 						 block * stride);
 }
 
-static bool claim(struct hand *h, struct crew_extent *e)
+enum claimed { CLAIMED, NOT_YET, NO_MORE };
+
+/* wait: there is nothing else to do. */
+static enum claimed claim(struct hand *h, struct crew_extent *e, bool wait)
 {
 	struct crew *c = h->w.crew;
 	const struct crew_plan *p = c->plan;
 	uint64_t n, left;
 
-	if (atomic_load_explicit(&c->stop, memory_order_relaxed))
-		return false;
-	n = atomic_fetch_add_explicit(&c->next, 1, memory_order_relaxed);
-	if (n >= c->first[p->blocks])
-		return false;
+	n = atomic_load_explicit(&c->next, memory_order_relaxed);
+	do {
+		if (atomic_load_explicit(&c->stop, memory_order_relaxed) ||
+		    n >= c->first[p->blocks])
+			return NO_MORE;
+		if (p->open && !p->open(p->arg, n, wait))
+			return NOT_YET;
+	} while (!atomic_compare_exchange_weak_explicit(&c->next, &n, n + 1,
+							memory_order_relaxed,
+							memory_order_relaxed));
 	while (n >= c->first[h->block + 1])
 		h->block++;
 	e->block = h->block;
 	e->offset = (n - c->first[h->block]) * p->extent_size;
 	left = length_of(p, h->block) - e->offset;
 	e->length = left < p->extent_size ? (size_t)left : p->extent_size;
-	return true;
+	return CLAIMED;
 }
 
 /* Runs the slot's state machine until it waits for a transfer or is idle. */
@@ -248,26 +256,28 @@ static bool is_free(const struct hand *h)
 
 static int work(struct hand *h, struct mr_error *err)
 {
-	bool more = true;
+	enum claimed last = CLAIMED;
 
 	for (;;) {
 		struct queue_op *op;
 		struct crew_extent e;
 		struct crew_slot *s;
 
-		more = more && (!is_free(h) || claim(h, &e));
-		if (more && is_free(h)) {
+		if (last != NO_MORE && is_free(h))
+			last = claim(h, &e, !h->w.queue.added);
+		if (last == CLAIMED && is_free(h)) {
 			s = take_slot(h);
 			s->extent = e;
 			if (advance(h, s, err))
 				return -1;
 		}
 		if (!h->w.queue.added) {
-			if (!more)
+			if (last == NO_MORE)
 				return 0;
 			continue;
 		}
-		op = queue_reap(&h->w.queue, !more || !is_free(h), err);
+		op = queue_reap(&h->w.queue, last != CLAIMED || !is_free(h),
+				err);
 		if (err->code != MR_OK)
 			return -1;
 		if (!op)

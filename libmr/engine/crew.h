@@ -8,6 +8,7 @@
  * several extents in flight and never waits while it could work.
  *
  * Extents are claimed in order with one atomic; there is no lock on the way.
+ * Whoever cannot bear that some are done long before others has plan->open.
  * They are a multiple of 64 pages (crew_extent_size), so that two workers
  * never share a word of a bitmap.
  */
@@ -82,6 +83,11 @@ struct crew_plan {
 	bool own_errors;
 	int (*step)(struct crew_worker *w, struct crew_slot *s,
 		    struct mr_error *err);
+	/* Whether the n-th extent of all blocks may be claimed now: then, and
+	 * with each before it, at any time. wait: the worker has nothing else
+	 * to do; it asks again after some tens of milliseconds at the latest.
+	 * NULL: any may. */
+	bool (*open)(void *arg, uint64_t n, bool wait);
 	/* Called for each worker after all have been joined; may be NULL. */
 	void (*finish)(struct crew_worker *w, void *arg);
 	void *arg;

@@ -145,6 +145,13 @@ static int copy_extent(struct crew_worker *w, struct crew_slot *s,
 	return CREW_DONE;
 }
 
+static bool is_open(void *arg, uint64_t n, bool wait)
+{
+	struct copy *c = arg;
+
+	return c->to->ops->open(c->to, n, wait);
+}
+
 static void add_tally(struct crew_worker *w, void *arg)
 {
 	struct copy *c = arg;
@@ -181,6 +188,7 @@ int memory_copy(struct memory *from, struct sink *to,
 		.jobs = o->jobs,
 		.ran = &t->jobs,
 		.step = copy_extent,
+		.open = to->ops->open ? is_open : NULL,
 		.finish = add_tally,
 		.arg = &c,
 		.watch = o->watch,

@@ -3,6 +3,7 @@
  *
  *   image_sink.c   a mapped-ram image, with a seal
  *   files.c        memory files, one for each block
+ *   pack_sink.c    a pack, or a plain stream
  *   nothing.c      nowhere
  *
  * memory_copy takes all of a memory there. Whoever is given the pages of one
@@ -43,6 +44,10 @@ struct sink_ops {
 	/* Nothing was put yet: the names and lengths of the blocks. */
 	int (*begin)(struct sink *k, const struct memory *m,
 		     struct mr_error *err);
+	/* Whether the n-th extent of all blocks (held) may be begun with: then,
+	 * and with each before it, at any time. wait: not without waiting for
+	 * that for some time. NULL: any may. */
+	bool (*open)(struct sink *k, uint64_t n, bool wait);
 	/* Where a part may be read to instead of a buffer: it is in the sink
 	 * then, and not put. Nobody but the kernel may touch it. NULL: there
 	 * is no such room here. May be NULL. */
@@ -87,6 +92,10 @@ int sink_settle(const struct sink_hand *h, const struct file *file, uint64_t at,
 /* Stretches of an extent that changed since a base: more take longer to write
  * one by one than all of it. */
 #define SINK_STRETCHES 4u
+
+/* Of blocks up to this size, those of firmware, a stream says which pages are
+ * zero: they may hold something where it is loaded. */
+#define SINK_SMALL (UINT64_C(16) << 20)
 
 /* Whatever is put there is gone, and a page that is asked for is zero. */
 extern struct sink sink_nothing;

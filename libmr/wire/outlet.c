@@ -16,9 +16,6 @@
 /* Any id but 0 (stream.md). */
 #define RAM_SECTION 1u
 #define PING 1u
-/* Of smaller blocks, those of firmware, what is absent is said to be zero: they
- * may hold something at the destination. */
-#define SMALL (UINT64_C(16) << 20)
 /* Pieces that are sent at a time: IOV_MAX. */
 #define PIECES 1024u
 /* Words, as long as they can be; most are much shorter. */
@@ -325,7 +322,7 @@ static int put_zeros(struct outlet *o, size_t block, uint64_t offset,
 	uint8_t words[WORDS * RAM_ITEM_MAX];
 	size_t n = 0;
 
-	if (!o->form.old && o->m->blocks[block].length > SMALL)
+	if (!o->form.old && o->m->blocks[block].length > SINK_SMALL)
 		return 0;
 	for (uint64_t at = 0; at < length; at += o->m->page) {
 		n += make_word(o, RAM_ZERO, block, offset + at, words + n);

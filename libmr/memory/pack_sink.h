@@ -1,0 +1,42 @@
+/* pack_sink.h - the sink that is a pack, or a plain stream (sink.h): from front
+ * to back, whoever is done first. */
+#ifndef LIBMR_PACK_SINK_H
+#define LIBMR_PACK_SINK_H
+
+#include <pthread.h>
+
+#include "formats/stream.h"
+#include "libmr/image/plain.h"
+#include "libmr/memory/sink.h"
+#include "libmr/pack/writer.h"
+
+struct pack_slot;
+
+struct pack_sink {
+	struct sink sink;
+	/* The caller's, before begin: page and extent size come from the
+	 * memory, and the least that an extent is from here. */
+	struct pack_form form;
+	struct stream_config config; /* without capabilities */
+	const struct plain_state *state;
+	struct io *io; /* where it goes */
+	unsigned jobs; /* that will put; at least 1 */
+	/* After begin. */
+	struct pack_writer writer;
+	const struct memory *m;
+	uint64_t *first; /* number of each block's first extent */
+	/* A ring: the extent of number n has slot n % slots from when it was
+	 * claimed until it is written. */
+	struct pack_slot *ring;
+	size_t slots;
+	pthread_mutex_t lock;
+	pthread_cond_t moved;
+	/* Under lock. */
+	uint64_t next; /* number of the extent that is to be written */
+	bool writing; /* somebody writes, or nobody ever will again */
+};
+
+/* level, plain and label's extent_size, made, uuid, maker and name. */
+void pack_sink_init(struct pack_sink *s, const struct pack_form *form);
+
+#endif
