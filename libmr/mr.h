@@ -22,6 +22,7 @@
 #include "libmr/mr/save.h"
 #include "libmr/mr/recv.h"
 #include "libmr/mr/send.h"
+#include "libmr/mr/convert.h"
 #include "libmr/mr/packets.h"
 #include "libmr/mr/capture.h"
 #include "libmr/mr/load.h"

@@ -10,6 +10,7 @@ _mrtools() {
 		case $cur in
 		--direct=*) values='auto on off' ;;
 		--engine=*) values='auto direct qemu' ;;
+		--format=*) values='mapped stream pack' ;;
 		--live=*) values='precopy background' ;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -W "$values" -- "${cur#*=}")
@@ -27,4 +28,4 @@ _mrtools() {
 	esac
 }
 
-complete -F _mrtools mrsave mrload mrrecv mrsend mrinspect mrverify mrdiff
+complete -F _mrtools mrsave mrload mrrecv mrsend mrconvert mrinspect mrverify mrdiff

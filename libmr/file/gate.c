@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "formats/libvirt.h"
+#include "formats/pack.h"
 #include "formats/touched.h"
 #include "libmr/base/error.h"
 
@@ -187,7 +188,7 @@ void gate_release(struct gate *p)
 static bool is_image(const uint8_t *buf, size_t n)
 {
 	return (n >= 4 && !memcmp(buf, "QEVM", 4)) ||
-	       (n >= 16 && libvirt_is_save(buf, n));
+	       (n >= 16 && libvirt_is_save(buf, n)) || pack_is_pack(buf, n);
 }
 
 /* The rule lets go what begins with these n bytes. */
@@ -215,7 +216,7 @@ static const char *const what_may_go[] = {
 static int apply_rule(const struct gate *p, enum gate_rule rule,
 		      struct mr_error *err)
 {
-	uint8_t buf[16];
+	uint8_t buf[32];
 	ssize_t n = -1;
 	int fd;
 

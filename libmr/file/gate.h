@@ -34,7 +34,8 @@ void gate_release(struct gate *p); /* may be GATE_NONE */
 
 /* What may be replaced by a file of ours, besides nothing. */
 enum gate_rule {
-	GATE_IMAGE, /* an empty file, an image: ours, QEMU's, libvirt's */
+	GATE_IMAGE, /* an empty file, an image: ours, QEMU's, libvirt's; a pack
+		     */
 	GATE_DRAWING, /* an empty file, an SVG */
 	GATE_TOUCHED, /* an empty file, a record of touched pages */
 	GATE_ANY_FILE,

@@ -35,7 +35,7 @@ tools() { (cd "$ROOT/tools" && ls mr*.c | sed 's/\.c$//'); }
 
 @test "the members of JSON are all in the pages, and no other" {
 	cd "$BATS_TEST_TMPDIR"
-	for tool in mrload mrrecv mrsave mrsend; do
+	for tool in mrconvert mrload mrrecv mrsave mrsend; do
 		(
 			cd "$ROOT/tools"
 			find $tool.c "${tool#mr}" -name '*.c' 2>/dev/null |

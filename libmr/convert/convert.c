@@ -1,0 +1,343 @@
+/* convert.c - the verb mr_convert: an image into one of another format. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "formats/name.h"
+#include "libmr/base/error.h"
+#include "libmr/base/watch.h"
+#include "libmr/convert/state.h"
+#include "libmr/file/output.h"
+#include "libmr/file/pipe.h"
+#include "libmr/image/loadable.h"
+#include "libmr/memory/image_sink.h"
+#include "libmr/memory/pack_sink.h"
+
+static const struct {
+	const char *name, *ending;
+} forms[] = {
+	[MR_CONVERT_BY_NAME] = { "by name", "" },
+	[MR_CONVERT_MAPPED] = { "mapped", ".mr" },
+	[MR_CONVERT_STREAM] = { "stream", ".stream" },
+	[MR_CONVERT_PACK] = { "pack", ".mrp" },
+};
+#define FORMS (sizeof(forms) / sizeof(forms[0]))
+
+const char *mr_convert_form_name(enum mr_convert_form form)
+{
+	return forms[form].name;
+}
+
+/* ---- what is wanted ---- */
+
+static int find_form(struct convert *x, const char *out, struct mr_error *err)
+{
+	size_t len = strlen(out);
+
+	x->report->form = x->options->form;
+	for (size_t i = 1; !x->report->form && i < FORMS; i++) {
+		size_t n = strlen(forms[i].ending);
+
+		if (len > n && !strcmp(out + len - n, forms[i].ending))
+			x->report->form = (enum mr_convert_form)i;
+	}
+	if (!x->report->form) {
+		(void)error_set(err, MR_USAGE, MR_NO_OFFSET,
+				"what to make of it is not known: a name that "
+				"ends in .mrp (pack), .mr (mapped) or .stream "
+				"says so, or a format");
+		return error_about(err, CONVERT_OUT);
+	}
+	return 0;
+}
+
+static int check_options(struct convert *x, const char *out,
+			 struct mr_error *err)
+{
+	const struct mr_convert_options *o = x->options;
+
+	if (find_form(x, out, err))
+		return -1;
+	if (o->level < 1 || o->level > MR_CONVERT_LEVEL_MAX)
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "level %d is not one of 1 to %d", o->level,
+				 MR_CONVERT_LEVEL_MAX);
+	if (o->name && (strlen(o->name) > NAME_MAX_LEN ||
+			!name_is_text(o->name, strlen(o->name))))
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "a name is UTF-8, without control characters, "
+				 "of at most 255 bytes");
+	if (o->fd >= 0 && x->report->form == MR_CONVERT_MAPPED) {
+		(void)error_set(err, MR_USAGE, MR_NO_OFFSET,
+				"a mapped-ram image is not written from front "
+				"to back: it needs a file");
+		return error_about(err, CONVERT_OUT);
+	}
+	return 0;
+}
+
+static enum gate_rule rule_of(const struct convert *x)
+{
+	return x->options->force ? GATE_ANY_FILE : GATE_IMAGE;
+}
+
+/* ---- the input ---- */
+
+static int open_in(struct convert *x, const char *in, struct mr_error *err)
+{
+	const struct mr_convert_options *o = x->options;
+	struct mr_convert_report *r = x->report;
+	struct stream_config config;
+	uint64_t present;
+
+	x->img = image_open_loadable(in, o->direct, false, &o->watch, &present,
+				     err);
+	if (!x->img)
+		return -1;
+	x->img->io->who = CONVERT_IN;
+	x->info = mr_image_info(x->img);
+	(void)snprintf(r->machine, sizeof(r->machine), "%s", x->info->machine);
+	(void)snprintf(r->run_state, sizeof(r->run_state), "%s",
+		       x->info->run_state);
+	r->blocks = x->info->n_blocks;
+	r->ram = x->info->ram;
+	r->in_size = x->info->file_allocated;
+	if (x->info->ram > MR_MEMORY_MAX)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 MR_MEMORY_MAX_TEXT);
+	if (plain_check(x->info, err) ||
+	    plain_state_read(&x->state, x->img, CONVERT_IN, err))
+		return -1;
+	r->device = x->state.early_len + x->state.late_len +
+		    x->state.description_len;
+	x->m = memory_of_image(x->img, true, err);
+	if (!x->m)
+		return -1;
+	plain_config(x->info, &config);
+	x->m->who = CONVERT_IN;
+	x->m->page_bits = config.target_page_bits;
+	/* Also a page that was written although it is zero is left out. */
+	x->m->exact = false;
+	if (r->form == MR_CONVERT_MAPPED && x->m->page != IMAGE_PAGE)
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "pages of %zu bytes do not go into a "
+				 "mapped-ram image of ours: make a pack or a "
+				 "stream of it",
+				 x->m->page);
+	return 0;
+}
+
+/* ---- the output ---- */
+
+static int copy(struct convert *x, struct sink *k, struct mr_error *err)
+{
+	const struct mr_convert_options *o = x->options;
+	const struct memory_copy_options how = { .direct = o->direct,
+						 .jobs = o->jobs,
+						 .watch = &o->watch };
+	struct memory_tally t = { 0 };
+	int rc = memory_copy(x->m, k, &how, &t, err) || k->ops->end(k, err);
+
+	x->report->data = t.data;
+	x->growing = t.written;
+	x->report->jobs = t.jobs;
+	x->report->direct_read = x->m->direct;
+	return rc ? -1 : 0;
+}
+
+static int publish(struct output *out, struct mr_error *err)
+{
+	if (!output_publish(out, err))
+		return 0;
+	/* All was written: nobody was refused beforehand. */
+	if (err && err->code == MR_REFUSED)
+		err->code = MR_UNSUPPORTED;
+	return error_about(err, CONVERT_OUT);
+}
+
+/* Holes do not count. */
+static uint64_t allocated(const struct file *f)
+{
+	struct stat st;
+
+	return fstat(f->fd, &st) ? 0 : (uint64_t)st.st_blocks * 512;
+}
+
+/* All device sections behind memory, as an image of ours has them. */
+static uint8_t *join_sections(const struct plain_state *s)
+{
+	uint8_t *all = malloc(s->early_len + s->late_len + 1);
+
+	if (all && s->early_len)
+		memcpy(all, s->early, s->early_len);
+	if (all && s->late_len)
+		memcpy(all + s->early_len, s->late, s->late_len);
+	return all;
+}
+
+static int make_mapped(struct convert *x, const char *out, struct mr_error *err)
+{
+	const struct mr_convert_options *o = x->options;
+	struct image_writer w = IMAGE_WRITER_NONE;
+	uint8_t *sections = join_sections(&x->state);
+	struct image_sink s;
+	int rc = -1;
+
+	if (!sections) {
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		goto out;
+	}
+	if (image_writer_open(&w, out, rule_of(x), o->direct, !o->no_seal,
+			      err)) {
+		(void)error_about(err, CONVERT_OUT);
+		goto out;
+	}
+	w.out.file.io.who = CONVERT_OUT;
+	image_sink_init(&s, &w);
+	s.device = (struct image_device){
+		.sections = sections,
+		.len = x->state.early_len + x->state.late_len,
+		.description = (const uint8_t *)x->state.description,
+		.description_len = x->state.description_len,
+	};
+	rc = copy(x, &s.sink, err);
+	x->report->direct_write = w.out.file.direct_fd >= 0;
+	x->report->sealed = w.sealed;
+	x->report->size = allocated(&w.out.file);
+	if (!rc)
+		rc = publish(&w.out, err);
+out:
+	image_writer_release(&w);
+	free(sections);
+	return rc;
+}
+
+/* What a pack says stays. */
+static void keep_label(const struct mr_pack *p, struct pack_label *l)
+{
+	l->made = p->made;
+	memcpy(l->uuid, p->uuid, sizeof(l->uuid));
+	memcpy(l->name, p->name, sizeof(l->name));
+}
+
+static int make_form(const struct convert *x, struct pack_form *form,
+		     struct mr_error *err)
+{
+	const struct mr_convert_options *o = x->options;
+	struct pack_label *l = &form->label;
+	struct stat st;
+
+	*form = (struct pack_form){
+		.plain = x->report->form != MR_CONVERT_PACK,
+		.level = o->level,
+		.label = { .extent_size = (uint32_t)crew_extent_size(1),
+			   .maker = "mrtools " MR_VERSION },
+	};
+	/* The moment of the guest, as far as the file tells: so the same image
+	 * makes the same pack whenever that is done. */
+	if (fstat(x->img->file.fd, &st)) {
+		(void)error_sys(err, MR_NO_OFFSET, "cannot stat");
+		return error_about(err, CONVERT_IN);
+	}
+	if (st.st_mtime > 0)
+		l->made = (uint64_t)st.st_mtime;
+	if (x->info->has_uuid)
+		memcpy(l->uuid, x->info->uuid, sizeof(l->uuid));
+	if (x->info->has_pack)
+		keep_label(&x->info->pack, l);
+	if (o->name)
+		memcpy(l->name, o->name, strlen(o->name) + 1);
+	return 0;
+}
+
+int convert_pour(struct convert *x, struct io *io, struct mr_error *err)
+{
+	const unsigned jobs = x->options->jobs;
+	struct pack_form form;
+	struct pack_sink s;
+	int rc;
+
+	if (make_form(x, &form, err))
+		return -1;
+	pack_sink_init(&s, &form);
+	plain_config(x->info, &s.config);
+	s.state = &x->state;
+	s.io = io;
+	s.jobs = jobs ? jobs : crew_default_jobs();
+	rc = copy(x, &s.sink, err);
+	x->report->size = s.writer.at;
+	if (!rc)
+		x->growing +=
+			s.writer.head.extents * pack_entry_size(&s.form.label);
+	s.sink.ops->abandon(&s.sink);
+	return rc;
+}
+
+static int pour_file(struct convert *x, const char *path, struct mr_error *err)
+{
+	struct output out = OUTPUT_NONE;
+	int rc = -1;
+
+	if (output_create(&out, path, rule_of(x), MR_DIRECT_OFF, err)) {
+		(void)error_about(err, CONVERT_OUT);
+	} else {
+		out.file.io.who = CONVERT_OUT;
+		rc = convert_pour(x, &out.file.io, err) || publish(&out, err);
+	}
+	output_discard(&out);
+	return rc ? -1 : 0;
+}
+
+static int pour_pipe(struct convert *x, struct mr_error *err)
+{
+	const struct mr_watch *watch = &x->options->watch;
+	struct pipe_io p;
+	int rc;
+
+	if (pipe_init(&p, x->options->fd, watch, err))
+		return error_about(err, CONVERT_OUT);
+	p.io.who = CONVERT_OUT;
+	rc = convert_pour(x, &p.io, err);
+	if (rc && err->sys == ECANCELED && watch->cancel &&
+	    atomic_load(watch->cancel)) {
+		*err = (struct mr_error)MR_ERROR_INIT;
+		(void)error_set(err, MR_CANCELLED, MR_NO_OFFSET, "interrupted");
+	}
+	return rc;
+}
+
+static int make(struct convert *x, const char *out, struct mr_error *err)
+{
+	struct output_target target;
+
+	if (x->options->fd < 0 && output_look(out, rule_of(x), &target, err))
+		return error_about(err, CONVERT_OUT);
+	if (x->options->dry_run)
+		return convert_estimate(x, err);
+	if (x->report->form == MR_CONVERT_MAPPED)
+		return make_mapped(x, out, err);
+	return x->options->fd < 0 ? pour_file(x, out, err) : pour_pipe(x, err);
+}
+
+int mr_convert(const char *in, const char *out,
+	       const struct mr_convert_options *options,
+	       struct mr_convert_report *report, struct mr_error *err)
+{
+	struct convert x = { .options = options, .report = report };
+	double since = watch_clock();
+	int rc;
+
+	*report = (struct mr_convert_report){ .blocks = 0 };
+	rc = check_options(&x, out, err);
+	if (!rc && open_in(&x, in, err))
+		rc = error_about(err, CONVERT_IN);
+	if (!rc)
+		rc = make(&x, out, err);
+	memory_free(x.m);
+	plain_state_release(&x.state);
+	mr_image_free(x.img);
+	report->seconds = watch_clock() - since;
+	return rc;
+}

@@ -1,0 +1,71 @@
+/* pipe.c - bytes to whoever takes them. */
+#include "libmr/file/pipe.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libmr/base/error.h"
+
+/* Milliseconds until one looks up whether one was called off. */
+#define LOOK_UP 100
+
+static bool cancelled(const struct pipe_io *p)
+{
+	return p->watch && p->watch->cancel && atomic_load(p->watch->cancel);
+}
+
+static int wait_for(const struct pipe_io *p)
+{
+	struct pollfd poll_fd = { .fd = p->fd, .events = POLLOUT };
+	int n;
+
+	do {
+		if (cancelled(p)) {
+			errno = ECANCELED;
+			return -1;
+		}
+		n = poll(&poll_fd, 1, LOOK_UP);
+	} while (n == 0 || (n < 0 && errno == EINTR));
+	return n < 0 ? -1 : 0;
+}
+
+/* What a pipe takes without waiting once it takes anything: PIPE_BUF. */
+static ssize_t pipe_write(struct io *io, const void *buf, size_t len,
+			  uint64_t offset)
+{
+	const struct pipe_io *p = (const struct pipe_io *)(const void *)io;
+	ssize_t n;
+
+	(void)offset;
+	do {
+		if (wait_for(p))
+			return -1;
+		if (p->socket)
+			n = send(p->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		else
+			n = write(p->fd, buf,
+				  p->file || len < PIPE_BUF ? len : PIPE_BUF);
+	} while (n < 0 && errno == EAGAIN);
+	return n;
+}
+
+static const struct io_ops pipe_ops = { .name = "pipe", .write = pipe_write };
+
+int pipe_init(struct pipe_io *p, int fd, const struct mr_watch *watch,
+	      struct mr_error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return error_sys(err, MR_NO_OFFSET, "cannot write");
+	*p = (struct pipe_io){ .io = { .ops = &pipe_ops, .size = UINT64_MAX },
+			       .fd = fd,
+			       .file = S_ISREG(st.st_mode),
+			       .socket = S_ISSOCK(st.st_mode),
+			       .watch = watch };
+	return 0;
+}

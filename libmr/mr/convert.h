@@ -1,0 +1,80 @@
+/* mr/convert.h - an image of one format into one of another. */
+#ifndef LIBMR_MR_CONVERT_H
+#define LIBMR_MR_CONVERT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libmr/mr/error.h"
+#include "libmr/mr/watch.h"
+
+#pragma GCC visibility push(default)
+
+enum mr_convert_form {
+	MR_CONVERT_BY_NAME, /* what the name of the output ends in */
+	MR_CONVERT_MAPPED, /* a mapped-ram image: .mr */
+	MR_CONVERT_STREAM, /* a plain migration stream: .stream */
+	MR_CONVERT_PACK, /* a pack: .mrp */
+};
+/* "mapped", "stream", "pack" */
+const char *mr_convert_form_name(enum mr_convert_form form);
+
+#define MR_CONVERT_LEVEL_MAX 19
+
+struct mr_convert_options {
+	enum mr_convert_form form;
+	int level; /* of a pack: zstd's, 1 .. MR_CONVERT_LEVEL_MAX */
+	unsigned jobs; /* threads; 0: as many as there are CPUs, at most 8 */
+	enum mr_direct direct; /* to read with; a mapped-ram image, to write */
+	bool dry_run; /* say how large it would be; nothing is made */
+	bool force; /* replace a file that is neither empty nor an image */
+	bool no_seal; /* of a mapped-ram image: leave the seal out */
+	/* The VM's, for the label of a pack; NULL: not known. UTF-8 without
+	 * control characters, at most 255 bytes. */
+	const char *name;
+	/* A stream or a pack goes to this descriptor, from front to back, and
+	 * out is what messages call it; the caller ignores SIGPIPE. -1: to
+	 * the file out. */
+	int fd;
+	struct mr_watch watch;
+};
+#define MR_CONVERT_OPTIONS_INIT      \
+	{                            \
+		.level = 1, .fd = -1 \
+	}
+
+struct mr_convert_report {
+	enum mr_convert_form form; /* that was made */
+	char machine[256];
+	char run_state[32]; /* that the guest comes up in; "": not said */
+	size_t blocks;
+	uint64_t ram; /* bytes of RAM that the image describes */
+	uint64_t data; /* pages that are not zero, bytes */
+	uint64_t device; /* bytes of device state, with its description */
+	/* Of the files, bytes on the disk: holes do not count. Of a dry run
+	 * size is estimated, and data too. */
+	uint64_t in_size, size;
+	/* Dry run: extents of memory that hold data, and those that were
+	 * compressed to know how well they do. */
+	uint64_t extents, sampled;
+	unsigned jobs; /* threads */
+	bool direct_read, direct_write; /* around the page cache */
+	bool sealed; /* a mapped-ram image ends in a seal */
+	double seconds;
+};
+
+/*
+ * Makes of the image in (mapped-ram, plain stream, libvirt's of either) the
+ * file out, which is absent, the old file, or the complete new one at every
+ * instant. err->who: 1 in, 2 out. MR_REFUSED: in is no image that can be
+ * loaded, or out is a file that is not to be replaced. MR_USAGE: options that
+ * make no sense.
+ */
+int mr_convert(const char *in, const char *out,
+	       const struct mr_convert_options *options,
+	       struct mr_convert_report *report, struct mr_error *err);
+
+#pragma GCC visibility pop
+
+#endif

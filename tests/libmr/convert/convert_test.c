@@ -1,0 +1,232 @@
+/*
+ * convert_test.c - mr_convert where the system says no: each call failing in
+ * turn leaves the old file, or what must come out.
+ */
+#include "tests/libmr/folder.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "libmr/mr.h"
+#include "tests/lib/build.h"
+#include "tests/libmr/fail.h"
+
+enum { PAGE = 4096, PAGES = 600, MOST = 8 << 20 };
+
+FAIL_WRAP(void *, malloc, (size_t size), (size), NULL)
+FAIL_WRAP(void *, calloc, (size_t n, size_t size), (n, size), NULL)
+FAIL_WRAP(void *, realloc, (void *p, size_t size), (p, size), NULL)
+FAIL_WRAP(void *, mmap64,
+	  (void *p, size_t len, int prot, int flags, int fd, off_t at),
+	  (p, len, prot, flags, fd, at), MAP_FAILED)
+FAIL_WRAP(ssize_t, pread64, (int fd, void *buf, size_t n, off_t at),
+	  (fd, buf, n, at), -1)
+FAIL_WRAP(ssize_t, pwrite64, (int fd, const void *buf, size_t n, off_t at),
+	  (fd, buf, n, at), -1)
+FAIL_WRAP(ssize_t, write, (int fd, const void *buf, size_t n), (fd, buf, n), -1)
+FAIL_WRAP(int, poll, (struct pollfd * fds, nfds_t n, int ms), (fds, n, ms), -1)
+FAIL_WRAP(int, ftruncate64, (int fd, off_t size), (fd, size), -1)
+FAIL_WRAP(int, fsync, (int fd), (fd), -1)
+FAIL_WRAP(int, fstat64, (int fd, struct stat *st), (fd, st), -1)
+FAIL_WRAP(int, renameat, (int a, const char *from, int b, const char *to),
+	  (a, from, b, to), -1)
+
+static const struct build_run runs[] = {
+	{ 1, 3 }, { 5, 1 }, { 40, 2 }, { 512, 80 }, { 599, 1 }
+};
+static char *image, *out;
+static uint8_t want[MOST], have[MOST];
+
+static int make_image(void **state)
+{
+	struct build b = { .config = { .machine = "pc-i440fx-10.0",
+				       .mapped_ram = true },
+			   .page_size = PAGE,
+			   .ram_id = 2,
+			   .next_id = 3 };
+	struct build_block k = { .name = "m",
+				 .length = PAGES * PAGE,
+				 .runs = runs,
+				 .n_runs = ARRAY_LEN(runs) };
+
+	if (folder_setup(state) || asprintf(&image, "%s/image", folder) < 0 ||
+	    asprintf(&out, "%s/out", folder) < 0)
+		return -1;
+	b.fd = open(image, O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(b.fd >= 0);
+	build_header(&b);
+	build_config(&b);
+	build_ram_start(&b, &k, 1);
+	build_bitmaps(&b, &k, 1);
+	build_ram_empty(&b, STREAM_END);
+	build_globalstate(&b, "paused");
+	build_eof(&b);
+	build_vmdesc(&b);
+	build_done(&b);
+	return close(b.fd);
+}
+
+static int tear_down(void **state)
+{
+	free(image);
+	free(out);
+	return folder_teardown(state);
+}
+
+static size_t open_files(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	(void)closedir(d);
+	return n;
+}
+
+static size_t slurp(uint8_t *to)
+{
+	int fd = open(out, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	assert_true(fd >= 0);
+	n = read(fd, to, MOST);
+	assert_in_range(n, 0, MOST - 1);
+	assert_return_code(close(fd), errno);
+	return (size_t)n;
+}
+
+static void old_file(void)
+{
+	int fd = open(out, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(__real_write(fd, "QEVM", 4), 4);
+	assert_return_code(close(fd), errno);
+}
+
+static int convert(enum mr_convert_form form, int fd, bool dry,
+		   struct mr_error *err)
+{
+	struct mr_convert_options o = MR_CONVERT_OPTIONS_INIT;
+	struct mr_convert_report report;
+	int rc;
+
+	*err = (struct mr_error)MR_ERROR_INIT;
+	o.form = form;
+	o.fd = fd;
+	o.jobs = 1;
+	o.direct = MR_DIRECT_OFF;
+	o.dry_run = dry;
+	rc = mr_convert(image, out, &o, &report, err);
+	assert_in_range(err->who, 0, 2);
+	if (rc)
+		assert_int_not_equal(err->code, MR_OK);
+	else
+		assert_int_equal(err->code, MR_OK);
+	return rc;
+}
+
+/* Calls that find out something; without an answer one goes on. */
+static void each_call_fails(enum mr_convert_form form, bool to_fd, bool dry)
+{
+	struct mr_error err;
+	unsigned failures = 0;
+	size_t files = open_files(), len;
+
+	(void)unlink(out);
+	assert_int_equal(convert(form, -1, false, &err), 0);
+	len = slurp(want);
+	for (unsigned nth = 1;; nth++) {
+		const char *name;
+		int fd = -1, rc;
+
+		old_file();
+		if (to_fd)
+			fd = open(out, O_WRONLY | O_TRUNC | O_CLOEXEC);
+		fail_arm(nth, EIO);
+		rc = convert(form, fd, dry, &err);
+		name = fail_plan.name;
+		fail_arm(0, 0);
+		if (fd >= 0)
+			(void)close(fd);
+		assert_int_equal(open_files(), files);
+		failures += rc != 0;
+		if (!dry && (!rc || (name && !strcmp(name, "fsync") &&
+				     slurp(have) > 4))) {
+			assert_int_equal(slurp(have), len);
+			assert_memory_equal(have, want, len);
+		} else if (!to_fd) {
+			assert_int_equal(slurp(have), 4);
+		}
+		if (rc && !strcmp(name, "pwrite64"))
+			assert_int_equal(err.who, 2);
+		if (!name)
+			break;
+		assert_true(nth < 2000);
+	}
+	assert_true(failures > 20);
+}
+
+static void mapped(void **state)
+{
+	(void)state;
+	each_call_fails(MR_CONVERT_MAPPED, false, false);
+}
+
+static void pack(void **state)
+{
+	(void)state;
+	each_call_fails(MR_CONVERT_PACK, false, false);
+}
+
+static void stream(void **state)
+{
+	(void)state;
+	each_call_fails(MR_CONVERT_STREAM, false, false);
+}
+
+static void to_descriptor(void **state)
+{
+	(void)state;
+	each_call_fails(MR_CONVERT_PACK, true, false);
+	each_call_fails(MR_CONVERT_STREAM, true, false);
+}
+
+static void dry_run(void **state)
+{
+	(void)state;
+	each_call_fails(MR_CONVERT_PACK, false, true);
+	each_call_fails(MR_CONVERT_MAPPED, false, true);
+}
+
+/* A socket whose other end takes a little, and is gone then. */
+static void gone(void **state)
+{
+	struct mr_error err;
+	int fds[2];
+
+	(void)state;
+	assert_return_code(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), errno);
+	assert_return_code(close(fds[1]), errno);
+	assert_int_equal(convert(MR_CONVERT_PACK, fds[0], false, &err), -1);
+	assert_int_equal(err.sys, EPIPE);
+	assert_int_equal(err.who, 2);
+	assert_return_code(close(fds[0]), errno);
+	assert_int_equal(convert(MR_CONVERT_PACK, fds[0], false, &err), -1);
+	assert_int_equal(err.sys, EBADF);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(mapped),  cmocka_unit_test(pack),
+		cmocka_unit_test(stream),  cmocka_unit_test(to_descriptor),
+		cmocka_unit_test(dry_run), cmocka_unit_test(gone),
+	};
+
+	return cmocka_run_group_tests(tests, make_image, tear_down);
+}

@@ -1,0 +1,276 @@
+#!/usr/bin/env bats
+# mrconvert without a QEMU: what it makes, what it says, what it refuses. With
+# one: ../qemu.
+
+load ../lib/env
+
+setup() { cd "$BATS_TEST_TMPDIR"; }
+
+need_zstd() { [ -n "$(command -v zstd)" ] || skip "no zstd"; }
+
+refused() { # STATUS TEXT ARGUMENT...
+	local status=$1 text=$2
+	shift 2
+	run "-$status" mrconvert "$@"
+	[ "${#lines[@]}" -le 2 ]
+	[[ $output == "mrconvert: "*"$text"* ]]
+}
+
+@test "wrong usage" {
+	mkimage image
+	refused 2 needed image
+	refused 2 needed image a.mrp more
+	refused 2 "--format takes" -O raw image a.mrp
+	refused 2 "1 to 19" --level=0 image a.mrp
+	refused 2 "1 to 19" --level=20 image a.mrp
+	refused 2 "--direct" --direct=perhaps image a.mrp
+	refused 2 "a: what to make of it is not known" image a
+	refused 2 "a.img: what to make" image a.img
+	refused 2 ".mrp: what to make" image .mrp
+	refused 2 "--format=pack or stream" image -
+	run -2 bash -c "mrconvert --json -O pack image - 2>&1 >/dev/null"
+	[[ $output == *"both go to stdout"* ]]
+	refused 2 "not written from front to back" -O mapped image -
+	refused 2 "at most 255 bytes" --name="$(printf %0256d 0)" image a.mrp
+	refused 2 "at most 255 bytes" --name=$'a\nb' image a.mrp
+	refused 2 "none: cannot open: No such file" none a.mrp
+	refused 2 "cannot open the folder: No such file" image none/a.mrp
+	[ "$(ls)" = image ]
+}
+
+# A stream, a pack and an image of each other: the same memory and devices.
+@test "all into all: nothing is lost, whatever it came from" {
+	need_zstd
+	local machine=(--block pc.ram=5000:0+300,1000+1,4000+1000
+		--block pc.bios=64:0+60 --device cpu=5000 --machine pc-q35-9.0
+		--page-bits 12 --early early=77)
+	mkimage "${machine[@]}" image
+	mkimage --plain "${machine[@]}" plain
+	for from in image plain; do
+		mrconvert -q $from a.mr
+		mrconvert -q $from a.stream
+		mrconvert -q $from a.mrp
+		mrverify -q a.mr
+		mrdiff -q $from a.mr
+		mrdiff -q $from a.stream
+		zstd -qdc a.mrp >unpacked
+		cmp unpacked a.stream
+		mrconvert -q a.stream b.mr
+		cmp a.mr b.mr
+		mrconvert -q a.mr b.stream
+		mrdiff -q a.stream b.stream
+		mrconvert -q a.mrp b.mr
+		cmp a.mr b.mr
+		mrconvert -q a.mrp b.stream
+		cmp a.stream b.stream
+		mrverify -q a.mrp
+		mrconvert -q --level 3 --name kept a.mrp c.mrp
+		mrconvert -q c.mrp b.mrp
+		mrconvert -q --name= b.mrp b.mrp
+		cmp a.mrp b.mrp
+	done
+	[ "$(stat -c %a a.mr a.stream a.mrp | uniq)" = 600 ]
+}
+
+@test "what QEMU sends before memory stays there" {
+	mkimage --plain --early early=77 plain
+	mrconvert -q plain a.stream
+	mrinspect --json a.stream | jq -e '[.files[].sections[].name] |
+		index("early") == 0 and index("ram") == 1'
+	mrconvert -q plain a.mr
+	mrconvert -q a.mr a.stream
+	mrinspect --json a.stream | jq -e '[.files[].sections[].name] |
+		index("early") > index("ram")'
+}
+
+@test "a dense copy becomes sparse, zeros that were written go" {
+	mkimage --block pc.ram=5000:100+100 image
+	cp --sparse=never image dense
+	mrconvert -q dense sparse.mr
+	mrdiff -q image sparse.mr
+	[ "$(stat -c %b sparse.mr)" -lt 2000 ]
+	[ "$(stat -c %b dense)" -gt 40000 ]
+	mrconvert -q dense dense.mr
+	mv dense.mr dense
+	mrconvert -q -O mapped dense dense
+	[ "$(stat -c %b dense)" -lt 2000 ]
+	mkimage --plain --block pc.ram=5000:100+100 plain
+	cmp <(mrconvert -q -O stream plain - | tail -c +9 | head -c 1000) \
+		<(mrconvert -q -O stream image - | tail -c +9 | head -c 1000)
+}
+
+@test "the same bytes, however many threads and wherever they go" {
+	need_zstd
+	mkimage --block pc.ram=20000:0+9000,9100+1,12000+8000 \
+		--block vga=4096:4000+96 image
+	touch -d @1600000000 image
+	for form in pack stream; do
+		mrconvert -q -O $form -j1 image one
+		for jobs in 2 3 8 64; do
+			mrconvert -q -O $form -j$jobs image many
+			cmp one many
+		done
+		mrconvert -O $form image - >many
+		cmp one many
+		mrconvert -O $form image - | cmp one -
+		mrconvert -O $form image - > >(cat >many)
+		wait $!
+		cmp one many
+		echo kept >many
+		mrconvert -O $form image - >>many
+		cmp one <(tail -c +6 many)
+		rm one many
+	done
+	mrconvert -q -O pack --level 19 image small
+	mrconvert -q -O pack image one
+	[ "$(stat -c %s small)" -le "$(stat -c %s one)" ]
+	zstd -qdc small | cmp - <(mrconvert -O stream image -)
+}
+
+@test "the label: machine's UUID, name, moment" {
+	mkimage --uuid 0123456789abcdef image
+	touch -d @1600000000 image
+	mrconvert -q --name='web 1' image a.mrp
+	head -c 200 a.mrp | grep -qa 'web 1'
+	head -c 200 a.mrp | grep -qa 0123456789abcdef
+	head -c 200 a.mrp | grep -qa "mrtools $(cat "$ROOT/VERSION")"
+	[ "$(head -c 44 a.mrp | tail -c 8 | xxd -p)" = 000000005f5e1000 ]
+}
+
+@test "what it says" {
+	mkimage image
+	run -0 mrconvert image a.mrp
+	[[ ${lines[0]} == "format     pack" ]]
+	[[ ${lines[1]} == "machine    pc-i440fx-10.0, running" ]]
+	[[ ${lines[2]} == "memory     4.2 MiB in 2 blocks: 928 KiB data; "* ]]
+	[[ ${lines[3]} == "size       "*", of "* ]]
+	run -0 mrconvert image a.mr
+	[[ ${lines[0]} == "format     mapped, sealed" ]]
+	run -0 mrconvert --no-seal image a.mr
+	[[ ${lines[0]} == "format     mapped" ]]
+	run -0 --separate-stderr mrconvert -O pack image -
+	[ -z "$stderr" ]
+	run -0 mrconvert --json image a.mrp
+	jq -e ".format == \"pack\" and .data == 950272 and .blocks == 2 and
+		.size == $(stat -c %s a.mrp) and (.dry_run | not)" <<<"$output"
+	run -0 mrconvert --progress=5 -q image a.mrp 5>progress
+	[ "$(tail -n 1 progress)" = 100/100 ]
+}
+
+@test "--dry-run says how large it would be, and makes nothing" {
+	mkimage --block pc.ram=5000:0+2000 image
+	for form in pack stream; do
+		run -0 mrconvert --json --dry-run -O $form image out
+		[ ! -e out ]
+		mrconvert -q -O $form image out
+		jq -e ".size == $(stat -c %s out) and .sampled == .extents and
+			.dry_run" <<<"$output"
+		run -0 mrconvert --dry-run -O $form image -
+		[[ $output == *"all of it was tried"* ]]
+		rm out
+	done
+	mkimage --block pc.ram=100000:0+100000 image
+	for form in pack stream mapped; do
+		run -0 mrconvert --json --dry-run -O $form image out
+		mrconvert -q -O $form image out
+		size=$(($(stat -c %b out) * 512))
+		jq -e ".size > $size * 0.97 and .size < $size * 1.03 and
+			.sampled == 128 and .extents == 391" <<<"$output"
+		rm out
+	done
+	run -0 mrconvert --dry-run image a.mrp
+	[[ $output == *"size       about "*"128 of 391 MiB were tried"* ]]
+	echo precious >a.mrp
+	refused 3 "neither empty nor an image" --dry-run image a.mrp
+}
+
+@test "what cannot be loaded is not converted" {
+	mkimage --interrupted image
+	refused 3 "image: this save was broken off" image a.mrp
+	mkimage image
+	truncate -s -100 image
+	refused 3 "image: damaged" image a.mrp
+	mkimage --devices image
+	refused 3 "device state only" image a.mrp
+	mkimage --libvirt gzip image
+	refused 3 "compressed" image a.mrp
+	mkimage --ignore-shared image
+	refused 3 "x-ignore-shared" image a.mrp
+	echo text >image
+	refused 3 "no image of a virtual machine" image a.mrp
+	[ "$(ls)" = image ]
+}
+
+@test "what is replaced, and what is not" {
+	mkimage image
+	echo precious >a.mrp
+	refused 3 "a.mrp: exists, and is neither empty nor an image" image a.mrp
+	[ "$(cat a.mrp)" = precious ]
+	mrconvert -q --force image a.mrp
+	cp a.mrp b.mr
+	mrconvert -q image b.mr
+	mrverify -q b.mr
+	mrconvert -q -O pack image b.mr
+	cmp a.mrp b.mr
+	mkdir folder.mrp
+	refused 2 "not a regular file" image folder.mrp
+	cp image same.mr
+	mrconvert -q same.mr same.mr
+	mrdiff -q image same.mr
+}
+
+@test "a disk that is full: one line, and the old file stays" {
+	mkimage --block pc.ram=20000:0+20000 image
+	for form in pack stream; do
+		echo QEVM >out
+		run -2 bash -c "trap '' XFSZ; ulimit -f 20000
+			mrconvert -O $form image out"
+		[[ $output == "mrconvert: out: cannot write: File too large"* ]]
+		[ "${#lines[@]}" = 1 ]
+		[ "$(cat out)" = QEVM ]
+		run -2 bash -c "mrconvert -O $form image - >/dev/full"
+		[[ $output == "mrconvert: -: cannot write: No space left"* ]]
+	done
+	[ "$(ls -A | paste -s -d ' ')" = "image out" ]
+}
+
+@test "a reader that goes away: one line" {
+	mkimage --block pc.ram=20000:0+20000 image
+	for form in pack stream; do
+		for jobs in 1 4; do
+			run -0 bash -c "{ mrconvert -j$jobs -O $form image -
+				echo \$? >status; } | head -c 1000 >/dev/null"
+			[[ $output == "mrconvert: -: cannot write: Broken pipe at byte "* ]]
+			[ "${#lines[@]}" = 1 ]
+			[ "$(cat status)" = 2 ]
+		done
+	done
+}
+
+@test "a reader that stands still: a signal ends it, one line" {
+	mkimage --block pc.ram=20000:0+20000 image
+	mkfifo pipe
+	sleep 1000 3>&- <pipe &
+	local reader=$! rc=0
+	mrconvert -O pack image - >pipe 2>says 3>&- &
+	# It is stuck when the pipe takes no more.
+	until python3 -c 'import os, select, sys
+pipe = os.open("pipe", os.O_WRONLY | os.O_NONBLOCK)
+poll = select.poll()
+poll.register(pipe, select.POLLOUT)
+sys.exit(len(poll.poll(0)))'; do kill -0 $!; done
+	kill -TERM $!
+	wait $! || rc=$?
+	kill $reader
+	[ $rc = 2 ]
+	[ "$(cat says)" = "mrconvert: interrupted" ]
+}
+
+@test "memory stays small, whatever the guest has" {
+	mkimage --block pc.ram=300000:0+300000 image
+	for jobs in 1 8; do
+		run -0 peak-memory mrconvert -q -j$jobs image a.mrp
+		[[ $output =~ peak\ ([0-9]+) ]]
+		[ "${BASH_REMATCH[1]}" -lt $((128 << 10)) ]
+	done
+}

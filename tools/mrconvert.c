@@ -1,0 +1,182 @@
+/* mrconvert - make an image of one format into one of another. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "libmr/mr.h"
+#include "tools/common/cli.h"
+
+static struct mr_convert_options convert = MR_CONVERT_OPTIONS_INIT;
+static int dry_run, force, no_seal;
+static int level = CLI_NOT_GIVEN, jobs = CLI_NOT_GIVEN;
+static char *format = NULL, *direct = NULL, *name = NULL;
+
+/* clang-format off */
+static struct poptOption options[] = {
+	{ "format", 'O', POPT_ARG_STRING, &format, 0,
+	  "what to make: mapped, stream or pack (default: as OUT ends in .mr, .stream or .mrp)",
+	  "FORMAT" },
+	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
+	  "direct I/O: auto, on or off", "WHEN" },
+	{ "dry-run", '\0', POPT_ARG_NONE, &dry_run, 0,
+	  "only say how large it would be", NULL },
+	{ "force", '\0', POPT_ARG_NONE, &force, 0,
+	  "replace a file that is no image", NULL },
+	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
+	  "threads (default: one for each CPU, at most 8)", "N" },
+	{ "level", '\0', POPT_ARG_INT, &level, 0,
+	  "of a pack: how hard zstd tries, 1 to 19 (default: 1)", "N" },
+	{ "name", '\0', POPT_ARG_STRING, &name, 0,
+	  "of a pack: what the VM is called", "TEXT" },
+	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
+	  "leave out the digests that mrverify checks", NULL },
+	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
+	  NULL },
+	POPT_TABLEEND
+};
+/* clang-format on */
+
+static void print_size(const struct mr_convert_report *r)
+{
+	char a[CLI_HUMAN], b[CLI_HUMAN];
+
+	if (!dry_run)
+		printf("size       %s, of %s\n", cli_human(a, r->size),
+		       cli_human(b, r->in_size));
+	else if (r->sampled == r->extents)
+		printf("size       %s, of %s: all of it was tried\n",
+		       cli_human(a, r->size), cli_human(b, r->in_size));
+	else
+		printf("size       about %s, of %s: %" PRIu64 " of %" PRIu64
+		       " MiB were tried\n",
+		       cli_human(a, r->size), cli_human(b, r->in_size),
+		       r->sampled, r->extents);
+}
+
+static void print_text(const struct mr_convert_report *r)
+{
+	char a[CLI_HUMAN], b[CLI_HUMAN], c[CLI_HUMAN];
+
+	printf("format     %s%s\n", mr_convert_form_name(r->form),
+	       r->sealed ? ", sealed" : "");
+	printf("machine    %s, %s\n", r->machine,
+	       r->run_state[0] ? r->run_state
+			       : "in a state that it does not say");
+	printf("memory     %s in %zu blocks: %s data; device state %s\n",
+	       cli_human(a, r->ram), r->blocks, cli_human(b, r->data),
+	       cli_human(c, r->device));
+	print_size(r);
+	printf("time       %.3f s (%.0f MiB/s), %u threads\n", r->seconds,
+	       cli_rate(r->data, r->seconds), r->jobs);
+}
+
+static int print_json(const char *in, const char *out,
+		      const struct mr_convert_report *r)
+{
+	cli_json_begin();
+	cli_json_put_text("in", in);
+	cli_json_put_text("out", out);
+	cli_json_put_text("format", mr_convert_form_name(r->form));
+	cli_json_put_bool("dry_run", dry_run);
+	cli_json_put_text("machine", r->machine);
+	cli_json_put_text("run_state", r->run_state[0] ? r->run_state : NULL);
+	cli_json_put_number("blocks", r->blocks);
+	cli_json_put_number("ram", r->ram);
+	cli_json_put_number("data", r->data);
+	cli_json_put_number("device", r->device);
+	cli_json_put_number("in_size", r->in_size);
+	cli_json_put_number("size", r->size);
+	if (dry_run) {
+		cli_json_put_number("extents", r->extents);
+		cli_json_put_number("sampled", r->sampled);
+	}
+	cli_json_put_bool("sealed", r->sealed);
+	cli_json_put_bool("direct_read", r->direct_read);
+	cli_json_put_bool("direct_write", r->direct_write);
+	cli_json_put_number("jobs", r->jobs);
+	cli_json_put_real("seconds", r->seconds);
+	return cli_json_end();
+}
+
+static int check_format(void)
+{
+	for (int i = MR_CONVERT_MAPPED; format && i <= MR_CONVERT_PACK; i++)
+		if (!strcmp(format,
+			    mr_convert_form_name((enum mr_convert_form)i)))
+			convert.form = (enum mr_convert_form)i;
+	if (format && convert.form == MR_CONVERT_BY_NAME)
+		return cli_usage("--format takes mapped, stream or pack");
+	return CLI_OK;
+}
+
+/* What goes to stdout is the output, and nothing else. */
+static int check_stdout(const char *out)
+{
+	if (strcmp(out, "-") != 0)
+		return CLI_OK;
+	convert.fd = STDOUT_FILENO;
+	if (convert.form == MR_CONVERT_BY_NAME)
+		return cli_usage("what to write to stdout is not known: "
+				 "--format=pack or stream says so");
+	if (dry_run)
+		return CLI_OK;
+	if (cli.json)
+		return cli_usage("--json and OUT would both go to stdout");
+	if (isatty(STDOUT_FILENO))
+		return cli_usage("stdout is a terminal: it would show a VM's "
+				 "memory");
+	cli.quiet = true;
+	return CLI_OK;
+}
+
+static int check_options(const char *out)
+{
+	if (cli_io(direct, jobs, &convert.direct, &convert.jobs) ||
+	    check_format() || check_stdout(out))
+		return CLI_TROUBLE;
+	if (level != CLI_NOT_GIVEN &&
+	    (level < 1 || level > MR_CONVERT_LEVEL_MAX))
+		return cli_usage("--level takes 1 to %d", MR_CONVERT_LEVEL_MAX);
+	if (level != CLI_NOT_GIVEN)
+		convert.level = level;
+	convert.dry_run = dry_run;
+	convert.force = force;
+	convert.no_seal = no_seal;
+	convert.name = name;
+	convert.watch = *cli_watch();
+	return CLI_OK;
+}
+
+static int run(const char *in, const char *out)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_convert_report report;
+	int rc = mr_convert(in, out, &convert, &report, &err);
+
+	cli_tell_end();
+	if (rc)
+		return cli_fail(&err, CLI_PATHS(in, out));
+	cli.done = !dry_run;
+	if (cli.json)
+		return print_json(in, out, &report);
+	if (!cli.quiet)
+		print_text(&report);
+	return CLI_OK;
+}
+
+int main(int argc, char **argv)
+{
+	poptContext ctx = cli_parse(argc, argv, options, "IN OUT");
+	const char *in = poptGetArg(ctx), *out = poptGetArg(ctx);
+	int status;
+
+	if (!in || !out || poptPeekArg(ctx))
+		status = cli_usage("IN and OUT are needed");
+	else
+		status = check_options(out);
+	if (status == CLI_OK)
+		status = run(in, out);
+	poptFreeContext(ctx);
+	return cli_finish(status);
+}
