@@ -111,7 +111,7 @@ WRAP_libmr/diff/fields = calloc malloc realloc pread64
 WRAP_libmr/vm/pause = socketpair fork
 WRAP_tools/common/cli = poptGetNextOpt
 WRAP_libmr/engine/crew = $(WRAP_libmr/file/queue) calloc mmap64 munmap \
-	pthread_create pthread_cond_signal
+	pthread_create pthread_cond_signal clock_gettime nanosleep
 WRAP_libmr/verify/verify = io_setup io_getevents pread64 pwrite64 ftruncate64 fsync fallocate64
 WRAP_libmr/memory/image_sink = fallocate64
 WRAP_libmr/memory/pack_sink = malloc calloc mmap64

@@ -12,7 +12,7 @@ static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
 static int jobs = CLI_NOT_GIVEN, pid = CLI_NOT_GIVEN;
 static int check, leave_paused, any_room, force, no_seal;
 static char *base = NULL, *direct = NULL, *engine = NULL, *zero_copy = NULL;
-static char *live = NULL, *metrics = NULL;
+static char *limit = NULL, *live = NULL, *metrics = NULL;
 static struct command command;
 static int seconds = CLI_NOT_GIVEN;
 
@@ -33,6 +33,8 @@ static struct poptOption options[] = {
 	  "worker threads (default: CPUs, at most 8)", "N" },
 	{ "leave-paused", '\0', POPT_ARG_NONE, &leave_paused, 0,
 	  "do not resume the VM afterwards", NULL },
+	{ "limit", '\0', POPT_ARG_STRING, &limit, 0,
+	  "QEMU copies with --live=precopy, bytes a second at most", "RATE" },
 	{ "live", '\0', POPT_ARG_STRING, &live, 0,
 	  "let the guest run meanwhile: precopy (if left out) or background",
 	  "HOW" },
@@ -181,6 +183,14 @@ static int check_options(void)
 	if (save.live == MR_LIVE_BACKGROUND && e == MR_ENGINE_DIRECT)
 		return cli_usage("--live=background is QEMU's work, not that "
 				 "of --engine=direct");
+	if (limit && save.live == MR_LIVE_BACKGROUND)
+		return cli_usage("--limit would slow the guest down, which "
+				 "waits for what --live=background copies");
+	if (limit && !save.live)
+		return cli_usage("--limit goes with --live=precopy: otherwise "
+				 "the guest stands still for it");
+	if (cli_limit(limit, &save.limit))
+		return CLI_TROUBLE;
 	if (save.live && leave_paused)
 		return cli_usage("--live and --leave-paused contradict");
 	if (check && metrics)

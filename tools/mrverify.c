@@ -16,7 +16,8 @@ enum { SCHEMA = 2 };
 
 static struct mr_verify_options verify;
 static int jobs = CLI_NOT_GIVEN, force, need_seal, repair, seal;
-static char *direct = NULL, *metrics = NULL, *subset = NULL, *output = NULL;
+static char *direct = NULL, *limit = NULL, *metrics = NULL, *subset = NULL,
+	    *output = NULL;
 
 /* clang-format off */
 static struct poptOption options[] = {
@@ -26,6 +27,8 @@ static struct poptOption options[] = {
 	  "let --output replace what is no image", NULL },
 	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
 	  "worker threads (default: CPUs, at most 8)", "N" },
+	{ "limit", '\0', POPT_ARG_STRING, &limit, 0,
+	  "read pages slowly, bytes a second at most", "RATE" },
 	{ "metrics", '\0', POPT_ARG_STRING, &metrics, 0, METRICS_HELP,
 	  "FILE" },
 	{ "need-seal", '\0', POPT_ARG_NONE, &need_seal, 0,
@@ -343,6 +346,8 @@ static int read_subset(void)
 static int check_options(void)
 {
 	if (cli_io(direct, jobs, &verify.direct, &verify.jobs))
+		return CLI_TROUBLE;
+	if (cli_limit(limit, &verify.limit))
 		return CLI_TROUBLE;
 	if (subset && (repair || seal))
 		return cli_usage("--repair and --seal look at everything, "

@@ -19,7 +19,9 @@
 #include <time.h>
 
 #include "libmr/base/error.h"
+#include "libmr/base/watch.h"
 #include "libmr/base/zeros.h"
+#include "libmr/engine/pace.h"
 
 #define MAX_JOBS 8u
 /* Extents in flight in all, and bytes of buffers: 8-16 MiB keep a disk busy,
@@ -29,6 +31,8 @@
 #define DEPTH 256u
 /* A kernel context costs more than to move this much without. */
 #define QUICK ((size_t)4 << 20)
+/* A worker that waits for its pace looks up so often, in seconds. */
+#define NAP 0.05
 
 struct crew {
 	const struct crew_plan *plan;
@@ -60,6 +64,9 @@ struct hand {
 	unsigned char *arena;
 	size_t arena_len;
 	size_t block; /* where the last claim fell: claims only go up */
+	/* Its share of plan->limit: no lock, and what it does not use in the
+	 * end is little. */
+	struct pace pace;
 };
 
 unsigned crew_default_jobs(void)
@@ -110,6 +117,15 @@ void crew_progress(struct crew_worker *w, uint64_t bytes)
 	atomic_fetch_add_explicit(&w->crew->bytes, bytes, memory_order_relaxed);
 }
 
+void crew_pay(struct crew_worker *w, uint64_t bytes)
+{
+	/* w is the hand's first member */
+	struct hand *h = (struct hand *)(void *)w;
+
+	if (w->crew->plan->limit)
+		pace_spend(&h->pace, bytes, watch_clock());
+}
+
 void crew_transfer(struct crew_worker *w, struct crew_slot *s,
 		   struct file *file, void *buf, size_t length, uint64_t offset,
 		   bool write)
@@ -127,6 +143,7 @@ void crew_transfer(struct crew_worker *w, struct crew_slot *s,
 					 w->crew->plan->own_errors && !write,
 				 .owner = s };
 	s->pending++;
+	crew_pay(w, length);
 	queue_add(&w->queue, op);
 }
 
@@ -203,6 +220,27 @@ static uint64_t length_of(const struct crew_plan *p, size_t block)
 						 block * stride);
 }
 
+static bool is_left(const struct crew *c)
+{
+	return atomic_load(&c->next) < c->first[c->plan->blocks];
+}
+
+/* Until what it has moved is paid for, or all is to end. */
+static void keep_pace(struct hand *h)
+{
+	const struct crew *c = h->w.crew;
+	double wait;
+
+	while (c->plan->limit && !atomic_load(&c->stop) && is_left(c) &&
+	       (wait = pace_wait(&h->pace, watch_clock())) > 0) {
+		struct timespec nap;
+
+		nap.tv_sec = 0;
+		nap.tv_nsec = 1 + (long)(1e9 * (wait < NAP ? wait : NAP));
+		(void)nanosleep(&nap, NULL);
+	}
+}
+
 enum claimed { CLAIMED, NOT_YET, NO_MORE };
 
 /* wait: there is nothing else to do. */
@@ -212,6 +250,7 @@ static enum claimed claim(struct hand *h, struct crew_extent *e, bool wait)
 	const struct crew_plan *p = c->plan;
 	uint64_t n, left;
 
+	keep_pace(h);
 	n = atomic_load_explicit(&c->next, memory_order_relaxed);
 	do {
 		if (atomic_load_explicit(&c->stop, memory_order_relaxed) ||
@@ -363,13 +402,16 @@ static int make_arena(struct hand *h, const struct crew_plan *p,
 }
 
 static int hand_init(struct hand *h, struct crew *c, unsigned index,
-		     unsigned nslots, struct mr_error *err)
+		     unsigned jobs, unsigned nslots, struct mr_error *err)
 {
 	const struct crew_plan *p = c->plan;
 
 	h->w.crew = c;
 	h->w.index = index;
 	h->nslots = nslots;
+	/* They begin one after the other, not all at once. */
+	pace_begin(&h->pace, (double)p->limit / jobs,
+		   (double)p->extent_size * index / jobs, watch_clock());
 	h->slots = calloc(nslots, sizeof(*h->slots));
 	h->idle = calloc(nslots, sizeof(*h->idle));
 	h->spare = calloc(nslots, sizeof(*h->spare));
@@ -538,7 +580,7 @@ int crew_run(const struct crew_plan *plan, struct mr_error *err)
 		goto out;
 	}
 	for (unsigned i = 0; i < jobs; i++)
-		if (hand_init(&hands[i], &c, i, nslots, &c.error))
+		if (hand_init(&hands[i], &c, i, jobs, nslots, &c.error))
 			goto out;
 	heed_cancel(&c); /* before quick work could be done all the same */
 	start(&c, hands, jobs);

@@ -78,6 +78,9 @@ struct crew_plan {
 	size_t worker_size; /* bytes of private state per worker */
 	size_t slot_size; /* bytes of private state per slot */
 	unsigned jobs; /* 0: CPUs we may run on, at most 8 */
+	/* Bytes a second, at most, of all that is transferred and paid for
+	 * (crew_pay); 0: no limit. Each worker has its share. */
+	uint64_t limit;
 	/* step() looks at the errors of its reads itself (queue_op.error): the
 	 * first thing that it does, before it adds transfers. */
 	bool own_errors;
@@ -111,6 +114,10 @@ int crew_run(const struct crew_plan *plan, struct mr_error *err);
 void crew_transfer(struct crew_worker *w, struct crew_slot *s,
 		   struct file *file, void *buf, size_t length, uint64_t offset,
 		   bool write);
+
+/* From step(): bytes that were moved without crew_transfer count towards
+ * plan->limit, too. */
+void crew_pay(struct crew_worker *w, uint64_t bytes);
 
 /* From step(): this extent needs its buffers no more. */
 void crew_spare(struct crew_worker *w, struct crew_slot *s);

@@ -46,6 +46,9 @@ struct mr_save_options {
 	bool check_only; /* preflight and estimate, nothing else */
 	bool leave_paused; /* do not resume a VM that was running */
 	enum mr_live live;
+	/* MR_LIVE_PRECOPY: bytes a second that QEMU writes at most, until it
+	 * stops the guest for the rest; 0: no limit. */
+	uint64_t limit;
 	bool any_room; /* start although the file system may be too full */
 	/* Replace a file that is neither empty nor an image, and one of which
 	 * it cannot be told whether the VM uses it. */

@@ -66,6 +66,7 @@ struct mr_finding {
 struct mr_verify_options {
 	unsigned jobs; /* as in mr_save_options */
 	enum mr_direct direct;
+	uint64_t limit; /* bytes a second to be read of pages; 0: no limit */
 	/* Look only at part subset (1 .. subsets) of the pages: all subsets
 	 * together are all pages. subsets 0: everything. */
 	unsigned subset, subsets;

@@ -45,6 +45,7 @@ int save_hold(struct save *s, const struct output *o, bool watch,
 		.guard = s->report->engine == MR_ENGINE_QEMU,
 		/* a descriptor of ours does not stay with it */
 		.attend = true,
+		.limited = s->options->limit > 0,
 		.claim = s->claim.fd,
 		.stays = s->options->leave_paused ? o : NULL,
 		.cancel = s->options->watch.cancel,

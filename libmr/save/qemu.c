@@ -122,6 +122,8 @@ static int hurry(struct save *s, struct mr_error *err)
 	watch_note(&s->options->watch,
 		   "interrupted: waiting for QEMU, which cannot be stopped "
 		   "safely");
+	if (s->options->limit && migrate_unlimit(s->q, err))
+		return -1;
 	return stop_guest(s, err);
 }
 
@@ -235,7 +237,8 @@ static int lend(struct save *s, struct output *o, struct save_lent *lent,
 	const struct migrate_form form = { .mapped_ram = true,
 					   .channels = s->report->jobs,
 					   .direct = s->report->direct,
-					   .events = true };
+					   .events = true,
+					   .limit = s->options->limit };
 
 	return save_lend(s, &form, lent, err) ||
 			       migrate_add_file(s->q, s->fdset, o->file.fd,

@@ -204,6 +204,10 @@ int mr_save(const char *vm, const char *image,
 				 "nothing can be done while the guest stands "
 				 "still for a background snapshot: QEMU itself "
 				 "lets it go on");
+	if (options->limit && options->live != MR_LIVE_PRECOPY)
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "the guest would wait for a limit, unless it "
+				 "runs and its memory is copied before");
 	s.q = qmp_open(vm, CONNECT_MS, options->watch.cancel, err);
 	if (!s.q)
 		return error_about(err, SAVE_VM);

@@ -171,6 +171,7 @@ static int check_frame(struct crew_worker *w, struct crew_slot *s,
 		if (check_note(k, h, &e, &flaws, err))
 			return CREW_FAILED;
 	}
+	crew_pay(w, place.size);
 	rc = unpack(k, h, &place, &flaws, err);
 	if (rc < 0)
 		return CREW_FAILED;
@@ -272,6 +273,7 @@ static int scan(struct pack *k, struct mr_error *err)
 		.blocks = 1,
 		.worker_size = sizeof(struct hand),
 		.jobs = o->jobs,
+		.limit = o->limit,
 		.own_errors = true,
 		.step = check_frame,
 		.finish = leave,

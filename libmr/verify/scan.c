@@ -523,6 +523,7 @@ int verify_scan(struct verify *v, struct mr_error *err)
 		.worker_size = sizeof(struct own),
 		.slot_size = sizeof(struct look),
 		.jobs = v->o->jobs,
+		.limit = v->o->limit,
 		.own_errors = true,
 		.step = step,
 		.finish = add_tally,

@@ -129,9 +129,9 @@ static int keep_capabilities(struct qmp *q, const struct migrate_form *form,
 	return 0;
 }
 
-static void add_number(struct ask_settings *s, const char *name, unsigned n)
+static void add_number(struct ask_settings *s, const char *name, uint64_t n)
 {
-	struct ask_setting one = { .kind = ASK_NUMBER, .number = n };
+	struct ask_setting one = { .kind = ASK_NUMBER, .number = (int64_t)n };
 
 	(void)snprintf(one.name, sizeof(one.name), "%s", name);
 	(void)ask_settings_add(s, &one);
@@ -163,7 +163,7 @@ static void wanted_parameters(const struct guest *g,
 	const struct ask_setting *tls = ask_setting(now, "tls-creds");
 	const struct ask_setting *mode = ask_setting(now, "mode");
 
-	add_number(set, "max-bandwidth", 0);
+	add_number(set, "max-bandwidth", form->limit);
 	/* The cpr modes hand the VM over to another QEMU; cpr-exec runs a
 	 * command in the place of this one. */
 	if (mode && strcmp(mode->text, "normal") != 0)
@@ -221,6 +221,14 @@ int migrate_set(struct qmp *q, const struct migrate_settings *set,
 			       ask_set_capabilities(q, &set->capabilities, err)
 		       ? -1
 		       : 0;
+}
+
+int migrate_unlimit(struct qmp *q, struct mr_error *err)
+{
+	struct migrate_settings set = MIGRATE_SETTINGS_NONE;
+
+	add_number(&set.parameters, "max-bandwidth", 0);
+	return migrate_set(q, &set, err);
 }
 
 int migrate_restore(struct qmp *q, const struct migrate_settings *was)

@@ -21,6 +21,7 @@ struct migrate_form {
 	unsigned channels; /* of multifd; 0: without */
 	bool direct; /* direct-io; without effect before QEMU 9.1 */
 	bool events; /* have MIGRATION events sent */
+	uint64_t limit; /* bytes a second, at most INT64_MAX; 0: none */
 };
 
 /* What was changed, as it was. */
@@ -45,6 +46,8 @@ int migrate_look(struct qmp *q, const struct guest *g,
 		 struct migrate_settings *set, struct mr_error *err);
 int migrate_set(struct qmp *q, const struct migrate_settings *set,
 		struct mr_error *err);
+/* Of a migration that goes on with a limit: it has none any more. */
+int migrate_unlimit(struct qmp *q, struct mr_error *err);
 /* Sets it back, as well as can be. */
 int migrate_restore(struct qmp *q, const struct migrate_settings *was);
 

@@ -52,6 +52,7 @@ struct ward {
 	int qmp; /* our copy of the socket, or one of our own */
 	struct qmp_address address;
 	bool resume; /* unless file has its name */
+	bool limited; /* QEMU's save is */
 	int file, dir; /* -1: whatever has */
 	int quiet_ms; /* how long the saver may say nothing */
 	char name[NAME_MAX + 1];
@@ -95,6 +96,8 @@ static void end_migration(struct ward *w)
 
 	if (rc > 0 && w->resume)
 		(void)tell(w, QMP_RESCUE_STOP);
+	if (rc > 0 && w->limited)
+		(void)tell(w, QMP_RESCUE_UNLIMIT);
 	for (int i = 0; i < MIGRATION_TRIES && rc > 0; i++) {
 		if (rc == 2)
 			(void)tell(w, QMP_RESCUE_CONTINUE);
@@ -241,6 +244,7 @@ static int start_guardian(struct pause *p, const struct pause_terms *t,
 				 "no memory for the guardian");
 	w->qmp = qmp_fd(p->q);
 	w->resume = t->live;
+	w->limited = t->limited;
 	w->quiet_ms = t->stays ? -1 : t->quiet_ms ? t->quiet_ms : QUIET_MS;
 	w->file = t->stays ? t->stays->file.fd : -1;
 	w->dir = t->stays ? t->stays->gate.dir : -1;

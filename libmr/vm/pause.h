@@ -23,6 +23,7 @@ struct pause_terms {
 	bool live; /* the VM lives: it is to be stopped, and resumed */
 	bool guard; /* a guardian even if it does not: to carry out the will */
 	bool attend; /* the same, but pause_end lets it go */
+	bool limited; /* a save of QEMU's own has a limit, to be lifted */
 	int claim; /* a descriptor that the guardian holds (claim.h), or -1 */
 	/* The VM was stopped for this, which is open: once it is published
 	 * the guardian leaves the VM as it is. NULL: it does not. */

@@ -139,6 +139,9 @@ int qmp_drop_events(struct qmp *q, struct mr_error *err);
 #define QMP_RESCUE_STOP QMP_RESCUE("stop")
 #define QMP_RESCUE_CONT QMP_RESCUE("cont")
 #define QMP_RESCUE_CANCEL QMP_RESCUE("migrate_cancel")
+#define QMP_RESCUE_UNLIMIT                                       \
+	"{\"execute\":\"migrate-set-parameters\",\"arguments\":" \
+	"{\"max-bandwidth\":0},\"id\":\"" QMP_RESCUE_ID "\"}"
 #define QMP_RESCUE_CONTINUE                                \
 	"{\"execute\":\"migrate-continue\",\"arguments\":" \
 	"{\"state\":\"pre-switchover\"},\"id\":\"" QMP_RESCUE_ID "\"}"

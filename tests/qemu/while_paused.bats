@@ -146,6 +146,48 @@ gone() { # PID
 	done
 }
 
+bandwidth() { grep -o '"max-bandwidth": *[0-9]*' | grep -o '[0-9]*$'; }
+
+@test "QEMU saves itself: live, with a limit" {
+	local before rc=0
+	need_qemu 9.1
+	start_vm a -append fill=64M
+	wait_ready a
+	before=$(qmp_do a query-migrate-parameters | bandwidth)
+	[ "$before" -gt 0 ]
+	export SEEN="qmp $VM_DIR/a.ctl query-migrate-parameters >seen"
+	mrsave -q --engine=qemu --live --limit=100M --while-paused 'eval "$SEEN"' \
+		"$(vm_qmp a)" "$IMAGE"
+	[ "$(bandwidth <seen)" = 104857600 ]
+	[ "$(qmp_do a query-migrate-parameters | bandwidth)" = "$before" ]
+	unharmed
+	# It is lifted for a save that is given up, of which little would go.
+	mrsave -q --engine=qemu --live --limit=4K "$(vm_qmp a)" "$IMAGE.2" \
+		>out 2>&1 3>&- &
+	SAVER=$!
+	until [[ $(qmp_do a query-migrate) == *'"active"'* ]]; do
+		kill -0 "$SAVER"
+	done
+	kill -TERM "$SAVER"
+	wait "$SAVER" || rc=$?
+	((rc == 2))
+	grep -q "interrupted" out
+	[ ! -e "$IMAGE.2" ]
+	unharmed
+	# The same for one that is killed.
+	mrsave -q --engine=qemu --live --limit=4K "$(vm_qmp a)" "$IMAGE.2" \
+		>out 2>&1 3>&- &
+	SAVER=$!
+	until [[ $(qmp_do a query-migrate) == *'"active"'* ]]; do
+		kill -0 "$SAVER"
+	done
+	kill -KILL "$SAVER"
+	unharmed
+	until [ "$(qmp_do a query-migrate-parameters | bandwidth)" = "$before" ]; do
+		wait_count a
+	done
+}
+
 @test "not with a background snapshot" {
 	run -2 mrsave --live=background --while-paused true vm image
 	[[ $output == *"lets the guest go on"* ]]

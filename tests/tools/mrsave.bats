@@ -30,6 +30,11 @@ refused() { # STATUS TEXT ARGUMENT...
 	refused 2 "auto, on or off" --zero-copy=2 vm image
 	refused 2 "lets the guest go on" --live=background --while-paused=: vm image
 	refused 2 "--check saves nothing" --check --metrics=m vm image
+	refused 2 "stands still for it" --limit=1M vm image
+	refused 2 "slow the guest down" --live=background --limit=1M vm image
+	refused 2 "4K to" --live --engine=qemu --limit=4095 vm image
+	refused 2 "4K to" --live --engine=qemu --limit=8388608T vm image
+	refused 2 "is not a size" --live --engine=qemu --limit=fast vm image
 	refused 2 "goes with" --while-paused-timeout=9 vm image
 	refused 2 "1 to 240" --while-paused=: --while-paused-timeout=0 vm image
 	refused 2 "1 to 240" --while-paused=: --while-paused-timeout=241 vm image

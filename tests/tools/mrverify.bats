@@ -10,7 +10,7 @@ setup() { cd "$BATS_TEST_TMPDIR" || return; }
 	for args in "--direct=x" "-j 65" "-j -1" "--subset 0/3" "--subset 4/3" \
 		"--subset 1/" "--subset /2" "--subset 3x" "--subset 0" \
 		"--subset -1/2" "--subset 1/2 --seal" "--output x" \
-		"--subset 1G --repair"; do
+		"--subset 1G --repair" "--limit 0" "--limit x"; do
 		run -2 --separate-stderr mrverify $args image
 		[ -z "$output" ]
 		[[ $stderr == "mrverify: "* ]]
@@ -32,7 +32,7 @@ setup() { cd "$BATS_TEST_TMPDIR" || return; }
 	[ -z "$stderr" ]
 	run -0 mrverify -v a
 	[ "${lines[1]}" = "  note: no seal: only the structure can be checked" ]
-	run -0 mrverify -q a b
+	run -0 mrverify -q --limit=1G a b
 	[ -z "$output" ]
 	run -1 mrverify --need-seal a
 	[ "$output" = "a: damaged: no seal: only the structure can be checked" ]

@@ -136,6 +136,9 @@ int cli_finish(int status);
  * what is wrong with it.
  */
 int cli_size(const char *option, const char *text, uint64_t *size);
+/* Bytes a second, as a size, of 4 KiB at least; text may be NULL: 0. CLI_OK, or
+ * CLI_TROUBLE after telling what is wrong with it. */
+int cli_limit(const char *text, uint64_t *limit);
 /* One of three words, the first where text is NULL: its place, or -1 after
  * telling what they are. */
 int cli_choice(const char *option, const char *text,

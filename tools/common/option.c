@@ -42,6 +42,17 @@ int cli_size(const char *option, const char *text, uint64_t *size)
 	return 0;
 }
 
+int cli_limit(const char *text, uint64_t *limit)
+{
+	if (!text)
+		return CLI_OK;
+	if (cli_size("--limit", text, limit))
+		return CLI_TROUBLE;
+	if (*limit < 4096 || *limit > INT64_MAX)
+		return cli_usage("--limit is 4K to 8388607T bytes a second");
+	return CLI_OK;
+}
+
 const char *const cli_when[3] = { "auto", "on", "off" };
 
 int cli_choice(const char *option, const char *text, const char *const words[3])

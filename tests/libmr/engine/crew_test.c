@@ -51,6 +51,43 @@ int __wrap_pthread_cond_signal(pthread_cond_t *cond)
 	return __real_pthread_cond_signal(cond);
 }
 
+/* ---- each thread's clock, which goes by what it sleeps ---- */
+
+static bool still_clock;
+static _Thread_local double clock_now;
+static _Atomic double slept_most;
+static atomic_bool *raise_asleep; /* by who sleeps */
+
+int __real_clock_gettime(clockid_t id, struct timespec *t);
+int __wrap_clock_gettime(clockid_t id, struct timespec *t);
+int __wrap_clock_gettime(clockid_t id, struct timespec *t)
+{
+	int rc = __real_clock_gettime(id, t);
+
+	if (still_clock) {
+		t->tv_sec = (time_t)clock_now;
+		t->tv_nsec = (long)(1e9 * (clock_now - (double)t->tv_sec));
+	}
+	return rc;
+}
+
+int __real_nanosleep(const struct timespec *t, struct timespec *left);
+int __wrap_nanosleep(const struct timespec *t, struct timespec *left);
+int __wrap_nanosleep(const struct timespec *t, struct timespec *left)
+{
+	double most = slept_most;
+
+	if (!still_clock)
+		return __real_nanosleep(t, left);
+	clock_now += (double)t->tv_sec + 1e-9 * (double)t->tv_nsec;
+	while (clock_now > most &&
+	       !atomic_compare_exchange_weak(&slept_most, &most, clock_now))
+		;
+	if (raise_asleep)
+		*raise_asleep = true;
+	return 0;
+}
+
 /* ---- memory that goes too early ---- */
 
 static unsigned unmapped, unmapped_early;
@@ -74,6 +111,9 @@ static int reset(void **state)
 	threads_asked = threads_made = 0;
 	unmapped = unmapped_early = 0;
 	gone = 0;
+	still_clock = false;
+	slept_most = 0;
+	raise_asleep = NULL;
 	return 0;
 }
 
@@ -801,6 +841,69 @@ static void no_memory(void **state)
 	assert_in_range(n, 20, 1000);
 }
 
+/* What was read, an MiB of each extent but those that it skips. */
+static int pay_step(struct crew_worker *w, struct crew_slot *s,
+		    struct mr_error *err)
+{
+	const unsigned *skip = crew_arg(w);
+	unsigned n = (unsigned)(s->extent.offset / EXTENT);
+
+	(void)err;
+	if (!*skip || n % *skip)
+		crew_pay(w, EXTENT);
+	return CREW_DONE;
+}
+
+static int pay(unsigned jobs, uint64_t limit, unsigned skip,
+	       const struct mr_watch *watch, struct mr_error *err)
+{
+	static const uint64_t length = 40 * EXTENT;
+	const struct crew_plan plan = { .extent_size = EXTENT,
+					.lengths = &length,
+					.blocks = 1,
+					.jobs = jobs,
+					.limit = limit,
+					.step = pay_step,
+					.arg = &skip,
+					.watch = watch };
+
+	still_clock = true;
+	slept_most = 0;
+	return crew_run(&plan, err);
+}
+
+static void a_limit(void **state)
+{
+	(void)state;
+	assert_int_equal(pay(1, 0, 0, NULL, NULL), 0);
+	assert_true(slept_most == 0);
+	/* The last one is not waited for. */
+	assert_int_equal(pay(1, EXTENT, 0, NULL, NULL), 0);
+	assert_in_range((uint64_t)(slept_most * 1000), 38990, 39010);
+	assert_int_equal(pay(1, 10 * EXTENT, 0, NULL, NULL), 0);
+	assert_in_range((uint64_t)(slept_most * 1000), 3890, 3910);
+	/* What moves nothing costs nothing. */
+	assert_int_equal(pay(1, EXTENT, 1, NULL, NULL), 0);
+	assert_true(slept_most == 0);
+	assert_int_equal(pay(1, EXTENT, 2, NULL, NULL), 0);
+	assert_in_range((uint64_t)(slept_most * 1000), 18000, 20010);
+	/* Of four each has a quarter; who does more of it sleeps longer. */
+	assert_int_equal(pay(4, EXTENT, 0, NULL, NULL), 0);
+	assert_in_range((uint64_t)(slept_most * 1000), 35000, 160010);
+}
+
+static void a_limit_does_not_hold_up_a_cancel(void **state)
+{
+	atomic_bool cancel = false;
+	struct mr_watch watch = { .cancel = &cancel };
+	struct mr_error err = MR_ERROR_INIT;
+
+	(void)state;
+	raise_asleep = &cancel;
+	assert_int_equal(pay(1, 1, 0, &watch, &err), -1);
+	assert_int_equal(err.code, MR_CANCELLED);
+}
+
 static void default_jobs(void **state)
 {
 	(void)state;
@@ -842,6 +945,9 @@ int main(void)
 		cmocka_unit_test_setup(cancelled, reset),
 		cmocka_unit_test_setup(no_thread_at_all, reset),
 		cmocka_unit_test_setup(no_memory, reset),
+		cmocka_unit_test_setup(a_limit, reset),
+		cmocka_unit_test_setup(a_limit_does_not_hold_up_a_cancel,
+				       reset),
 		cmocka_unit_test(default_jobs),
 	};
 

@@ -579,6 +579,30 @@ static void rescue_lets_a_migration_end(void **state)
 			"query-migrate query-migrate query-migrate cont end");
 }
 
+static void begin_limited(struct pause *p, struct qmp *q)
+{
+	const struct pause_terms t = { .live = true,
+				       .limited = true,
+				       .claim = -1 };
+
+	if (pause_begin(p, q, &t, NULL))
+		_exit(1);
+}
+
+/* One with a limit would go on for hours. */
+static void rescue_lifts_the_limit(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	open_scene(&s, "query-migrate", 2);
+	start_saver(&s, begin_limited);
+	end_saver(&s, SIGKILL);
+	close_scene(&s, "qmp_capabilities stop query-migrate stop "
+			"migrate-set-parameters query-migrate query-migrate "
+			"cont end");
+}
+
 /* One that waits for a word gets it; one that waits for the guest is ended. */
 static void rescue_of_one_that_waits(void **state)
 {
@@ -905,6 +929,7 @@ int main(void)
 		cmocka_unit_test(killed_in_mid_command),
 		cmocka_unit_test(rescue_refused_at_first),
 		cmocka_unit_test(rescue_lets_a_migration_end),
+		cmocka_unit_test(rescue_lifts_the_limit),
 		cmocka_unit_test(rescue_of_one_that_waits),
 		cmocka_unit_test(a_will_is_carried_out),
 		cmocka_unit_test(no_will_of_the_living),
