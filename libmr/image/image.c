@@ -48,6 +48,11 @@ struct mr_image *image_open_file(const char *path, enum mr_direct direct,
 	if (file_open(&img->file, path, direct, err))
 		goto fail;
 	img->io = &img->file.io;
+	img->path = strdup(path);
+	if (!img->path) {
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		goto fail;
+	}
 	if (fstat(img->file.fd, &st)) {
 		(void)error_sys(err, MR_NO_OFFSET, "cannot stat");
 		goto fail;
@@ -131,9 +136,13 @@ void mr_image_free(struct mr_image *img)
 		return;
 	(void)file_close(&img->file);
 	image_forget(img);
+	if (img->chain)
+		chain_release(img->chain);
+	free(img->chain);
 	if (img->packed)
 		packed_release(img->packed);
 	free(img->packed);
+	free(img->path);
 	free(img->names);
 	free(img->sections);
 	free(img->blocks);

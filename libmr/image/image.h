@@ -27,7 +27,7 @@
 #include "libmr/mr.h"
 #include "libmr/image/index.h"
 #include "libmr/image/vmdesc.h"
-#include "libmr/pack/packed.h"
+#include "libmr/pack/chain.h"
 
 /* Bit p % 64 of word p / 64 is page p's. */
 struct page_map {
@@ -37,8 +37,11 @@ struct page_map {
 
 struct mr_image {
 	struct file file;
-	struct io *io; /* &file.io, or a test's; of a pack &packed->io */
+	struct io *io; /* &file.io, or a test's; of a pack its stream's */
+	char *path; /* of file; NULL: not known */
 	struct packed *packed; /* the file is a pack; else NULL */
+	char alone[256]; /* as mr_pack's */
+	struct chain *chain; /* it is an increment, with all below; or NULL */
 	bool skip_memory; /* only the devices are wanted */
 	bool want_memory; /* pages are going to be read */
 	struct mr_image_info info; /* its arrays are the two below */

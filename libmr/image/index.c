@@ -355,10 +355,10 @@ static int check_stream(const struct mr_image *img, struct mr_error *err)
 			*err = info->damage;
 		return -1;
 	}
-	if (info->pack.increment)
+	if (info->pack.alone[0])
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-				 "this pack is an increment: only what changed "
-				 "since its base is in it");
+				 "this pack is an increment: %s",
+				 info->pack.alone);
 	if (info->flushes)
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "this stream's pages went through multifd "

@@ -35,10 +35,10 @@ static int refuse_kind(const struct mr_image_info *info, struct mr_error *err)
 	    !info->libvirt.complete)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "libvirt did not finish this save image");
-	if (info->pack.increment)
+	if (info->pack.alone[0])
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				 "this pack is an increment: only what changed "
-				 "since its base is in it");
+				 "this pack is an increment: %s",
+				 info->pack.alone);
 	if (info->kind == MR_IMAGE_STREAM && info->flushes)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "this stream's pages went through multifd "

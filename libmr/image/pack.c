@@ -49,13 +49,42 @@ static void put_index(struct mr_pack *out, const struct packed *k)
 		out->packed += packed_place(k, i + 1).size;
 }
 
-static void put_pack(struct mr_image_info *info, const struct packed *k)
+static void put_pack(struct mr_image *img, const struct packed *k)
 {
+	struct mr_image_info *info = &img->info;
+
 	info->has_pack = true;
 	info->kind = MR_IMAGE_STREAM;
 	info->file_size = k->file->size;
 	put_label(&info->pack, &k->label);
 	put_index(&info->pack, k);
+	memcpy(info->pack.alone, img->alone, sizeof(img->alone));
+}
+
+/* What an increment stands on. Where that cannot be had it is whole itself, but
+ * its memory is not. */
+static int open_chain(struct parse *p, struct packed *k)
+{
+	struct mr_image *img = p->img;
+	struct mr_error why = MR_ERROR_INIT;
+
+	if (!(k->label.flags & PACK_INCREMENT))
+		return 0;
+	img->chain = calloc(1, sizeof(*img->chain));
+	if (!img->chain)
+		return error_set(p->err, MR_NOMEM, MR_NO_OFFSET,
+				 "out of memory");
+	if (!chain_open(img->chain, k, img->path ? img->path : "", &why)) {
+		img->io = &img->chain->io;
+		return 0;
+	}
+	free(img->chain);
+	img->chain = NULL;
+	memcpy(img->alone, why.msg, sizeof(why.msg));
+	if (why.code != MR_NOMEM)
+		return 0;
+	*p->err = why;
+	return -1;
 }
 
 /* Puts the stream where the file was. */
@@ -72,7 +101,9 @@ static int open_pack(struct parse *p)
 	if (!packed_open(k, img->io, p->err)) {
 		img->packed = k;
 		img->io = &k->io;
-		put_pack(p->info, k);
+		if (open_chain(p, k))
+			return -1;
+		put_pack(img, k);
 		return 0;
 	}
 	if (k->label.page_size)
@@ -108,7 +139,7 @@ int parse_pack(struct parse *p)
 
 	/* The page size was not what it was taken for. */
 	if (img->packed) {
-		put_pack(p->info, img->packed);
+		put_pack(img, img->packed);
 		return 0;
 	}
 	n = io_read_upto(img->io, first, sizeof(first), 0, p->err);
@@ -177,21 +208,25 @@ static int add_page(struct parse *p, const struct pack_extent *x, size_t page,
 	return page_index_add(p->img->index, x->block, &item, at, p->err);
 }
 
-/* An extent whose PART begins at this byte of the stream. */
+/* An extent whose PART begins at this byte; x->block is the image's. Its first
+ * `pages` count. */
 static int add_extent(struct parse *p, const struct pack_extent *x,
-		      uint64_t part)
+		      uint64_t part, size_t pages)
 {
 	const struct pack_label *l = &p->img->packed->label;
 	const char *name = p->img->blocks[x->block].name;
-	size_t pages = pack_pages(l), n = 0, i;
+	size_t n = 0, i;
 	uint64_t first = x->offset / l->page_size / 64;
 	struct page_map *m = &p->img->maps[x->block];
 
-	for (i = 0; i < pages / 64; i++) {
-		if (!(x->there[i] | x->zero[i]))
-			continue; /* the block may end before */
-		m->sent[first + i] = x->there[i] | x->zero[i];
-		m->zero[first + i] = x->zero[i];
+	for (i = 0; i < (pages + 63) / 64; i++) {
+		uint64_t some = pages - i * 64 < 64
+					? (UINT64_C(1) << pages % 64) - 1
+					: UINT64_MAX;
+
+		m->sent[first + i] |= (x->there[i] | x->zero[i]) & some;
+		m->zero[first + i] &= ~x->there[i];
+		m->zero[first + i] |= x->zero[i] & some;
 	}
 	for (i = bits_next_set(x->there, 0, pages); i < pages;
 	     i = bits_next_set(x->there, i + 1, pages))
@@ -218,12 +253,47 @@ static void count_extent(struct parse *p, const struct pack_entry *e)
 
 static int add_extents(struct parse *p, const struct packed *k)
 {
+	size_t pages = pack_pages(&k->label);
+
 	for (uint64_t i = 0; i < k->head.extents; i++) {
+		const struct mr_block *b;
 		struct pack_entry e;
+		uint64_t left;
 
 		packed_entry(k, i, &e);
 		count_extent(p, &e);
-		if ((p->img->maps && add_extent(p, &e.extent, k->at[i + 1])) ||
+		b = &p->img->blocks[e.extent.block];
+		left = (b->length - e.extent.offset) / k->label.page_size;
+		if ((p->img->maps &&
+		     add_extent(p, &e.extent, k->at[i + 1],
+				left < pages ? (size_t)left : pages)) ||
+		    parse_tick(p))
+			return -1;
+	}
+	return 0;
+}
+
+/* The same of pack i of the chain: what of it counts in the end. */
+static int add_below(struct parse *p, size_t i)
+{
+	const struct chain *c = p->img->chain;
+	uint64_t start, counts;
+	const struct packed *k = chain_at(c, i, &start);
+	size_t pages = pack_pages(&k->label);
+
+	for (uint64_t n = 0; p->img->maps && n < k->head.extents; n++) {
+		struct pack_entry e;
+		uint64_t left;
+		uint32_t block;
+
+		packed_entry(k, n, &e);
+		counts = chain_counts(c, i, e.extent.block, &block);
+		if (counts <= e.extent.offset)
+			continue;
+		left = (counts - e.extent.offset) / k->label.page_size;
+		e.extent.block = block;
+		if (add_extent(p, &e.extent, start + k->at[n + 1],
+			       left < pages ? (size_t)left : pages) ||
 		    parse_tick(p))
 			return -1;
 	}
@@ -275,6 +345,9 @@ int parse_pack_memory(struct parse *p)
 		p->info->skipped = k->at[k->head.extents + 1] - k->at[1];
 	else if (!p->img->maps && parse_new_maps(p))
 		return -1;
+	for (size_t i = p->img->chain ? p->img->chain->n : 0; i > 0; i--)
+		if (add_below(p, i))
+			return -1;
 	return add_extents(p, k) || add_parts(p, k) || begin_tail(p, k) ? -1
 									: 0;
 }

@@ -94,11 +94,14 @@ struct mr_pack {
 	uint8_t uuid[16]; /* the VM's */
 	uint64_t made; /* when: seconds since 1970, UTC */
 	uint32_t extent_size; /* bytes of memory that a frame has at most */
-	/* Only what differs from another pack, which `base` identifies: it
-	 * can't be loaded, nor can its memory be read, without that. */
+	/* Only what differs from another pack, which `base` identifies. */
 	bool increment;
 	uint8_t base[16];
 	uint32_t below; /* packs that it needs: 0, all is in it */
+	/* An increment that stands alone: why what it needs was not found among
+	 * the packs (*.mrp) in its own folder, or cannot be used. "": the
+	 * memory is that of all of them together. */
+	char alone[256];
 	uint8_t identity[16]; /* of this one */
 	uint64_t frames;
 	uint64_t packed; /* bytes that they have in the file */

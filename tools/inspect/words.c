@@ -54,9 +54,8 @@ const char *show_advice(const struct mr_image_info *info,
 	if (info->has_libvirt && info->libvirt.format &&
 	    !info->libvirt.complete)
 		return "libvirt had not finished this file";
-	if (info->pack.increment && verdict == MR_VERDICT_SOUND)
-		return "only what changed since its base is in it: alone it "
-		       "cannot be loaded";
+	if (info->pack.alone[0] && verdict == MR_VERDICT_SOUND)
+		return info->pack.alone;
 	switch (verdict) {
 	case MR_VERDICT_INTERRUPTED:
 		return "pages were written, but no bitmap says which: it "

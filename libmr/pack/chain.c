@@ -1,0 +1,376 @@
+/* chain.c - finding packs by their identity, and what all of them have. */
+#include "libmr/pack/chain.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "formats/bits.h"
+#include "libmr/base/error.h"
+#include "libmr/base/hash.h"
+
+/* Names in a folder that are looked at. */
+#define NAMES_MAX (1u << 16)
+#define ENDING ".mrp"
+
+/* ---- where they are ---- */
+
+/* A descriptor of the pack with this identity under this name, or -1. */
+static int try_name(int dir, const char *name, const struct seal_digest *wanted)
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	uint8_t buf[PACK_INDEX_END_SIZE];
+	struct pack_end end;
+	struct fault f;
+	struct stat st;
+
+	if (fd < 0)
+		return -1;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) &&
+	    st.st_size >= (off_t)sizeof(buf) &&
+	    pread(fd, buf, sizeof(buf), st.st_size - (off_t)sizeof(buf)) ==
+		    (ssize_t)sizeof(buf) &&
+	    pack_end_decode(buf, sizeof(buf), (uint64_t)st.st_size, &end, &f) >=
+		    0 &&
+	    !memcmp(&end.identity, wanted, sizeof(*wanted)))
+		return fd;
+	(void)close(fd);
+	return -1;
+}
+
+static bool is_named_so(const char *name)
+{
+	size_t n = strlen(name), end = strlen(ENDING);
+
+	return n > end && !strcmp(name + n - end, ENDING);
+}
+
+/* The folder of a path, or NULL. */
+static DIR *open_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder =
+		slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	DIR *d = folder ? opendir(folder) : NULL;
+
+	free(folder);
+	return d;
+}
+
+/* Its descriptor and its name, which is the caller's; -1: it is not there. */
+static int find_pack(const char *path, const struct seal_digest *wanted,
+		     char **name)
+{
+	DIR *d = open_folder(path);
+	const struct dirent *e;
+	int fd = -1;
+
+	for (unsigned i = 0; d && fd < 0 && i < NAMES_MAX && (e = readdir(d));
+	     i++) {
+		if (!is_named_so(e->d_name))
+			continue;
+		fd = try_name(dirfd(d), e->d_name, wanted);
+		if (fd >= 0)
+			*name = strdup(e->d_name);
+	}
+	if (d)
+		(void)closedir(d);
+	return fd;
+}
+
+static int not_there(const struct seal_digest *wanted, const char *path,
+		     struct mr_error *err)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *slash = strrchr(path, '/');
+	char text[2 * SEAL_DIGEST_SIZE + 1] = "";
+
+	for (size_t i = 0; i < SEAL_DIGEST_SIZE; i++) {
+		text[2 * i] = digits[wanted->byte[i] >> 4];
+		text[2 * i + 1] = digits[wanted->byte[i] & 15];
+	}
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "its base, the pack %s, is no *" ENDING
+			 " in folder %.*s",
+			 text, slash ? (int)(slash - path + 1) : 1,
+			 slash ? path : ".");
+}
+
+/* ---- the chain ---- */
+
+static void free_pack(struct chain_pack *k, bool opened)
+{
+	if (opened)
+		packed_release(&k->packed);
+	(void)file_close(&k->file);
+	free(k->name);
+	free(k);
+}
+
+static int check_fit(const struct chain_pack *k, const struct packed *above,
+		     struct mr_error *err)
+{
+	const struct pack_label *l = &k->packed.label, *a = &above->label;
+
+	if (l->page_size != a->page_size || l->extent_size != a->extent_size)
+		return error_set(err, MR_FORMAT, MR_NO_OFFSET,
+				 "base %.100s has pages and extents of other "
+				 "sizes",
+				 k->name);
+	if (l->below + 1 != a->below)
+		return error_set(err, MR_FORMAT, MR_NO_OFFSET,
+				 "base %.100s has %" PRIu32 " packs below, "
+				 "not %" PRIu32,
+				 k->name, l->below, a->below - 1);
+	return 0;
+}
+
+/* Says whose fault it is. */
+static int of_base(const struct chain_pack *k, const struct mr_error *why,
+		   struct mr_error *err)
+{
+	return error_set(err, why->code, MR_NO_OFFSET, "base %.100s: %.160s",
+			 k->name, why->msg);
+}
+
+/* The next one below. */
+static int add_pack(struct chain *c, const struct packed *above,
+		    const char *path, struct mr_error *err)
+{
+	struct chain_pack *k = calloc(1, sizeof(*k));
+	struct mr_error why = MR_ERROR_INIT;
+	int fd;
+
+	if (!k)
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	k->file = (struct file)FILE_CLOSED;
+	fd = find_pack(path, &above->label.base, &k->name);
+	if (fd < 0) {
+		free_pack(k, false);
+		return not_there(&above->label.base, path, err);
+	}
+	if (!k->name ||
+	    file_adopt(&k->file, fd, O_RDONLY, MR_DIRECT_OFF, err)) {
+		(void)close(fd);
+		free_pack(k, false);
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	}
+	k->file.io.who = above->file->who;
+	if (packed_open(&k->packed, &k->file.io, &why)) {
+		(void)of_base(k, &why, err);
+		free_pack(k, false);
+		return -1;
+	}
+	if (check_fit(k, above, err)) {
+		free_pack(k, true);
+		return -1;
+	}
+	c->below[c->n++] = k;
+	return 0;
+}
+
+struct packed *chain_at(const struct chain *c, size_t i, uint64_t *start)
+{
+	*start = 0;
+	for (size_t k = 0; k < i; k++)
+		*start += k ? c->below[k - 1]->packed.io.size : c->top->io.size;
+	return i ? &c->below[i - 1]->packed : c->top;
+}
+
+/* The one that has a byte; *start becomes its first. */
+static struct packed *pack_of(const struct chain *c, uint64_t offset,
+			      uint64_t *start)
+{
+	for (size_t i = 0; i <= c->n; i++) {
+		struct packed *k = chain_at(c, i, start);
+
+		if (offset - *start < k->io.size)
+			return k;
+	}
+	return NULL;
+}
+
+static ssize_t chain_read(struct io *io, void *buf, size_t len, uint64_t offset)
+{
+	uint64_t start;
+	struct packed *k = pack_of((struct chain *)(void *)io, offset, &start);
+
+	if (!k)
+		return 0;
+	if (len > k->io.size - (offset - start))
+		len = (size_t)(k->io.size - (offset - start));
+	return k->io.ops->read(&k->io, buf, len, offset - start);
+}
+
+static int chain_why(struct io *io, uint64_t offset, struct mr_error *err)
+{
+	const struct chain *c = (struct chain *)(void *)io;
+	struct mr_error why = MR_ERROR_INIT;
+	uint64_t start;
+	struct packed *k = pack_of(c, offset, &start);
+
+	if (!k || !k->io.ops->why(&k->io, offset - start, &why))
+		return 0;
+	if (k == c->top) {
+		*err = why;
+		return -1;
+	}
+	return of_base((struct chain_pack *)(void *)k, &why, err);
+}
+
+static const struct io_ops chain_ops = { .name = "packs",
+					 .read = chain_read,
+					 .why = chain_why };
+
+int chain_open(struct chain *c, struct packed *top, const char *path,
+	       struct mr_error *err)
+{
+	const struct packed *lowest = top;
+
+	*c = (struct chain){ .io = { .ops = &chain_ops,
+				     .size = top->io.size,
+				     .who = top->io.who },
+			     .top = top };
+	/* below is at most PACK_BELOW_MAX, and one less each time. */
+	while (lowest->label.flags & PACK_INCREMENT) {
+		if (add_pack(c, lowest, path, err)) {
+			chain_release(c);
+			return -1;
+		}
+		lowest = &c->below[c->n - 1]->packed;
+	}
+	return 0;
+}
+
+void chain_release(struct chain *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		free_pack(c->below[i], true);
+	c->n = 0;
+}
+
+/* ---- what counts ---- */
+
+/* NAMES of a pack are few, and it is asked a few times for each extent. */
+static bool find_block(const struct packed *k, const char *name, uint32_t *n)
+{
+	for (*n = 0; *n < k->head.blocks; ++*n)
+		if (!strcmp(k->blocks[*n].name, name))
+			return true;
+	return false;
+}
+
+/* Of a block by name: what all packs 0 .. i have of it. */
+static uint64_t shared_length(const struct chain *c, size_t i, const char *name)
+{
+	uint64_t least = UINT64_MAX, start;
+	uint32_t n;
+
+	for (size_t k = 0; k <= i; k++) {
+		const struct packed *p = chain_at(c, k, &start);
+
+		if (!find_block(p, name, &n))
+			return 0;
+		if (p->blocks[n].b.length < least)
+			least = p->blocks[n].b.length;
+	}
+	return least;
+}
+
+uint64_t chain_counts(const struct chain *c, size_t i, uint32_t block,
+		      uint32_t *number)
+{
+	uint64_t start;
+	const char *name = chain_at(c, i, &start)->blocks[block].name;
+
+	return find_block(c->top, name, number) ? shared_length(c, i, name) : 0;
+}
+
+/* ---- digests ---- */
+
+/* The entry of an extent; false: the pack says nothing of it. */
+static bool find_entry(const struct packed *k, uint32_t block, uint64_t offset,
+		       struct pack_entry *e)
+{
+	uint64_t low = 0, high = k->head.extents;
+
+	while (low < high) {
+		uint64_t mid = low + (high - low) / 2;
+
+		packed_entry(k, mid, e);
+		if (e->extent.block == block && e->extent.offset == offset)
+			return true;
+		if (e->extent.block < block ||
+		    (e->extent.block == block && e->extent.offset < offset))
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return false;
+}
+
+/* The digests of a note, into the places of their pages below `end`. */
+static int add_note(const struct packed *k, const struct pack_entry *e,
+		    size_t end, uint64_t *table, struct mr_error *err)
+{
+	uint8_t buf[PACK_SKIP_SIZE + PACK_NOTE_MAX];
+	size_t size, pages = pack_pages(&k->label);
+	uint64_t at = packed_note(k, e, &size);
+	const uint8_t *p = buf + PACK_SKIP_SIZE + pack_extent_size(&k->label);
+	struct seal_digest is;
+
+	if (io_read_full(k->file, buf, size, at, err))
+		return -1;
+	is = hash_bytes(buf + PACK_SKIP_SIZE, size - PACK_SKIP_SIZE);
+	if (memcmp(&is, &e->note, sizeof(is)) != 0)
+		return error_set(err, MR_FORMAT, at,
+				 "pack: a note is damaged: its digest differs");
+	for (uint64_t i = bits_next_set(e->extent.there, 0, pages); i < pages;
+	     i = bits_next_set(e->extent.there, i + 1, pages)) {
+		if (i < end)
+			memcpy(&table[i], p, sizeof(table[i]));
+		p += sizeof(table[i]);
+	}
+	for (uint64_t i = bits_next_set(e->extent.zero, 0, end); i < end;
+	     i = bits_next_set(e->extent.zero, i + 1, end))
+		table[i] = 0;
+	return 0;
+}
+
+int chain_digests(const struct chain *c, const char *block, uint64_t offset,
+		  uint64_t *table, uint64_t *has, struct mr_error *err)
+{
+	const struct pack_label *l = &c->top->label;
+	uint64_t start;
+	uint32_t n;
+
+	memset(table, 0, pack_pages(l) * sizeof(*table));
+	*has = shared_length(c, 0, block);
+	for (size_t i = c->n + 1; i-- > 0;) {
+		const struct packed *k = chain_at(c, i, &start);
+		uint64_t counts = shared_length(c, i, block);
+		uint64_t pages =
+			counts > offset ? (counts - offset) / l->page_size : 0;
+		struct mr_error why = MR_ERROR_INIT;
+		struct pack_entry e;
+
+		if (pages > pack_pages(l))
+			pages = pack_pages(l);
+		if (!pages || !find_block(k, block, &n) ||
+		    !find_entry(k, n, offset, &e))
+			continue;
+		if (!add_note(k, &e, (size_t)pages, table, &why))
+			continue;
+		if (!i) {
+			*err = why;
+			return -1;
+		}
+		return of_base(c->below[i - 1], &why, err);
+	}
+	return 0;
+}
