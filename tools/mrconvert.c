@@ -7,22 +7,30 @@
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
 
+/* Packs in a chain from which on a full one is advised. */
+#define LONG_CHAIN 8
+
 static struct mr_convert_options convert = MR_CONVERT_OPTIONS_INIT;
 static int dry_run, force, no_seal;
 static int level = CLI_NOT_GIVEN, jobs = CLI_NOT_GIVEN;
-static char *format = NULL, *direct = NULL, *name = NULL;
+static int full_every = CLI_NOT_GIVEN;
+static char *format = NULL, *direct = NULL, *name = NULL, *base = NULL;
 
 /* clang-format off */
 static struct poptOption options[] = {
 	{ "format", 'O', POPT_ARG_STRING, &format, 0,
 	  "what to make: mapped, stream or pack (default: as OUT ends in .mr, .stream or .mrp)",
 	  "FORMAT" },
+	{ "base", '\0', POPT_ARG_STRING, &base, 0,
+	  "make an increment: what differs from this pack", "PACK" },
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
 	  "direct I/O: auto, on or off", "WHEN" },
 	{ "dry-run", '\0', POPT_ARG_NONE, &dry_run, 0,
 	  "only say how large it would be", NULL },
 	{ "force", '\0', POPT_ARG_NONE, &force, 0,
 	  "replace a file that is no image", NULL },
+	{ "full-every", '\0', POPT_ARG_INT, &full_every, 0,
+	  "with --base: after so many packs make a full one again", "N" },
 	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
 	  "threads (default: one for each CPU, at most 8)", "N" },
 	{ "level", '\0', POPT_ARG_INT, &level, 0,
@@ -67,6 +75,11 @@ static void print_text(const struct mr_convert_report *r)
 	       cli_human(a, r->ram), r->blocks, cli_human(b, r->data),
 	       cli_human(c, r->device));
 	print_size(r);
+	if (r->chain > 1)
+		printf("chain      %u packs: the increment needs all of "
+		       "them%s\n",
+		       r->chain,
+		       r->chain > LONG_CHAIN ? "; time for a full one" : "");
 	printf("time       %.3f s (%.0f MiB/s), %u threads\n", r->seconds,
 	       cli_rate(r->data, r->seconds), r->jobs);
 }
@@ -91,6 +104,8 @@ static int print_json(const char *in, const char *out,
 		cli_json_put_number("extents", r->extents);
 		cli_json_put_number("sampled", r->sampled);
 	}
+	if (r->chain)
+		cli_json_put_number("chain", r->chain);
 	cli_json_put_bool("sealed", r->sealed);
 	cli_json_put_bool("direct_read", r->direct_read);
 	cli_json_put_bool("direct_write", r->direct_write);
@@ -140,6 +155,13 @@ static int check_options(const char *out)
 		return cli_usage("--level takes 1 to %d", MR_CONVERT_LEVEL_MAX);
 	if (level != CLI_NOT_GIVEN)
 		convert.level = level;
+	if (full_every != CLI_NOT_GIVEN &&
+	    (!base || full_every < 1 || full_every > 65))
+		return cli_usage("--full-every takes 1 to 65 packs, with "
+				 "--base");
+	convert.base = base;
+	convert.full_every =
+		full_every == CLI_NOT_GIVEN ? 0 : (unsigned)full_every;
 	convert.dry_run = dry_run;
 	convert.force = force;
 	convert.no_seal = no_seal;
@@ -156,7 +178,7 @@ static int run(const char *in, const char *out)
 
 	cli_tell_end();
 	if (rc)
-		return cli_fail(&err, CLI_PATHS(in, out));
+		return cli_fail(&err, CLI_PATHS(in, out, base));
 	cli.done = !dry_run;
 	if (cli.json)
 		return print_json(in, out, &report);

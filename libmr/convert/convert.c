@@ -69,6 +69,9 @@ static int check_options(struct convert *x, const char *out,
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
 				 "a name is UTF-8, without control characters, "
 				 "of at most 255 bytes");
+	if (o->base && x->report->form != MR_CONVERT_PACK)
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "only a pack can be an increment");
 	if (o->fd >= 0 && x->report->form == MR_CONVERT_MAPPED) {
 		(void)error_set(err, MR_USAGE, MR_NO_OFFSET,
 				"a mapped-ram image is not written from front "
@@ -126,6 +129,25 @@ static int open_in(struct convert *x, const char *in, struct mr_error *err)
 				 "mapped-ram image of ours: make a pack or a "
 				 "stream of it",
 				 x->m->page);
+	return 0;
+}
+
+/* ---- the base ---- */
+
+static int open_base(struct convert *x, const char *out, struct mr_error *err)
+{
+	const struct mr_convert_options *o = x->options;
+	uint32_t below;
+
+	if (base_open(&x->base, o->base, err))
+		return -1;
+	if (o->fd < 0 && base_has(&x->base, out))
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "the increment would replace a pack that it "
+				 "stands on");
+	below = x->base.packed.label.below + 1;
+	if (below > PACK_BELOW_MAX || (o->full_every && below >= o->full_every))
+		base_release(&x->base);
 	return 0;
 }
 
@@ -261,7 +283,12 @@ int convert_pour(struct convert *x, struct io *io, struct mr_error *err)
 
 	if (make_form(x, &form, err))
 		return -1;
+	if (x->base.open)
+		base_label(&x->base, &form.label);
+	if (!form.plain)
+		x->report->chain = form.label.below + 1;
 	pack_sink_init(&s, &form);
+	s.base = x->base.open ? &x->base.chain : NULL;
 	plain_config(x->info, &s.config);
 	s.state = &x->state;
 	s.io = io;
@@ -325,16 +352,21 @@ int mr_convert(const char *in, const char *out,
 	       const struct mr_convert_options *options,
 	       struct mr_convert_report *report, struct mr_error *err)
 {
-	struct convert x = { .options = options, .report = report };
+	struct convert x = { .options = options,
+			     .report = report,
+			     .base = BASE_NONE };
 	double since = watch_clock();
 	int rc;
 
 	*report = (struct mr_convert_report){ .blocks = 0 };
 	rc = check_options(&x, out, err);
+	if (!rc && options->base && open_base(&x, out, err))
+		rc = error_about(err, CONVERT_BASE);
 	if (!rc && open_in(&x, in, err))
 		rc = error_about(err, CONVERT_IN);
 	if (!rc)
 		rc = make(&x, out, err);
+	base_release(&x.base);
 	memory_free(x.m);
 	plain_state_release(&x.state);
 	mr_image_free(x.img);

@@ -3,12 +3,13 @@
 #define LIBMR_CONVERT_STATE_H
 
 #include "libmr/image/plain.h"
+#include "libmr/convert/base.h"
 #include "libmr/file/io.h"
 #include "libmr/memory/memory.h"
 #include "libmr/mr.h"
 
 /* mr_error.who */
-enum { CONVERT_IN = 1, CONVERT_OUT };
+enum { CONVERT_IN = 1, CONVERT_OUT, CONVERT_BASE };
 
 struct convert {
 	const struct mr_convert_options *options;
@@ -17,6 +18,7 @@ struct convert {
 	const struct mr_image_info *info;
 	struct memory *m;
 	struct plain_state state;
+	struct base base; /* open, if it is wanted */
 	uint64_t growing; /* bytes of the output that memory makes */
 };
 

@@ -17,6 +17,7 @@
 #include "formats/bits.h"
 #include "formats/ram.h"
 #include "libmr/base/error.h"
+#include "libmr/memory/pack_since.h"
 
 /* Bytes of frames that wait: for this much work the others can be ahead of
  * one. */
@@ -125,9 +126,17 @@ static uint8_t *make_tail(const struct plain_state *state, size_t *len)
 
 /* ---- begin ---- */
 
-static int fit(struct pack_form *form, const struct memory *m,
-	       struct mr_error *err)
+static int fit(const struct chain *base, struct pack_form *form,
+	       const struct memory *m, struct mr_error *err)
 {
+	if (base && (m->page != form->label.page_size ||
+		     m->extent > form->label.extent_size))
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "the base has pages of %u bytes, and "
+				 "extents of %u: no increment since it can be "
+				 "made of pages of %zu and extents of %zu",
+				 form->label.page_size, form->label.extent_size,
+				 m->page, m->extent);
 	if (m->page < PACK_PAGE_MIN || m->page > PACK_PAGE_MAX)
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "pages of %zu bytes do not go into a stream",
@@ -192,7 +201,7 @@ static int sink_begin(struct sink *k, const struct memory *m,
 	int rc = -1;
 
 	s->m = m;
-	if (fit(&s->form, m, err))
+	if (fit(s->base, &s->form, m, err))
 		return -1;
 	extents = make_ring(s, err);
 	if (extents < 0)
@@ -294,6 +303,8 @@ static int put_extent(struct pack_sink *s, const struct sink_hand *h,
 			e.zero[i / BITS_PER_WORD] &=
 				~e.there[i / BITS_PER_WORD];
 	}
+	if (s->base && pack_since(s->base, &e, b->name, pages, buf, err))
+		return -1;
 	if (pack_frame_make(&s->form, h->own, &e, b->name, buf, f, err))
 		return -1;
 	h->tally->written += f->len;

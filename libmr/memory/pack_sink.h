@@ -8,6 +8,7 @@
 #include "formats/stream.h"
 #include "libmr/image/plain.h"
 #include "libmr/memory/sink.h"
+#include "libmr/pack/chain.h"
 #include "libmr/pack/writer.h"
 
 struct pack_slot;
@@ -19,6 +20,9 @@ struct pack_sink {
 	struct pack_form form;
 	struct stream_config config; /* without capabilities */
 	const struct plain_state *state;
+	/* Of an increment, whose label names its top: page and extent size are
+	 * the base's. NULL: all of memory. */
+	const struct chain *base;
 	struct io *io; /* where it goes */
 	unsigned jobs; /* that will put; at least 1 */
 	/* After begin. */

@@ -30,6 +30,13 @@ struct mr_convert_options {
 	bool dry_run; /* say how large it would be; nothing is made */
 	bool force; /* replace a file that is neither empty nor an image */
 	bool no_seal; /* of a mapped-ram image: leave the seal out */
+	/* A pack becomes an increment: what differs from this pack. NULL: all
+	 * of memory. What it stands on is found in its folder later: base and
+	 * increment belong side by side. */
+	const char *base;
+	/* A chain of more than so many packs is not made longer: the pack is a
+	 * full one then. 0: it is, up to 65. */
+	unsigned full_every;
 	/* The VM's, for the label of a pack; NULL: not known. UTF-8 without
 	 * control characters, at most 255 bytes. */
 	const char *name;
@@ -58,6 +65,7 @@ struct mr_convert_report {
 	/* Dry run: extents of memory that hold data, and those that were
 	 * compressed to know how well they do. */
 	uint64_t extents, sampled;
+	unsigned chain; /* packs that it takes to load this one; 0: no pack */
 	unsigned jobs; /* threads */
 	bool direct_read, direct_write; /* around the page cache */
 	bool sealed; /* a mapped-ram image ends in a seal */
@@ -67,8 +75,8 @@ struct mr_convert_report {
 /*
  * Makes of the image in (mapped-ram, plain stream, libvirt's of either) the
  * file out, which is absent, the old file, or the complete new one at every
- * instant. err->who: 1 in, 2 out. MR_REFUSED: in is no image that can be
- * loaded, or out is a file that is not to be replaced. MR_USAGE: options that
+ * instant. err->who: 1 in, 2 out, 3 the base. MR_REFUSED: in is no image that can be
+ * loaded, out is a file that is not to be replaced, or the base is of no use. MR_USAGE: options that
  * make no sense.
  */
 int mr_convert(const char *in, const char *out,

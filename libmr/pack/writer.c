@@ -159,9 +159,18 @@ static int put(struct pack_writer *w, const void *bytes, size_t len,
 	return 0;
 }
 
+/* An increment's head is out of zstd's sight. */
+static int hide(struct pack_writer *w, uint32_t size, struct mr_error *err)
+{
+	const struct pack_skip skip = { .kind = PACK_HEAD, .length = size };
+	uint8_t buf[PACK_SKIP_SIZE];
+
+	return put(w, buf, pack_skip_encode(buf, &skip), err);
+}
+
 /* Head or tail: as it is, or as a frame. */
 static int put_whole(struct pack_writer *w, const void *bytes, size_t len,
-		     size_t most, struct pack_place *place,
+		     size_t most, bool hidden, struct pack_place *place,
 		     struct mr_error *err)
 {
 	size_t room = (size_t)PACK_PACKED_MAX(len);
@@ -180,9 +189,12 @@ static int put_whole(struct pack_writer *w, const void *bytes, size_t len,
 	to = malloc(room);
 	if (!to)
 		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	place->offset = w->at;
-	if (z && to && !squeeze(z, bytes, len, to, room, place, err))
-		rc = put(w, to, place->size, err);
+	if (z && to && !squeeze(z, bytes, len, to, room, place, err)) {
+		rc = hidden ? hide(w, place->size, err) : 0;
+		place->offset = w->at;
+		if (!rc)
+			rc = put(w, to, place->size, err);
+	}
 	(void)ZSTD_freeCCtx(z);
 	free(to);
 	return rc;
@@ -234,7 +246,9 @@ int pack_writer_begin(struct pack_writer *w, const struct pack_form *form,
 	if (!form->plain &&
 	    (begin_index(w, blocks, n, extents, err) || put_label(w, err)))
 		return -1;
-	return put_whole(w, head, len, PACK_HEAD_MAX, &w->head.head, err);
+	return put_whole(w, head, len, PACK_HEAD_MAX,
+			 form->label.flags & PACK_INCREMENT, &w->head.head,
+			 err);
 }
 
 int pack_writer_add(struct pack_writer *w, struct pack_frame *f,
@@ -278,7 +292,7 @@ static int put_index(struct pack_writer *w, struct mr_error *err)
 int pack_writer_finish(struct pack_writer *w, const void *tail, size_t len,
 		       struct mr_error *err)
 {
-	if (put_whole(w, tail, len, PACK_TAIL_MAX, &w->head.tail, err))
+	if (put_whole(w, tail, len, PACK_TAIL_MAX, false, &w->head.tail, err))
 		return -1;
 	return w->form.plain ? 0 : put_index(w, err);
 }

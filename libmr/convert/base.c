@@ -1,0 +1,67 @@
+/* base.c - the pack that an increment is made since. */
+#include "libmr/convert/base.h"
+
+#include <sys/stat.h>
+
+#include "libmr/base/error.h"
+#include "libmr/convert/state.h"
+
+int base_open(struct base *b, const char *path, struct mr_error *err)
+{
+	uint8_t first[PACK_SKIP_SIZE + 8];
+
+	if (file_open(&b->file, path, MR_DIRECT_OFF, err))
+		return -1;
+	b->file.io.who = CONVERT_BASE;
+	if (io_read_full(&b->file.io, first, sizeof(first), 0, NULL) ||
+	    !pack_is_pack(first, sizeof(first)))
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "an increment is made since a pack, and this "
+				 "is none");
+	if (packed_open(&b->packed, &b->file.io, err))
+		return -1;
+	if (chain_open(&b->chain, &b->packed, path, err)) {
+		packed_release(&b->packed);
+		return -1;
+	}
+	b->open = true;
+	return 0;
+}
+
+void base_release(struct base *b)
+{
+	if (b->open) {
+		chain_release(&b->chain);
+		packed_release(&b->packed);
+	}
+	(void)file_close(&b->file);
+	*b = (struct base)BASE_NONE;
+}
+
+static bool is_file(const struct file *f, const struct stat *st)
+{
+	return f->dev == st->st_dev && f->ino == st->st_ino;
+}
+
+bool base_has(const struct base *b, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return false;
+	for (size_t i = 0; i < b->chain.n; i++)
+		if (is_file(&b->chain.below[i]->file, &st))
+			return true;
+	return is_file(&b->file, &st);
+}
+
+void base_label(const struct base *b, struct pack_label *l)
+{
+	const struct pack_label *is = &b->packed.label;
+
+	l->flags |= PACK_INCREMENT;
+	l->below = is->below + 1;
+	l->base = b->packed.end.identity;
+	l->page_size = is->page_size;
+	l->extent_size = is->extent_size;
+}
