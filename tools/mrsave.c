@@ -7,6 +7,7 @@
 #include "tools/common/cli.h"
 #include "tools/common/metrics.h"
 #include "tools/save/command.h"
+#include "tools/save/pack.h"
 
 static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
 static int jobs = CLI_NOT_GIVEN, pid = CLI_NOT_GIVEN;
@@ -15,11 +16,13 @@ static char *base = NULL, *direct = NULL, *engine = NULL, *zero_copy = NULL;
 static char *limit = NULL, *live = NULL, *metrics = NULL;
 static struct command command;
 static int seconds = CLI_NOT_GIVEN;
+static struct save_pack pack = { .level = CLI_NOT_GIVEN,
+				 .full_every = CLI_NOT_GIVEN };
 
 /* clang-format off */
 static struct poptOption options[] = {
 	{ "base", '\0', POPT_ARG_STRING, &base, 0,
-	  "share with this image what is still the same",
+	  "share with this image what is still the same; of a pack: save what differs",
 	  "IMAGE" },
 	{ "check", 'n', POPT_ARG_NONE, &check, 0,
 	  "look only: would it work, and what would it take?", NULL },
@@ -29,10 +32,17 @@ static struct poptOption options[] = {
 	  "who copies memory: auto, direct or qemu", "NAME" },
 	{ "force", '\0', POPT_ARG_NONE, &force, 0,
 	  "replace a file that may be of use to the VM or others", NULL },
+	{ "format", 'O', POPT_ARG_STRING, &pack.format, 0,
+	  "what to make: mapped, stream or pack (default: as IMAGE ends in .mrp)",
+	  "FORMAT" },
+	{ "full-every", '\0', POPT_ARG_INT, &pack.full_every, 0,
+	  "with --base: after so many packs make a full one again", "N" },
 	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
 	  "worker threads (default: CPUs, at most 8)", "N" },
 	{ "leave-paused", '\0', POPT_ARG_NONE, &leave_paused, 0,
 	  "do not resume the VM afterwards", NULL },
+	{ "level", '\0', POPT_ARG_INT, &pack.level, 0,
+	  "of a pack: how hard zstd tries, 1 to 19 (default: 1)", "N" },
 	{ "limit", '\0', POPT_ARG_STRING, &limit, 0,
 	  "QEMU copies with --live=precopy, bytes a second at most", "RATE" },
 	{ "live", '\0', POPT_ARG_STRING, &live, 0,
@@ -40,12 +50,17 @@ static struct poptOption options[] = {
 	  "HOW" },
 	{ "metrics", '\0', POPT_ARG_STRING, &metrics, 0, METRICS_HELP,
 	  "FILE" },
+	{ "name", '\0', POPT_ARG_STRING, &pack.name, 0,
+	  "of a pack: what the VM is called", "TEXT" },
 	{ "no-room-check", '\0', POPT_ARG_NONE, &any_room, 0,
 	  "start even if the file system may be too full", NULL },
 	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
 	  "leave out the digests that mrverify checks", NULL },
 	{ "pid", '\0', POPT_ARG_INT, &pid, 0,
 	  "QEMU's process (default: ask the socket)", "PID" },
+	{ "spool", '\0', POPT_ARG_STRING, &pack.spool, 0,
+	  "of a pack or stream: where memory is until it is written",
+	  "FOLDER" },
 	{ "while-paused", '\0', POPT_ARG_STRING, &command.text, 0,
 	  "run this while the guest stands still", "COMMAND" },
 	{ "while-paused-timeout", '\0', POPT_ARG_INT, &seconds, 0,
@@ -73,7 +88,7 @@ static void print_text(const struct mr_save_report *r)
 	       cli_human(c, r->zero), cli_human(d, r->data));
 	if (r->no_base[0])
 		printf("base       of no use: %s\n", r->no_base);
-	else if (base)
+	else if (save.base)
 		printf("base       %s kept\n", cli_human(a, r->kept));
 	printf("scanned    %s, written %s%s%s\n", cli_human(a, r->scanned),
 	       cli_human(b, r->written), r->device ? ", device state " : "",
@@ -81,6 +96,7 @@ static void print_text(const struct mr_save_report *r)
 	printf("time       %.3f s (%.0f MiB/s scanned), the guest stood still "
 	       "for %.3f s\n",
 	       r->seconds, cli_rate(r->scanned, r->seconds), r->paused);
+	save_pack_text(&pack);
 }
 
 /* Milliseconds for which a background snapshot stops a guest, for each byte of
@@ -134,6 +150,7 @@ static int print_json(const char *image, const struct mr_save_report *r)
 		cli_json_put_bool("sealed", r->sealed);
 		cli_json_put_real("paused_seconds", r->paused);
 	}
+	save_pack_json(&pack);
 	cli_json_put_real("seconds", r->seconds);
 	return cli_json_end();
 }
@@ -160,7 +177,7 @@ static int check_command(const char *vm, const char *image)
 	return command_tell(vm, image) ? cli_no_memory() : CLI_OK;
 }
 
-static int check_options(void)
+static int check_options(const char *image)
 {
 	static const char *const engines[] = { "auto", "direct", "qemu" };
 	int z, e;
@@ -205,18 +222,23 @@ static int check_options(void)
 	save.force = force;
 	save.no_seal = no_seal;
 	save.watch = *cli_watch();
-	return CLI_OK;
+	return save_pack_begin(&pack, image, base, &save);
 }
 
 static int run(const char *vm, const char *image)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_save_report report;
-	int rc = mr_save(vm, image, &save, &report, &err);
+	int rc = mr_save(vm, pack.wanted ? pack.image : image, &save, &report,
+			 &err);
 
 	cli_tell_end();
 	if (rc)
-		rc = cli_fail(&err, CLI_PATHS(vm, image, base));
+		rc = cli_fail(&err,
+			      CLI_PATHS(vm,
+					pack.wanted && !pack.tried ? pack.image
+								   : image,
+					base));
 	if (rc)
 		return report.vm == MR_VM_LOST ? CLI_STUCK : rc;
 	if (report.vm == MR_VM_POSTMIGRATE)
@@ -270,7 +292,7 @@ int main(int argc, char **argv)
 	else
 		status = metrics_begin(metrics, CLI_PATHS(image));
 	if (status == CLI_OK)
-		status = check_options();
+		status = check_options(image);
 	if (status == CLI_OK)
 		status = check_command(vm, image);
 	if (status == CLI_OK)

@@ -73,6 +73,16 @@ struct mr_save_options {
 	 */
 	int (*while_paused)(void *arg, struct mr_error *err);
 	void *while_paused_arg;
+	/*
+	 * The finished image is not published: it stays without a name, and
+	 * this is called with a path to it that leads there as long as it
+	 * runs. -1 with *err: the save has failed. The guest runs again then,
+	 * if it is to. image is where it lies, and as good as a file that is
+	 * not there. NULL: it is published. Not with MR_LIVE_PRECOPY, nor
+	 * leave_paused.
+	 */
+	int (*take)(void *arg, const char *path, struct mr_error *err);
+	void *take_arg;
 	struct mr_watch watch;
 };
 #define MR_SAVE_OPTIONS_INIT \

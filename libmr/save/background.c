@@ -261,8 +261,7 @@ static int publish(struct save *s, struct taker *t, struct mr_error *err)
 	if (t->sink.sink.ops->end(&t->sink.sink, err))
 		return -1;
 	s->report->size = t->w.size;
-	return output_publish(&t->w.out, err) ? error_about(err, SAVE_IMAGE)
-					      : 0;
+	return save_publish(s, &t->w.out, err);
 }
 
 int save_background(struct save *s, struct mr_error *err)

@@ -155,12 +155,6 @@ static void fill_report(struct save *s, const struct copy *c)
 	r->jobs = c->tally.jobs;
 }
 
-static int publish(struct copy *c, struct mr_error *err)
-{
-	return output_publish(&c->w.out, err) ? error_about(err, SAVE_IMAGE)
-					      : 0;
-}
-
 /* Without a use for it the save is an ordinary one. */
 static int try_base(struct save *s, struct copy *c, struct mr_error *err)
 {
@@ -200,12 +194,12 @@ int save_direct(struct save *s, struct mr_error *err)
 	}
 	fill_report(s, &c);
 	if (!rc && stays)
-		rc = publish(&c, err);
+		rc = save_publish(s, &c.w.out, err);
 	if (save_resume(s, rc != 0, err))
 		rc = -1;
 	/* The guest need not wait for the disk's last word. */
 	if (!rc && !stays)
-		rc = publish(&c, err);
+		rc = save_publish(s, &c.w.out, err);
 	if (rc && s->fdset >= 0 && !save_reach(s))
 		(void)qmp_remove_fdset(s->q, s->fdset, NULL);
 out:

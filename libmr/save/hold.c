@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
+#include "libmr/file/output.h"
 #include "libmr/save/state.h"
 #include "libmr/vm/ask.h"
 #include "libmr/vm/preflight.h"
@@ -152,4 +153,15 @@ int save_resume(struct save *s, bool failed, struct mr_error *err)
 	}
 	s->report->vm = stopped && !resume ? MR_VM_PAUSED : MR_VM_AS_FOUND;
 	return 0;
+}
+
+int save_publish(const struct save *s, struct output *o, struct mr_error *err)
+{
+	char path[32];
+
+	if (!s->options->take)
+		return output_publish(o, err) ? error_about(err, SAVE_IMAGE)
+					      : 0;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", o->file.fd);
+	return s->options->take(s->options->take_arg, path, err);
 }

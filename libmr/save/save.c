@@ -182,6 +182,16 @@ static int look(struct save *s, struct mr_error *err)
 		return error_about(err, SAVE_IMAGE);
 	if (choose(s, err))
 		return error_about(err, SAVE_VM);
+	if (s->options->take && s->options->leave_paused)
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "who takes an image does not hold the VM");
+	if (s->options->take && r->engine == MR_ENGINE_QEMU &&
+	    s->options->live != MR_LIVE_BACKGROUND)
+		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				 "QEMU's own save makes nothing but a "
+				 "mapped-ram image: --live=background does "
+				 "without it%s%s",
+				 r->why[0] ? "; not direct: " : "", r->why);
 	return look_base(s, err) || check_room(s, &target, err) ? -1 : 0;
 }
 

@@ -87,4 +87,7 @@ void save_let_go(struct save *s, bool all);
  * paused has its image published before. */
 int save_resume(struct save *s, bool failed, struct mr_error *err);
 
+/* The finished image gets its name, or is given to who takes it without. */
+int save_publish(const struct save *s, struct output *o, struct mr_error *err);
+
 #endif
