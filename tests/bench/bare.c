@@ -6,6 +6,7 @@
  *   bare copy FILE TO        the same into a new file, durable
  *   bare memory CORES MIB    read so much memory
  *   bare process CORES MIB   copy so much out of another process
+ *   bare zstd FILE           compress it, in memory, MiB by MiB, on all CPUs
  *
  * The writer is what a saver of memory could be at best: one thread, libaio,
  * O_DIRECT, 1 MiB, 16 deep, buffers on huge pages, the file's size set before
@@ -36,6 +37,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #define MIB ((size_t)1 << 20)
 #define HUGE_PAGE (2 * MIB)
@@ -445,6 +447,68 @@ static size_t number(const char *s, size_t max)
 	return n;
 }
 
+/* ---- compressing ---- */
+
+struct squeeze {
+	pthread_t thread;
+	const unsigned char *from;
+	size_t len;
+	size_t *next; /* the piece that nobody has yet */
+};
+
+static void *squeeze(void *arg)
+{
+	const struct squeeze *q = arg;
+	size_t room = ZSTD_compressBound(MIB), at;
+	unsigned char *to = malloc(room);
+	ZSTD_CCtx *z = ZSTD_createCCtx();
+
+	if (!to || !z)
+		die("no memory");
+	while ((at = __atomic_fetch_add(q->next, MIB, __ATOMIC_RELAXED)) <
+	       q->len) {
+		size_t n = q->len - at < MIB ? q->len - at : MIB;
+
+		if (ZSTD_isError(
+			    ZSTD_compressCCtx(z, to, room, q->from + at, n, 1)))
+			die("zstd");
+	}
+	(void)ZSTD_freeCCtx(z);
+	free(to);
+	return NULL;
+}
+
+static int bare_zstd(const char *path)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct squeeze q[MAX_CORES];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	unsigned char *all;
+	size_t next = 0;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		die(path);
+	all = mmap(NULL, (size_t)st.st_size, PROT_READ,
+		   MAP_SHARED | MAP_POPULATE, fd, 0);
+	if (all == MAP_FAILED)
+		die("cannot map");
+	if (cores > MAX_CORES)
+		cores = MAX_CORES;
+	start_clock();
+	for (long i = 0; i < cores; i++) {
+		q[i] = (struct squeeze){ .from = all,
+					 .len = (size_t)st.st_size,
+					 .next = &next };
+		errno = pthread_create(&q[i].thread, NULL, squeeze, &q[i]);
+		if (errno)
+			die("cannot start a thread");
+	}
+	for (long i = 0; i < cores; i++)
+		(void)pthread_join(q[i].thread, NULL);
+	return print((uint64_t)st.st_size, false);
+}
+
 int main(int argc, char **argv)
 {
 	bool process = argc > 1 && !strcmp(argv[1], "process");
@@ -465,9 +529,12 @@ int main(int argc, char **argv)
 		return bare_memory((unsigned)number(argv[2], MAX_CORES),
 				   number(argv[3], 1 << 24) * MIB, process);
 	}
+	if (argc == 3 && !strcmp(argv[1], "zstd"))
+		return bare_zstd(argv[2]);
 	(void)fputs("usage: bare write FILE MIB | bare read FILE |\n"
 		    "       bare copy FILE TO |\n"
-		    "       bare memory|process CORES MIB\n",
+		    "       bare memory|process CORES MIB |\n"
+		    "       bare zstd FILE\n",
 		    stderr);
 	return 2;
 }

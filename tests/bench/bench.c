@@ -164,6 +164,22 @@ static const contenders base = {
 	BARE(turned, 0)
 };
 
+static const contenders pack = {
+	{ "mrconvert", OURS, run_mrconvert, 0, { ".mrp" }, "mrconvert",
+	  check_pack },
+	{ "zstd -T0", PEER, run_zstd, 0, { NULL }, 0, 0 },
+	{ "library", LIMIT, run_bare_zstd, 0, { NULL }, 0, 0 }
+};
+static const contenders unpack = {
+	{ "mrconvert", OURS, run_mrconvert, 0, { ".mr" }, "mrconvert",
+	  check_pack },
+	{ "zstd -d", PEER, run_zstd, 0, { "back" }, 0, 0 },
+};
+static const contenders load_pack = {
+	{ "mrload", OURS, run_mrload_pack, 0, { NULL }, "mrload", check_pack },
+	{ "exec:zstd -dc", PEER, run_exec_zstd, 0, { NULL }, 0, 0 },
+};
+
 /* ---- the rows ---- */
 
 enum {
@@ -195,6 +211,7 @@ struct set {
 	{ MEM_ANON, .fill = (mib), .turn = (kib), .turn_each = (each) }
 #define CHANGED(percent) TURN(4 * GIB, 1024, 1024 * 100 / (percent))
 #define PAGES(percent) TURN(2 * GIB, 4, 4 * 100 / (percent))
+#define FILES(mib) { MEM_ANON, .fill = 64, .hole = 2560, .files = (mib) }
 #define BEGAN (BASE | BEGIN | REFLINK)
 #define SAVED (BASE | REFLINK)
 
@@ -247,6 +264,11 @@ static const struct set sets[] = {
 	{ "digests-1-pages", base, PAGES(1), TURN(256, 4, 400), SAVED },
 	{ "digests-10-pages", base, PAGES(10), NO_QUICK, SAVED },
 	{ "digests-1-plain", base, CHANGED(1), NO_QUICK, BASE },
+	{ "pack", pack, FILES(2048), NO_QUICK, LOAD },
+	{ "pack-random", pack, FILL(MEM_ANON, 2 * GIB), FILL(MEM_ANON, 128),
+	  LOAD },
+	{ "unpack", unpack, FILES(2048), NO_QUICK, LOAD },
+	{ "load-pack", load_pack, FILES(2048), NO_QUICK, LOAD },
 	{ "data-1G", save, FILL(MEM_ANON, 1 * GIB), NO_QUICK, 0 },
 	{ "data-2G", save, FILL(MEM_ANON, 2 * GIB), NO_QUICK, 0 },
 	{ "data-4G", save, FILL(MEM_ANON, 4 * GIB), NO_QUICK, 0 },
@@ -574,11 +596,13 @@ static int run_set(const struct set *set)
 	double start = now();
 	struct vm vm;
 
-	r = (struct result){ .set = set->name,
-			     .gib = (double)(spec->fill + spec->zero) / 1024,
-			     .rounds = config.rounds,
-			     .n = count(set->contenders),
-			     .contenders = set->contenders };
+	r = (struct result){
+		.set = set->name,
+		.gib = (double)(spec->fill + spec->zero + spec->files) / 1024,
+		.rounds = config.rounds,
+		.n = count(set->contenders),
+		.contenders = set->contenders
+	};
 	(void)fprintf(stderr, "%s: fill", set->name);
 	prepare(set, &vm);
 	(void)fprintf(stderr, " ");

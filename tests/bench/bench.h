@@ -89,6 +89,12 @@ void pool_restore(void); /* to the size that was noted */
 const char *disk_take(uint64_t mib);
 void disk_restore(void);
 
+/* ---- files.c: memory that is no pattern ---- */
+
+/* A file of so many MiB in config.images, made of files of this machine; in
+ * path_of's memory. */
+const char *files_take(uint64_t mib);
+
 /* ---- vm.c: the guest ---- */
 
 enum memory { MEM_ANON, MEM_MEMFD, MEM_HUGE };
@@ -100,6 +106,8 @@ struct vm_spec {
 	/* KiB of data that are written anew in each so many after a pass, and
 	 * "turned N" said; 0: none */
 	unsigned turn, turn_each;
+	/* MiB of the memory never touched that hold files of this machine. */
+	uint64_t files;
 };
 
 struct vm {
@@ -177,6 +185,10 @@ run_fn run_mrsave_live, run_qemu_background;
 /* From the file image; vm is not used. */
 run_fn run_mrload, run_mrload_tmpfs, run_mrload_file;
 run_fn run_qemu_load, run_bare_read, run_bare_copy;
+/* Into a pack (the first option: what its name ends in), by zstd alone (with an
+ * option: back again), by the library in memory; and a pack into a QEMU. */
+run_fn run_mrconvert, run_zstd, run_bare_zstd;
+run_fn run_mrload_pack, run_exec_zstd;
 
 /* From the start of a QEMU until its guest runs, has spoken, or all of its
  * memory was read once: on the file image, after a load, without either. */
@@ -189,6 +201,9 @@ const char *weigh_clones(const struct vm_spec *spec, const char *image);
  * image. */
 int check_decode(const struct contender *c, const struct vm_spec *spec,
 		 const char *image);
+/* The pack is sound and what the image is. Takes all files beside it away. */
+int check_pack(const struct contender *c, const struct vm_spec *spec,
+	       const char *image);
 /* Has a QEMU load the image and its guest check all memory. */
 int check_image(const struct contender *c, const struct vm_spec *spec,
 		const char *image);

@@ -40,7 +40,7 @@ static const char **arguments(const struct vm *vm, const struct vm_spec *spec,
 		[MEM_HUGE] = "memfd,hugetlb=on,hugetlbsize=2M",
 	};
 	static char ram[128], size[32], append[160], serial[160], qmp[192],
-		ctl[64], kernel[PATH_LEN];
+		ctl[64], kernel[PATH_LEN], loader[PATH_LEN * 2];
 	static const char *argv[48];
 	const char *const before[] = {
 		path_of(config.build, "mrload"), "-q",	"--instant", option,
@@ -95,6 +95,15 @@ static const char **arguments(const struct vm *vm, const struct vm_spec *spec,
 					    NULL };
 	     *p; p++)
 		argv[n++] = *p;
+	/* Behind what the guest writes, where it never looks. */
+	if (spec->files && !incoming && !image) {
+		(void)snprintf(loader, sizeof(loader),
+			       "loader,file=%s,addr=0x%" PRIx64 ",force-raw=on",
+			       files_take(spec->files),
+			       (spec->fill + spec->zero + 256) * MIB);
+		argv[n++] = "-device";
+		argv[n++] = loader;
+	}
 	if (incoming) {
 		argv[n++] = "-incoming";
 		argv[n++] = "defer";

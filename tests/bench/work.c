@@ -13,7 +13,7 @@
 
 uint64_t data_mib(const struct vm_spec *spec)
 {
-	return spec->fill / (spec->every ? spec->every : 1);
+	return spec->fill / (spec->every ? spec->every : 1) + spec->files;
 }
 
 /* ---- ours ---- */
