@@ -75,9 +75,9 @@ struct mr_convert_report {
 /*
  * Makes of the image in (mapped-ram, plain stream, libvirt's of either) the
  * file out, which is absent, the old file, or the complete new one at every
- * instant. err->who: 1 in, 2 out, 3 the base. MR_REFUSED: in is no image that can be
- * loaded, out is a file that is not to be replaced, or the base is of no use. MR_USAGE: options that
- * make no sense.
+ * instant. err->who: 1 in, 2 out, 3 the base. MR_REFUSED: in is no image that
+ * can be loaded, out is a file that is not to be replaced, or the base is of no
+ * use. MR_USAGE: options that make no sense.
  */
 int mr_convert(const char *in, const char *out,
 	       const struct mr_convert_options *options,
