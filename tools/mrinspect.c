@@ -13,7 +13,7 @@
 enum { SCHEMA = 2, MAX = 1000 };
 
 static struct show_request request = { .max = MAX };
-static int cpu, map, packets, vmdesc;
+static int cpu, list, map, packets, vmdesc;
 static int jobs = CLI_NOT_GIVEN, pid = CLI_NOT_GIVEN;
 static int max = MAX;
 static char *direct = NULL, *find = NULL, *svg = NULL, *vmdesc_from = NULL;
@@ -32,6 +32,8 @@ static const struct poptOption options[] = {
 	  "show memory at a guest-physical address", "ADDRESS[+LENGTH]" },
 	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
 	  "worker threads for --find (default: CPUs, at most 8)", "N" },
+	{ "list", 'l', POPT_ARG_NONE, &list, 0, "show a line of each file",
+	  NULL },
 	{ "map", 'm', POPT_ARG_NONE, &map, 0,
 	  "draw the memory in the terminal", NULL },
 	{ "max", '\0', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &max, 0,
@@ -210,6 +212,9 @@ static int check_options(uint8_t **pattern)
 	request.packets = packets;
 	request.svg = svg;
 	request.vmdesc_from = vmdesc_from;
+	if (list && (show_is_asked(&request) || find || vmdesc || packets))
+		return cli_usage("--list shows a line of each file, and no "
+				 "more");
 	return find ? show_pattern(find, pattern, &request.find_len) : CLI_OK;
 }
 
@@ -223,7 +228,9 @@ int main(int argc, char **argv)
 	ctx = cli_parse(argc, argv, options, "FILE...");
 	status = check_options(&pattern);
 	request.find = pattern;
-	if (status == CLI_OK)
+	if (status == CLI_OK && list && poptPeekArg(ctx))
+		status = show_list(poptGetArgs(ctx));
+	else if (status == CLI_OK)
 		status = inspect_all(ctx);
 	free(pattern);
 	(void)poptFreeContext(ctx);

@@ -323,3 +323,43 @@ shows() {
 		exit ${PIPESTATUS[0]}'
 	[ -z "$stderr" ]
 }
+
+@test "a line of each file" {
+	mkimage --uuid 0123456789abcdef a
+	mkimage --plain s
+	mkpack --made=86400 --name=web1 s p
+	mkpack --made=1 --increment s i
+	echo "nothing that we know" >f
+	head -c 300000 a >cut
+	touch -d '2001-02-03 04:05:06 UTC' a s
+	run -1 --separate-stderr mrinspect --list a s p i f cut
+	[ -z "$stderr" ]
+	output=$(tr -s ' ' <<<"$output")
+	[ "$(head -n 1 <<<"$output")" = " FILE KIND STATE VM MACHINE MADE (UTC) MEMORY ON DISK" ]
+	[[ $output == *$'\n'" a mapped-ram whole 30313233-3435-3637-3839-616263646566 pc-i440fx-10.0 2001-02-03 04:05:06* 4.2 MiB "* ]]
+	[[ $output == *$'\n'" s stream whole - pc-i440fx-10.0 2001-02-03 04:05:06* 4.2 MiB "* ]]
+	[[ $output == *$'\n'" p pack whole web1 pc-i440fx-10.0 1970-01-02 00:00:00 4.2 MiB "* ]]
+	[[ $output == *$'\n'" i increment "* ]]
+	[[ $output == *$'\n'" f foreign foreign - - "*"* - "* ]]
+	[[ $output == *$'\n'" cut mapped-ram damaged "* ]]
+	[ "$(wc -l <<<"$output")" = 7 ]
+	run -0 mrinspect -l a p
+	mkfifo pipe
+	run -2 --separate-stderr mrinspect --list --json a p f none pipe
+	jq -e '.files | length == 5 and
+		(.[0] | .kind == "mapped-ram" and .verdict == "sound" and
+			.name == null and .made == null and
+			.uuid == "30313233-3435-3637-3839-616263646566" and
+			.machine == "pc-i440fx-10.0" and
+			.modified == 981173106 and .ram == 4456448) and
+		(.[1] | .kind == "pack" and .name == "web1" and .made == 86400) and
+		(.[2] | .verdict == "foreign" and .machine == null) and
+		(.[3] | .path == "none" and .error.errno == "ENOENT") and
+		(.[4] | .path == "pipe" and .error.code == "unsupported")' \
+		<<<"$output"
+	[[ $stderr == *"none: cannot open"*"pipe: no file"* ]]
+	run -2 mrinspect --list --map a
+	[[ $output == *"--list shows a line of each file"* ]]
+	run -2 mrinspect --list
+	[[ $output == *"no FILE"* ]]
+}

@@ -72,6 +72,9 @@ void show_head(const char *path, const struct mr_image_info *info,
 void show_text(const char *path, const struct mr_image_info *info,
 	       const struct mr_inspection *in);
 
+/* All files, the last is NULL: a line of each, or an object. */
+int show_list(const char *const *paths);
+
 /* Its tables. */
 void show_blocks(const struct mr_image_info *info,
 		 const struct mr_inspection *in);
