@@ -339,7 +339,7 @@ shows() {
 	[[ $output == *$'\n'" a mapped-ram whole 30313233-3435-3637-3839-616263646566 pc-i440fx-10.0 2001-02-03 04:05:06* 4.2 MiB "* ]]
 	[[ $output == *$'\n'" s stream whole - pc-i440fx-10.0 2001-02-03 04:05:06* 4.2 MiB "* ]]
 	[[ $output == *$'\n'" p pack whole web1 pc-i440fx-10.0 1970-01-02 00:00:00 4.2 MiB "* ]]
-	[[ $output == *$'\n'" i increment "* ]]
+	[[ $output == *$'\n'" i increment alone "* ]]
 	[[ $output == *$'\n'" f foreign foreign - - "*"* - "* ]]
 	[[ $output == *$'\n'" cut mapped-ram damaged "* ]]
 	[ "$(wc -l <<<"$output")" = 7 ]
@@ -352,7 +352,7 @@ shows() {
 			.uuid == "30313233-3435-3637-3839-616263646566" and
 			.machine == "pc-i440fx-10.0" and
 			.modified == 981173106 and .ram == 4456448) and
-		(.[1] | .kind == "pack" and .name == "web1" and .made == 86400) and
+		(.[1] | .kind == "pack" and .name == "web1" and .made == 86400 and .alone == false) and
 		(.[2] | .verdict == "foreign" and .machine == null) and
 		(.[3] | .path == "none" and .error.errno == "ENOENT") and
 		(.[4] | .path == "pipe" and .error.code == "unsupported")' \

@@ -26,6 +26,8 @@ static const char *state_of(const struct line *l)
 {
 	if (l->verdict != MR_VERDICT_SOUND)
 		return mr_verdict_name(l->verdict);
+	if (l->info->pack.alone[0])
+		return "alone";
 	return l->info->kind == MR_IMAGE_COMPRESSED ? "?" : "whole";
 }
 
@@ -93,6 +95,7 @@ static void put_json(const struct line *l)
 	cli_json_put_text("path", l->path);
 	cli_json_put_text("kind", kind_of(info));
 	cli_json_put_text("verdict", mr_verdict_name(l->verdict));
+	cli_json_put_bool("alone", info->pack.alone[0]);
 	cli_json_put_text("name", info->pack.name[0] ? info->pack.name : NULL);
 	cli_json_put_text("uuid", id ? show_uuid(uuid, id) : NULL);
 	cli_json_put_text("machine", info->machine[0] ? info->machine : NULL);
@@ -110,6 +113,7 @@ static int tell(struct cli_table *t, struct line *l, struct mr_image *img)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_inspection in = { 0 };
+	bool alone;
 	int status;
 
 	if (mr_inspect(img, cli_watch(), &in, &err)) {
@@ -117,9 +121,10 @@ static int tell(struct cli_table *t, struct line *l, struct mr_image *img)
 	} else {
 		l->info = mr_image_info(img);
 		l->verdict = in.verdict;
-		status = in.verdict == MR_VERDICT_SOUND	    ? CLI_OK
-			 : in.verdict == MR_VERDICT_UNKNOWN ? CLI_TROUBLE
-							    : CLI_NO;
+		alone = l->info->pack.alone[0];
+		status = in.verdict == MR_VERDICT_SOUND && !alone ? CLI_OK
+			 : in.verdict == MR_VERDICT_UNKNOWN	  ? CLI_TROUBLE
+								  : CLI_NO;
 		if (cli.json)
 			put_json(l);
 		else
