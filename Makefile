@@ -7,6 +7,7 @@ bindir = $(prefix)/bin
 libdir = $(prefix)/lib
 includedir = $(prefix)/include
 mandir = $(prefix)/share/man
+unitdir = $(prefix)/lib/systemd/system
 compdir = $(prefix)/share/bash-completion/completions
 VERSION := $(shell cat VERSION)
 CFLAGS ?= -O2 -g
@@ -185,13 +186,20 @@ demo: all helpers
 
 install: all $O/lib/libmr.a
 	install -d $(addprefix $(DESTDIR),$(bindir) $(mandir)/man1 \
-		$(mandir)/man5 $(compdir) $(libdir)/pkgconfig \
+		$(mandir)/man5 $(mandir)/man7 $(compdir) $(libdir)/pkgconfig \
 		$(includedir)/libmr/mr)
 	install -m 755 $(TOOLS:%=$O/%) $(DESTDIR)$(bindir)
 	install -m 644 $(wildcard man/*.1) $(DESTDIR)$(mandir)/man1
 	install -m 644 $(wildcard man/*.5) $(DESTDIR)$(mandir)/man5
+	install -m 644 $(wildcard man/*.7) $(DESTDIR)$(mandir)/man7
 	for t in $(TOOLS); do install -m 644 tools/completion.bash \
 		$(DESTDIR)$(compdir)/$$t || exit; done
+	install -d $(DESTDIR)$(unitdir) $(DESTDIR)$(prefix)/lib/mrtools
+	install -m 755 systemd/mrsave-nightly $(DESTDIR)$(prefix)/lib/mrtools
+	install -m 644 systemd/mrsave@.timer $(DESTDIR)$(unitdir)
+	sed -e 's|@prefix@|$(prefix)|; s|@bindir@|$(bindir)|' \
+		systemd/mrsave@.service.in >$O/lib/mrsave@.service
+	install -m 644 $O/lib/mrsave@.service $(DESTDIR)$(unitdir)
 	install -m 644 $O/lib/libmr.a $(DESTDIR)$(libdir)
 	install -m 644 libmr/mr.h $(DESTDIR)$(includedir)/libmr
 	install -m 644 $(wildcard libmr/mr/*.h) $(DESTDIR)$(includedir)/libmr/mr

@@ -245,13 +245,15 @@ static int run(const char *vm, const char *image)
 		cli_say("the VM is stopped as before, but in run state "
 			"postmigrate: its disks are inactive until `cont`");
 	cli.done = !check;
-	metrics_done(0, CLI_OK,
-		     &(struct metrics_figures){ .memory = report.ram,
-						.data = report.data,
-						.size = report.size,
-						.has_size = true,
-						.paused = report.paused,
-						.has_paused = true });
+	metrics_done(
+		0, CLI_OK,
+		&(struct metrics_figures){ .memory = report.ram,
+					   .data = report.data,
+					   .size = pack.tried ? pack.report.size
+							      : report.size,
+					   .has_size = true,
+					   .paused = report.paused,
+					   .has_paused = true });
 	if (cli.json)
 		return print_json(image, &report) && check ? CLI_TROUBLE
 							   : CLI_OK;

@@ -28,7 +28,7 @@ setup() {
 		tests/{tools,helpers,formats,libmr}
 	cp "$ROOT/Makefile" "$ROOT/VERSION" .
 	cp -r "$ROOT/tests/guest" tests
-	cp -r "$ROOT/man" .
+	cp -r "$ROOT/man" "$ROOT/systemd" .
 	cp "$ROOT/libmr/libmr.pc.in" libmr
 	cp "$ROOT/tools/completion.bash" tools
 	echo '#define ONE 1' >formats/one.h

@@ -103,3 +103,24 @@ flags() { pkg-config --define-variable="prefix=$inst" --static "$@" libmr; }
 	[[ $output == *-DOF_jansson*-c* ]]
 	[[ $output == *mrsave*-lof_jansson* ]]
 }
+
+@test "the units: systemd takes them, and finds the service well locked up" {
+	local units=$inst/lib/systemd/system
+	[ "$(sed -n 's/^ExecStart=//p' "$units/mrsave@.service")" = \
+		"/opt/mr/lib/mrtools/mrsave-nightly %i" ]
+	[ -x "$inst/lib/mrtools/mrsave-nightly" ]
+	grep -qx "Environment=PATH=/opt/mr/bin:.*" "$units/mrsave@.service"
+	[ -z "$(grep -r '@[a-z]*@' "$units" "$inst/lib/mrtools")" ]
+	[ -e "$inst/share/man/man7/mrbackup.7" ]
+	command -v systemd-analyze >/dev/null || skip "no systemd-analyze"
+	sed "s|/opt/mr|$inst|" "$units/mrsave@.service" >mrsave@web1.service
+	cp "$units/mrsave@.timer" mrsave@web1.timer
+	run -0 systemd-analyze verify --man=no ./mrsave@web1.{service,timer}
+	# It warns of what it does not know.
+	[[ $output != *mrsave@* ]]
+	systemd-analyze security --offline=true --threshold=35 \
+		./mrsave@web1.service >report || {
+		cat report
+		return 1
+	}
+}

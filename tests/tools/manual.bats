@@ -56,7 +56,7 @@ tools() { (cd "$ROOT/tools" && ls mr*.c | sed 's/\.c$//'); }
 
 @test "the manual pages are clean" {
 	[ -n "$(command -v mandoc)" ] || skip "no mandoc"
-	mandoc -T lint -W warning "$ROOT"/man/*.[15]
+	mandoc -T lint -W warning "$ROOT"/man/*.[157]
 }
 
 @test "--version, --usage, --help" {
