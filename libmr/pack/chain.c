@@ -20,26 +20,42 @@
 
 /* ---- where they are ---- */
 
-/* A descriptor of the pack with this identity under this name, or -1. */
+/*
+ * A descriptor of the pack with this identity under this name; -1: it is none,
+ * or with errno set, nobody knows. Only a file is opened at all: who waits to
+ * write into a pipe would take us for its reader.
+ */
 static int try_name(int dir, const char *name, const struct seal_digest *wanted)
 {
-	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	uint8_t buf[PACK_INDEX_END_SIZE];
 	struct pack_end end;
 	struct fault f;
 	struct stat st;
+	ssize_t n = 0;
+	int fd, why;
 
+	errno = 0;
+	if (fstatat(dir, name, &st, 0) || !S_ISREG(st.st_mode)) {
+		/* A symlink that leads nowhere. */
+		if (errno == ENOENT)
+			errno = 0;
+		return -1;
+	}
+	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return -1;
 	if (!fstat(fd, &st) && S_ISREG(st.st_mode) &&
-	    st.st_size >= (off_t)sizeof(buf) &&
-	    pread(fd, buf, sizeof(buf), st.st_size - (off_t)sizeof(buf)) ==
-		    (ssize_t)sizeof(buf) &&
+	    st.st_size >= (off_t)sizeof(buf))
+		n = pread(fd, buf, sizeof(buf),
+			  st.st_size - (off_t)sizeof(buf));
+	if (n == (ssize_t)sizeof(buf) &&
 	    pack_end_decode(buf, sizeof(buf), (uint64_t)st.st_size, &end, &f) >=
 		    0 &&
 	    !memcmp(&end.identity, wanted, sizeof(*wanted)))
 		return fd;
+	why = n < 0 ? errno : 0;
 	(void)close(fd);
+	errno = why;
 	return -1;
 }
 
@@ -50,44 +66,32 @@ static bool is_named_so(const char *name)
 	return n > end && !strcmp(name + n - end, ENDING);
 }
 
-/* The folder of a path, or NULL. */
+/* Of a path, with the slash. */
+static int folder_length(const char **path)
+{
+	const char *slash = strrchr(*path, '/');
+
+	if (slash)
+		return (int)(slash - *path + 1);
+	*path = ".";
+	return 1;
+}
+
 static DIR *open_folder(const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	char *folder =
-		slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	int n = folder_length(&path);
+	char *folder = strndup(path, (size_t)n);
 	DIR *d = folder ? opendir(folder) : NULL;
 
 	free(folder);
 	return d;
 }
 
-/* Its descriptor and its name, which is the caller's; -1: it is not there. */
-static int find_pack(const char *path, const struct seal_digest *wanted,
-		     char **name)
-{
-	DIR *d = open_folder(path);
-	const struct dirent *e;
-	int fd = -1;
-
-	for (unsigned i = 0; d && fd < 0 && i < NAMES_MAX && (e = readdir(d));
-	     i++) {
-		if (!is_named_so(e->d_name))
-			continue;
-		fd = try_name(dirfd(d), e->d_name, wanted);
-		if (fd >= 0)
-			*name = strdup(e->d_name);
-	}
-	if (d)
-		(void)closedir(d);
-	return fd;
-}
-
 static int not_there(const struct seal_digest *wanted, const char *path,
-		     struct mr_error *err)
+		     const struct mr_error *why, struct mr_error *err)
 {
 	static const char digits[] = "0123456789abcdef";
-	const char *slash = strrchr(path, '/');
+	int n = folder_length(&path);
 	char text[2 * SEAL_DIGEST_SIZE + 1] = "";
 
 	for (size_t i = 0; i < SEAL_DIGEST_SIZE; i++) {
@@ -96,9 +100,9 @@ static int not_there(const struct seal_digest *wanted, const char *path,
 	}
 	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 			 "its base, the pack %s, is no *" ENDING
-			 " in folder %.*s",
-			 text, slash ? (int)(slash - path + 1) : 1,
-			 slash ? path : ".");
+			 " in folder %.*s%s%.120s",
+			 text, n < 80 ? n : 80, path,
+			 why->msg[0] ? " that can be read: " : "", why->msg);
 }
 
 /* ---- the chain ---- */
@@ -138,40 +142,92 @@ static int of_base(const struct chain_pack *k, const struct mr_error *why,
 			 k->name, why->msg);
 }
 
-/* The next one below. */
-static int add_pack(struct chain *c, const struct packed *above,
-		    const char *path, struct mr_error *err)
+/* The one that has this descriptor, opened; NULL: it is damaged. */
+static struct chain_pack *open_pack(int fd, const char *name,
+				    const struct packed *above,
+				    struct mr_error *err)
 {
 	struct chain_pack *k = calloc(1, sizeof(*k));
 	struct mr_error why = MR_ERROR_INIT;
-	int fd;
+	bool opened;
 
-	if (!k)
-		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	k->file = (struct file)FILE_CLOSED;
-	fd = find_pack(path, &above->label.base, &k->name);
-	if (fd < 0) {
-		free_pack(k, false);
-		return not_there(&above->label.base, path, err);
+	if (k)
+		k->file = (struct file)FILE_CLOSED;
+	if (!k || !(k->name = strdup(name))) {
+		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+		goto close;
 	}
-	if (!k->name ||
-	    file_adopt(&k->file, fd, O_RDONLY, MR_DIRECT_OFF, err)) {
-		(void)close(fd);
-		free_pack(k, false);
-		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	if (file_adopt(&k->file, fd, O_RDONLY, MR_DIRECT_OFF, &why)) {
+		(void)of_base(k, &why, err);
+		goto close;
 	}
 	k->file.io.who = above->file->who;
-	if (packed_open(&k->packed, &k->file.io, &why)) {
+	opened = !packed_open(&k->packed, &k->file.io, &why);
+	if (!opened)
 		(void)of_base(k, &why, err);
+	else if (!check_fit(k, above, err))
+		return k;
+	free_pack(k, opened);
+	return NULL;
+close:
+	(void)close(fd);
+	if (k)
 		free_pack(k, false);
-		return -1;
+	return NULL;
+}
+
+/*
+ * What above stands on, among the packs in the folder of this path; NULL: not
+ * there. A copy that is damaged does not keep us from one that is not: *bad is
+ * what the first of those had, *why what could not be read.
+ */
+static struct chain_pack *find_pack(const char *path,
+				    const struct packed *above,
+				    struct mr_error *bad, struct mr_error *why)
+{
+	DIR *d = open_folder(path);
+	struct chain_pack *k = NULL;
+	const struct dirent *e;
+	int fd;
+
+	if (!d) {
+		(void)error_sys(why, MR_NO_OFFSET, "cannot open it");
+		return NULL;
 	}
-	if (check_fit(k, above, err)) {
-		free_pack(k, true);
-		return -1;
+	for (unsigned i = 0; !k && i < NAMES_MAX && (e = readdir(d)); i++) {
+		if (!is_named_so(e->d_name))
+			continue;
+		fd = try_name(dirfd(d), e->d_name, &above->label.base);
+		if (fd >= 0)
+			k = open_pack(fd, e->d_name, above, bad);
+		else if (errno)
+			(void)error_sys(why, MR_NO_OFFSET, "%.80s", e->d_name);
 	}
-	c->below[c->n++] = k;
-	return 0;
+	(void)closedir(d);
+	return k;
+}
+
+/* The next one below. A symlink may stand where the packs are, or point there.
+ */
+static int add_pack(struct chain *c, const struct packed *above,
+		    const char *path, struct mr_error *err)
+{
+	struct mr_error bad = MR_ERROR_INIT, why = MR_ERROR_INIT;
+	struct chain_pack *k = find_pack(path, above, &bad, &why);
+	char *real = k ? NULL : realpath(path, NULL);
+
+	if (real)
+		k = find_pack(real, above, &bad, &why);
+	free(real);
+	if (k) {
+		c->below[c->n++] = k;
+		return 0;
+	}
+	if (bad.code == MR_OK)
+		return not_there(&above->label.base, path, &why, err);
+	if (err && err->code == MR_OK)
+		*err = bad;
+	return -1;
 }
 
 struct packed *chain_at(const struct chain *c, size_t i, uint64_t *start)

@@ -1,0 +1,81 @@
+#!/usr/bin/env bats
+# How an increment finds what it stands on; with a real QEMU: ../qemu.
+
+load ../lib/env
+
+# inc.mrp, which stands on base.mrp.
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return
+	local machine=(--device cpu=100 --block pc.ram)
+	mkimage "${machine[@]}=1000:0+300" 0.mr
+	mkimage "${machine[@]}=1000:0+200,500+20" 1.mr
+	mrconvert -q 0.mr base.mrp
+	mrconvert -q --base=base.mrp 1.mr inc.mrp
+}
+
+@test "a damaged copy of the base does not hide a sound one" {
+	# Whichever of them the folder names first.
+	for i in 1 2 3 4 5; do
+		cp base.mrp "$i.mrp"
+		printf x | dd of="$i.mrp" bs=1 seek=30 conv=notrunc status=none
+	done
+	mrdiff -q 1.mr inc.mrp
+	rm base.mrp
+	run -3 mrconvert -q inc.mrp out.mr
+	[[ $output == *": base "[1-5]".mrp: pack: "* ]]
+	# And nothing else that is called so does.
+	rm [1-5].mrp
+	mkdir folder.mrp
+	ln -s nowhere.mrp link.mrp
+	ln -s self.mrp self.mrp
+	echo short >short.mrp
+	cp inc.mrp other.mrp
+	run -3 mrconvert -q inc.mrp out.mr
+	[[ $output == *"is no *.mrp in folder ."* ]]
+	mv self.mrp self
+	run -3 mrconvert -q inc.mrp out.mr
+	[[ $output == *"is no *.mrp in folder ." ]]
+	[ ! -e out.mr ]
+}
+
+@test "who waits to write into a pipe goes on waiting" {
+	mkfifo pipe.mrp
+	mkdir apart
+	mv base.mrp apart
+	(trap '' PIPE; echo data >pipe.mrp 2>says && echo written >>says) 3>&- &
+	# It is in open(2): nobody reads.
+	until [[ $(cat /proc/$!/syscall) == *0x* ]]; do kill -0 $!; done
+	run -3 mrconvert -q inc.mrp out.mr
+	[[ $output == *"is no *.mrp in folder ." ]]
+	[ "$(cat pipe.mrp)" = data ]
+	wait $!
+	[ "$(cat says)" = written ]
+}
+
+@test "what cannot be read is told" {
+	[ "$(id -u)" = 0 ] || skip "not root"
+	local nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	"${nobody[@]}" test -x "$O/mrconvert" || skip "$O is root's alone"
+	chmod 755 .
+	chmod 644 inc.mrp
+	run -3 "${nobody[@]}" "$O/mrconvert" -O stream inc.mrp -
+	[[ $output == *"in folder . that can be read: base.mrp: Permission denied" ]]
+	chmod 711 .
+	run -3 "${nobody[@]}" "$O/mrconvert" -O stream inc.mrp -
+	[[ $output == *"that can be read: cannot open it: Permission denied" ]]
+}
+
+@test "a symlink may stand where the packs are, or lead there" {
+	mkdir away links
+	ln -s ../inc.mrp away/latest.mrp
+	mrdiff -q 1.mr away/latest.mrp
+	mkimage --device cpu=100 --block pc.ram=1000:0+200 2.mr
+	mrconvert -q --base=away/latest.mrp 2.mr next.mrp
+	mrdiff -q 2.mr next.mrp
+	# Of the packs in other places.
+	mkdir one two
+	mv base.mrp one
+	mv inc.mrp two
+	ln -s ../one/base.mrp ../two/inc.mrp links
+	mrdiff -q 1.mr links/inc.mrp
+}
