@@ -38,21 +38,13 @@ void base_release(struct base *b)
 	*b = (struct base)BASE_NONE;
 }
 
-static bool is_file(const struct file *f, const struct stat *st)
-{
-	return f->dev == st->st_dev && f->ino == st->st_ino;
-}
-
 bool base_has(const struct base *b, const char *path)
 {
 	struct stat st;
 
-	if (stat(path, &st))
-		return false;
-	for (size_t i = 0; i < b->chain.n; i++)
-		if (is_file(&b->chain.below[i]->file, &st))
-			return true;
-	return is_file(&b->file, &st);
+	return chain_has(&b->chain, path) ||
+	       (!stat(path, &st) && b->file.dev == st.st_dev &&
+		b->file.ino == st.st_ino);
 }
 
 void base_label(const struct base *b, struct pack_label *l)

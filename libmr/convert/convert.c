@@ -1,5 +1,6 @@
 /* convert.c - the verb mr_convert: an image into one of another format. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 #include "libmr/convert/state.h"
 #include "libmr/file/output.h"
 #include "libmr/file/pipe.h"
+#include "libmr/image/image.h"
+#include "libmr/image/index.h"
 #include "libmr/image/loadable.h"
 #include "libmr/memory/image_sink.h"
 #include "libmr/memory/pack_sink.h"
@@ -129,6 +132,12 @@ static int open_in(struct convert *x, const char *in, struct mr_error *err)
 				 "mapped-ram image of ours: make a pack or a "
 				 "stream of it",
 				 x->m->page);
+	if (x->base.open && x->info->ram / x->m->page > PAGE_INDEX_LIMIT)
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "so much memory (0x%" PRIx64
+				 " bytes) could not be put together again "
+				 "out of increments: make a full pack",
+				 x->info->ram);
 	return 0;
 }
 
@@ -335,12 +344,28 @@ static int pour_pipe(struct convert *x, struct mr_error *err)
 	return rc;
 }
 
-static int make(struct convert *x, const char *out, struct mr_error *err)
+/* With its base gone an increment is nothing; nor are others that stand there.
+ */
+static int look_at_output(struct convert *x, const char *out,
+			  struct mr_error *err)
 {
 	struct output_target target;
 
-	if (x->options->fd < 0 && output_look(out, rule_of(x), &target, err))
+	if (output_look(out, rule_of(x), &target, err))
 		return error_about(err, CONVERT_OUT);
+	if (x->options->force || !x->img->chain ||
+	    !chain_has(x->img->chain, out))
+		return 0;
+	(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			"the increment that is read stands on this pack, "
+			"and would be lost without it");
+	return error_about(err, CONVERT_OUT);
+}
+
+static int make(struct convert *x, const char *out, struct mr_error *err)
+{
+	if (x->options->fd < 0 && look_at_output(x, out, err))
+		return -1;
 	if (x->options->dry_run)
 		return convert_estimate(x, err);
 	if (x->report->form == MR_CONVERT_MAPPED)

@@ -310,6 +310,19 @@ void chain_release(struct chain *c)
 	c->n = 0;
 }
 
+bool chain_has(const struct chain *c, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return false;
+	for (size_t i = 0; i < c->n; i++)
+		if (c->below[i]->file.dev == st.st_dev &&
+		    c->below[i]->file.ino == st.st_ino)
+			return true;
+	return false;
+}
+
 /* ---- what counts ---- */
 
 /* NAMES of a pack are few, and it is asked a few times for each extent. */

@@ -40,6 +40,10 @@ int chain_open(struct chain *c, struct packed *top, const char *path,
 	       struct mr_error *err);
 void chain_release(struct chain *c); /* c may be zero */
 
+/* Whether one of its packs, but for the top, has this name, which may be
+ * nobody's. */
+bool chain_has(const struct chain *c, const char *path);
+
 /* Pack i, 0 the top .. n the full one, and its first byte in io. */
 struct packed *chain_at(const struct chain *c, size_t i, uint64_t *start);
 

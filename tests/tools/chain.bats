@@ -79,3 +79,26 @@ setup() {
 	ln -s ../one/base.mrp ../two/inc.mrp links
 	mrdiff -q 1.mr links/inc.mrp
 }
+
+@test "a chain does not lose what it stands on" {
+	cp base.mrp was
+	run -3 mrconvert inc.mrp base.mrp
+	[[ $output == "mrconvert: base.mrp: the increment that is read stands on"* ]]
+	cmp base.mrp was
+	# Its own name is free: what was there is in it.
+	mrconvert -q inc.mrp inc.mrp
+	mrdiff -q 1.mr inc.mrp
+	run -0 mrinspect inc.mrp
+	[[ $output != *increment* ]]
+	mrconvert -q --base=base.mrp 1.mr inc.mrp
+	mrconvert -q --force inc.mrp base.mrp
+	mrdiff -q 1.mr base.mrp
+}
+
+@test "more memory than increments can be put together to" {
+	mkimage --block pc.ram=268435457:0+3 huge.mr
+	mrconvert -q huge.mr huge.mrp
+	run -2 mrconvert --base=huge.mrp huge.mr more.mrp
+	[[ $output == "mrconvert: huge.mr: so much memory (0x10000001000 bytes)"* ]]
+	[ ! -e more.mrp ]
+}
