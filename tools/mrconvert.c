@@ -6,6 +6,7 @@
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
+#include "tools/common/metrics.h"
 
 /* Packs in a chain from which on a full one is advised. */
 #define LONG_CHAIN 8
@@ -15,6 +16,7 @@ static int dry_run, force, no_seal;
 static int level = CLI_NOT_GIVEN, jobs = CLI_NOT_GIVEN;
 static int full_every = CLI_NOT_GIVEN;
 static char *format = NULL, *direct = NULL, *name = NULL, *base = NULL;
+static char *limit = NULL, *metrics = NULL;
 
 /* clang-format off */
 static struct poptOption options[] = {
@@ -35,6 +37,10 @@ static struct poptOption options[] = {
 	  "threads (default: one for each CPU, at most 8)", "N" },
 	{ "level", '\0', POPT_ARG_INT, &level, 0,
 	  "of a pack: how hard zstd tries, 1 to 19 (default: 1)", "N" },
+	{ "limit", '\0', POPT_ARG_STRING, &limit, 0,
+	  "move no more than so many bytes a second", "RATE" },
+	{ "metrics", '\0', POPT_ARG_STRING, &metrics, 0, METRICS_HELP,
+	  "FILE" },
 	{ "name", '\0', POPT_ARG_STRING, &name, 0,
 	  "of a pack: what the VM is called", "TEXT" },
 	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
@@ -148,7 +154,8 @@ static int check_stdout(const char *out)
 static int check_options(const char *out)
 {
 	if (cli_io(direct, jobs, &convert.direct, &convert.jobs) ||
-	    check_format() || check_stdout(out))
+	    cli_limit(limit, &convert.limit) || check_format() ||
+	    check_stdout(out))
 		return CLI_TROUBLE;
 	if (level != CLI_NOT_GIVEN &&
 	    (level < 1 || level > MR_CONVERT_LEVEL_MAX))
@@ -175,8 +182,14 @@ static int run(const char *in, const char *out)
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_convert_report report;
 	int rc = mr_convert(in, out, &convert, &report, &err);
+	const struct metrics_figures figures = { .memory = report.ram,
+						 .data = report.data,
+						 .size = report.size,
+						 .has_size = true };
 
 	cli_tell_end();
+	if (!rc && !dry_run)
+		metrics_done(0, CLI_OK, &figures);
 	if (rc)
 		return cli_fail(&err, CLI_PATHS(in, out, base));
 	cli.done = !dry_run;
@@ -196,6 +209,9 @@ int main(int argc, char **argv)
 	if (!in || !out || poptPeekArg(ctx))
 		status = cli_usage("IN and OUT are needed");
 	else
+		status = dry_run ? CLI_OK
+				 : metrics_begin(metrics, CLI_PATHS(out));
+	if (status == CLI_OK)
 		status = check_options(out);
 	if (status == CLI_OK)
 		status = run(in, out);

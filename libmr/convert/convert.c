@@ -162,11 +162,26 @@ static int open_base(struct convert *x, const char *out, struct mr_error *err)
 
 /* ---- the output ---- */
 
+/* Memory stays below 128 MiB, whatever the level. */
+static unsigned jobs_of(const struct convert *x)
+{
+	const struct mr_convert_options *o = x->options;
+	unsigned most = crew_default_jobs();
+
+	if (o->jobs)
+		return o->jobs;
+	return x->report->form == MR_CONVERT_PACK &&
+			       o->level >= MR_CONVERT_LEVEL_HEAVY && most > 3
+		       ? 3
+		       : most;
+}
+
 static int copy(struct convert *x, struct sink *k, struct mr_error *err)
 {
 	const struct mr_convert_options *o = x->options;
 	const struct memory_copy_options how = { .direct = o->direct,
-						 .jobs = o->jobs,
+						 .jobs = jobs_of(x),
+						 .limit = o->limit,
 						 .watch = &o->watch };
 	struct memory_tally t = { 0 };
 	int rc = memory_copy(x->m, k, &how, &t, err) || k->ops->end(k, err);
@@ -285,7 +300,6 @@ static int make_form(const struct convert *x, struct pack_form *form,
 
 int convert_pour(struct convert *x, struct io *io, struct mr_error *err)
 {
-	const unsigned jobs = x->options->jobs;
 	struct pack_form form;
 	struct pack_sink s;
 	int rc;
@@ -301,7 +315,7 @@ int convert_pour(struct convert *x, struct io *io, struct mr_error *err)
 	plain_config(x->info, &s.config);
 	s.state = &x->state;
 	s.io = io;
-	s.jobs = jobs ? jobs : crew_default_jobs();
+	s.jobs = jobs_of(x);
 	rc = copy(x, &s.sink, err);
 	x->report->size = s.writer.at;
 	if (!rc)

@@ -100,6 +100,8 @@ static int begin_extent(struct crew_worker *w, struct crew_slot *s,
 	}
 	n = memory_fetch(c->from, p, w, s, err);
 	own->tally.read += n < 0 ? 0 : (uint64_t)n;
+	if (n > 0 && !c->from->file)
+		crew_pay(w, (uint64_t)n); /* the crew does not see it */
 	return n < 0 ? CREW_FAILED : FETCHED;
 }
 
@@ -186,6 +188,7 @@ int memory_copy(struct memory *from, struct sink *to,
 		.slot_size = sizeof(unsigned char *),
 		.own_errors = true,
 		.jobs = o->jobs,
+		.limit = o->limit,
 		.ran = &t->jobs,
 		.step = copy_extent,
 		.open = to->ops->open ? is_open : NULL,

@@ -103,6 +103,7 @@ extern struct sink sink_nothing;
 struct memory_copy_options {
 	enum mr_direct direct; /* to read with */
 	unsigned jobs; /* 0: as the crew likes */
+	uint64_t limit; /* bytes a second, read and written; 0: none */
 	const struct mr_watch *watch;
 	struct crew_leavers *leavers; /* as in crew_plan */
 };

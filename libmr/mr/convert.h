@@ -21,11 +21,17 @@ enum mr_convert_form {
 const char *mr_convert_form_name(enum mr_convert_form form);
 
 #define MR_CONVERT_LEVEL_MAX 19
+#define MR_CONVERT_LEVEL_HEAVY 8
 
 struct mr_convert_options {
 	enum mr_convert_form form;
 	int level; /* of a pack: zstd's, 1 .. MR_CONVERT_LEVEL_MAX */
-	unsigned jobs; /* threads; 0: as many as there are CPUs, at most 8 */
+	/* Threads; 0: as many as there are CPUs, at most 8, and for levels from
+	 * MR_CONVERT_LEVEL_HEAVY on at most 3: each takes some 30 MiB there. */
+	unsigned jobs;
+	/* Bytes a second, of pages that are read, and of those of a mapped-ram
+	 * image that are written; 0: no limit. */
+	uint64_t limit;
 	enum mr_direct direct; /* to read with; a mapped-ram image, to write */
 	bool dry_run; /* say how large it would be; nothing is made */
 	bool force; /* replace a file that is neither empty nor an image */

@@ -274,3 +274,17 @@ sys.exit(len(poll.poll(0)))'; do kill -0 $!; done
 		[ "${BASH_REMATCH[1]}" -lt $((128 << 10)) ]
 	done
 }
+
+@test "--limit and --metrics" {
+	mkimage image
+	run -2 mrconvert --limit=fast image a.mrp
+	[[ $output == *"--limit"* ]]
+	mrconvert -q --limit 100G --metrics m.prom image a.mrp
+	mrdiff -q image a.mrp
+	grep -q '^mrtools_last_run_success{.*"mrconvert".*} 1$' m.prom
+	# What fails is recorded, what is only tried is not.
+	run -2 mrconvert -q --metrics m.prom none a.mrp
+	grep -q '^mrtools_last_run_success{.*"mrconvert".*} 0$' m.prom
+	mrconvert -q --dry-run --metrics n.prom image a.mrp
+	[ ! -e n.prom ]
+}
