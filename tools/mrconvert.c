@@ -83,8 +83,10 @@ static void print_text(const struct mr_convert_report *r)
 	print_size(r);
 	if (r->chain > 1)
 		printf("chain      %u packs: the increment needs all of "
-		       "them%s\n",
+		       "them%s%s\n",
 		       r->chain,
+		       r->apart ? ", in one folder: its base is in another"
+				: "",
 		       r->chain > LONG_CHAIN ? "; time for a full one" : "");
 	printf("time       %.3f s (%.0f MiB/s), %u threads\n", r->seconds,
 	       cli_rate(r->data, r->seconds), r->jobs);
@@ -112,6 +114,8 @@ static int print_json(const char *in, const char *out,
 	}
 	if (r->chain)
 		cli_json_put_number("chain", r->chain);
+	if (r->chain > 1)
+		cli_json_put_bool("apart", r->apart);
 	cli_json_put_bool("sealed", r->sealed);
 	cli_json_put_bool("direct_read", r->direct_read);
 	cli_json_put_bool("direct_write", r->direct_write);

@@ -325,6 +325,16 @@ int convert_pour(struct convert *x, struct io *io, struct mr_error *err)
 	return rc;
 }
 
+/* Whether somebody who has its name would not find what it stands on. */
+static bool is_apart(const char *path)
+{
+	struct mr_image *img = mr_image_open_devices(path, NULL, NULL);
+	bool apart = img && mr_image_info(img)->pack.alone[0];
+
+	mr_image_free(img);
+	return apart;
+}
+
 static int pour_file(struct convert *x, const char *path, struct mr_error *err)
 {
 	struct output out = OUTPUT_NONE;
@@ -337,6 +347,8 @@ static int pour_file(struct convert *x, const char *path, struct mr_error *err)
 		rc = convert_pour(x, &out.file.io, err) || publish(&out, err);
 	}
 	output_discard(&out);
+	if (!rc && x->base.open)
+		x->report->apart = is_apart(path);
 	return rc ? -1 : 0;
 }
 
@@ -358,16 +370,22 @@ static int pour_pipe(struct convert *x, struct mr_error *err)
 	return rc;
 }
 
-/* With its base gone an increment is nothing; nor are others that stand there.
- */
-static int look_at_output(struct convert *x, const char *out,
+static int look_at_output(const struct convert *x, const char *out,
 			  struct mr_error *err)
 {
 	struct output_target target;
 
-	if (output_look(out, rule_of(x), &target, err))
-		return error_about(err, CONVERT_OUT);
-	if (x->options->force || !x->img->chain ||
+	return x->options->fd < 0 && output_look(out, rule_of(x), &target, err)
+		       ? error_about(err, CONVERT_OUT)
+		       : 0;
+}
+
+/* With its base gone an increment is nothing; nor are others that stand there.
+ */
+static int spare_base(const struct convert *x, const char *out,
+		      struct mr_error *err)
+{
+	if (x->options->fd >= 0 || x->options->force || !x->img->chain ||
 	    !chain_has(x->img->chain, out))
 		return 0;
 	(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
@@ -378,7 +396,7 @@ static int look_at_output(struct convert *x, const char *out,
 
 static int make(struct convert *x, const char *out, struct mr_error *err)
 {
-	if (x->options->fd < 0 && look_at_output(x, out, err))
+	if (look_at_output(x, out, err) || spare_base(x, out, err))
 		return -1;
 	if (x->options->dry_run)
 		return convert_estimate(x, err);
@@ -411,4 +429,19 @@ int mr_convert(const char *in, const char *out,
 	mr_image_free(x.img);
 	report->seconds = watch_clock() - since;
 	return rc;
+}
+
+int mr_convert_check(const char *out, const struct mr_convert_options *options,
+		     struct mr_error *err)
+{
+	struct mr_convert_report report = { .blocks = 0 };
+	struct convert x = { .options = options,
+			     .report = &report,
+			     .base = BASE_NONE };
+	int rc = check_options(&x, out, err);
+
+	if (!rc && options->base && open_base(&x, out, err))
+		rc = error_about(err, CONVERT_BASE);
+	base_release(&x.base);
+	return rc ? -1 : look_at_output(&x, out, err);
 }

@@ -72,6 +72,9 @@ struct mr_convert_report {
 	 * compressed to know how well they do. */
 	uint64_t extents, sampled;
 	unsigned chain; /* packs that it takes to load this one; 0: no pack */
+	/* They are not found from out, where the increment is now: its base is
+	 * in another folder. */
+	bool apart;
 	unsigned jobs; /* threads */
 	bool direct_read, direct_write; /* around the page cache */
 	bool sealed; /* a mapped-ram image ends in a seal */
@@ -88,6 +91,11 @@ struct mr_convert_report {
 int mr_convert(const char *in, const char *out,
 	       const struct mr_convert_options *options,
 	       struct mr_convert_report *report, struct mr_error *err);
+
+/* What can be said of it without in: whether options and base are of use, and
+ * out can be written. The same errors. */
+int mr_convert_check(const char *out, const struct mr_convert_options *options,
+		     struct mr_error *err);
 
 #pragma GCC visibility pop
 

@@ -102,3 +102,34 @@ setup() {
 	[[ $output == "mrconvert: huge.mr: so much memory (0x10000001000 bytes)"* ]]
 	[ ! -e more.mrp ]
 }
+
+@test "a base in another folder: it is said" {
+	mkdir apart
+	run -0 mrconvert --base=base.mrp 1.mr apart/inc.mrp
+	[[ $output == *"needs all of them, in one folder: its base is in another"* ]]
+	run -3 mrconvert apart/inc.mrp out.mr
+	run -0 mrconvert --json --base=base.mrp 1.mr apart/inc.mrp
+	jq -e '.chain == 2 and .apart' <<<"$output"
+	run -0 mrconvert --json --base=base.mrp 1.mr inc.mrp
+	jq -e '.chain == 2 and (.apart | not)' <<<"$output"
+}
+
+# There is no VM: it would be told if one had been asked for.
+@test "mrsave looks at output and base before the guest stands still" {
+	echo text >text.mrp
+	mkdir folder.mrp
+	run -3 mrsave -O pack no.qmp text.mrp
+	[[ $output == "mrsave: text.mrp: exists, and is neither empty nor"* ]]
+	run -2 mrsave -O pack no.qmp folder.mrp
+	[[ $output == "mrsave: folder.mrp: "*"not a regular file" ]]
+	run -3 mrsave --base=base.mrp no.qmp base.mrp
+	[[ $output == "mrsave: base.mrp: "*"stands on" ]]
+	run -3 mrsave --base=text.mrp no.qmp new.mrp
+	[[ $output == "mrsave: text.mrp: "*"since a pack, and this is none" ]]
+	run -2 mrsave -O pack --name="$(printf %0256d 0)" no.qmp new.mrp
+	[[ $output == *"at most 255 bytes" ]]
+	rm base.mrp
+	run -3 mrsave --base=inc.mrp no.qmp new.mrp
+	[[ $output == "mrsave: inc.mrp: "*"is no *.mrp in folder ." ]]
+	[ ! -e new.mrp ]
+}

@@ -103,32 +103,20 @@ static int check_numbers(struct save_pack *p, const char *base)
 }
 
 /* Before the guest stands still for it. */
-static int check_base(const char *base)
+static int check(const struct save_pack *p)
 {
 	struct mr_error err = MR_ERROR_INIT;
-	struct mr_image *img = mr_image_open_devices(base, NULL, &err);
-	const struct mr_image_info *info = img ? mr_image_info(img) : NULL;
-	int rc = CLI_OK;
 
-	if (!img)
-		rc = cli_fail(&err, CLI_PATHS(base));
-	else if (info->damage.code != MR_OK)
-		rc = cli_fail(&info->damage, CLI_PATHS(base));
-	else if (!info->has_pack)
-		rc = cli_trouble(base, MR_REFUSED,
-				 "an increment is made since a pack, and this "
-				 "is none");
-	else if (info->pack.alone[0])
-		rc = cli_trouble(base, MR_REFUSED, "%s", info->pack.alone);
-	mr_image_free(img);
-	return rc;
+	return mr_convert_check(p->out, &p->convert, &err)
+		       ? cli_fail(&err,
+				  CLI_PATHS(p->out, p->out, p->convert.base))
+		       : CLI_OK;
 }
 
 int save_pack_begin(struct save_pack *p, const char *out, const char *base,
 		    struct mr_save_options *save)
 {
 	char folder[PATH_MAX];
-	int rc = CLI_OK;
 
 	p->out = out;
 	p->convert = (struct mr_convert_options)MR_CONVERT_OPTIONS_INIT;
@@ -142,8 +130,6 @@ int save_pack_begin(struct save_pack *p, const char *out, const char *base,
 	if (save->leave_paused)
 		return cli_usage("--leave-paused is for mapped-ram images: "
 				 "mrconvert makes a pack of one");
-	if (base)
-		rc = check_base(base);
 	(void)snprintf(p->image, sizeof(p->image), "%.4000s/mrsave.%ld",
 		       spool_of(p, folder), (long)getpid());
 	if (p->level != CLI_NOT_GIVEN)
@@ -159,7 +145,7 @@ int save_pack_begin(struct save_pack *p, const char *out, const char *base,
 	save->no_seal = true;
 	save->take = take;
 	save->take_arg = p;
-	return rc;
+	return check(p);
 }
 
 void save_pack_text(const struct save_pack *p)
@@ -172,7 +158,8 @@ void save_pack_text(const struct save_pack *p)
 	printf("%-10s %s in %.3f s", mr_convert_form_name(r->form),
 	       cli_human(a, r->size), r->seconds);
 	if (r->chain > 1)
-		printf(", an increment, in a chain of %u", r->chain);
+		printf(", an increment, in a chain of %u%s", r->chain,
+		       r->apart ? "; bring them into one folder" : "");
 	(void)putchar('\n');
 }
 
@@ -189,4 +176,6 @@ void save_pack_json(const struct save_pack *p)
 	cli_json_put_real("packing_seconds", r->seconds);
 	if (r->chain)
 		cli_json_put_number("chain", r->chain);
+	if (r->chain > 1)
+		cli_json_put_bool("apart", r->apart);
 }
