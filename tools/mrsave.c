@@ -122,8 +122,12 @@ static void print_check(const struct mr_save_report *r)
 
 static int print_json(const char *image, const struct mr_save_report *r)
 {
+	char uuid[CLI_UUID];
+
 	cli_json_begin();
 	cli_json_put_text("image", image);
+	cli_json_put_text("name", r->name[0] ? r->name : NULL);
+	cli_json_put_text("uuid", r->has_uuid ? cli_uuid(uuid, r->uuid) : NULL);
 	cli_json_put_text("machine", r->machine);
 	cli_json_put_text("run_state", r->run_state);
 	cli_json_put_text("vm", mr_vm_fate_name(r->vm));
@@ -229,8 +233,11 @@ static int run(const char *vm, const char *image)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_save_report report;
-	int rc = mr_save(vm, pack.wanted ? pack.image : image, &save, &report,
-			 &err);
+	int rc;
+
+	pack.vm = &report;
+	rc = mr_save(vm, pack.wanted ? pack.image : image, &save, &report,
+		     &err);
 
 	cli_tell_end();
 	if (rc)

@@ -293,6 +293,8 @@ static int make_form(const struct convert *x, struct pack_form *form,
 		memcpy(l->uuid, x->info->uuid, sizeof(l->uuid));
 	if (x->info->has_pack)
 		keep_label(&x->info->pack, l);
+	if (o->uuid)
+		memcpy(l->uuid, o->uuid, sizeof(l->uuid));
 	if (o->name)
 		memcpy(l->name, o->name, strlen(o->name) + 1);
 	return 0;

@@ -46,6 +46,8 @@ struct mr_convert_options {
 	/* The VM's, for the label of a pack; NULL: not known. UTF-8 without
 	 * control characters, at most 255 bytes. */
 	const char *name;
+	/* The same; NULL: what the input says. */
+	const uint8_t *uuid;
 	/* A stream or a pack goes to this descriptor, from front to back, and
 	 * out is what messages call it; the caller ignores SIGPIPE. -1: to
 	 * the file out. */

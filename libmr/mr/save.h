@@ -94,6 +94,9 @@ struct mr_save_report {
 	enum mr_engine engine; /* the one that was taken */
 	char why[240]; /* engine auto took qemu: because of this */
 	enum mr_vm_fate vm;
+	char name[256]; /* the VM's; "": it has none */
+	bool has_uuid;
+	uint8_t uuid[16]; /* the VM's */
 	char machine[256];
 	char run_state[32]; /* the VM's, as found; it is in the image */
 	size_t blocks;

@@ -281,6 +281,7 @@ int save_background(struct save *s, struct mr_error *err)
 	t.w.out.file.io.who = SAVE_IMAGE;
 	image_sink_init(&t.sink, &t.w);
 	t.sink.later = true;
+	t.sink.config = &t.in.config;
 	watch_note(&s->options->watch, "background snapshot, %s",
 		   t.w.out.file.direct_fd >= 0 ? "direct I/O" : "buffered I/O");
 	rc = wire_begin(&t.in.wire, SILENCE, &watch, err);

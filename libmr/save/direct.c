@@ -7,6 +7,7 @@
 #include "libmr/save/state.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "formats/bits.h"
 #include "formats/stream.h"
@@ -177,6 +178,7 @@ int save_direct(struct save *s, struct mr_error *err)
 {
 	bool stays = s->options->leave_paused;
 	struct copy c = { .save = s, .w = IMAGE_WRITER_NONE };
+	struct stream_config config = { .has_uuid = s->keep_uuid };
 	int rc = -1;
 
 	if (image_writer_open(&c.w, s->image, save_rule(s), s->options->direct,
@@ -184,6 +186,8 @@ int save_direct(struct save *s, struct mr_error *err)
 		return error_about(err, SAVE_IMAGE);
 	c.w.out.file.io.who = SAVE_IMAGE;
 	image_sink_init(&c.sink, &c.w);
+	memcpy(config.uuid, s->report->uuid, sizeof(config.uuid));
+	c.sink.config = &config;
 	if (s->base.img && try_base(s, &c, err))
 		goto out;
 	watch_note(&s->options->watch, "engine direct, %s",

@@ -12,6 +12,7 @@
 #include "libmr/base/error.h"
 #include "libmr/file/output.h"
 #include "libmr/image/writer.h"
+#include "libmr/vm/ask.h"
 #include "libmr/vm/preflight.h"
 #include "libmr/base/watch.h"
 
@@ -155,6 +156,24 @@ static int look_base(struct save *s, struct mr_error *err)
 	return 0;
 }
 
+/* Who it is, for the report; and whether that is for the image, too. */
+static int identify(struct save *s, struct mr_error *err)
+{
+	struct mr_save_report *r = s->report;
+	const struct ask_setting *validate;
+	struct ask_settings all;
+	struct ask_identity id;
+
+	if (ask_identity(s->q, &id, err) || ask_capabilities(s->q, &all, err))
+		return -1;
+	memcpy(r->name, id.name, sizeof(r->name));
+	memcpy(r->uuid, id.uuid, sizeof(r->uuid));
+	r->has_uuid = id.has_uuid;
+	validate = ask_setting(&all, "validate-uuid");
+	s->keep_uuid = id.has_uuid && validate && validate->flag;
+	return 0;
+}
+
 static int look(struct save *s, struct mr_error *err)
 {
 	struct mr_save_report *r = s->report;
@@ -172,7 +191,7 @@ static int look(struct save *s, struct mr_error *err)
 		r->blocks++;
 		r->ram += s->guest->blocks[i].used;
 	}
-	if (claim(s, err) || save_found(s, err) ||
+	if (claim(s, err) || save_found(s, err) || identify(s, err) ||
 	    preflight_migrate(s->q, err) || preflight_descriptors(s->q, err) ||
 	    (s->options->pid && preflight_process(s->guest, s->q, err)))
 		return error_about(err, SAVE_VM);

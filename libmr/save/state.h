@@ -27,6 +27,9 @@ struct save {
 	const struct runstate
 		*found; /* as found, looked at last before the hold */
 	bool was_live; /* it has to be stopped, and resumed */
+	/* The image can be loaded by who has the same UUID only: QEMU sends it
+	 * with validate-uuid. */
+	bool keep_uuid;
 	struct image_base base; /* { 0 }: none */
 	struct claim claim;
 	struct pause pause;

@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 
+#include "formats/name.h"
 #include "libmr/base/error.h"
 #include "libmr/vm/qmp.h"
 
@@ -331,6 +332,48 @@ int ask_file_names(struct qmp *q, void (*name)(void *arg, const char *text),
 }
 
 /* ---- how it is ---- */
+
+/* "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"; zeros are none. */
+static bool take_uuid(uint8_t uuid[16], const char *text)
+{
+	static const char digits[] = "0123456789abcdef";
+	unsigned n = 0, any = 0;
+
+	for (; text && *text; text++) {
+		const char *d = strchr(digits, *text | ' ');
+
+		if (*text == '-')
+			continue;
+		if (!d || n == 32)
+			return false;
+		any |= (unsigned)(d - digits);
+		uuid[n / 2] = (uint8_t)(uuid[n / 2] << 4 | (d - digits));
+		n++;
+	}
+	return n == 32 && any;
+}
+
+int ask_identity(struct qmp *q, struct ask_identity *i, struct mr_error *err)
+{
+	const char *name;
+	json_t *ret;
+	size_t len;
+
+	*i = (struct ask_identity){ .has_uuid = false };
+	if (ask_object(q, "query-name", &ret, err))
+		return -1;
+	name = json_string_value(json_object_get(ret, "name"));
+	len = name ? strlen(name) : 0;
+	if (len && len < sizeof(i->name) && name_is_text(name, len))
+		memcpy(i->name, name, len + 1);
+	json_decref(ret);
+	if (ask_object(q, "query-uuid", &ret, err))
+		return -1;
+	i->has_uuid = take_uuid(
+		i->uuid, json_string_value(json_object_get(ret, "UUID")));
+	json_decref(ret);
+	return 0;
+}
 
 int ask_status(struct qmp *q, struct ask_status *s, struct mr_error *err)
 {

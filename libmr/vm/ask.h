@@ -58,6 +58,14 @@ int ask_memory_files(struct qmp *q,
 
 /* ---- how it is ---- */
 
+/* Who it is, as far as it says: a name that is no text of one line is none. */
+struct ask_identity {
+	char name[256]; /* "": it has none */
+	bool has_uuid;
+	uint8_t uuid[16];
+};
+int ask_identity(struct qmp *q, struct ask_identity *i, struct mr_error *err);
+
 struct ask_status {
 	char name[32]; /* run state: "running", "paused", ... */
 	bool running; /* vCPUs run */

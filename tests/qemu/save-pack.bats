@@ -39,9 +39,11 @@ source_vm() { # QEMU ARGUMENT...
 }
 
 @test "a pack into a pipe; the stream of a background snapshot into another" {
-	source_vm -append fill=32M
+	source_vm -append fill=32M -uuid 01234567-89ab-cdef-0123-456789abcdef
 	mrsave -O pack "$(vm_qmp a)" - | cat >a.mrp
 	mrverify -q a.mrp
+	# QEMU has said who it is.
+	[[ $(mrinspect a.mrp) == *" of VM a (01234567-89ab-cdef-0123-456789abcdef), by "* ]]
 	mrsave -O stream --live=background "$(vm_qmp a)" - | zstd -q >b.zst
 	zstd -qdc b.zst >b.stream
 	mrinspect b.stream | grep -q complete

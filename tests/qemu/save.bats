@@ -459,6 +459,25 @@ no_temporary() {
 	((killed == 8))
 }
 
+@test "the UUID is in the image if QEMU would send it" {
+	local id=01234567-89ab-cdef-0123-456789abcdef
+	start_vm a -uuid "$id" -append fill=16M
+	wait_ready a
+	run -0 mrsave --json "$(vm_qmp a)" "$IMAGE"
+	[[ $output == *'"name": "a"'*"\"uuid\": \"$id\""* ]]
+	run ! grep uuid <(mrinspect "$IMAGE")
+	incoming_vm b "$IMAGE" -uuid "${id/0/1}" -append fill=16M
+	wait_checked b
+	set_caps a validate-uuid
+	mrsave -q "$(vm_qmp a)" "$IMAGE"
+	mrinspect "$IMAGE" | grep "^  uuid  *$id$"
+	mrverify -q "$IMAGE"
+	incoming_vm c "$IMAGE" -uuid "$id" -append fill=16M
+	wait_checked c
+	run ! incoming_vm d "$IMAGE" -uuid "${id/0/1}" -append fill=16M
+	assert_no_bad a
+}
+
 @test "a reader that does not read does not keep the guest paused" {
 	start_vm a
 	wait_ready a

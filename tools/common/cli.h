@@ -161,6 +161,9 @@ struct mr_image *cli_describer(const char *path, int *status);
 /* A number of bytes as people read it: "4 KiB", "1.5 GiB", rounded down. */
 #define CLI_HUMAN 32
 const char *cli_human(char buf[CLI_HUMAN], uint64_t bytes);
+/* "xxxxxxxx-xxxx-...". */
+#define CLI_UUID 37
+const char *cli_uuid(char buf[CLI_UUID], const uint8_t uuid[16]);
 /* MiB in each second; 0 where no time has passed. */
 double cli_rate(uint64_t bytes, double seconds);
 

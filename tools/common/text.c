@@ -66,6 +66,17 @@ static size_t utf8_len(const unsigned char *s)
 	return n;
 }
 
+const char *cli_uuid(char buf[CLI_UUID], const uint8_t u[16])
+{
+	char *at = buf;
+
+	for (int i = 0; i < 16; i++)
+		at += sprintf(at, "%s%02x",
+			      i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+			      u[i]);
+	return buf;
+}
+
 const char *cli_escape(char *buf, size_t size, const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;

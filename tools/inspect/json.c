@@ -16,13 +16,12 @@ static void libvirt(const struct mr_libvirt *v)
 
 static void pack(const struct mr_pack *p)
 {
-	char uuid[SHOW_UUID], hex[SHOW_DIGEST];
+	char uuid[CLI_UUID], hex[SHOW_DIGEST];
 
 	cli_json_put_open("pack", '{');
 	cli_json_put_number("made", p->made);
 	cli_json_put_text("name", p->name[0] ? p->name : NULL);
-	cli_json_put_text("uuid",
-			  p->has_uuid ? show_uuid(uuid, p->uuid) : NULL);
+	cli_json_put_text("uuid", p->has_uuid ? cli_uuid(uuid, p->uuid) : NULL);
 	cli_json_put_text("maker", p->maker[0] ? p->maker : NULL);
 	cli_json_put_number("extent_size", p->extent_size);
 	cli_json_put_bool("increment", p->increment);
@@ -100,7 +99,7 @@ static void section(const struct mr_section *s)
 
 static void configuration(const struct mr_image_info *info)
 {
-	char uuid[SHOW_UUID];
+	char uuid[CLI_UUID];
 
 	cli_json_put_text("machine", info->machine);
 	cli_json_put_open("capabilities", '[');
@@ -110,7 +109,7 @@ static void configuration(const struct mr_image_info *info)
 		cli_json_item(), cli_json_string("mapped-ram");
 	cli_json_close();
 	if (info->has_uuid)
-		cli_json_put_text("uuid", show_uuid(uuid, info->uuid));
+		cli_json_put_text("uuid", cli_uuid(uuid, info->uuid));
 }
 
 static void memory(const struct mr_image_info *info,

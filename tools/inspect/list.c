@@ -42,13 +42,13 @@ static const uint8_t *uuid_of(const struct mr_image_info *info)
 static void put_vm(struct cli_table *t, const struct mr_image_info *info)
 {
 	const uint8_t *id = uuid_of(info);
-	char name[4 * 256], uuid[SHOW_UUID];
+	char name[4 * 256], uuid[CLI_UUID];
 
 	if (info->pack.name[0])
 		cli_table_cell(t, "%s",
 			       cli_escape(name, sizeof(name), info->pack.name));
 	else
-		cli_table_cell(t, "%s", id ? show_uuid(uuid, id) : "-");
+		cli_table_cell(t, "%s", id ? cli_uuid(uuid, id) : "-");
 }
 
 static void put_when(struct cli_table *t, uint64_t when, const char *mark)
@@ -90,14 +90,14 @@ static void put_json(const struct line *l)
 {
 	const struct mr_image_info *info = l->info;
 	const uint8_t *id = uuid_of(info);
-	char uuid[SHOW_UUID];
+	char uuid[CLI_UUID];
 
 	cli_json_put_text("path", l->path);
 	cli_json_put_text("kind", kind_of(info));
 	cli_json_put_text("verdict", mr_verdict_name(l->verdict));
 	cli_json_put_bool("alone", info->pack.alone[0]);
 	cli_json_put_text("name", info->pack.name[0] ? info->pack.name : NULL);
-	cli_json_put_text("uuid", id ? show_uuid(uuid, id) : NULL);
+	cli_json_put_text("uuid", id ? cli_uuid(uuid, id) : NULL);
 	cli_json_put_text("machine", info->machine[0] ? info->machine : NULL);
 	if (info->pack.extent_size)
 		cli_json_put_number("made", info->pack.made);

@@ -37,12 +37,12 @@ static void put_packet(void *arg, const struct mr_packet *p)
 
 static void put_json(const struct mr_packets_info *info)
 {
-	char uuid[SHOW_UUID];
+	char uuid[CLI_UUID];
 
 	cli_json_put_text("kind", "channel");
 	cli_json_put_number("file_size", info->file_size);
 	cli_json_put_number("channel", info->channel);
-	cli_json_put_text("uuid", show_uuid(uuid, info->uuid));
+	cli_json_put_text("uuid", cli_uuid(uuid, info->uuid));
 	cli_json_put_number("page_size", info->page_size);
 	cli_json_put_text("method", info->method);
 	cli_json_put_number("packets", info->packets);
@@ -97,7 +97,7 @@ static void put_blocks(const struct mr_packets_info *info)
 static void put_text(const char *path, const struct mr_packets_info *info)
 {
 	uint64_t pages = info->normal * info->page_size;
-	char a[CLI_HUMAN], b[CLI_HUMAN], uuid[SHOW_UUID], safe[4096];
+	char a[CLI_HUMAN], b[CLI_HUMAN], uuid[CLI_UUID], safe[4096];
 
 	(void)printf("%s: channel %u of a migration (multifd)%s\n",
 		     cli_escape(safe, sizeof(safe), path), info->channel,
@@ -105,7 +105,7 @@ static void put_text(const char *path, const struct mr_packets_info *info)
 	if (info->damage.code)
 		(void)printf("  damage        %s at byte %" PRIu64 "\n",
 			     info->damage.msg, info->damage.offset);
-	(void)printf("  source        %s\n", show_uuid(uuid, info->uuid));
+	(void)printf("  source        %s\n", cli_uuid(uuid, info->uuid));
 	(void)printf("  packets       %" PRIu64 ", %" PRIu64
 		     " of them barriers\n",
 		     info->packets, info->syncs);

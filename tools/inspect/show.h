@@ -92,9 +92,6 @@ const char *show_advice(const struct mr_image_info *info,
 void show_json(const char *path, const struct mr_image_info *info,
 	       const struct mr_inspection *in);
 
-/* "xxxxxxxx-xxxx-...". */
-#define SHOW_UUID 37
-const char *show_uuid(char buf[SHOW_UUID], const uint8_t uuid[16]);
 /* 16 bytes as hexadecimal digits. */
 #define SHOW_DIGEST 33
 const char *show_digest(char buf[SHOW_DIGEST], const uint8_t d[16]);

@@ -7,17 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-const char *show_uuid(char buf[SHOW_UUID], const uint8_t u[16])
-{
-	char *at = buf;
-
-	for (int i = 0; i < 16; i++)
-		at += sprintf(at, "%s%02x",
-			      i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
-			      u[i]);
-	return buf;
-}
-
 const char *show_digest(char buf[SHOW_DIGEST], const uint8_t d[16])
 {
 	for (size_t i = 0; i < 16; i++)
@@ -65,7 +54,7 @@ static void show_when(uint64_t made)
 static void show_pack(const struct mr_pack *p)
 {
 	char text[4 * 256], human[CLI_HUMAN], packed[CLI_HUMAN];
-	char extent[CLI_HUMAN], uuid[SHOW_UUID], hex[SHOW_DIGEST];
+	char extent[CLI_HUMAN], uuid[CLI_UUID], hex[SHOW_DIGEST];
 
 	if (!p->extent_size)
 		return; /* not even its label could be read */
@@ -76,7 +65,7 @@ static void show_pack(const struct mr_pack *p)
 		(void)printf(" of VM %s",
 			     cli_escape(text, sizeof(text), p->name));
 	if (p->has_uuid)
-		(void)printf(" (%s)", show_uuid(uuid, p->uuid));
+		(void)printf(" (%s)", cli_uuid(uuid, p->uuid));
 	if (p->maker[0])
 		(void)printf(", by %s",
 			     cli_escape(text, sizeof(text), p->maker));
@@ -100,7 +89,7 @@ static void show_pack(const struct mr_pack *p)
 
 static void show_machine(const struct mr_image_info *info)
 {
-	char human[CLI_HUMAN], text[4 * 256], uuid[SHOW_UUID];
+	char human[CLI_HUMAN], text[4 * 256], uuid[CLI_UUID];
 
 	if (info->has_configuration) {
 		label("machine");
@@ -116,7 +105,7 @@ static void show_machine(const struct mr_image_info *info)
 	}
 	if (info->has_uuid) {
 		label("uuid");
-		(void)puts(show_uuid(uuid, info->uuid));
+		(void)puts(cli_uuid(uuid, info->uuid));
 	}
 	if (info->n_blocks) {
 		label("page size");

@@ -22,6 +22,10 @@ static int take(void *arg, const char *path, struct mr_error *err)
 	struct save_pack *p = arg;
 
 	p->tried = true;
+	if (!p->convert.name && p->vm->name[0])
+		p->convert.name = p->vm->name;
+	if (p->vm->has_uuid)
+		p->convert.uuid = p->vm->uuid;
 	if (!mr_convert(path, p->out, &p->convert, &p->report, err))
 		return 0;
 	/* The image that is read has no name: it is what was to be made. */

@@ -12,6 +12,8 @@ struct save_pack {
 	/* The user's. */
 	const char *format, *spool, *name;
 	int level, full_every;
+	const struct mr_save_report
+		*vm; /* that is filled before the pack is made */
 	/* save_pack_begin's. */
 	bool wanted; /* no mapped-ram image is wanted, or stdout */
 	const char *out;

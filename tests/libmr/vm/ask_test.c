@@ -193,6 +193,52 @@ static void devices(void **state)
 	}
 }
 
+static void identify(const char *name, const char *uuid, struct ask_identity *i)
+{
+	char a[400], b[200];
+	const struct fake_says says[] = { { "query-name", a, NULL },
+					  { "query-uuid", b, NULL },
+					  { NULL, NULL, NULL } };
+	struct fake f;
+	struct qmp *q;
+
+	(void)snprintf(a, sizeof(a), "\"return\": {%s}", name);
+	(void)snprintf(b, sizeof(b), "\"return\": {%s}", uuid);
+	q = fake_open(&f, says, NULL);
+	assert_int_equal(ask_identity(q, i, NULL), 0);
+	fake_close(&f, q);
+}
+
+static void identity(void **state)
+{
+	static const uint8_t id[16] = { 0x01, 0x23, 0x45, 0x67, 0x89, 0xab,
+					0xcd, 0xef, 0xfe, 0xdc, 0xba, 0x98,
+					0x76, 0x54, 0x32, 0x10 };
+	static const char *const none[] = {
+		"",
+		"\"UUID\": 5",
+		"\"UUID\": \"\"",
+		"\"UUID\": \"00000000-0000-0000-0000-000000000000\"",
+		"\"UUID\": \"01234567-89ab-cdef-fedc-ba987654321\"",
+		"\"UUID\": \"01234567-89ab-cdef-fedc-ba98765432100\"",
+		"\"UUID\": \"01234567-89ab-cdef-fedc-ba987654321g\"",
+	};
+	struct ask_identity i;
+
+	(void)state;
+	identify("\"name\": \"web1\"",
+		 "\"UUID\": \"01234567-89AB-cdef-fedc-ba9876543210\"", &i);
+	assert_string_equal(i.name, "web1");
+	assert_true(i.has_uuid);
+	assert_memory_equal(i.uuid, id, sizeof(id));
+	for (size_t n = 0; n < ARRAY_LEN(none); n++) {
+		identify(n ? "\"name\": \"a\\nb\"" : "", none[n], &i);
+		assert_string_equal(i.name, "");
+		assert_false(i.has_uuid);
+	}
+	FAILS("query-name", "[]", ask_identity(q, &i, &err));
+}
+
 /* ---- how it is ---- */
 
 static void status(void **state)
@@ -574,15 +620,15 @@ static void events(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(version),  cmocka_unit_test(machine),
-		cmocka_unit_test(target),   cmocka_unit_test(cpus),
-		cmocka_unit_test(ramblock), cmocka_unit_test(devices),
-		cmocka_unit_test(status),   cmocka_unit_test(migration),
-		cmocka_unit_test(put_away), cmocka_unit_test(blockers),
-		cmocka_unit_test(phases),   cmocka_unit_test(capabilities),
-		cmocka_unit_test(too_many), cmocka_unit_test(parameters),
-		cmocka_unit_test(sets),	    cmocka_unit_test(commands),
-		cmocka_unit_test(events),
+		cmocka_unit_test(version),	cmocka_unit_test(machine),
+		cmocka_unit_test(target),	cmocka_unit_test(cpus),
+		cmocka_unit_test(ramblock),	cmocka_unit_test(devices),
+		cmocka_unit_test(identity),	cmocka_unit_test(status),
+		cmocka_unit_test(migration),	cmocka_unit_test(put_away),
+		cmocka_unit_test(blockers),	cmocka_unit_test(phases),
+		cmocka_unit_test(capabilities), cmocka_unit_test(too_many),
+		cmocka_unit_test(parameters),	cmocka_unit_test(sets),
+		cmocka_unit_test(commands),	cmocka_unit_test(events),
 	};
 
 	return cmocka_run_group_tests_name("ask", tests, NULL, NULL);
