@@ -103,6 +103,8 @@ static int open_in(struct convert *x, const char *in, struct mr_error *err)
 	if (!x->img)
 		return -1;
 	x->img->io->who = CONVERT_IN;
+	if (fstat(x->img->file.fd, &x->was))
+		return error_sys(err, MR_NO_OFFSET, "cannot stat");
 	x->info = mr_image_info(x->img);
 	(void)snprintf(r->machine, sizeof(r->machine), "%s", x->info->machine);
 	(void)snprintf(r->run_state, sizeof(r->run_state), "%s",
@@ -176,6 +178,21 @@ static unsigned jobs_of(const struct convert *x)
 		       : most;
 }
 
+/* A file that somebody wrote to meanwhile is half the one, half the other. */
+static int check_unchanged(const struct convert *x, struct mr_error *err)
+{
+	const struct stat *was = &x->was;
+	struct stat st;
+
+	if (!fstat(x->img->file.fd, &st) && st.st_size == was->st_size &&
+	    st.st_mtim.tv_sec == was->st_mtim.tv_sec &&
+	    st.st_mtim.tv_nsec == was->st_mtim.tv_nsec)
+		return 0;
+	(void)error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			"it was written to while it was read");
+	return error_about(err, CONVERT_IN);
+}
+
 static int copy(struct convert *x, struct sink *k, struct mr_error *err)
 {
 	const struct mr_convert_options *o = x->options;
@@ -184,7 +201,8 @@ static int copy(struct convert *x, struct sink *k, struct mr_error *err)
 						 .limit = o->limit,
 						 .watch = &o->watch };
 	struct memory_tally t = { 0 };
-	int rc = memory_copy(x->m, k, &how, &t, err) || k->ops->end(k, err);
+	int rc = memory_copy(x->m, k, &how, &t, err) ||
+		 check_unchanged(x, err) || k->ops->end(k, err);
 
 	x->report->data = t.data;
 	x->growing = t.written;
@@ -268,12 +286,10 @@ static void keep_label(const struct mr_pack *p, struct pack_label *l)
 	memcpy(l->name, p->name, sizeof(l->name));
 }
 
-static int make_form(const struct convert *x, struct pack_form *form,
-		     struct mr_error *err)
+static void make_form(const struct convert *x, struct pack_form *form)
 {
 	const struct mr_convert_options *o = x->options;
 	struct pack_label *l = &form->label;
-	struct stat st;
 
 	*form = (struct pack_form){
 		.plain = x->report->form != MR_CONVERT_PACK,
@@ -283,12 +299,8 @@ static int make_form(const struct convert *x, struct pack_form *form,
 	};
 	/* The moment of the guest, as far as the file tells: so the same image
 	 * makes the same pack whenever that is done. */
-	if (fstat(x->img->file.fd, &st)) {
-		(void)error_sys(err, MR_NO_OFFSET, "cannot stat");
-		return error_about(err, CONVERT_IN);
-	}
-	if (st.st_mtime > 0)
-		l->made = (uint64_t)st.st_mtime;
+	if (x->was.st_mtime > 0)
+		l->made = (uint64_t)x->was.st_mtime;
 	if (x->info->has_uuid)
 		memcpy(l->uuid, x->info->uuid, sizeof(l->uuid));
 	if (x->info->has_pack)
@@ -297,7 +309,6 @@ static int make_form(const struct convert *x, struct pack_form *form,
 		memcpy(l->uuid, o->uuid, sizeof(l->uuid));
 	if (o->name)
 		memcpy(l->name, o->name, strlen(o->name) + 1);
-	return 0;
 }
 
 int convert_pour(struct convert *x, struct io *io, struct mr_error *err)
@@ -306,8 +317,7 @@ int convert_pour(struct convert *x, struct io *io, struct mr_error *err)
 	struct pack_sink s;
 	int rc;
 
-	if (make_form(x, &form, err))
-		return -1;
+	make_form(x, &form);
 	if (x->base.open)
 		base_label(&x->base, &form.label);
 	if (!form.plain)

@@ -2,6 +2,8 @@
 #ifndef LIBMR_CONVERT_STATE_H
 #define LIBMR_CONVERT_STATE_H
 
+#include <sys/stat.h>
+
 #include "libmr/image/plain.h"
 #include "libmr/convert/base.h"
 #include "libmr/file/io.h"
@@ -15,6 +17,7 @@ struct convert {
 	const struct mr_convert_options *options;
 	struct mr_convert_report *report;
 	struct mr_image *img;
+	struct stat was; /* the file in, before it was read */
 	const struct mr_image_info *info;
 	struct memory *m;
 	struct plain_state state;

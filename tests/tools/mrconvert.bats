@@ -266,6 +266,22 @@ sys.exit(len(poll.poll(0)))'; do kill -0 $!; done
 	[ "$(cat says)" = "mrconvert: interrupted" ]
 }
 
+@test "an image that is written to meanwhile" {
+	mkimage --block pc.ram=20000:0+20000 image
+	mkfifo pipe
+	mrconvert -O pack image - >pipe 2>says 3>&- &
+	exec 8<pipe
+	# It has begun, and more is to come than a pipe holds.
+	head -c 1000 <&8 >/dev/null
+	printf x | dd of=image bs=1 seek=$((50 << 20)) conv=notrunc status=none
+	cat <&8 >/dev/null
+	exec 8<&-
+	rc=0
+	wait $! || rc=$?
+	[ $rc = 2 ]
+	[ "$(cat says)" = "mrconvert: image: it was written to while it was read" ]
+}
+
 @test "memory stays small, whatever the guest has" {
 	mkimage --block pc.ram=300000:0+300000 image
 	for jobs in 1 8; do
