@@ -127,3 +127,129 @@ ssize_t libvirt_data_decode(const uint8_t *buf, size_t len,
 	};
 	return (ssize_t)h->data_len;
 }
+
+int libvirt_data_place(struct libvirt_header *h, const struct libvirt_data *d,
+		       struct fault *f)
+{
+	uint64_t len = (uint64_t)strlen(d->xml) + 1;
+
+	h->cookie_offset = 0;
+	if (d->cookie && len < LIBVIRT_DATA_LIMIT) {
+		h->cookie_offset = (uint32_t)len;
+		len += (uint64_t)strlen(d->cookie) + 1;
+	}
+	len += LIBVIRT_DATA_ROOM;
+	if (len > LIBVIRT_DATA_LIMIT)
+		return fault_value(f, FAULT_UNSUPPORTED, AT_DATA_LEN,
+				   "data area too large", len);
+	h->data_len = (uint32_t)len;
+	return 0;
+}
+
+size_t libvirt_data_encode(uint8_t *buf, const struct libvirt_header *h,
+			   const struct libvirt_data *d)
+{
+	memset(buf, 0, h->data_len);
+	memcpy(buf, d->xml, strlen(d->xml));
+	if (h->cookie_offset)
+		memcpy(buf + h->cookie_offset, d->cookie, strlen(d->cookie));
+	return h->data_len;
+}
+
+/* ---- the XML ---- */
+
+static const char space[] = " \t\r\n";
+
+/* Past white space, declarations and comments; NULL: one does not end. */
+static const char *skip_prolog(const char *at)
+{
+	const char *end;
+
+	for (;;) {
+		at += strspn(at, space);
+		if (!strncmp(at, "<?", 2))
+			end = "?>";
+		else if (!strncmp(at, "<!--", 4))
+			end = "-->";
+		else
+			return at;
+		at = strstr(at, end);
+		if (!at)
+			return NULL;
+		at += strlen(end);
+	}
+}
+
+/* Where an element of this name begins; NULL: nowhere. */
+static const char *find_element(const char *xml, const char *open)
+{
+	size_t len = strlen(open);
+
+	for (; (xml = strstr(xml, open)); xml += len)
+		if (xml[len] && strchr(" \t\r\n>", xml[len]))
+			return xml;
+	return NULL;
+}
+
+int libvirt_xml_check(const char *xml, size_t len, struct fault *f)
+{
+	static const char mark[] = "\xef\xbb\xbf", end[] = "</domain>";
+	const char *nul = memchr(xml, '\0', len), *at;
+
+	if (nul)
+		return fault_set(f, FAULT_BAD, (uint64_t)(nul - xml),
+				 "a NUL in the XML");
+	at = skip_prolog(len >= 3 && !memcmp(xml, mark, 3) ? xml + 3 : xml);
+	if (!at || find_element(at, "<domain") != at)
+		return fault_set(f, FAULT_BAD, at ? (uint64_t)(at - xml) : 0,
+				 "no domain's XML begins so");
+	while (len && strchr(space, xml[len - 1]))
+		len--;
+	if (len < sizeof(end) - 1 ||
+	    memcmp(xml + len - (sizeof(end) - 1), end, sizeof(end) - 1) != 0)
+		return fault_set(f, FAULT_BAD, len, "no domain's XML ends so");
+	return 0;
+}
+
+size_t libvirt_xml_machine(const char *xml, const char **machine)
+{
+	static const char name[] = "machine=";
+	const char *os = find_element(xml, "<os");
+	const char *type = os ? find_element(os, "<type") : NULL;
+	const char *end = type ? strchr(type, '>') : NULL;
+	const char *at = end ? strstr(type, name) : NULL;
+	size_t n;
+
+	if (!at || at > end || !strchr(space, at[-1]))
+		return 0;
+	at += sizeof(name) - 1;
+	if (*at != '\'' && *at != '"')
+		return 0;
+	n = strspn(at + 1, "abcdefghijklmnopqrstuvwxyz"
+			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-");
+	if (at[1 + n] != *at)
+		return 0;
+	*machine = at + 1;
+	return n;
+}
+
+static bool is(const char *text, size_t len, const char *word)
+{
+	return len == strlen(word) && !memcmp(text, word, len);
+}
+
+bool libvirt_machine_fits(const char *machine, size_t len, const char *stream)
+{
+	if (is(machine, len, stream))
+		return true;
+	if (is(machine, len, "pc"))
+		return strncmp(stream, "pc-q35-", 7) != 0;
+	if (is(machine, len, "q35"))
+		return strncmp(stream, "pc-i440fx-", 10) != 0;
+	/* With a version it is no other's name. */
+	for (size_t i = 1; i < len; i++)
+		if (machine[i - 1] == '-' && machine[i] >= '0' &&
+		    machine[i] <= '9')
+			return false;
+	return true;
+}

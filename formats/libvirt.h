@@ -29,6 +29,10 @@ enum {
 	LIBVIRT_VERSION = 2,
 	/* libvirt takes up to 4 GiB; no domain's XML comes near this. */
 	LIBVIRT_DATA_LIMIT = 64 << 20,
+	/* What it leaves free for an XML that grows when it is edited. */
+	LIBVIRT_DATA_ROOM = 64 << 10,
+	/* The largest file of XML that virsh reads. */
+	LIBVIRT_XML_LIMIT = 10 << 20,
 };
 
 enum libvirt_format {
@@ -85,5 +89,34 @@ struct libvirt_data {
 ssize_t libvirt_data_decode(const uint8_t *buf, size_t len,
 			    const struct libvirt_header *h,
 			    struct libvirt_data *out, struct fault *f);
+
+/*
+ * The reverse, in two steps: data_len and cookie_offset of a header before
+ * this data; then the data_len bytes behind it, which are returned.
+ * FAULT_UNSUPPORTED: more than LIBVIRT_DATA_LIMIT.
+ */
+int libvirt_data_place(struct libvirt_header *h, const struct libvirt_data *d,
+		       struct fault *f);
+size_t libvirt_data_encode(uint8_t *buf, const struct libvirt_header *h,
+			   const struct libvirt_data *d);
+
+/*
+ * Whether len bytes that somebody gives us look like the XML of one domain: an
+ * element <domain> from its begin to its end, after nothing but declarations
+ * and comments. Only libvirt can tell whether that makes sense. FAULT_BAD, with
+ * the byte.
+ */
+int libvirt_xml_check(const char *xml, size_t len, struct fault *f);
+
+/* The machine type that a domain's XML asks for. Returns its length and where
+ * it begins in xml; 0: it asks for none, or has it where we do not look. */
+size_t libvirt_xml_machine(const char *xml, const char **machine);
+
+/*
+ * Whether that can be the machine type of a stream, which has a version:
+ * pc-q35-10.0. "q35" may be it, and "virt" may be virt-10.0; what a
+ * distribution calls its own is taken for right.
+ */
+bool libvirt_machine_fits(const char *machine, size_t len, const char *stream);
 
 #endif

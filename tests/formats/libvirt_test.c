@@ -210,6 +210,185 @@ static void data_area(void **state)
 	check_truncations(decode_data, buf, 24, 24, 24);
 }
 
+/* What is encoded decodes to the same, with room behind it. */
+static void data_round_trip(void **state)
+{
+	const struct libvirt_data given[] = {
+		{ .xml = "<domain/>" },
+		{ .xml = "<domain/>", .cookie = "<cookie/>" },
+		{ .xml = "", .cookie = "" },
+	};
+	struct fault f;
+	uint8_t *buf;
+	size_t i, used;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(given); i++) {
+		header = (struct libvirt_header){ .cookie_offset = 77 };
+		assert_int_equal(libvirt_data_place(&header, &given[i], &f), 0);
+		used = strlen(given[i].xml) + 1;
+		assert_int_equal(header.cookie_offset,
+				 given[i].cookie ? used : 0);
+		if (given[i].cookie)
+			used += strlen(given[i].cookie) + 1;
+		assert_int_equal(header.data_len, used + 65536);
+		buf = malloc(header.data_len);
+		assert_non_null(buf);
+		memset(buf, 0xaa, header.data_len);
+		assert_int_equal(libvirt_data_encode(buf, &header, &given[i]),
+				 header.data_len);
+		assert_int_equal(libvirt_data_decode(buf, header.data_len,
+						     &header, &data, &f),
+				 header.data_len);
+		assert_string_equal(data.xml, given[i].xml);
+		if (given[i].cookie)
+			assert_string_equal(data.cookie, given[i].cookie);
+		else
+			assert_null(data.cookie);
+		while (used < header.data_len)
+			assert_int_equal(buf[used++], 0);
+		free(buf);
+	}
+}
+
+static void data_too_large(void **state)
+{
+	size_t most = LIBVIRT_DATA_LIMIT - LIBVIRT_DATA_ROOM - 1;
+	char *large = malloc(most + 2);
+	struct libvirt_data d = { .xml = large };
+	struct fault f;
+
+	(void)state;
+	assert_non_null(large);
+	memset(large, 'x', most + 1);
+	large[most] = '\0';
+	assert_int_equal(libvirt_data_place(&header, &d, &f), 0);
+	assert_int_equal(header.data_len, LIBVIRT_DATA_LIMIT);
+	d.cookie = "";
+	assert_int_equal(libvirt_data_place(&header, &d, &f), -1);
+	assert_int_equal(f.kind, FAULT_UNSUPPORTED);
+	d.cookie = NULL;
+	large[most] = 'x';
+	large[most + 1] = '\0';
+	assert_int_equal(libvirt_data_place(&header, &d, &f), -1);
+	d = (struct libvirt_data){ .xml = "", .cookie = large };
+	assert_int_equal(libvirt_data_place(&header, &d, &f), -1);
+	free(large);
+}
+
+/* ---- the XML ---- */
+
+/* at: where the fault is, or -1. */
+static void check_xml(const char *text, size_t len, long at)
+{
+	/* With the NUL that the decoder may rely on, and nothing behind. */
+	char *copy = malloc(len + 1);
+	struct fault f = { .kind = FAULT_NONE };
+
+	assert_non_null(copy);
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	assert_int_equal(libvirt_xml_check(copy, len, &f), at < 0 ? 0 : -1);
+	if (at >= 0) {
+		assert_int_equal(f.kind, FAULT_BAD);
+		assert_int_equal(f.at, at);
+	}
+	free(copy);
+}
+
+static void xml_of_a_domain(void **state)
+{
+	static const struct {
+		const char *text;
+		long at;
+	} cases[] = {
+		{ "<domain></domain>", -1 },
+		{ "<domain type='kvm'>\n</domain>\n \n", -1 },
+		{ "\xef\xbb\xbf<domain\n></domain>", -1 },
+		{ "<?xml version='1.0'?>\n<!-- <x> - -->\n"
+		  "<!--2--><domain a=''></domain>",
+		  -1 },
+		{ "", 0 },
+		{ "  ", 2 },
+		{ "text", 0 },
+		{ " <network></network>", 1 },
+		{ "<domain", 0 },
+		{ "<domains></domain>", 0 },
+		{ "<domainsnapshot><domain></domain>", 0 },
+		{ "<!-- <domain></domain>", 0 },
+		{ "<?xml <domain></domain>", 0 },
+		{ "<domain>", 8 },
+		{ "<domain></domain >", 18 },
+		{ "<domain></domain>x\n", 18 },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(cases); i++)
+		check_xml(cases[i].text, strlen(cases[i].text), cases[i].at);
+	check_xml("<domain>\0</domain>", 18, 8);
+}
+
+static void check_machine(const char *text, const char *want)
+{
+	const char *machine = NULL;
+	size_t len = libvirt_xml_machine(text, &machine);
+
+	assert_int_equal(len, strlen(want));
+	if (len)
+		assert_memory_equal(machine, want, len);
+}
+
+static void xml_machine(void **state)
+{
+	(void)state;
+	check_machine("<domain><os><type arch='x' machine='pc-q35-9.0'>hvm",
+		      "pc-q35-9.0");
+	check_machine("<os firmware='efi'>\n<type\nmachine=\"virt\"/>", "virt");
+	check_machine("<osx><type machine='a'/><os><type machine='b'/>", "b");
+	check_machine("<type machine='pc'/>", "");
+	check_machine("<os></os>", "");
+	check_machine("<os><type>hvm</type><x machine='pc'/>", "");
+	check_machine("<os><type submachine='pc'/>", "");
+	check_machine("<os><type machine=pc>", "");
+	check_machine("<os><type machine='pc\">", "");
+	check_machine("<os><type machine='a b'>", "");
+	check_machine("<os><type machine='pc", "");
+	check_machine("<os><type machine=''>", "");
+	check_machine("<os><type machine=", "");
+	check_machine("<os", "");
+	check_machine("", "");
+}
+
+static void machine_fits(void **state)
+{
+	static const struct {
+		const char *machine, *stream;
+		bool fits;
+	} cases[] = {
+		{ "pc-q35-10.0", "pc-q35-10.0", true },
+		{ "pc-q35-10.0", "pc-q35-10.1", false },
+		{ "pc-q35-1", "pc-q35-10.0", false },
+		{ "pc-i440fx-10.0", "pc-q35-10.0", false },
+		{ "pc", "pc-i440fx-10.0", true },
+		{ "pc", "pc-q35-10.0", false },
+		{ "q35", "pc-q35-10.0", true },
+		{ "q35", "pc-i440fx-10.0", false },
+		{ "virt", "virt-10.0", true },
+		{ "virt-9.2", "virt-10.0", false },
+		{ "microvm", "microvm", true },
+		{ "ubuntu-q35", "pc-q35-jammy", true },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(libvirt_machine_fits(cases[i].machine,
+						      strlen(cases[i].machine),
+						      cases[i].stream),
+				 cases[i].fits);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +399,11 @@ int main(void)
 		cmocka_unit_test(version_1),
 		cmocka_unit_test(format_names),
 		cmocka_unit_test(data_area),
+		cmocka_unit_test(data_round_trip),
+		cmocka_unit_test(data_too_large),
+		cmocka_unit_test(xml_of_a_domain),
+		cmocka_unit_test(xml_machine),
+		cmocka_unit_test(machine_fits),
 	};
 
 	return cmocka_run_group_tests_name("libvirt", tests, NULL, NULL);
