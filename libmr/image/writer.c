@@ -86,7 +86,7 @@ int image_writer_begin(struct image_writer *w, const char *machine,
 				 "machine type of %zu bytes", strlen(machine));
 	memcpy(w->machine, machine, strlen(machine) + 1);
 	w->page_bits = page_bits;
-	w->tail = encode_front(w, front);
+	w->tail = w->front_len + encode_front(w, front);
 	return 0;
 }
 
@@ -401,6 +401,7 @@ static int place_seal(struct image_writer *w, struct mr_error *err)
 	struct seal_head head = { .flags = SEAL_ABSENT_ZERO,
 				  .page_size = IMAGE_PAGE,
 				  .extent_size = IMAGE_EXTENT,
+				  .stream_offset = w->front_len,
 				  .tail_offset = w->tail,
 				  .seal_offset = w->size };
 
@@ -454,7 +455,10 @@ int image_writer_finish(struct image_writer *w, struct mr_error *err)
 	uint8_t front[FRONT_MAX];
 	uint64_t length;
 
-	if (put(w, front, encode_front(w, front), 0, err))
+	if (w->front_len &&
+	    (put(w, w->front, w->front_len, 0, err) || end_part(w, err)))
+		return -1;
+	if (put(w, front, encode_front(w, front), w->front_len, err))
 		return -1;
 	for (size_t i = 0; i < w->n; i++)
 		if (write_block_entry(w, &w->blocks[i], err) ||

@@ -56,6 +56,10 @@ struct image_writer {
 	unsigned int page_bits; /* target-page-bits; 0: left out */
 	bool has_uuid; /* the caller's, before begin: the VM's, to be loaded */
 	uint8_t uuid[16]; /* only by one that has the same */
+	/* Before QEMU's stream, from byte 0: libvirt's header and XML. The
+	 * caller's, before begin, and must outlive finish. */
+	const uint8_t *front;
+	size_t front_len;
 	struct writer_block *blocks;
 	size_t n, room;
 	uint64_t ram; /* bytes, all blocks */
