@@ -21,8 +21,9 @@ static int compress_failed(size_t code, struct mr_error *err)
 			 ZSTD_getErrorName(code));
 }
 
-/* The frame says how much it holds, and has no checksum: we have digests. */
-static ZSTD_CCtx *new_zstd(int level, struct mr_error *err)
+/* The frame says how much it holds, and has no checksum where there are
+ * digests. */
+static ZSTD_CCtx *new_zstd(const struct pack_form *form, struct mr_error *err)
 {
 	ZSTD_CCtx *z = ZSTD_createCCtx();
 	size_t rc;
@@ -32,11 +33,11 @@ static ZSTD_CCtx *new_zstd(int level, struct mr_error *err)
 				"no memory to compress with");
 		return NULL;
 	}
-	rc = ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel, level);
+	rc = ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel, form->level);
 	if (!ZSTD_isError(rc))
 		rc = ZSTD_CCtx_setParameter(z, ZSTD_c_contentSizeFlag, 1);
 	if (!ZSTD_isError(rc))
-		rc = ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, 0);
+		rc = ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, form->bare);
 	if (!ZSTD_isError(rc))
 		return z;
 	(void)compress_failed(rc, err);
@@ -74,7 +75,7 @@ static int packer_ready(struct packer *p, const struct pack_form *form,
 	if (!p->part)
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET,
 				 "no memory to compress with");
-	p->zstd = new_zstd(form->level, err);
+	p->zstd = new_zstd(form, err);
 	if (p->zstd)
 		return 0;
 	free(p->part);
@@ -115,6 +116,25 @@ static size_t make_part(const struct pack_label *l, const struct pack_extent *e,
 	return at + pack_part_behind(to + at, l, e, block);
 }
 
+/* The same, with a note that stands before its frame. */
+static size_t make_noted(const struct pack_label *l,
+			 const struct pack_extent *e, const char *block,
+			 const unsigned char *pages, uint8_t *to,
+			 struct pack_frame *f)
+{
+	struct pack_skip skip = { .kind = PACK_NOTE };
+	uint8_t *note = f->bytes + PACK_SKIP_SIZE;
+	size_t len;
+
+	skip.length = (uint32_t)pack_note_size(l, e);
+	f->note = pack_skip_encode(f->bytes, &skip) + skip.length;
+	len = pack_extent_encode(note, l, e);
+	len = make_part(l, e, block, pages, to, note + len);
+	f->entry.extent = *e;
+	f->entry.note = hash_bytes(note, skip.length);
+	return len;
+}
+
 int pack_frame_make(const struct pack_form *form, struct packer *p,
 		    const struct pack_extent *e, const char *block,
 		    const unsigned char *pages, struct pack_frame *f,
@@ -122,8 +142,6 @@ int pack_frame_make(const struct pack_form *form, struct packer *p,
 {
 	const struct pack_label *l = &form->label;
 	size_t all = pack_pages(l), len;
-	struct pack_skip skip = { .kind = PACK_NOTE };
-	uint8_t *note = f->bytes + PACK_SKIP_SIZE;
 
 	f->len = 0;
 	if (bits_next_set(e->there, 0, all) == all &&
@@ -135,12 +153,9 @@ int pack_frame_make(const struct pack_form *form, struct packer *p,
 	}
 	if (packer_ready(p, form, err))
 		return -1;
-	skip.length = (uint32_t)pack_note_size(l, e);
-	f->note = pack_skip_encode(f->bytes, &skip) + skip.length;
-	len = pack_extent_encode(note, l, e);
-	len = make_part(l, e, block, pages, p->part, note + len);
-	f->entry.extent = *e;
-	f->entry.note = hash_bytes(note, skip.length);
+	f->note = 0;
+	len = form->bare ? make_part(l, e, block, pages, p->part, NULL)
+			 : make_noted(l, e, block, pages, p->part, f);
 	if (squeeze(p->zstd, p->part, len, f->bytes + f->note,
 		    pack_frame_room(form) - f->note, &f->entry.place, err))
 		return -1;
@@ -149,6 +164,11 @@ int pack_frame_make(const struct pack_form *form, struct packer *p,
 }
 
 /* ---- the file ---- */
+
+static bool has_index(const struct pack_form *form)
+{
+	return !form->plain && !form->bare;
+}
 
 static int put(struct pack_writer *w, const void *bytes, size_t len,
 	       struct mr_error *err)
@@ -185,7 +205,7 @@ static int put_whole(struct pack_writer *w, const void *bytes, size_t len,
 				 "%zu bytes of device state are more than a "
 				 "pack can have in one place",
 				 len);
-	z = new_zstd(w->form.level, err);
+	z = new_zstd(&w->form, err);
 	to = malloc(room);
 	if (!to)
 		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
@@ -243,7 +263,7 @@ int pack_writer_begin(struct pack_writer *w, const struct pack_form *form,
 		      struct mr_error *err)
 {
 	*w = (struct pack_writer){ .form = *form, .io = io };
-	if (!form->plain &&
+	if (has_index(form) &&
 	    (begin_index(w, blocks, n, extents, err) || put_label(w, err)))
 		return -1;
 	return put_whole(w, head, len, PACK_HEAD_MAX,
@@ -261,7 +281,7 @@ int pack_writer_add(struct pack_writer *w, struct pack_frame *f,
 	f->entry.place.offset = w->at + f->note;
 	if (put(w, f->bytes, f->len, err))
 		return -1;
-	if (w->form.plain)
+	if (!has_index(&w->form))
 		return 0;
 	assert(w->used + entry + PACK_INDEX_END_SIZE <= w->room);
 	w->used += pack_entry_encode(w->index + w->used, &w->form.label,
@@ -294,7 +314,7 @@ int pack_writer_finish(struct pack_writer *w, const void *tail, size_t len,
 {
 	if (put_whole(w, tail, len, PACK_TAIL_MAX, false, &w->head.tail, err))
 		return -1;
-	return w->form.plain ? 0 : put_index(w, err);
+	return has_index(&w->form) ? put_index(w, err) : 0;
 }
 
 void pack_writer_release(struct pack_writer *w)

@@ -1,6 +1,7 @@
 /*
  * writer.h - a pack in the making (formats/pack.h), from front to back; or a
- * plain stream: the same without frames, notes and index.
+ * plain stream: the same without frames, notes and index; or that as zstd
+ * leaves it.
  *
  * The order of use:
  *   pack_writer_begin    label and head
@@ -21,9 +22,10 @@
 
 struct pack_form {
 	bool plain; /* a stream */
+	bool bare; /* zstd's frames and nothing else: a compressed stream */
 	int level; /* zstd's, 1 .. 19 */
 	/* Extent and page size are known; of a stream they are all that
-	 * counts. */
+	 * counts, as of one that is bare. */
 	struct pack_label label;
 };
 
