@@ -10,7 +10,9 @@ _mrtools() {
 		case $cur in
 		--direct=*) values='auto on off' ;;
 		--engine=*) values='auto direct qemu' ;;
-		--format=*) values='mapped stream pack' ;;
+		--format=*) values='mapped stream pack'
+			[[ $1 != *mrconvert ]] ||
+				values+=' libvirt libvirt:zstd libvirt:sparse' ;;
 		--live=*) values='precopy background' ;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -W "$values" -- "${cur#*=}")

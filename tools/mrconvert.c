@@ -17,11 +17,12 @@ static int level = CLI_NOT_GIVEN, jobs = CLI_NOT_GIVEN;
 static int full_every = CLI_NOT_GIVEN;
 static char *format = NULL, *direct = NULL, *name = NULL, *base = NULL;
 static char *limit = NULL, *metrics = NULL;
+static char *xml = NULL;
 
 /* clang-format off */
 static struct poptOption options[] = {
 	{ "format", 'O', POPT_ARG_STRING, &format, 0,
-	  "what to make: mapped, stream or pack (default: as OUT ends in .mr, .stream or .mrp)",
+	  "what to make: mapped, stream, pack, libvirt, libvirt:zstd or libvirt:sparse (default: as OUT ends in .mr, .stream or .mrp)",
 	  "FORMAT" },
 	{ "base", '\0', POPT_ARG_STRING, &base, 0,
 	  "make an increment: what differs from this pack", "PACK" },
@@ -36,7 +37,7 @@ static struct poptOption options[] = {
 	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
 	  "threads (default: one for each CPU, at most 8)", "N" },
 	{ "level", '\0', POPT_ARG_INT, &level, 0,
-	  "of a pack: how hard zstd tries, 1 to 19 (default: 1)", "N" },
+	  "of a pack or libvirt:zstd: how hard zstd tries, 1 to 19 (default: 1)", "N" },
 	{ "limit", '\0', POPT_ARG_STRING, &limit, 0,
 	  "move no more than so many bytes a second", "RATE" },
 	{ "metrics", '\0', POPT_ARG_STRING, &metrics, 0, METRICS_HELP,
@@ -45,6 +46,8 @@ static struct poptOption options[] = {
 	  "of a pack: what the VM is called", "TEXT" },
 	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
 	  "leave out the digests that mrverify checks", NULL },
+	{ "xml", '\0', POPT_ARG_STRING, &xml, 0,
+	  "for libvirt: the domain's XML (default: that of IN)", "FILE" },
 	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
 	  NULL },
 	POPT_TABLEEND
@@ -126,12 +129,15 @@ static int print_json(const char *in, const char *out,
 
 static int check_format(void)
 {
-	for (int i = MR_CONVERT_MAPPED; format && i <= MR_CONVERT_PACK; i++)
+	for (int i = MR_CONVERT_MAPPED; format && i < MR_CONVERT_FORMS; i++)
 		if (!strcmp(format,
 			    mr_convert_form_name((enum mr_convert_form)i)))
 			convert.form = (enum mr_convert_form)i;
+	if (format && !strcmp(format, "libvirt:raw"))
+		convert.form = MR_CONVERT_LIBVIRT;
 	if (format && convert.form == MR_CONVERT_BY_NAME)
-		return cli_usage("--format takes mapped, stream or pack");
+		return cli_usage("--format takes mapped, stream, pack, "
+				 "libvirt, libvirt:zstd or libvirt:sparse");
 	return CLI_OK;
 }
 
@@ -177,6 +183,7 @@ static int check_options(const char *out)
 	convert.force = force;
 	convert.no_seal = no_seal;
 	convert.name = name;
+	convert.xml = xml;
 	convert.watch = *cli_watch();
 	return CLI_OK;
 }
@@ -195,7 +202,8 @@ static int run(const char *in, const char *out)
 	if (!rc && !dry_run)
 		metrics_done(0, CLI_OK, &figures);
 	if (rc)
-		return cli_fail(&err, CLI_PATHS(in, out, base));
+		return cli_fail(&err,
+				CLI_PATHS(in, out, base ? base : "", xml));
 	cli.done = !dry_run;
 	if (cli.json)
 		return print_json(in, out, &report);

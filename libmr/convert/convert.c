@@ -25,9 +25,10 @@ static const struct {
 	[MR_CONVERT_MAPPED] = { "mapped", ".mr" },
 	[MR_CONVERT_STREAM] = { "stream", ".stream" },
 	[MR_CONVERT_PACK] = { "pack", ".mrp" },
+	[MR_CONVERT_LIBVIRT] = { "libvirt", NULL },
+	[MR_CONVERT_LIBVIRT_ZSTD] = { "libvirt:zstd", NULL },
+	[MR_CONVERT_LIBVIRT_SPARSE] = { "libvirt:sparse", NULL },
 };
-#define FORMS (sizeof(forms) / sizeof(forms[0]))
-
 const char *mr_convert_form_name(enum mr_convert_form form)
 {
 	return forms[form].name;
@@ -40,7 +41,7 @@ static int find_form(struct convert *x, const char *out, struct mr_error *err)
 	size_t len = strlen(out);
 
 	x->report->form = x->options->form;
-	for (size_t i = 1; !x->report->form && i < FORMS; i++) {
+	for (size_t i = 1; !x->report->form && forms[i].ending; i++) {
 		size_t n = strlen(forms[i].ending);
 
 		if (len > n && !strcmp(out + len - n, forms[i].ending))
@@ -54,6 +55,24 @@ static int find_form(struct convert *x, const char *out, struct mr_error *err)
 		return error_about(err, CONVERT_OUT);
 	}
 	return 0;
+}
+
+static bool is_libvirt(const struct convert *x)
+{
+	return x->report->form >= MR_CONVERT_LIBVIRT;
+}
+
+/* By zstd. */
+static bool is_packed(const struct convert *x)
+{
+	return x->report->form == MR_CONVERT_PACK ||
+	       x->report->form == MR_CONVERT_LIBVIRT_ZSTD;
+}
+
+static bool is_mapped(const struct convert *x)
+{
+	return x->report->form == MR_CONVERT_MAPPED ||
+	       x->report->form == MR_CONVERT_LIBVIRT_SPARSE;
 }
 
 static int check_options(struct convert *x, const char *out,
@@ -75,7 +94,16 @@ static int check_options(struct convert *x, const char *out,
 	if (o->base && x->report->form != MR_CONVERT_PACK)
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
 				 "only a pack can be an increment");
-	if (o->fd >= 0 && x->report->form == MR_CONVERT_MAPPED) {
+	if (o->xml && !is_libvirt(x))
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "only libvirt takes a domain's XML");
+	if (o->fd >= 0 && is_libvirt(x)) {
+		(void)error_set(err, MR_USAGE, MR_NO_OFFSET,
+				"what libvirt reads is called complete at its "
+				"end: it needs a file");
+		return error_about(err, CONVERT_OUT);
+	}
+	if (o->fd >= 0 && is_mapped(x)) {
 		(void)error_set(err, MR_USAGE, MR_NO_OFFSET,
 				"a mapped-ram image is not written from front "
 				"to back: it needs a file");
@@ -128,7 +156,7 @@ static int open_in(struct convert *x, const char *in, struct mr_error *err)
 	x->m->page_bits = config.target_page_bits;
 	/* Also a page that was written although it is zero is left out. */
 	x->m->exact = false;
-	if (r->form == MR_CONVERT_MAPPED && x->m->page != IMAGE_PAGE)
+	if (is_mapped(x) && x->m->page != IMAGE_PAGE)
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "pages of %zu bytes do not go into a "
 				 "mapped-ram image of ours: make a pack or a "
@@ -172,8 +200,7 @@ static unsigned jobs_of(const struct convert *x)
 
 	if (o->jobs)
 		return o->jobs;
-	return x->report->form == MR_CONVERT_PACK &&
-			       o->level >= MR_CONVERT_LEVEL_HEAVY && most > 3
+	return is_packed(x) && o->level >= MR_CONVERT_LEVEL_HEAVY && most > 3
 		       ? 3
 		       : most;
 }
@@ -259,6 +286,8 @@ static int make_mapped(struct convert *x, const char *out, struct mr_error *err)
 		goto out;
 	}
 	w.out.file.io.who = CONVERT_OUT;
+	w.front = x->front;
+	w.front_len = x->front_len;
 	image_sink_init(&s, &w);
 	s.device = (struct image_device){
 		.sections = sections,
@@ -292,7 +321,8 @@ static void make_form(const struct convert *x, struct pack_form *form)
 	struct pack_label *l = &form->label;
 
 	*form = (struct pack_form){
-		.plain = x->report->form != MR_CONVERT_PACK,
+		.plain = !is_packed(x),
+		.bare = x->report->form == MR_CONVERT_LIBVIRT_ZSTD,
 		.level = o->level,
 		.label = { .extent_size = (uint32_t)crew_extent_size(1),
 			   .maker = "mrtools " MR_VERSION },
@@ -314,22 +344,24 @@ static void make_form(const struct convert *x, struct pack_form *form)
 int convert_pour(struct convert *x, struct io *io, struct mr_error *err)
 {
 	struct pack_form form;
+	struct behind_io behind;
 	struct pack_sink s;
 	int rc;
 
 	make_form(x, &form);
 	if (x->base.open)
 		base_label(&x->base, &form.label);
-	if (!form.plain)
+	if (x->report->form == MR_CONVERT_PACK)
 		x->report->chain = form.label.below + 1;
 	pack_sink_init(&s, &form);
 	s.base = x->base.open ? &x->base.chain : NULL;
 	plain_config(x->info, &s.config);
 	s.state = &x->state;
-	s.io = io;
+	behind_io_init(&behind, io, x->front_len);
+	s.io = x->front ? &behind.io : io;
 	s.jobs = jobs_of(x);
 	rc = copy(x, &s.sink, err);
-	x->report->size = s.writer.at;
+	x->report->size = x->front_len + s.writer.at;
 	if (!rc)
 		x->growing +=
 			s.writer.head.extents * pack_entry_size(&s.form.label);
@@ -356,7 +388,10 @@ static int pour_file(struct convert *x, const char *path, struct mr_error *err)
 		(void)error_about(err, CONVERT_OUT);
 	} else {
 		out.file.io.who = CONVERT_OUT;
-		rc = convert_pour(x, &out.file.io, err) || publish(&out, err);
+		rc = convert_front_write(x, &out.file.io, false, err) ||
+		     convert_pour(x, &out.file.io, err) ||
+		     convert_front_write(x, &out.file.io, true, err) ||
+		     publish(&out, err);
 	}
 	output_discard(&out);
 	if (!rc && x->base.open)
@@ -412,7 +447,7 @@ static int make(struct convert *x, const char *out, struct mr_error *err)
 		return -1;
 	if (x->options->dry_run)
 		return convert_estimate(x, err);
-	if (x->report->form == MR_CONVERT_MAPPED)
+	if (is_mapped(x))
 		return make_mapped(x, out, err);
 	return x->options->fd < 0 ? pour_file(x, out, err) : pour_pipe(x, err);
 }
@@ -433,12 +468,15 @@ int mr_convert(const char *in, const char *out,
 		rc = error_about(err, CONVERT_BASE);
 	if (!rc && open_in(&x, in, err))
 		rc = error_about(err, CONVERT_IN);
+	if (!rc && is_libvirt(&x))
+		rc = convert_front(&x, err);
 	if (!rc)
 		rc = make(&x, out, err);
 	base_release(&x.base);
 	memory_free(x.m);
 	plain_state_release(&x.state);
 	mr_image_free(x.img);
+	free(x.front);
 	report->seconds = watch_clock() - since;
 	return rc;
 }

@@ -98,7 +98,8 @@ int convert_estimate(struct convert *x, struct mr_error *err)
 	r->size += scale(&s, x->growing) - x->growing;
 	r->data = scale(&s, r->data);
 	/* Pages at their place, their digests, and little else. */
-	if (r->form == MR_CONVERT_MAPPED)
-		r->size = r->data + r->data / 512 + r->device;
+	if (r->form == MR_CONVERT_MAPPED ||
+	    r->form == MR_CONVERT_LIBVIRT_SPARSE)
+		r->size = x->front_len + r->data + r->data / 512 + r->device;
 	return 0;
 }

@@ -11,7 +11,7 @@
 #include "libmr/mr.h"
 
 /* mr_error.who */
-enum { CONVERT_IN = 1, CONVERT_OUT, CONVERT_BASE };
+enum { CONVERT_IN = 1, CONVERT_OUT, CONVERT_BASE, CONVERT_XML };
 
 struct convert {
 	const struct mr_convert_options *options;
@@ -22,10 +22,30 @@ struct convert {
 	struct memory *m;
 	struct plain_state state;
 	struct base base; /* open, if it is wanted */
+	/* For libvirt: what stands before the stream, as it is when all is
+	 * there. */
+	uint8_t *front;
+	size_t front_len;
 	uint64_t growing; /* bytes of the output that memory makes */
 };
 
-/* All of it as a pack, or a plain stream. */
+/* What libvirt has before the stream, into x->front. */
+int convert_front(struct convert *x, struct mr_error *err);
+/* Writes it, if there is any: first all of it, and that the rest is not there;
+ * at the end that it is. */
+int convert_front_write(const struct convert *x, struct io *io, bool complete,
+			struct mr_error *err);
+
+/* What is written goes `offset` bytes further on. */
+struct behind_io {
+	struct io io;
+	struct io *under;
+	uint64_t offset;
+};
+void behind_io_init(struct behind_io *b, struct io *under, uint64_t offset);
+
+/* All of it as a pack, or a plain stream; into io from its byte front_len on,
+ * the caller's are before. */
 int convert_pour(struct convert *x, struct io *io, struct mr_error *err);
 
 /* How large the output would be, into the report. */

@@ -16,8 +16,13 @@ enum mr_convert_form {
 	MR_CONVERT_MAPPED, /* a mapped-ram image: .mr */
 	MR_CONVERT_STREAM, /* a plain migration stream: .stream */
 	MR_CONVERT_PACK, /* a pack: .mrp */
+	/* What virsh restore takes; no name says so: */
+	MR_CONVERT_LIBVIRT, /* a plain stream behind libvirt's header */
+	MR_CONVERT_LIBVIRT_ZSTD, /* the same, compressed */
+	MR_CONVERT_LIBVIRT_SPARSE, /* mapped-ram: libvirt 11.2 and later */
+	MR_CONVERT_FORMS,
 };
-/* "mapped", "stream", "pack" */
+/* "mapped", "stream", "pack", "libvirt", "libvirt:zstd", "libvirt:sparse" */
 const char *mr_convert_form_name(enum mr_convert_form form);
 
 #define MR_CONVERT_LEVEL_MAX 19
@@ -25,7 +30,7 @@ const char *mr_convert_form_name(enum mr_convert_form form);
 
 struct mr_convert_options {
 	enum mr_convert_form form;
-	int level; /* of a pack: zstd's, 1 .. MR_CONVERT_LEVEL_MAX */
+	int level; /* zstd's: 1 .. MR_CONVERT_LEVEL_MAX */
 	/* Threads; 0: as many as there are CPUs, at most 8, and for levels from
 	 * MR_CONVERT_LEVEL_HEAVY on at most 3: each takes some 30 MiB there. */
 	unsigned jobs;
@@ -48,6 +53,9 @@ struct mr_convert_options {
 	const char *name;
 	/* The same; NULL: what the input says. */
 	const uint8_t *uuid;
+	/* For libvirt: a file with the domain's XML. NULL: what in has, which
+	 * is one of libvirt's then. */
+	const char *xml;
 	/* A stream or a pack goes to this descriptor, from front to back, and
 	 * out is what messages call it; the caller ignores SIGPIPE. -1: to
 	 * the file out. */
@@ -86,7 +94,8 @@ struct mr_convert_report {
 /*
  * Makes of the image in (mapped-ram, plain stream, libvirt's of either) the
  * file out, which is absent, the old file, or the complete new one at every
- * instant. err->who: 1 in, 2 out, 3 the base. MR_REFUSED: in is no image that
+ * instant. err->who: 1 in, 2 out, 3 the base, 4 the
+ * XML. MR_REFUSED: in is no image that
  * can be loaded, out is a file that is not to be replaced, or the base is of no
  * use. MR_USAGE: options that make no sense.
  */

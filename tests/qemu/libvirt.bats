@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Images that libvirt itself saves, and libvirt restoring what we sealed. Its
-# QEMU driver runs inside virsh (qemu:///embed): no daemon, nothing outside of
+# Images that libvirt itself saves, and libvirt restoring what we sealed, and what
+# we made. Its QEMU driver runs inside virsh (qemu:///embed): no daemon, nothing outside of
 # the test's folder.
 
 load ../lib/vm
@@ -121,4 +121,46 @@ body() { # FILE PROGRAM...
 		echo destroy t
 	} | driver
 	! grep -m 1 '^BAD' serial
+}
+
+# It goes on from where it was when it was saved, and checks all of its memory.
+restores() { # FILE [OPTION...]
+	local file=$PWD/$1 from to
+	shift
+	from=$(grep -a '^count ' saved | tail -n 1)
+	: >serial
+	{
+		echo restore "$file" "$@"
+		serial-wait serial 0 2 "pass " $$ >&2
+		echo destroy t
+	} | driver
+	! grep -m 1 '^BAD' serial
+	to=$(grep -a -m 1 '^count ' serial)
+	((${to#count } >= ${from#count } && ${to#count } <= ${from#count } + 2))
+}
+
+xml_of() { # FILE
+	timeout 120 virsh -q -c "qemu:///embed?root=$ROOT_DIR" \
+		save-image-dumpxml --security-info "$PWD/$1" 2>driver.log 3>&-
+}
+
+@test "virsh restore of what mrconvert made: raw, zstd, sparse" {
+	local form
+	save own
+	cp serial saved
+	xml_of own >own.xml
+	grep -q "<name>t</name>" own.xml
+	mrconvert -q own vm.mrp
+	for form in libvirt libvirt:zstd libvirt:sparse; do
+		# From libvirt's own: with all that it knew.
+		mrconvert -q -O $form own again
+		xml_of again | cmp own.xml -
+		# A pack has no XML, and does not know that it ran: libvirt
+		# stops a guest first.
+		mrconvert -q -O $form --xml own.xml vm.mrp image
+		xml_of image | cmp own.xml -
+		[ "$(od -An -tu4 -j24 -N4 image | tr -d ' ')" = 0 ]
+		restores image --running
+	done
+	restores again
 }

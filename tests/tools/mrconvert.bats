@@ -304,3 +304,146 @@ sys.exit(len(poll.poll(0)))'; do kill -0 $!; done
 	mrconvert -q --dry-run --metrics n.prom image a.mrp
 	[ ! -e n.prom ]
 }
+
+# ---- libvirt ----
+
+domain() { # MACHINE
+	echo "<!-- saved --><domain type='kvm'><os><type arch='x86_64' machine='$1'>hvm</type></os></domain>"
+}
+
+# A number of libvirt's header.
+number() { od -An -tu4 -j"$2" -N4 "$1" | tr -d ' '; } # FILE BYTE
+
+@test "libvirt: raw, zstd and sparse of any image, with a domain's XML" {
+	need_zstd
+	mkimage --block pc.ram=5000:0+300,4000+1000 --state paused paused
+	mkimage --plain --block pc.ram=5000:0+300 running
+	domain pc >xml
+	for from in paused running; do
+		mrconvert -q $from a.stream
+		for form in libvirt libvirt:raw libvirt:zstd libvirt:sparse; do
+			run -0 mrconvert -O $form --xml xml $from out
+			[[ ${lines[0]} == "format     ${form%:raw}"* ]]
+			[ "$(head -c 16 out)" = LibvirtQemudSave ]
+			[ "$(stat -c %a out)" = 600 ]
+			cmp xml <(tail -c +93 out | head -c "$(stat -c %s xml)")
+			[ "$(number out 20)" = $((65537 + $(stat -c %s xml))) ]
+			[[ $from == running ]] && want=1 || want=0
+			[ "$(number out 24)" = $want ]
+			[ "$(number out 32)" = 0 ]
+			run -0 mrinspect out
+			[[ $output == "out: libvirt save image, "* ]]
+			tail -c +$((93 + $(number out 20))) out >body
+			case $form in
+			*:zstd) zstd -qdc body | cmp - a.stream ;;
+			*:sparse) [ "$(number out 28)" = 6 ] ;;
+			*) cmp body a.stream ;;
+			esac
+			[[ $form == *:zstd ]] || {
+				mrverify -q out
+				mrdiff -q $from out
+			}
+		done
+	done
+	run -0 mrverify out
+	[[ $output == *"sound, sealed"* ]]
+	mrconvert -q --no-seal -O libvirt:sparse out out
+	run -0 mrverify out
+	[[ $output != *sealed* ]]
+	mrdiff -q running out
+	[ "$(ls -A | wc -l)" = 6 ]
+}
+
+@test "libvirt: the same bytes by any number of threads, smaller with a level" {
+	need_zstd
+	mkimage --block pc.ram=20000:0+9000,12000+8000 image
+	domain pc >xml
+	for form in libvirt libvirt:zstd libvirt:sparse; do
+		mrconvert -q -j1 -O $form --xml xml image one
+		for jobs in 2 8; do
+			mrconvert -q -j$jobs -O $form --xml xml image many
+			cmp one many
+		done
+		run -0 mrconvert --json --dry-run -O $form --xml xml image out
+		[ ! -e out ]
+		size=$(($(stat -c %b one) * 512))
+		jq -e ".format == \"$form\" and .size > $size * 0.97 and
+			.size < $size * 1.03" <<<"$output"
+	done
+}
+
+# A body's checksums are all that tells of a damage.
+@test "libvirt:zstd: a flipped bit is found by zstd" {
+	need_zstd
+	mkimage --block pc.ram=5000:0+300 image
+	domain pc >xml
+	mrconvert -q -O libvirt:zstd --xml xml image out
+	tail -c +$((93 + $(number out 20))) out >body
+	zstd -qt body
+	at=$(($(stat -c %s body) / 2))
+	printf "\\x$(printf %02x $((0x$(xxd -p -s $at -l 1 body) ^ 1)))" |
+		dd of=body bs=1 seek=$at conv=notrunc status=none
+	run ! zstd -qt body
+}
+
+@test "libvirt: XML, cookie and flag of libvirt's own stay" {
+	mkimage --plain --libvirt raw --was-running --state paused own
+	# A cookie: libvirt writes one, mkimage does not.
+	python3 - own <<-'END'
+		import struct, sys
+		image = bytearray(open(sys.argv[1], 'rb').read())
+		end = image.index(0, 92) + 1
+		image[end:end + 9] = b'<cookie/>'
+		image[32:36] = struct.pack('<I', end - 92)
+		open(sys.argv[1], 'wb').write(image)
+	END
+	for form in libvirt libvirt:sparse; do
+		mrconvert -q -O $form own out
+		[ "$(tail -c +93 out | head -c 20)" = "<domain type='kvm'/>" ]
+		[ "$(tail -c +$((93 + $(number out 32))) out | head -c 9)" = \
+			"<cookie/>" ]
+		[ "$(number out 24)" = 1 ]
+		mrdiff -q own out
+	done
+	# Another XML: the rest is of the guest.
+	domain pc >xml
+	mrconvert -q -O libvirt --xml xml own out
+	cmp xml <(tail -c +93 out | head -c "$(stat -c %s xml)")
+	[ "$(tail -c +$((93 + $(number out 32))) out | head -c 9)" = \
+		"<cookie/>" ]
+	[ "$(number out 24)" = 1 ]
+	mrconvert -q -O libvirt out again
+	cmp out again
+}
+
+@test "libvirt: what is refused" {
+	mkimage image
+	refused 3 "image: there is no libvirt domain in this image" \
+		-O libvirt image out
+	domain pc >xml
+	refused 2 "only libvirt takes" -O pack --xml xml image out
+	refused 2 "it needs a file" -O libvirt:zstd --xml xml image -
+	refused 2 "--format takes" -O libvirt:gzip --xml xml image out
+	refused 2 "none: cannot open: No such file" -O libvirt --xml none image out
+	refused 2 ".: cannot read: Is a directory" -O libvirt --xml . image out
+	domain pc-q35-10.0 >other
+	refused 3 "other: this XML is of another machine (pc-q35-10.0) than the image (pc-i440fx-10.0)" \
+		-O libvirt --xml other image out
+	echo "<network/>" >other
+	refused 3 "other: no domain's XML begins so at byte 0" \
+		-O libvirt --xml other image out
+	echo "<domain>" >other
+	refused 3 "other: no domain's XML ends so" -O libvirt --xml other image out
+	: >other
+	refused 3 "no domain's XML begins so" -O libvirt --xml other image out
+	{ cat xml; printf '\0'; } >other
+	refused 3 "a NUL in the XML" -O libvirt --xml other image out
+	{ cat xml; head -c 10M /dev/zero; } | tr '\0' ' ' >other
+	refused 3 "more than 10 MiB are no domain's XML" \
+		-O libvirt --xml other image out
+	mrconvert -q -O libvirt --xml <(head -c 10M other) image out
+	mrverify -q out
+	echo precious >out
+	refused 3 "neither empty nor an image" -O libvirt --xml xml image out
+	[ "$(cat out)" = precious ]
+}

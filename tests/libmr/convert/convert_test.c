@@ -36,7 +36,7 @@ FAIL_WRAP(int, renameat, (int a, const char *from, int b, const char *to),
 static const struct build_run runs[] = {
 	{ 1, 3 }, { 5, 1 }, { 40, 2 }, { 512, 80 }, { 599, 1 }
 };
-static char *image, *out;
+static char *image, *out, *xml;
 static uint8_t want[MOST], have[MOST];
 
 static int make_image(void **state)
@@ -52,8 +52,13 @@ static int make_image(void **state)
 				 .n_runs = ARRAY_LEN(runs) };
 
 	if (folder_setup(state) || asprintf(&image, "%s/image", folder) < 0 ||
-	    asprintf(&out, "%s/out", folder) < 0)
+	    asprintf(&out, "%s/out", folder) < 0 ||
+	    asprintf(&xml, "%s/xml", folder) < 0)
 		return -1;
+	b.fd = open(xml, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(b.fd >= 0);
+	assert_int_equal(__real_write(b.fd, "<domain></domain>", 17), 17);
+	assert_return_code(close(b.fd), errno);
 	b.fd = open(image, O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0600);
 	assert_true(b.fd >= 0);
 	build_header(&b);
@@ -72,6 +77,7 @@ static int tear_down(void **state)
 {
 	free(image);
 	free(out);
+	free(xml);
 	return folder_teardown(state);
 }
 
@@ -121,8 +127,9 @@ static int convert(enum mr_convert_form form, int fd, bool dry,
 	o.jobs = 1;
 	o.direct = MR_DIRECT_OFF;
 	o.dry_run = dry;
+	o.xml = form >= MR_CONVERT_LIBVIRT ? xml : NULL;
 	rc = mr_convert(image, out, &o, &report, err);
-	assert_in_range(err->who, 0, 2);
+	assert_in_range(err->who, 0, 4);
 	if (rc)
 		assert_int_not_equal(err->code, MR_OK);
 	else
@@ -189,6 +196,14 @@ static void stream(void **state)
 	each_call_fails(MR_CONVERT_STREAM, false, false);
 }
 
+static void libvirt(void **state)
+{
+	(void)state;
+	each_call_fails(MR_CONVERT_LIBVIRT, false, false);
+	each_call_fails(MR_CONVERT_LIBVIRT_ZSTD, false, false);
+	each_call_fails(MR_CONVERT_LIBVIRT_SPARSE, false, false);
+}
+
 static void to_descriptor(void **state)
 {
 	(void)state;
@@ -226,6 +241,7 @@ int main(void)
 		cmocka_unit_test(mapped),  cmocka_unit_test(pack),
 		cmocka_unit_test(stream),  cmocka_unit_test(to_descriptor),
 		cmocka_unit_test(dry_run), cmocka_unit_test(gone),
+		cmocka_unit_test(libvirt),
 	};
 
 	return cmocka_run_group_tests(tests, make_image, tear_down);
