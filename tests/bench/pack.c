@@ -175,6 +175,9 @@ struct sample run_exec_zstd(const struct contender *c, struct vm *vm,
 	settle(pack);
 	(void)snprintf(uri, sizeof(uri), "exec:zstd -qdc '%.1000s'", pack);
 	vm_start(&target, spec, true);
+	json_decref(vm_call(&target, "migrate-set-capabilities",
+			    json_pack("{s:[{s:s,s:b}]}", "capabilities",
+				      "capability", "events", "state", 1)));
 	start = now();
 	json_decref(vm_call(&target, "migrate-incoming",
 			    json_pack("{s:s}", "uri", uri)));
