@@ -135,6 +135,13 @@ refused() { # STATUS TEXT ARGUMENT...
 	head -c 200 a.mrp | grep -qa 0123456789abcdef
 	head -c 200 a.mrp | grep -qa "mrtools $(cat "$ROOT/VERSION")"
 	[ "$(head -c 44 a.mrp | tail -c 8 | xxd -p)" = 000000005f5e1000 ]
+	# A pack's stays, whenever its file was changed.
+	touch -d @1700000000 a.mrp
+	mrconvert -q --level 3 a.mrp b.mrp
+	mrinspect --json b.mrp | jq -e '.files[0].pack | .name == "web 1" and
+		.made == 1600000000'
+	mrconvert -q --name= a.mrp b.mrp
+	mrinspect --json b.mrp | jq -e '.files[0].pack.name == null'
 }
 
 @test "what it says" {
