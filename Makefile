@@ -195,10 +195,10 @@ install: all $O/lib/libmr.a
 	for t in $(TOOLS); do install -m 644 tools/completion.bash \
 		$(DESTDIR)$(compdir)/$$t || exit; done
 	install -d $(DESTDIR)$(unitdir) $(DESTDIR)$(prefix)/lib/mrtools
-	install -m 755 systemd/mrsave-nightly $(DESTDIR)$(prefix)/lib/mrtools
-	install -m 644 systemd/mrsave@.timer $(DESTDIR)$(unitdir)
+	install -m 755 tools/systemd/mrsave-nightly $(DESTDIR)$(prefix)/lib/mrtools
+	install -m 644 tools/systemd/mrsave@.timer $(DESTDIR)$(unitdir)
 	sed -e 's|@prefix@|$(prefix)|; s|@bindir@|$(bindir)|' \
-		systemd/mrsave@.service.in >$O/lib/mrsave@.service
+		tools/systemd/mrsave@.service.in >$O/lib/mrsave@.service
 	install -m 644 $O/lib/mrsave@.service $(DESTDIR)$(unitdir)
 	install -m 644 $O/lib/libmr.a $(DESTDIR)$(libdir)
 	install -m 644 libmr/mr.h $(DESTDIR)$(includedir)/libmr

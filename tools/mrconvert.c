@@ -223,7 +223,7 @@ int main(int argc, char **argv)
 	else
 		status = dry_run ? CLI_OK
 				 : metrics_begin(metrics, CLI_PATHS(out));
-	if (status == CLI_OK)
+	if (status == CLI_OK && out)
 		status = check_options(out);
 	if (status == CLI_OK)
 		status = run(in, out);

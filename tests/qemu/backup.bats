@@ -7,7 +7,7 @@ load ../lib/metrics
 setup() {
 	need_qemu
 	cd "$BATS_TEST_TMPDIR"
-	NIGHTLY=$ROOT/systemd/mrsave-nightly
+	NIGHTLY=$ROOT/tools/systemd/mrsave-nightly
 	mkdir clock images metrics
 }
 
@@ -90,8 +90,8 @@ saves() {
 	[ "$(id -u)" = 0 ] || skip "not root: nothing to be given up"
 	command -v setpriv >/dev/null || skip "no setpriv"
 	local unit=$PWD/mrsave@.service caps
-	sed "s|@prefix@/lib/mrtools|$ROOT/systemd|; s|@bindir@|$O|" \
-		"$ROOT/systemd/mrsave@.service.in" >"$unit"
+	sed "s|@prefix@/lib/mrtools|$ROOT/tools/systemd|; s|@bindir@|$O|" \
+		"$ROOT/tools/systemd/mrsave@.service.in" >"$unit"
 	start_vm a -append fill=16M
 	wait_ready a
 	cat >web1.conf <<-END
@@ -146,7 +146,7 @@ guide() {
 			s|/backup/|$PWD/backup/|g; s|-C /backup|-C $PWD/backup|
 			s|/run/web1-2.qmp|$VM_DIR/a.ctl|g
 			s|/run/web1.qmp|$(vm_qmp a)|g; s|/run/new.qmp|$(vm_qmp b)|g
-			s|/usr/local/lib/mrtools|$ROOT/systemd|g"
+			s|/usr/local/lib/mrtools|$ROOT/tools/systemd|g"
 }
 
 @test "the guide" {

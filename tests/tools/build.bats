@@ -28,9 +28,9 @@ setup() {
 		tests/{tools,helpers,formats,libmr}
 	cp "$ROOT/Makefile" "$ROOT/VERSION" .
 	cp -r "$ROOT/tests/guest" tests
-	cp -r "$ROOT/man" "$ROOT/systemd" .
+	cp -r "$ROOT/man" .
 	cp "$ROOT/libmr/libmr.pc.in" libmr
-	cp "$ROOT/tools/completion.bash" tools
+	cp -r "$ROOT/tools/completion.bash" "$ROOT/tools/systemd" tools
 	echo '#define ONE 1' >formats/one.h
 	for f in formats/one libmr/one/two tools/common/three; do
 		printf '#include "formats/one.h"\n%s\n' \
