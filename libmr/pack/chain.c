@@ -87,8 +87,10 @@ static DIR *open_folder(const char *path)
 	return d;
 }
 
-static int not_there(const struct seal_digest *wanted, const char *path,
-		     const struct mr_error *why, struct mr_error *err)
+/* above: the name of the pack that stands on it; NULL: the top. */
+static int not_there(const struct seal_digest *wanted, const char *above,
+		     const char *path, const struct mr_error *why,
+		     struct mr_error *err)
 {
 	static const char digits[] = "0123456789abcdef";
 	int n = folder_length(&path);
@@ -99,9 +101,10 @@ static int not_there(const struct seal_digest *wanted, const char *path,
 		text[2 * i + 1] = digits[wanted->byte[i] & 15];
 	}
 	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-			 "its base, the pack %s, is no *" ENDING
-			 " in folder %.*s%s%.120s",
-			 text, n < 80 ? n : 80, path,
+			 "%.60s%s base, the pack %s, is no *" ENDING
+			 " in folder %.*s%s%.60s",
+			 above ? above : "its", above ? "'s" : "", text,
+			 n < 80 ? n : 80, path,
 			 why->msg[0] ? " that can be read: " : "", why->msg);
 }
 
@@ -224,7 +227,9 @@ static int add_pack(struct chain *c, const struct packed *above,
 		return 0;
 	}
 	if (bad.code == MR_OK)
-		return not_there(&above->label.base, path, &why, err);
+		return not_there(&above->label.base,
+				 c->n ? c->below[c->n - 1]->name : NULL, path,
+				 &why, err);
 	if (err && err->code == MR_OK)
 		*err = bad;
 	return -1;

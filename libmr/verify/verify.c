@@ -331,6 +331,13 @@ static int look_pack(struct verify *v, struct mr_error *err)
 	if (!p)
 		return verify_structure(v, err);
 	v->r->sealed = true;
+	if (v->info->pack.alone[0]) {
+		struct mr_finding f = { .kind = MR_FINDING_PACK,
+					.offset = MR_NO_OFFSET };
+
+		verify_tell(v, &f, "this increment cannot be loaded: %.200s",
+			    v->info->pack.alone);
+	}
 	if (take_blocks(v, err))
 		return -1;
 	for (size_t i = 0; i < v->n; i++)

@@ -70,7 +70,13 @@ size() { stat -c %s "$1"; }
 	run -0 mrinspect alone/1.mrp
 	[[ $output == *"is no *.mrp in folder alone/"* ]]
 	# It is whole, all the same.
-	mrverify -q alone/1.mrp
+	run -0 mrverify -v alone/1.mrp
+	[[ $output == *"this increment cannot be loaded: its base, "* ]]
+	# Whose base is missing is said.
+	cp 2.mrp alone/
+	run -3 mrconvert -q alone/2.mrp alone/out.mr
+	[[ $output == *"1.mrp's base, the pack "* ]]
+	rm alone/2.mrp
 	# With its base beside it, under whatever name, it is an image.
 	cp 0.mrp alone/renamed.mrp
 	mrdiff -q alone/1.mrp 1.mr
