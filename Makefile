@@ -31,7 +31,12 @@ PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell \
 	$(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $(shell \
 	$(PKG_CONFIG) --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
-LDLIBS = -laio $(PKG_LIBS)
+# What is used where it is there.
+MORE_LIBS = $(eval MORE_LIBS := $(foreach l,bzlib=bz2 lzma=lzma lzo/lzo1x=lzo2,\
+	$(shell $(CC) $(CPPFLAGS) -E -include $(firstword $(subst =, ,$l)).h \
+		-x c /dev/null >/dev/null 2>&1 && \
+		echo -l$(lastword $(subst =, ,$l)))))$(MORE_LIBS)
+LDLIBS = -laio $(MORE_LIBS) $(PKG_LIBS)
 # Of the library only what the public headers declare is seen from outside,
 # and it is machine code whatever the CFLAGS are.
 LIB_CFLAGS = -fvisibility=hidden -fno-lto
@@ -101,6 +106,7 @@ $(TOOLS:%=$O/%): $O/%: $O/tools/%.o $O/tools.a $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 # The calls that a unit test stands in for (tests/libmr/fail.h).
 WRAP_libmr/file/io = pread64
+WRAP_libmr/file/expand = malloc
 WRAP_libmr/file/queue = io_setup io_submit io_getevents io_destroy
 WRAP_libmr/file/output = open64 __open64_2 openat64 close readlinkat fstat64 \
 	fstatat64 faccessat fstatvfs64 statx getrandom strdup fchmod \
@@ -207,6 +213,7 @@ install: all $O/lib/libmr.a
 		-e 's|@libdir@|$(libdir:$(prefix)/%=$${prefix}/%)|' \
 		-e 's|@includedir@|$(includedir:$(prefix)/%=$${prefix}/%)|' \
 		-e 's|@requires@|$(LIB_PKGS)|; s|@version@|$(VERSION)|' \
+		-e 's|@more@|$(strip $(MORE_LIBS))|' \
 		libmr/libmr.pc.in >$O/lib/libmr.pc
 	install -m 644 $O/lib/libmr.pc $(DESTDIR)$(libdir)/pkgconfig
 

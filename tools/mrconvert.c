@@ -1,6 +1,7 @@
 /* mrconvert - make an image of one format into one of another. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ static int full_every = CLI_NOT_GIVEN;
 static char *format = NULL, *direct = NULL, *name = NULL, *base = NULL;
 static char *limit = NULL, *metrics = NULL;
 static char *xml = NULL;
+static char *spool = NULL, *spool_limit = NULL;
 
 /* clang-format off */
 static struct poptOption options[] = {
@@ -48,6 +50,11 @@ static struct poptOption options[] = {
 	  "leave out the digests that mrverify checks", NULL },
 	{ "xml", '\0', POPT_ARG_STRING, &xml, 0,
 	  "for libvirt: the domain's XML (default: that of IN)", "FILE" },
+	{ "spool", '\0', POPT_ARG_STRING, &spool, 0,
+	  "where what comes from stdin, or is compressed, lies meanwhile (default: $TMPDIR, or /var/tmp)",
+	  "FOLDER" },
+	{ "spool-limit", '\0', POPT_ARG_STRING, &spool_limit, 0,
+	  "of that, at most so much", "SIZE" },
 	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
 	  NULL },
 	POPT_TABLEEND
@@ -161,11 +168,35 @@ static int check_stdout(const char *out)
 	return CLI_OK;
 }
 
-static int check_options(const char *out)
+/* What a folder has to be found for. */
+static int check_stdin(const char *in)
+{
+	const char *folder = getenv("TMPDIR");
+
+	if (!spool)
+		spool = folder && *folder ? strdup(folder) : strdup("/var/tmp");
+	if (!spool)
+		return cli_no_memory();
+	convert.spool = spool;
+	if (spool_limit &&
+	    cli_size("--spool-limit", spool_limit, &convert.spool_limit))
+		return CLI_TROUBLE;
+	if (spool_limit && !convert.spool_limit)
+		return cli_usage("--spool-limit takes a size above 0");
+	if (strcmp(in, "-") != 0)
+		return CLI_OK;
+	if (isatty(STDIN_FILENO))
+		return cli_usage("stdin is a terminal: an image is expected "
+				 "from it");
+	convert.in_fd = STDIN_FILENO;
+	return CLI_OK;
+}
+
+static int check_options(const char *in, const char *out)
 {
 	if (cli_io(direct, jobs, &convert.direct, &convert.jobs) ||
 	    cli_limit(limit, &convert.limit) || check_format() ||
-	    check_stdout(out))
+	    check_stdin(in) || check_stdout(out))
 		return CLI_TROUBLE;
 	if (level != CLI_NOT_GIVEN &&
 	    (level < 1 || level > MR_CONVERT_LEVEL_MAX))
@@ -202,8 +233,8 @@ static int run(const char *in, const char *out)
 	if (!rc && !dry_run)
 		metrics_done(0, CLI_OK, &figures);
 	if (rc)
-		return cli_fail(&err,
-				CLI_PATHS(in, out, base ? base : "", xml));
+		return cli_fail(&err, CLI_PATHS(in, out, base ? base : "",
+						xml ? xml : "", spool));
 	cli.done = !dry_run;
 	if (cli.json)
 		return print_json(in, out, &report);
@@ -214,17 +245,21 @@ static int run(const char *in, const char *out)
 
 int main(int argc, char **argv)
 {
-	poptContext ctx = cli_parse(argc, argv, options, "IN OUT");
-	const char *in = poptGetArg(ctx), *out = poptGetArg(ctx);
+	const char *in, *out;
+	poptContext ctx;
 	int status;
 
+	cli.with = mr_convert_reads();
+	ctx = cli_parse(argc, argv, options, "IN OUT");
+	in = poptGetArg(ctx);
+	out = poptGetArg(ctx);
 	if (!in || !out || poptPeekArg(ctx))
 		status = cli_usage("IN and OUT are needed");
 	else
 		status = dry_run ? CLI_OK
 				 : metrics_begin(metrics, CLI_PATHS(out));
-	if (status == CLI_OK && out)
-		status = check_options(out);
+	if (status == CLI_OK && in && out)
+		status = check_options(in, out);
 	if (status == CLI_OK)
 		status = run(in, out);
 	poptFreeContext(ctx);

@@ -29,6 +29,12 @@ static const struct {
 	[MR_CONVERT_LIBVIRT_ZSTD] = { "libvirt:zstd", NULL },
 	[MR_CONVERT_LIBVIRT_SPARSE] = { "libvirt:sparse", NULL },
 };
+
+const char *mr_convert_reads(void)
+{
+	return expand_all();
+}
+
 const char *mr_convert_form_name(enum mr_convert_form form)
 {
 	return forms[form].name;
@@ -126,8 +132,10 @@ static int open_in(struct convert *x, const char *in, struct mr_error *err)
 	struct stream_config config;
 	uint64_t present;
 
-	x->img = image_open_loadable(in, o->direct, false, &o->watch, &present,
-				     err);
+	if (input_open(&x->input, in, o, err))
+		return -1;
+	x->img = image_open_loadable(x->input.path, o->direct, false, &o->watch,
+				     &present, err);
 	if (!x->img)
 		return -1;
 	x->img->io->who = CONVERT_IN;
@@ -139,7 +147,7 @@ static int open_in(struct convert *x, const char *in, struct mr_error *err)
 		       x->info->run_state);
 	r->blocks = x->info->n_blocks;
 	r->ram = x->info->ram;
-	r->in_size = x->info->file_allocated;
+	r->in_size = x->input.size ? x->input.size : x->info->file_allocated;
 	if (x->info->ram > MR_MEMORY_MAX)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 MR_MEMORY_MAX_TEXT);
@@ -458,6 +466,7 @@ int mr_convert(const char *in, const char *out,
 {
 	struct convert x = { .options = options,
 			     .report = report,
+			     .input = INPUT_NONE,
 			     .base = BASE_NONE };
 	double since = watch_clock();
 	int rc;
@@ -477,6 +486,7 @@ int mr_convert(const char *in, const char *out,
 	plain_state_release(&x.state);
 	mr_image_free(x.img);
 	free(x.front);
+	input_release(&x.input);
 	report->seconds = watch_clock() - since;
 	return rc;
 }

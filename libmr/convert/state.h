@@ -6,16 +6,18 @@
 
 #include "libmr/image/plain.h"
 #include "libmr/convert/base.h"
+#include "libmr/convert/input.h"
 #include "libmr/file/io.h"
 #include "libmr/memory/memory.h"
 #include "libmr/mr.h"
 
 /* mr_error.who */
-enum { CONVERT_IN = 1, CONVERT_OUT, CONVERT_BASE, CONVERT_XML };
+enum { CONVERT_IN = 1, CONVERT_OUT, CONVERT_BASE, CONVERT_XML, CONVERT_SPOOL };
 
 struct convert {
 	const struct mr_convert_options *options;
 	struct mr_convert_report *report;
+	struct input input;
 	struct mr_image *img;
 	struct stat was; /* the file in, before it was read */
 	const struct mr_image_info *info;

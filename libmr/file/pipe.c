@@ -1,4 +1,4 @@
-/* pipe.c - bytes to whoever takes them. */
+/* pipe.c - bytes to whoever takes them, or from whoever gives them. */
 #include "libmr/file/pipe.h"
 
 #include <errno.h>
@@ -18,9 +18,9 @@ static bool cancelled(const struct pipe_io *p)
 	return p->watch && p->watch->cancel && atomic_load(p->watch->cancel);
 }
 
-static int wait_for(const struct pipe_io *p)
+static int wait_for(const struct pipe_io *p, short events)
 {
-	struct pollfd poll_fd = { .fd = p->fd, .events = POLLOUT };
+	struct pollfd poll_fd = { .fd = p->fd, .events = events };
 	int n;
 
 	do {
@@ -42,7 +42,7 @@ static ssize_t pipe_write(struct io *io, const void *buf, size_t len,
 
 	(void)offset;
 	do {
-		if (wait_for(p))
+		if (wait_for(p, POLLOUT))
 			return -1;
 		if (p->socket)
 			n = send(p->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -53,7 +53,23 @@ static ssize_t pipe_write(struct io *io, const void *buf, size_t len,
 	return n;
 }
 
-static const struct io_ops pipe_ops = { .name = "pipe", .write = pipe_write };
+static ssize_t pipe_read(struct io *io, void *buf, size_t len, uint64_t offset)
+{
+	const struct pipe_io *p = (const struct pipe_io *)(const void *)io;
+	ssize_t n;
+
+	(void)offset;
+	do {
+		if (wait_for(p, POLLIN))
+			return -1;
+		n = read(p->fd, buf, len);
+	} while (n < 0 && errno == EAGAIN);
+	return n;
+}
+
+static const struct io_ops pipe_ops = { .name = "pipe",
+					.read = pipe_read,
+					.write = pipe_write };
 
 int pipe_init(struct pipe_io *p, int fd, const struct mr_watch *watch,
 	      struct mr_error *err)
@@ -61,7 +77,7 @@ int pipe_init(struct pipe_io *p, int fd, const struct mr_watch *watch,
 	struct stat st;
 
 	if (fstat(fd, &st))
-		return error_sys(err, MR_NO_OFFSET, "cannot write");
+		return error_sys(err, MR_NO_OFFSET, "cannot stat");
 	*p = (struct pipe_io){ .io = { .ops = &pipe_ops, .size = UINT64_MAX },
 			       .fd = fd,
 			       .file = S_ISREG(st.st_mode),

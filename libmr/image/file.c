@@ -7,6 +7,7 @@
 #include "formats/mapped_ram.h"
 #include "formats/stream.h"
 #include "libmr/base/error.h"
+#include "libmr/file/expand.h"
 #include "libmr/image/parse.h"
 
 /* The decoders' window: a plain stream is read in pieces of this size. */
@@ -139,42 +140,14 @@ static int check_page_size(struct parse *p)
 			 p->info->page_size, p->img->desc.page_size);
 }
 
-/* What somebody compressed who does not know of packs. */
-static const struct compression {
-	const char *name;
-	size_t len;
-	uint8_t magic[10], mask;
-} compressions[] = {
-	{ "zstd", 4, { 0x28, 0xb5, 0x2f, 0xfd }, 0xff },
-	/* A skippable frame, of which there are sixteen. */
-	{ "zstd", 4, { 0x50, 0x2a, 0x4d, 0x18 }, 0xf0 },
-	{ "gzip", 3, { 0x1f, 0x8b, 0x08 }, 0xff },
-	{ "bzip2", 3, { 'B', 'Z', 'h' }, 0xff },
-	{ "xz", 6, { 0xfd, '7', 'z', 'X', 'Z', 0 }, 0xff },
-	{ "lzop", 9, { 0x89, 'L', 'Z', 'O', 0, '\r', '\n', 0x1a, '\n' }, 0xff },
-	{ "lz4", 4, { 0x04, 0x22, 0x4d, 0x18 }, 0xff },
-};
-
-static const char *find_compression(const uint8_t *buf, size_t n)
-{
-	for (size_t i = 0; i < sizeof(compressions) / sizeof(*compressions);
-	     i++) {
-		const struct compression *c = &compressions[i];
-
-		if (n >= c->len && (buf[0] & c->mask) == c->magic[0] &&
-		    !memcmp(buf + 1, c->magic + 1, c->len - 1))
-			return c->name;
-	}
-	return NULL;
-}
-
 /* What begins as no stream. */
 static int other_file(struct parse *p, const uint8_t *buf, size_t n)
 {
 	if (p->img->packed)
 		return error_set(p->err, MR_FORMAT, 0,
 				 "what is in this pack is no migration stream");
-	p->info->compression = find_compression(buf, n);
+	/* What somebody compressed who does not know of packs. */
+	p->info->compression = expand_name(expand_find(buf, n));
 	if (p->info->compression)
 		p->info->kind = MR_IMAGE_COMPRESSED;
 	return 0; /* else MR_IMAGE_FOREIGN */

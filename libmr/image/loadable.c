@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
+#include "libmr/file/expand.h"
 #include "libmr/image/loadable.h"
 
 /* What a file is that cannot be loaded, and what to do instead. */
@@ -13,15 +14,21 @@ static int refuse_kind(const struct mr_image_info *info, struct mr_error *err)
 	case MR_IMAGE_STREAM:
 		break;
 	case MR_IMAGE_COMPRESSED:
+		if (info->compression &&
+		    expand_by_name(info->compression) == EXPAND_LZ4)
+			return error_set(
+				err, MR_REFUSED, MR_NO_OFFSET,
+				"this is compressed (lz4) and no pack: "
+				"unpack it first, with lz4 -dc");
 		if (info->compression)
 			return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 					 "this is compressed (%s) and no pack: "
-					 "unpack it first, with %s -dc",
-					 info->compression, info->compression);
+					 "mrconvert makes one of it",
+					 info->compression);
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "this is a libvirt save image whose body is "
-				 "compressed (%s): use virsh restore, or save "
-				 "with save_image_format = \"sparse\"",
+				 "compressed (%s): mrconvert makes an image of "
+				 "it; or use virsh restore",
 				 info->libvirt.format);
 	case MR_IMAGE_DEVICES:
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,

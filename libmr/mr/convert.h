@@ -24,6 +24,9 @@ enum mr_convert_form {
 };
 /* "mapped", "stream", "pack", "libvirt", "libvirt:zstd", "libvirt:sparse" */
 const char *mr_convert_form_name(enum mr_convert_form form);
+/* What this build unpacks: "zstd gzip", and "bzip2", "xz", "lzop" where their
+ * libraries were there. */
+const char *mr_convert_reads(void);
 
 #define MR_CONVERT_LEVEL_MAX 19
 #define MR_CONVERT_LEVEL_HEAVY 8
@@ -60,11 +63,18 @@ struct mr_convert_options {
 	 * out is what messages call it; the caller ignores SIGPIPE. -1: to
 	 * the file out. */
 	int fd;
+	/* What is to be converted comes from this descriptor, from front to
+	 * back, and in is what messages call it. -1: from the file in. */
+	int in_fd;
+	/* What comes so, or is compressed, lies in a file without a name in
+	 * this folder (NULL: /var/tmp) while it is worked on. */
+	const char *spool;
+	uint64_t spool_limit; /* of that, bytes; 0: 5 % of the room stay free */
 	struct mr_watch watch;
 };
-#define MR_CONVERT_OPTIONS_INIT      \
-	{                            \
-		.level = 1, .fd = -1 \
+#define MR_CONVERT_OPTIONS_INIT                   \
+	{                                         \
+		.level = 1, .fd = -1, .in_fd = -1 \
 	}
 
 struct mr_convert_report {
@@ -92,12 +102,12 @@ struct mr_convert_report {
 };
 
 /*
- * Makes of the image in (mapped-ram, plain stream, libvirt's of either) the
- * file out, which is absent, the old file, or the complete new one at every
- * instant. err->who: 1 in, 2 out, 3 the base, 4 the
- * XML. MR_REFUSED: in is no image that
- * can be loaded, out is a file that is not to be replaced, or the base is of no
- * use. MR_USAGE: options that make no sense.
+ * Makes of the image in (mapped-ram, plain stream, pack, libvirt's of either;
+ * also compressed) the file out, which is absent, the old file, or the complete
+ * new one at every instant. err->who: 1 in, 2 out, 3 the base, 4 the XML,
+ * 5 the spool. MR_REFUSED: in is no image that can be loaded, out is a file
+ * that is not to be replaced, or the base is of no use. MR_USAGE: options that
+ * make no sense.
  */
 int mr_convert(const char *in, const char *out,
 	       const struct mr_convert_options *options,

@@ -8,6 +8,7 @@
 
 #include "formats/bits.h"
 #include "formats/mapped_ram.h"
+#include "libmr/file/expand.h"
 #include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
 #include "libmr/base/zeros.h"
@@ -391,6 +392,18 @@ static int open_image(struct verify *v, struct mr_error *err)
 	return image_parse(v->img, &v->o->watch, err);
 }
 
+static int refuse_compressed(const struct mr_image_info *info,
+			     struct mr_error *err)
+{
+	const char *how =
+		info->compression ? info->compression : info->libvirt.format;
+
+	return error_set(
+		err, MR_UNSUPPORTED, MR_NO_OFFSET,
+		"a compressed image (%s) has to be unpacked first%s", how,
+		expand_by_name(how) == EXPAND_LZ4 ? "" : ": mrconvert does");
+}
+
 static int verify(struct verify *v, struct mr_error *err)
 {
 	if (v->fix && verify_repair_open(v, err))
@@ -410,12 +423,7 @@ static int verify(struct verify *v, struct mr_error *err)
 	v->info = mr_image_info(v->img);
 	v->r->kind = v->info->kind;
 	if (v->info->kind == MR_IMAGE_COMPRESSED)
-		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-				 "a compressed image (%s) has to be unpacked "
-				 "first",
-				 v->info->compression
-					 ? v->info->compression
-					 : v->info->libvirt.format);
+		return refuse_compressed(v->info, err);
 	if (v->info->has_pack && v->fix)
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "a pack has its seal in itself, and what is "

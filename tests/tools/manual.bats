@@ -62,7 +62,13 @@ tools() { (cd "$ROOT/tools" && ls mr*.c | sed 's/\.c$//'); }
 @test "--version, --usage, --help" {
 	for tool in $(tools); do
 		run -0 "$tool" --version
-		[ "$output" = "$tool (mrtools) $(cat "$ROOT/VERSION")" ]
+		[ "${lines[0]}" = "$tool (mrtools) $(cat "$ROOT/VERSION")" ]
+		if [ $tool = mrconvert ]; then
+			[[ ${lines[1]} == "with: zstd gzip"* ]]
+			[ ${#lines[@]} = 2 ]
+		else
+			[ ${#lines[@]} = 1 ]
+		fi
 		run -0 "$tool" --usage
 		[[ $output == "Usage: $tool "* ]]
 		run -0 "$tool" --help

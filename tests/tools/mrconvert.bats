@@ -200,7 +200,7 @@ refused() { # STATUS TEXT ARGUMENT...
 	mkimage --devices image
 	refused 3 "device state only" image a.mrp
 	mkimage --libvirt gzip image
-	refused 3 "compressed" image a.mrp
+	refused 2 "what is here is no gzip data" image a.mrp
 	mkimage --ignore-shared image
 	refused 3 "x-ignore-shared" image a.mrp
 	echo text >image

@@ -89,7 +89,9 @@ static void answer(poptContext ctx, int val, const char *args)
 		       val == 'u' ? "" : "[OPTION...] ", args);
 	poptSetOtherOptionHelp(ctx, other);
 	if (val == 'V')
-		(void)printf("%s (mrtools) %s\n", cli.tool, MR_VERSION);
+		(void)printf("%s (mrtools) %s\n%s%s%s", cli.tool, MR_VERSION,
+			     cli.with ? "with: " : "", cli.with ? cli.with : "",
+			     cli.with ? "\n" : "");
 	else if (val == 'u')
 		poptPrintUsage(ctx, stdout, 0);
 	else

@@ -33,6 +33,7 @@ enum cli_status {
 struct cli {
 	const char *tool; /* the tool's name, for messages */
 	int schema; /* of its JSON; the tool sets it before it parses */
+	const char *with; /* what --version says, too; or NULL; as schema */
 	int quiet;
 	int verbose;
 	int json;

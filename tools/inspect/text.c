@@ -218,8 +218,11 @@ void show_text(const char *path, const struct mr_image_info *info,
 		return;
 	if (info->compression) {
 		label("compression");
-		(void)printf("%s: see what is in it by %s -dc\n",
-			     info->compression, info->compression);
+		if (!strcmp(info->compression, "lz4"))
+			(void)printf("lz4: see what is in it by lz4 -dc\n");
+		else
+			(void)printf("%s: mrconvert reads it\n",
+				     info->compression);
 	}
 	if (info->has_libvirt)
 		show_libvirt(info);
