@@ -122,7 +122,7 @@ make() { # OPTION of mkpack...
 	make --increment
 	run -0 mrinspect pack
 	[ "${lines[0]}" = "pack: pack, an increment, complete" ]
-	[ "${lines[1]}" = "  beware        only what changed since its base is in it: alone it cannot be loaded" ]
+	[ "${lines[1]}" = "  beware        its base, the pack 11111111111111111111111111111111, is no *.mrp in folder ." ]
 	[ "${lines[3]}" = "  increment     1 pack below it, the next is 11111111111111111111111111111111" ]
 	run -0 mrinspect --json pack
 	jq -e '.files[0] | .pack.increment and .pack.below == 1 and
@@ -131,7 +131,7 @@ make() { # OPTION of mkpack...
 		<<<"$output"
 	run -0 mrinspect --device serial pack
 	[[ $output == *"serial, instance 0"* ]]
-	why="this pack is an increment: only what changed since its base is in it"
+	why="this pack is an increment: its base, the pack 11111111111111111111111111111111, is no *.mrp in folder ."
 	run -2 mrinspect --page pc.ram:0 pack
 	[[ $output == "mrinspect: pack: $why"* ]]
 	run -2 mrdiff pack stream
