@@ -47,11 +47,11 @@ setup() {
 	run -2 mrverify -q --metrics m.prom --subset=0 a
 	[ "$(value exit_status)" = 2 ]
 	grep success_ m.prom | grep -v '^#' | diff before -
-	# Of another image nothing is known.
+	# Of another image nothing is known; that of this one stays.
 	run -2 mrverify -q --metrics m.prom b
 	prom m.prom
 	[ "$(value run_success)" = 0 ]
-	[ -z "$(grep '^[^#]*success_' m.prom)" ]
+	grep success_ m.prom | grep -v '^#' | diff before -
 }
 
 @test "what cannot be read of the old file is forgotten" {
@@ -139,4 +139,21 @@ setup() {
 	[ "$(value run_success)" = 1 ]
 	[ "$(value success_memory_bytes)" = 262144 ]
 	grep -q 'tool="mrload"' m.prom
+}
+
+@test "images with a date in their names: the last success stays until the next" {
+	cp a monday
+	mrverify -q --metrics m.prom monday
+	was=$(grep '^mrtools_last_success_timestamp_seconds{.*monday' m.prom)
+	for day in tuesday wednesday; do
+		run -2 mrverify -q --metrics m.prom $day
+		prom m.prom
+		grep -q "^mrtools_last_run_success{.*$day\"} 0$" m.prom
+		[ "$(grep '^mrtools_last_success_timestamp_seconds{' m.prom)" = "$was" ]
+	done
+	cp a thursday
+	mrverify -q --metrics m.prom thursday
+	prom m.prom
+	[ "$(grep -c monday m.prom)" = 0 ]
+	[ "$(grep -c '^mrtools_last_success_timestamp_seconds{.*thursday' m.prom)" = 1 ]
 }

@@ -2,8 +2,9 @@
  * metrics.c - what came of a run, for node_exporter's textfile collector.
  *
  * A file has the last run, and of each image the last run that succeeded: what
- * the file before it said of that is taken over. So an alarm can be made of the
- * age of a success, whatever became of the runs since.
+ * the file before it said of that is taken over. Where each run has an image of
+ * its own, that of the last success stays until there is another. So an alarm
+ * can be made of the age of a success, whatever became of the runs since.
  */
 #include "tools/common/metrics.h"
 
@@ -64,7 +65,7 @@ struct record {
 };
 
 static struct {
-	const char *path; /* NULL: nothing is to be written */
+	char *path; /* NULL: nothing is to be written */
 	struct record *records;
 	size_t n;
 	double mark; /* monotonic: since then the next record's run goes on */
@@ -113,17 +114,27 @@ static char *labels(const char *image)
 	return all;
 }
 
+static void forget(void)
+{
+	for (size_t i = 0; metrics.records && i < metrics.n; i++)
+		free(metrics.records[i].labels);
+	free(metrics.records);
+	free(metrics.path);
+	metrics.records = NULL;
+	metrics.path = NULL;
+}
+
 int metrics_begin(const char *path, const char *const *images)
 {
 	if (!path)
 		return CLI_OK;
-	metrics.path = path = strdup(path);
+	metrics.path = strdup(path);
 	metrics.mark = clock_of(CLOCK_MONOTONIC);
 	while (images[metrics.n])
 		metrics.n++;
 	metrics.records = calloc(metrics.n + 1, sizeof(*metrics.records));
-	if (!path || !metrics.records) {
-		metrics.path = NULL;
+	if (!metrics.path || !metrics.records) {
+		forget();
 		return cli_no_memory();
 	}
 	for (size_t i = 0; i < metrics.n; i++) {
@@ -133,7 +144,7 @@ int metrics_begin(const char *path, const char *const *images)
 			r->value[v] = UNKNOWN;
 		r->labels = labels(images[i]);
 		if (!r->labels) {
-			metrics.path = NULL;
+			forget();
 			return cli_no_memory();
 		}
 	}
@@ -235,8 +246,53 @@ static bool was_told(int v, const char *labels, size_t before)
 	return false;
 }
 
-static void print(FILE *f)
+static bool is_ours(const char *labels, size_t len)
 {
+	for (size_t i = 0; i < metrics.n; i++)
+		if (strlen(metrics.records[i].labels) == len &&
+		    !memcmp(metrics.records[i].labels, labels, len))
+			return true;
+	return false;
+}
+
+/* Lines of the file before that tell a success of this tool's, of images that
+ * are not in this run. */
+static void print_old(FILE *f, int v, const char *text)
+{
+	char *tool = label(cli.tool), *key = NULL;
+
+	if (!tool || asprintf(&key, "\nmrtools_last_%s{tool=\"%s\",image=\"",
+			      told[v].name, tool) < 0)
+		key = NULL;
+	while (key && (text = strstr(text, key))) {
+		size_t len = strcspn(++text, "\n");
+		const char *end = memmem(text, len, "\"} ", 3);
+		const char *labels = strchr(text, '{');
+		char *stop;
+
+		if (end && text[len] &&
+		    !is_ours(labels, (size_t)(end + 2 - labels)) &&
+		    isfinite(strtod(end + 3, &stop)) && stop == text + len)
+			(void)fprintf(f, "%.*s\n", (int)len, text);
+	}
+	free(key);
+	free(tool);
+}
+
+/* Whether something of this run succeeded. */
+static bool has_success(void)
+{
+	for (size_t i = 0; i < metrics.n; i++)
+		if (metrics.records[i].value[RUN_SUCCESS] > 0)
+			return true;
+	return false;
+}
+
+/* old: the file before, or NULL. */
+static void print(FILE *f, const char *old)
+{
+	bool keep = old && !has_success();
+
 	for (int v = 0; v < VALUES; v++) {
 		(void)fprintf(f,
 			      "# HELP mrtools_last_%s %s\n"
@@ -251,6 +307,8 @@ static void print(FILE *f)
 					      told[v].name, r->labels,
 					      r->value[v]);
 		}
+		if (keep && v >= SUCCESS_TIME)
+			print_old(f, v, old);
 	}
 }
 
@@ -267,7 +325,7 @@ static char *beside(const char *path)
 		       : tmp;
 }
 
-static int write_to(const char *tmp)
+static int write_to(const char *tmp, const char *old)
 {
 	int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
@@ -278,12 +336,12 @@ static int write_to(const char *tmp)
 			(void)close(fd);
 		return -1;
 	}
-	print(f);
+	print(f, old);
 	rc = fflush(f) || ferror(f) || fsync(fd) ? -1 : 0;
 	return fclose(f) ? -1 : rc;
 }
 
-static void publish(const char *path)
+static void publish(const char *path, const char *old)
 {
 	char *tmp = beside(path);
 
@@ -291,7 +349,7 @@ static void publish(const char *path)
 	if (tmp)
 		(void)unlink(tmp);
 	errno = 0;
-	if (!tmp || write_to(tmp) || rename(tmp, path))
+	if (!tmp || write_to(tmp, old) || rename(tmp, path))
 		cli_say("%s: cannot write the metrics%s%s", path,
 			errno ? ": " : "", errno ? strerror(errno) : "");
 	if (tmp)
@@ -320,7 +378,7 @@ void metrics_end(int status)
 			"else",
 			metrics.path);
 	else
-		publish(metrics.path);
+		publish(metrics.path, old);
 	free(old);
-	metrics.path = NULL;
+	forget();
 }
