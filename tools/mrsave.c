@@ -33,7 +33,7 @@ static struct poptOption options[] = {
 	{ "force", '\0', POPT_ARG_NONE, &force, 0,
 	  "replace a file that may be of use to the VM or others", NULL },
 	{ "format", 'O', POPT_ARG_STRING, &pack.format, 0,
-	  "what to make: mapped, stream or pack (default: as IMAGE ends in .mrp)",
+	  "what to make: mapped, stream or pack (default: as IMAGE ends in .mrp, .stream)",
 	  "FORMAT" },
 	{ "full-every", '\0', POPT_ARG_INT, &pack.full_every, 0,
 	  "with --base: after so many packs make a full one again", "N" },

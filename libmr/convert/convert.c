@@ -100,6 +100,14 @@ static int check_options(struct convert *x, const char *out,
 	if (o->base && x->report->form != MR_CONVERT_PACK)
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
 				 "only a pack can be an increment");
+	if (o->name && x->report->form != MR_CONVERT_PACK)
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "only a pack has a name of the VM");
+	if (o->no_seal && !is_mapped(x))
+		return error_set(
+			err, MR_USAGE, MR_NO_OFFSET,
+			"only a mapped-ram image has a seal to be left "
+			"out");
 	if (o->xml && !is_libvirt(x))
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
 				 "only libvirt takes a domain's XML");

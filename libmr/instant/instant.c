@@ -67,7 +67,8 @@ static int check_kind(const struct mr_instant *in, struct mr_error *err)
 	if (in->info->kind != MR_IMAGE_MAPPED)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "only a mapped-ram image can be mapped, this "
-				 "is a %s: load it without --instant",
+				 "is a %s: load it without --instant, or "
+				 "have mrconvert make an image of it",
 				 in->info->has_pack ? "pack" : "plain stream");
 	if (in->info->ignore_shared)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,

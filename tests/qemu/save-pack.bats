@@ -44,6 +44,8 @@ source_vm() { # QEMU ARGUMENT...
 	mrverify -q a.mrp
 	# QEMU has said who it is.
 	[[ $(mrinspect a.mrp) == *" of VM a (01234567-89ab-cdef-0123-456789abcdef), by "* ]]
+	mrsave -q "$(vm_qmp a)" a.stream
+	mrinspect a.stream | grep -q "plain migration stream\|stream, complete"
 	mrsave -O stream --live=background "$(vm_qmp a)" - | zstd -q >b.zst
 	zstd -qdc b.zst >b.stream
 	mrinspect b.stream | grep -q complete
@@ -86,6 +88,9 @@ source_vm() { # QEMU ARGUMENT...
 	run -2 mrsave -O pack --live=precopy --engine=qemu "$(vm_qmp a)" out.mrp
 	run -2 mrsave "$(vm_qmp a)" -
 	run -2 mrsave --spool . "$(vm_qmp a)" out.mr
+	run -2 mrsave --spool "" "$(vm_qmp a)" out.mrp
+	run -0 mrsave --check -O pack "$(vm_qmp a)" -
+	[[ $output == *"at most "*" needed"* ]]
 	run -2 mrsave -O pack --json "$(vm_qmp a)" -
 	run -3 mrsave -O pack --engine=qemu "$(vm_qmp a)" out.mrp
 	[[ $output == *"--live=background"* ]]

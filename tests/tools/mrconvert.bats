@@ -305,6 +305,10 @@ sys.exit(len(poll.poll(0)))'; do kill -0 $!; done
 	mrconvert -q --limit 100G --metrics m.prom image a.mrp
 	mrdiff -q image a.mrp
 	grep -q '^mrtools_last_run_success{.*"mrconvert".*} 1$' m.prom
+	run -2 mrconvert --no-seal image b.mrp
+	[[ $output == *"only a mapped-ram image has a seal"* ]]
+	run -2 mrconvert --name x image b.mr
+	[[ $output == *"only a pack has a name"* ]]
 	# What fails is recorded, what is only tried is not.
 	run -2 mrconvert -q --metrics m.prom none a.mrp
 	grep -q '^mrtools_last_run_success{.*"mrconvert".*} 0$' m.prom

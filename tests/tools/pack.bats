@@ -109,7 +109,7 @@ make() { # OPTION of mkpack...
 @test "what cannot be done with one" {
 	make
 	run -3 mrload --instant pack -- qemu-system-x86_64
-	[ "$output" = "mrload: pack: only a mapped-ram image can be mapped, this is a pack: load it without --instant" ]
+	[ "$output" = "mrload: pack: only a mapped-ram image can be mapped, this is a pack: load it without --instant, or have mrconvert make an image of it" ]
 	for how in --seal --repair; do
 		run -2 mrverify $how pack
 		[ "$output" = "mrverify: pack: a pack has its seal in itself, and what is damaged in it cannot be mended" ]

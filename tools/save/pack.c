@@ -22,7 +22,8 @@ static int take(void *arg, const char *path, struct mr_error *err)
 	struct save_pack *p = arg;
 
 	p->tried = true;
-	if (!p->convert.name && p->vm->name[0])
+	if (p->convert.form == MR_CONVERT_PACK && !p->convert.name &&
+	    p->vm->name[0])
 		p->convert.name = p->vm->name;
 	if (p->vm->has_uuid)
 		p->convert.uuid = p->vm->uuid;
@@ -49,13 +50,19 @@ static const char *spool_of(const struct save_pack *p, char folder[PATH_MAX])
 	return folder;
 }
 
+static bool ends_in(const char *name, const char *ending)
+{
+	size_t n = strlen(name), end = strlen(ending);
+
+	return n > end && !strcmp(name + n - end, ending);
+}
+
 static int check_form(struct save_pack *p)
 {
-	size_t n = strlen(p->out), end = strlen(".mrp");
-
 	if (!p->format)
-		p->convert.form = n > end && !strcmp(p->out + n - end, ".mrp")
-					  ? MR_CONVERT_PACK
+		p->convert.form = ends_in(p->out, ".mrp") ? MR_CONVERT_PACK
+				  : ends_in(p->out, ".stream")
+					  ? MR_CONVERT_STREAM
 					  : MR_CONVERT_MAPPED;
 	for (int i = MR_CONVERT_MAPPED; p->format && i <= MR_CONVERT_PACK; i++)
 		if (!strcmp(p->format,
@@ -67,19 +74,21 @@ static int check_form(struct save_pack *p)
 	return CLI_OK;
 }
 
-static int check_stdout(struct save_pack *p)
+static int check_stdout(struct save_pack *p, bool check_only)
 {
 	if (strcmp(p->out, "-") != 0)
 		return CLI_OK;
 	if (!p->wanted)
 		return cli_usage("a mapped-ram image needs a file: for stdout "
 				 "--format=pack or stream");
+	p->convert.fd = STDOUT_FILENO;
+	if (check_only)
+		return CLI_OK;
 	if (cli.json)
 		return cli_usage("--json and the save would both go to stdout");
 	if (isatty(STDOUT_FILENO))
 		return cli_usage("stdout is a terminal: it would show a VM's "
 				 "memory");
-	p->convert.fd = STDOUT_FILENO;
 	cli.quiet = true;
 	return CLI_OK;
 }
@@ -92,6 +101,8 @@ static int check_numbers(struct save_pack *p, const char *base)
 		       p->full_every != CLI_NOT_GIVEN))
 		return cli_usage("--level, --name and --full-every are for "
 				 "packs: --format=pack");
+	if (p->spool && !*p->spool)
+		return cli_usage("--spool takes a folder");
 	if (!p->wanted && p->spool)
 		return cli_usage("--spool is for --format=pack or stream");
 	if (p->level != CLI_NOT_GIVEN &&
@@ -124,7 +135,8 @@ int save_pack_begin(struct save_pack *p, const char *out, const char *base,
 
 	p->out = out;
 	p->convert = (struct mr_convert_options)MR_CONVERT_OPTIONS_INIT;
-	if (check_form(p) || check_stdout(p) || check_numbers(p, base))
+	if (check_form(p) || check_stdout(p, save->check_only) ||
+	    check_numbers(p, base))
 		return CLI_TROUBLE;
 	if (!p->wanted)
 		return CLI_OK;
