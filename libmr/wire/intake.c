@@ -371,7 +371,7 @@ int intake_run(struct intake *in, struct mr_error *err)
 	int rc = run(in, err);
 
 	if (!rc && !intake_join_channels(in, err) &&
-	    !twice_settle(&in->twice, in->to, err)) {
+	    !twice_settle(&in->twice, in->to, in->wire.watch, err)) {
 		for (size_t i = 0; i < in->n_channels; i++)
 			outbox_leave(&in->channels[i].pour.out);
 		outbox_leave(&in->pour.out);

@@ -91,7 +91,13 @@ static int put_again(const struct twice *t, struct sink *to, size_t block,
 		       : 0;
 }
 
-int twice_settle(const struct twice *t, struct sink *to, struct mr_error *err)
+static bool is_cancelled(const struct mr_watch *watch)
+{
+	return watch && watch->cancel && atomic_load(watch->cancel);
+}
+
+int twice_settle(const struct twice *t, struct sink *to,
+		 const struct mr_watch *watch, struct mr_error *err)
 {
 	for (size_t i = 0; t->m && i < t->m->n; i++) {
 		const uint64_t *again = t->blocks[i].again;
@@ -99,9 +105,13 @@ int twice_settle(const struct twice *t, struct sink *to, struct mr_error *err)
 
 		assert(t->m->page == IMAGE_PAGE);
 		for (uint64_t p = bits_next_set(again, 0, n); p < n;
-		     p = bits_next_set(again, p + 1, n))
+		     p = bits_next_set(again, p + 1, n)) {
+			if (is_cancelled(watch))
+				return error_set(err, MR_CANCELLED,
+						 MR_NO_OFFSET, "cancelled");
 			if (put_again(t, to, i, p, err))
 				return -1;
+		}
 	}
 	return 0;
 }

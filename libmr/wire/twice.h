@@ -36,7 +36,10 @@ void twice_came(struct twice *t, size_t block, uint64_t first, uint64_t n);
 /* At a barrier, while nobody puts: a page may come again. MR_NOMEM. */
 int twice_forget(struct twice *t, struct mr_error *err);
 
-/* Nobody puts any more: pages that came again are put once more as they are. */
-int twice_settle(const struct twice *t, struct sink *to, struct mr_error *err);
+/* Nobody puts any more: pages that came again are put once more as they are.
+ * One that lies can make it as many as there are: watch, which may be NULL, can
+ * cancel it. */
+int twice_settle(const struct twice *t, struct sink *to,
+		 const struct mr_watch *watch, struct mr_error *err);
 
 #endif

@@ -487,6 +487,32 @@ static void twice_in_a_round(void **state)
 	}
 }
 
+/* Page 5 comes twice, and whoever waits for it has had enough. */
+static void twice_cancelled(void **state)
+{
+	struct memory_block b = { .name = "ram0", .length = PAGES * PAGE };
+	struct memory m = { .page = PAGE, .blocks = &b, .n = 1 };
+	struct memory_sink *s = calloc(1, sizeof(*s));
+	struct mr_error err = MR_ERROR_INIT;
+	atomic_bool cancel = true;
+	const struct mr_watch watch = { .cancel = &cancel };
+	struct twice t = { .m = NULL };
+
+	(void)state;
+	assert_non_null(s);
+	s->sink.ops = &sink_ops;
+	assert_int_equal(twice_init(&t, &m, &err), 0);
+	twice_came(&t, 0, 5, 1);
+	assert_int_equal(twice_settle(&t, &s->sink, &watch, &err), 0);
+	twice_came(&t, 0, 5, 1);
+	assert_int_equal(twice_settle(&t, &s->sink, &watch, &err), -1);
+	assert_int_equal(err.code, MR_CANCELLED);
+	cancel = false;
+	assert_int_equal(twice_settle(&t, &s->sink, &watch, &err), 0);
+	twice_release(&t);
+	free(s);
+}
+
 static void any_order(void **state)
 {
 	(void)state;
@@ -821,6 +847,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_order),
 		cmocka_unit_test(twice_in_a_round),
+		cmocka_unit_test(twice_cancelled),
 		cmocka_unit_test(told),
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(behind_the_end),
