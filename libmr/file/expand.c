@@ -1,6 +1,7 @@
 /* expand.c - zstd, gzip, bzip2 and xz, by their libraries. */
 #include "libmr/file/expand.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -317,12 +318,59 @@ static int tell(struct run *r, uint64_t at)
 	return error_set(r->err, r->s.code, at, "%s data: %s", name, r->s.why);
 }
 
+/* Zeros behind a stream, of somebody who writes whole sectors: how many. */
+static int pass_zeros(struct run *r, uint64_t *zeros)
+{
+	const uint8_t *buf;
+	ssize_t n;
+
+	while ((n = mr_reader_peek(r->from, 1, &buf, r->err)) > 0 && !*buf) {
+		size_t have = r->from->have - r->from->at, is = 1;
+
+		while (is < have && !buf[is])
+			is++;
+		mr_reader_skip(r->from, is);
+		*zeros += is;
+	}
+	return n < 0 ? -1 : 0;
+}
+
+/*
+ * What the programs take: gzip zeros at the end, as many as there are; xz four
+ * bytes of them, or eight, ..., between streams, too.
+ */
+static int pass_padding(struct run *r)
+{
+	uint64_t at = mr_reader_tell(r->from), zeros = 0;
+	const uint8_t *buf;
+	ssize_t n;
+
+	if (r->format != EXPAND_GZIP && r->format != EXPAND_XZ)
+		return 0;
+	if (pass_zeros(r, &zeros))
+		return -1;
+	n = mr_reader_peek(r->from, 1, &buf, r->err);
+	if (r->format == EXPAND_XZ && zeros % 4)
+		return error_set(r->err, MR_FORMAT, at,
+				 "xz data: %" PRIu64 " zeros behind it, which "
+				 "is no multiple of 4",
+				 zeros);
+	if (r->format == EXPAND_GZIP && zeros && n > 0)
+		return error_set(r->err, MR_FORMAT, mr_reader_tell(r->from),
+				 "gzip data: zeros are behind it, and more "
+				 "behind them");
+	return n < 0 ? -1 : 0;
+}
+
 /* Another stream, or the end. 1: a stream; 0: the end; -1. */
 static int next_stream(struct run *r)
 {
 	const uint8_t *buf;
-	ssize_t n = mr_reader_peek(r->from, EXPAND_MAGIC, &buf, r->err);
+	ssize_t n;
 
+	if (pass_padding(r))
+		return -1;
+	n = mr_reader_peek(r->from, EXPAND_MAGIC, &buf, r->err);
 	if (n <= 0)
 		return (int)n;
 	if (expand_find(buf, (size_t)n) != r->format)

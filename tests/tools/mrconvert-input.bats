@@ -108,6 +108,12 @@ sys.exit(os.waitstatus_to_exitcode(pty.spawn(["mrconvert", "-", "a.mr"])))' </de
 		} >in
 		mrconvert -q in out.mr
 		cmp want.mr out.mr
+		# Its last sector filled with zeros, as from a tape.
+		if [[ $f = [gx]z* ]]; then
+			truncate -s %512 in
+			mrconvert -q in out.mr
+			cmp want.mr out.mr
+		fi
 		# A pack in it, a save image, a mapped-ram image.
 		for from in want.mrp want.mr; do
 			pack_with $f $from | mrconvert -q - out.mr
