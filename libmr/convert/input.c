@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "formats/libvirt.h"
 #include "formats/pack.h"
@@ -45,8 +46,31 @@ static int look(struct reader *r, struct look *l, struct mr_error *err)
 	return 0;
 }
 
+/* Into a spool, and how far the reader has come is told. */
+struct pour {
+	struct expand_to to;
+	struct spool *spool;
+	const struct reader *from;
+	uint64_t total; /* bytes that it has; 0: nobody knows */
+	const struct mr_watch *watch;
+};
+
+static int pour(struct expand_to *to, const void *buf, size_t len,
+		struct mr_error *err)
+{
+	const struct pour *p = (const struct pour *)(const void *)to;
+	uint64_t done = mr_reader_tell(p->from);
+
+	if (spool_put(p->spool, buf, len, err))
+		return -1;
+	if (p->total && p->watch->progress)
+		p->watch->progress(p->watch->arg,
+				   done < p->total ? done : p->total, p->total);
+	return 0;
+}
+
 /* len bytes as they are, or all there are: MR_SHORT only with a len. */
-static int copy(struct reader *r, uint64_t len, struct spool *s,
+static int copy(struct reader *r, uint64_t len, struct pour *p,
 		struct mr_error *err)
 {
 	while (len) {
@@ -63,7 +87,7 @@ static int copy(struct reader *r, uint64_t len, struct spool *s,
 			return 0;
 		if (have > len)
 			have = (size_t)len;
-		if (spool_put(s, buf, have, err))
+		if (pour(&p->to, buf, have, err))
 			return -1;
 		mr_reader_skip(r, have);
 		if (len != UINT64_MAX)
@@ -74,36 +98,42 @@ static int copy(struct reader *r, uint64_t len, struct spool *s,
 
 /* libvirt's header with another word for the body, and what follows. */
 static int copy_libvirt(struct reader *r, struct libvirt_header h,
-			struct spool *s, struct mr_error *err)
+			struct pour *p, struct mr_error *err)
 {
 	uint8_t buf[LIBVIRT_HEADER_SIZE];
 
 	h.format = LIBVIRT_RAW;
 	(void)libvirt_header_encode(buf, &h);
 	mr_reader_skip(r, LIBVIRT_HEADER_SIZE);
-	return spool_put(s, buf, sizeof(buf), err) ||
-			       copy(r, h.data_len, s, err)
+	return pour(&p->to, buf, sizeof(buf), err) ||
+			       copy(r, h.data_len, p, err)
 		       ? -1
 		       : 0;
 }
 
-static int fill(struct reader *r, const struct look *l, struct spool *s,
-		const struct mr_watch *watch, struct mr_error *err)
+static int fill(struct reader *r, const struct look *l, struct pour *p,
+		struct mr_error *err)
 {
 	if (!l->format)
-		return copy(r, UINT64_MAX, s, err);
-	watch_note(watch, "unpacking it (%s)", expand_name(l->format));
-	if (l->libvirt.data_len && copy_libvirt(r, l->libvirt, s, err))
+		return copy(r, UINT64_MAX, p, err);
+	watch_note(p->watch, "unpacking it (%s)", expand_name(l->format));
+	if (l->libvirt.data_len && copy_libvirt(r, l->libvirt, p, err))
 		return -1;
-	return expand(l->format, r, &s->to, err);
+	return expand(l->format, r, &p->to, err);
 }
 
-/* Once from io into a spool, if it has to be: 1; 0: it need not; -1. */
-static int once(struct input *i, struct io *io, bool must,
+/* Once from io, of `total` bytes (0: nobody knows), into a spool, if it has to
+ * be: 1; 0: it need not; -1. */
+static int once(struct input *i, struct io *io, uint64_t total, bool must,
 		const struct mr_convert_options *o, struct mr_error *err)
 {
 	struct spool s = SPOOL_NONE;
 	struct reader r;
+	struct pour p = { .to.put = pour,
+			  .spool = &s,
+			  .from = &r,
+			  .total = total,
+			  .watch = &o->watch };
 	struct look l;
 	int rc = -1;
 
@@ -117,7 +147,7 @@ static int once(struct input *i, struct io *io, bool must,
 	}
 	if (spool_open(&s, o->spool ? o->spool : "/var/tmp", o->spool_limit,
 		       &o->watch, CONVERT_SPOOL, err) ||
-	    fill(&r, &l, &s, &o->watch, err) || spool_end(&s, err))
+	    fill(&r, &l, &p, err) || spool_end(&s, err))
 		goto out;
 	if (!i->size)
 		i->size = mr_reader_tell(&r);
@@ -132,13 +162,16 @@ out:
 }
 
 /* A file's moment is that of what is made of it. */
-static void keep_moment(int from, int to)
+static int keep_moment(int from, int to, struct mr_error *err)
 {
 	struct stat st;
 
-	if (from < 0 || fstat(from, &st) || !S_ISREG(st.st_mode))
-		return;
-	(void)futimens(to, (struct timespec[2]){ st.st_mtim, st.st_mtim });
+	if (fstat(from, &st))
+		return error_sys(err, MR_NO_OFFSET, "cannot stat");
+	if (S_ISREG(st.st_mode))
+		(void)futimens(to,
+			       (struct timespec[2]){ st.st_mtim, st.st_mtim });
+	return 0;
 }
 
 /* What is in the spool may be compressed, too. */
@@ -158,11 +191,23 @@ static int unfold(struct input *i, const struct mr_convert_options *o,
 			       "/proc/self/fd/%d", i->spool.fd);
 		if (file_open(&f, i->spool_path, MR_DIRECT_OFF, err))
 			return -1;
-		rc = once(i, &f.io, false, o, err);
+		rc = once(i, &f.io, f.io.size, false, o, err);
 		(void)file_close(&f);
 	}
 	i->path = i->spool_path;
 	return rc;
+}
+
+/* What is left of it, if it is a file; else 0. */
+static uint64_t bytes_left(int fd)
+{
+	struct stat st;
+	off_t at;
+
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return 0;
+	at = lseek(fd, 0, SEEK_CUR);
+	return at < 0 || at > st.st_size ? 0 : (uint64_t)(st.st_size - at);
 }
 
 int input_open(struct input *i, const char *in,
@@ -180,11 +225,15 @@ int input_open(struct input *i, const char *in,
 		rc = file_open(&f, in, MR_DIRECT_OFF, err);
 	if (rc)
 		return -1;
-	rc = once(i, o->in_fd >= 0 ? &p.io : &f.io, o->in_fd >= 0, o, err);
+	if (o->in_fd >= 0)
+		rc = once(i, &p.io, bytes_left(o->in_fd), true, o, err);
+	else
+		rc = once(i, &f.io, f.io.size, false, o, err);
 	if (rc > 0)
 		rc = unfold(i, o, err);
 	if (!rc && i->spool.fd >= 0)
-		keep_moment(o->in_fd >= 0 ? o->in_fd : f.fd, i->spool.fd);
+		rc = keep_moment(o->in_fd >= 0 ? o->in_fd : f.fd, i->spool.fd,
+				 err);
 	(void)file_close(&f);
 	if (rc < 0 && err && err->sys == ECANCELED) {
 		*err = (struct mr_error)MR_ERROR_INIT;

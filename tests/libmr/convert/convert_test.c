@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <zlib.h>
 
 #include "libmr/mr.h"
 #include "tests/lib/build.h"
@@ -36,8 +37,27 @@ FAIL_WRAP(int, renameat, (int a, const char *from, int b, const char *to),
 static const struct build_run runs[] = {
 	{ 1, 3 }, { 5, 1 }, { 40, 2 }, { 512, 80 }, { 599, 1 }
 };
-static char *image, *out, *xml;
+static char *image, *packed, *out, *xml;
+static const char *in; /* image, or packed: the same by gzip */
+static bool from_stdin;
 static uint8_t want[MOST], have[MOST];
+
+static int pack_image(void)
+{
+	static uint8_t buf[1 << 16];
+	int fd = open(image, O_RDONLY | O_CLOEXEC);
+	gzFile to = gzopen(packed, "wb1");
+	ssize_t n;
+
+	assert_true(fd >= 0);
+	assert_non_null(to);
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
+		assert_int_equal(gzwrite(to, buf, (unsigned)n), n);
+	assert_int_equal(n, 0);
+	assert_int_equal(gzclose(to), Z_OK);
+	in = image;
+	return close(fd);
+}
 
 static int make_image(void **state)
 {
@@ -52,6 +72,7 @@ static int make_image(void **state)
 				 .n_runs = ARRAY_LEN(runs) };
 
 	if (folder_setup(state) || asprintf(&image, "%s/image", folder) < 0 ||
+	    asprintf(&packed, "%s/packed", folder) < 0 ||
 	    asprintf(&out, "%s/out", folder) < 0 ||
 	    asprintf(&xml, "%s/xml", folder) < 0)
 		return -1;
@@ -70,12 +91,13 @@ static int make_image(void **state)
 	build_eof(&b);
 	build_vmdesc(&b);
 	build_done(&b);
-	return close(b.fd);
+	return close(b.fd) || pack_image();
 }
 
 static int tear_down(void **state)
 {
 	free(image);
+	free(packed);
 	free(out);
 	free(xml);
 	return folder_teardown(state);
@@ -114,12 +136,36 @@ static void old_file(void)
 	assert_return_code(close(fd), errno);
 }
 
+/* Progress of the file in: how often it was told, and what was last. */
+static struct {
+	uint64_t size;
+	unsigned n;
+	uint64_t done;
+} told;
+
+static void tell(void *arg, uint64_t done, uint64_t total)
+{
+	(void)arg;
+	if (total != told.size)
+		return;
+	assert_true(done >= told.done && done <= total);
+	told.n++;
+	told.done = done;
+}
+
 static int convert(enum mr_convert_form form, int fd, bool dry,
 		   struct mr_error *err)
 {
 	struct mr_convert_options o = MR_CONVERT_OPTIONS_INIT;
 	struct mr_convert_report report;
 	int rc;
+
+	if (from_stdin)
+		o.in_fd = open(in, O_RDONLY | O_CLOEXEC);
+	told.n = 0;
+	told.done = 0;
+	o.spool = folder;
+	o.watch.progress = tell;
 
 	*err = (struct mr_error)MR_ERROR_INIT;
 	o.form = form;
@@ -128,8 +174,10 @@ static int convert(enum mr_convert_form form, int fd, bool dry,
 	o.direct = MR_DIRECT_OFF;
 	o.dry_run = dry;
 	o.xml = form >= MR_CONVERT_LIBVIRT ? xml : NULL;
-	rc = mr_convert(image, out, &o, &report, err);
-	assert_in_range(err->who, 0, 4);
+	rc = mr_convert(in, out, &o, &report, err);
+	if (from_stdin)
+		assert_return_code(close(o.in_fd), errno);
+	assert_in_range(err->who, 0, in == image ? 4 : 5);
 	if (rc)
 		assert_int_not_equal(err->code, MR_OK);
 	else
@@ -170,7 +218,8 @@ static void each_call_fails(enum mr_convert_form form, bool to_fd, bool dry)
 			assert_int_equal(slurp(have), 4);
 		}
 		if (rc && !strcmp(name, "pwrite64"))
-			assert_int_equal(err.who, 2);
+			assert_true(err.who == 2 ||
+				    (err.who == 5 && in == packed));
 		if (!name)
 			break;
 		assert_true(nth < 2000);
@@ -218,6 +267,40 @@ static void dry_run(void **state)
 	each_call_fails(MR_CONVERT_MAPPED, false, true);
 }
 
+/* Through the spool. */
+static void spooled(void **state)
+{
+	(void)state;
+	in = packed;
+	each_call_fails(MR_CONVERT_PACK, false, false);
+	each_call_fails(MR_CONVERT_MAPPED, false, false);
+	each_call_fails(MR_CONVERT_PACK, false, true);
+	from_stdin = true;
+	each_call_fails(MR_CONVERT_STREAM, false, false);
+	from_stdin = false;
+	in = image;
+}
+
+static void unpacking_is_told(void **state)
+{
+	struct mr_error err;
+	struct stat st;
+
+	(void)state;
+	in = packed;
+	assert_return_code(stat(packed, &st), errno);
+	told.size = (uint64_t)st.st_size;
+	for (int i = 0; i < 2; i++) {
+		from_stdin = i;
+		assert_int_equal(convert(MR_CONVERT_PACK, -1, false, &err), 0);
+		assert_in_range(told.n, 4, 1000);
+		assert_in_range(told.done, told.size - (64 << 10), told.size);
+	}
+	from_stdin = false;
+	told.size = 0;
+	in = image;
+}
+
 /* A socket whose other end takes a little, and is gone then. */
 static void gone(void **state)
 {
@@ -238,10 +321,15 @@ static void gone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(mapped),  cmocka_unit_test(pack),
-		cmocka_unit_test(stream),  cmocka_unit_test(to_descriptor),
-		cmocka_unit_test(dry_run), cmocka_unit_test(gone),
+		cmocka_unit_test(mapped),
+		cmocka_unit_test(pack),
+		cmocka_unit_test(stream),
+		cmocka_unit_test(to_descriptor),
+		cmocka_unit_test(dry_run),
+		cmocka_unit_test(gone),
 		cmocka_unit_test(libvirt),
+		cmocka_unit_test(spooled),
+		cmocka_unit_test(unpacking_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, make_image, tear_down);
