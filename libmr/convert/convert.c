@@ -88,10 +88,13 @@ static int check_options(struct convert *x, const char *out,
 
 	if (find_form(x, out, err))
 		return -1;
-	if (o->level < 1 || o->level > MR_CONVERT_LEVEL_MAX)
+	if (o->level < 0 || o->level > MR_CONVERT_LEVEL_MAX)
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
 				 "level %d is not one of 1 to %d", o->level,
 				 MR_CONVERT_LEVEL_MAX);
+	if (o->level && !is_packed(x))
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "only a pack and libvirt:zstd have a level");
 	if (o->name && (strlen(o->name) > NAME_MAX_LEN ||
 			!name_is_text(o->name, strlen(o->name))))
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
@@ -339,7 +342,7 @@ static void make_form(const struct convert *x, struct pack_form *form)
 	*form = (struct pack_form){
 		.plain = !is_packed(x),
 		.bare = x->report->form == MR_CONVERT_LIBVIRT_ZSTD,
-		.level = o->level,
+		.level = o->level ? o->level : 1,
 		.label = { .extent_size = (uint32_t)crew_extent_size(1),
 			   .maker = "mrtools " MR_VERSION },
 	};

@@ -33,7 +33,8 @@ const char *mr_convert_reads(void);
 
 struct mr_convert_options {
 	enum mr_convert_form form;
-	int level; /* zstd's: 1 .. MR_CONVERT_LEVEL_MAX */
+	/* zstd's: 1 .. MR_CONVERT_LEVEL_MAX; 0: 1, or what is made has none. */
+	int level;
 	/* Threads; 0: as many as there are CPUs, at most 8, and for levels from
 	 * MR_CONVERT_LEVEL_HEAVY on at most 3: each takes some 30 MiB there. */
 	unsigned jobs;
@@ -72,9 +73,9 @@ struct mr_convert_options {
 	uint64_t spool_limit; /* of that, bytes; 0: 5 % of the room stay free */
 	struct mr_watch watch;
 };
-#define MR_CONVERT_OPTIONS_INIT                   \
-	{                                         \
-		.level = 1, .fd = -1, .in_fd = -1 \
+#define MR_CONVERT_OPTIONS_INIT       \
+	{                             \
+		.fd = -1, .in_fd = -1 \
 	}
 
 struct mr_convert_report {

@@ -23,6 +23,10 @@ refused() { # STATUS TEXT ARGUMENT...
 	refused 2 "--format takes" -O raw image a.mrp
 	refused 2 "1 to 19" --level=0 image a.mrp
 	refused 2 "1 to 19" --level=20 image a.mrp
+	for format in mapped stream libvirt libvirt:sparse; do
+		refused 2 "only a pack and libvirt:zstd have a level" \
+			-O $format --level=1 image a
+	done
 	refused 2 "--direct" --direct=perhaps image a.mrp
 	refused 2 "a: what to make of it is not known" image a
 	refused 2 "a.img: what to make" image a.img
