@@ -235,32 +235,31 @@ static int run(const char *vm, const char *image)
 	struct mr_save_report report;
 	int rc;
 
-	pack.vm = &report;
-	rc = mr_save(vm, pack.wanted ? pack.image : image, &save, &report,
-		     &err);
-
+	if (pack.wanted) {
+		rc = taken_save(&pack.taken, vm, &save, &err);
+		report = pack.taken.vm;
+	} else {
+		rc = mr_save(vm, image, &save, &report, &err);
+	}
 	cli_tell_end();
 	if (rc)
-		rc = cli_fail(&err,
-			      CLI_PATHS(vm,
-					pack.wanted && !pack.tried ? pack.image
-								   : image,
-					base));
+		rc = cli_fail(&err, CLI_PATHS(vm, image, base ? base : "", "",
+					      pack.taken.image));
 	if (rc)
 		return report.vm == MR_VM_LOST ? CLI_STUCK : rc;
 	if (report.vm == MR_VM_POSTMIGRATE)
 		cli_say("the VM is stopped as before, but in run state "
 			"postmigrate: its disks are inactive until `cont`");
 	cli.done = !check;
-	metrics_done(
-		0, CLI_OK,
-		&(struct metrics_figures){ .memory = report.ram,
-					   .data = report.data,
-					   .size = pack.tried ? pack.report.size
-							      : report.size,
-					   .has_size = true,
-					   .paused = report.paused,
-					   .has_paused = true });
+	metrics_done(0, CLI_OK,
+		     &(struct metrics_figures){
+			     .memory = report.ram,
+			     .data = report.data,
+			     .size = pack.taken.tried ? pack.taken.report.size
+						      : report.size,
+			     .has_size = true,
+			     .paused = report.paused,
+			     .has_paused = true });
 	if (cli.json)
 		return print_json(image, &report) && check ? CLI_TROUBLE
 							   : CLI_OK;

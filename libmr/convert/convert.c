@@ -42,17 +42,23 @@ const char *mr_convert_form_name(enum mr_convert_form form)
 
 /* ---- what is wanted ---- */
 
-static int find_form(struct convert *x, const char *out, struct mr_error *err)
+enum mr_convert_form mr_convert_form_of(const char *out)
 {
 	size_t len = strlen(out);
 
-	x->report->form = x->options->form;
-	for (size_t i = 1; !x->report->form && forms[i].ending; i++) {
+	for (size_t i = 1; forms[i].ending; i++) {
 		size_t n = strlen(forms[i].ending);
 
 		if (len > n && !strcmp(out + len - n, forms[i].ending))
-			x->report->form = (enum mr_convert_form)i;
+			return (enum mr_convert_form)i;
 	}
+	return MR_CONVERT_BY_NAME;
+}
+
+static int find_form(struct convert *x, const char *out, struct mr_error *err)
+{
+	x->report->form =
+		x->options->form ? x->options->form : mr_convert_form_of(out);
 	if (!x->report->form) {
 		(void)error_set(err, MR_USAGE, MR_NO_OFFSET,
 				"what to make of it is not known: a name that "

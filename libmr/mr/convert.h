@@ -24,6 +24,8 @@ enum mr_convert_form {
 };
 /* "mapped", "stream", "pack", "libvirt", "libvirt:zstd", "libvirt:sparse" */
 const char *mr_convert_form_name(enum mr_convert_form form);
+/* What the name of an output says; MR_CONVERT_BY_NAME: nothing. */
+enum mr_convert_form mr_convert_form_of(const char *out);
 /* What this build unpacks: "zstd gzip", and "bzip2", "xz", "lzop" where their
  * libraries were there. */
 const char *mr_convert_reads(void);

@@ -1,10 +1,4 @@
-/*
- * pack.c - a save into a pack, or a stream, or a pipe.
- *
- * To compress takes longer than a guest should stand still, and a reader of a
- * pipe as long as it likes. So the image is saved to a file without a name, at
- * full speed, and what is wanted is made of that while the guest runs.
- */
+/* pack.c - a save into a pack, or a stream, or a pipe. */
 #include "tools/save/pack.h"
 
 #include <stdio.h>
@@ -14,74 +8,46 @@
 
 #include "tools/common/cli.h"
 
-/* mr_error.who of mr_convert and of mr_save. */
-enum { CONVERT_IN = 1, SAVE_IMAGE = 2 };
-
-static int take(void *arg, const char *path, struct mr_error *err)
-{
-	struct save_pack *p = arg;
-
-	p->tried = true;
-	if (p->convert.form == MR_CONVERT_PACK && !p->convert.name &&
-	    p->vm->name[0])
-		p->convert.name = p->vm->name;
-	if (p->vm->has_uuid)
-		p->convert.uuid = p->vm->uuid;
-	if (!mr_convert(path, p->out, &p->convert, &p->report, err))
-		return 0;
-	/* The image that is read has no name: it is what was to be made. */
-	if (err->who == CONVERT_IN)
-		err->who = SAVE_IMAGE;
-	return -1;
-}
-
 /* Memory, for a pipe: as long as it takes, nothing is on a disk. */
 static const char *spool_of(const struct save_pack *p, char folder[PATH_MAX])
 {
-	const char *slash = strrchr(p->out, '/');
+	const char *slash = strrchr(p->taken.out, '/');
 
 	if (p->spool)
 		return p->spool;
-	if (p->convert.fd >= 0)
+	if (p->taken.convert.fd >= 0)
 		return "/dev/shm";
 	(void)snprintf(folder, PATH_MAX, "%.*s",
-		       slash ? (int)(slash - p->out + 1) : 1,
-		       slash ? p->out : ".");
+		       slash ? (int)(slash - p->taken.out + 1) : 1,
+		       slash ? p->taken.out : ".");
 	return folder;
-}
-
-static bool ends_in(const char *name, const char *ending)
-{
-	size_t n = strlen(name), end = strlen(ending);
-
-	return n > end && !strcmp(name + n - end, ending);
 }
 
 static int check_form(struct save_pack *p)
 {
-	if (!p->format)
-		p->convert.form = ends_in(p->out, ".mrp") ? MR_CONVERT_PACK
-				  : ends_in(p->out, ".stream")
-					  ? MR_CONVERT_STREAM
-					  : MR_CONVERT_MAPPED;
+	enum mr_convert_form form = MR_CONVERT_BY_NAME;
+
 	for (int i = MR_CONVERT_MAPPED; p->format && i <= MR_CONVERT_PACK; i++)
 		if (!strcmp(p->format,
 			    mr_convert_form_name((enum mr_convert_form)i)))
-			p->convert.form = (enum mr_convert_form)i;
-	if (p->convert.form == MR_CONVERT_BY_NAME)
+			form = (enum mr_convert_form)i;
+	if (p->format && !form)
 		return cli_usage("--format takes mapped, stream or pack");
-	p->wanted = p->convert.form != MR_CONVERT_MAPPED;
+	if (!form)
+		form = mr_convert_form_of(p->taken.out);
+	p->taken.convert.form = form ? form : MR_CONVERT_MAPPED;
+	p->wanted = p->taken.convert.form != MR_CONVERT_MAPPED;
 	return CLI_OK;
 }
 
 static int check_stdout(struct save_pack *p, bool check_only)
 {
-	if (strcmp(p->out, "-") != 0)
+	if (strcmp(p->taken.out, "-") != 0)
 		return CLI_OK;
 	if (!p->wanted)
 		return cli_usage("a mapped-ram image needs a file: for stdout "
 				 "--format=pack or stream");
-	p->convert.fd = STDOUT_FILENO;
+	p->taken.convert.fd = STDOUT_FILENO;
 	if (check_only)
 		return CLI_OK;
 	if (cli.json)
@@ -95,7 +61,7 @@ static int check_stdout(struct save_pack *p, bool check_only)
 
 static int check_numbers(struct save_pack *p, const char *base)
 {
-	bool packs = p->convert.form == MR_CONVERT_PACK;
+	bool packs = p->taken.convert.form == MR_CONVERT_PACK;
 
 	if (!packs && (p->level != CLI_NOT_GIVEN || p->name ||
 		       p->full_every != CLI_NOT_GIVEN))
@@ -117,24 +83,14 @@ static int check_numbers(struct save_pack *p, const char *base)
 	return CLI_OK;
 }
 
-/* Before the guest stands still for it. */
-static int check(const struct save_pack *p)
-{
-	struct mr_error err = MR_ERROR_INIT;
-
-	return mr_convert_check(p->out, &p->convert, &err)
-		       ? cli_fail(&err,
-				  CLI_PATHS(p->out, p->out, p->convert.base))
-		       : CLI_OK;
-}
-
 int save_pack_begin(struct save_pack *p, const char *out, const char *base,
 		    struct mr_save_options *save)
 {
 	char folder[PATH_MAX];
+	struct mr_error err = MR_ERROR_INIT;
 
-	p->out = out;
-	p->convert = (struct mr_convert_options)MR_CONVERT_OPTIONS_INIT;
+	p->taken.out = out;
+	p->taken.convert = (struct mr_convert_options)MR_CONVERT_OPTIONS_INIT;
 	if (check_form(p) || check_stdout(p, save->check_only) ||
 	    check_numbers(p, base))
 		return CLI_TROUBLE;
@@ -146,30 +102,26 @@ int save_pack_begin(struct save_pack *p, const char *out, const char *base,
 	if (save->leave_paused)
 		return cli_usage("--leave-paused is for mapped-ram images: "
 				 "mrconvert makes a pack of one");
-	(void)snprintf(p->image, sizeof(p->image), "%.4000s/mrsave.%ld",
-		       spool_of(p, folder), (long)getpid());
 	if (p->level != CLI_NOT_GIVEN)
-		p->convert.level = p->level;
+		p->taken.convert.level = p->level;
 	if (p->full_every != CLI_NOT_GIVEN)
-		p->convert.full_every = (unsigned)p->full_every;
-	p->convert.base = base;
-	p->convert.name = p->name;
-	p->convert.jobs = save->jobs;
-	p->convert.force = save->force;
-	p->convert.watch = save->watch;
-	save->base = NULL;
-	save->no_seal = true;
-	save->take = take;
-	save->take_arg = p;
-	return check(p);
+		p->taken.convert.full_every = (unsigned)p->full_every;
+	p->taken.convert.base = base;
+	p->taken.convert.name = p->name;
+	p->taken.convert.jobs = save->jobs;
+	p->taken.convert.force = save->force;
+	p->taken.convert.watch = save->watch;
+	return taken_begin(&p->taken, spool_of(p, folder), save, &err)
+		       ? cli_fail(&err, CLI_PATHS(out, out, base))
+		       : CLI_OK;
 }
 
 void save_pack_text(const struct save_pack *p)
 {
-	const struct mr_convert_report *r = &p->report;
+	const struct mr_convert_report *r = &p->taken.report;
 	char a[CLI_HUMAN];
 
-	if (!p->tried)
+	if (!p->taken.tried)
 		return;
 	printf("%-10s %s in %.3f s", mr_convert_form_name(r->form),
 	       cli_human(a, r->size), r->seconds);
@@ -181,12 +133,13 @@ void save_pack_text(const struct save_pack *p)
 
 void save_pack_json(const struct save_pack *p)
 {
-	const struct mr_convert_report *r = &p->report;
+	const struct mr_convert_report *r = &p->taken.report;
 
 	if (!p->wanted)
 		return;
-	cli_json_put_text("format", mr_convert_form_name(p->convert.form));
-	if (!p->tried)
+	cli_json_put_text("format",
+			  mr_convert_form_name(p->taken.convert.form));
+	if (!p->taken.tried)
 		return;
 	cli_json_put_number("packed", r->size);
 	cli_json_put_real("packing_seconds", r->seconds);

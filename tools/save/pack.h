@@ -2,25 +2,19 @@
 #ifndef TOOLS_SAVE_PACK_H
 #define TOOLS_SAVE_PACK_H
 
-#include <limits.h>
 #include <stdbool.h>
 
 #include "libmr/mr.h"
+#include "tools/common/taken.h"
 
 /* What the options say; filled with zeros and NULLs, and CLI_NOT_GIVEN. */
 struct save_pack {
 	/* The user's. */
 	const char *format, *spool, *name;
 	int level, full_every;
-	const struct mr_save_report
-		*vm; /* that is filled before the pack is made */
 	/* save_pack_begin's. */
 	bool wanted; /* no mapped-ram image is wanted, or stdout */
-	const char *out;
-	char image[PATH_MAX]; /* what is saved to, without a name */
-	struct mr_convert_options convert;
-	struct mr_convert_report report; /* once it was tried */
-	bool tried;
+	struct taken taken;
 };
 
 /* Checks the options, before anything is touched; if it is wanted, save saves
