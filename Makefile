@@ -137,11 +137,12 @@ storm: all helpers
 	O=$O tests/qemu/storm $(or $(ROUNDS),200) $(SEED)
 
 # The tools beside QEMU and the machine's limits; ROWS="save-anon live" for some.
-BENCH := $(addprefix $O/tests/bench/,bench bare decode)
-$O/tests/bench/bench: $(patsubst %.c,$O/%.o,$(filter-out %/bare.c %/decode.c, \
-	$(wildcard tests/bench/*.c))) $O/libmr.a
+BENCH := $(addprefix $O/tests/bench/,bench bare decode page)
+$O/tests/bench/bench: $(patsubst %.c,$O/%.o,$(filter-out \
+	%/bare.c %/decode.c %/page.c,$(wildcard tests/bench/*.c))) $O/libmr.a
 $O/tests/bench/bare: $O/tests/bench/bare.o
 $O/tests/bench/decode: $O/tests/bench/decode.o $O/libmr.a
+$O/tests/bench/page: $O/tests/bench/page.o $O/libmr.a
 $(BENCH):
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 bench bench-quick: all $(BENCH) $O/guest.img

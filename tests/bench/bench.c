@@ -170,6 +170,27 @@ static const contenders pack = {
 	{ "zstd -T0", PEER, run_zstd, 0, { NULL }, 0, 0 },
 	{ "library", LIMIT, run_bare_zstd, 0, { NULL }, 0, 0 }
 };
+/* Without the disk: ours against the library alone. */
+static const contenders pack_memory = {
+	{ "mrconvert", OURS, run_mrconvert_memory, 0, { NULL }, "mrconvert",
+	  check_pack },
+	{ "library", LIMIT, run_bare_zstd, 0, { NULL }, 0, 0 }
+};
+/* The limit is a page of the image. */
+#define PAGE(...)                                                              \
+	{ "pack", OURS, run_page, 0, { ".mrp", __VA_ARGS__ }, 0, check_page }, \
+	{ "zstd -dc", PEER, run_zstd_page, 0, { "", __VA_ARGS__ }, 0, 0 },     \
+	{ "image", LIMIT, run_page, 0, { "", __VA_ARGS__ }, 0, 0 }
+static const contenders page = { PAGE(NULL) };
+static const contenders page_warm = { PAGE("warm") };
+#define INCREMENT(peer)                                                    \
+	{ "mrconvert --base", OURS, run_increment, 0, { NULL },            \
+	  "mrconvert", check_increment },                                  \
+	peer, { "bare read", LIMIT, run_bare_read_new, 0, { NULL }, 0, 0 }
+#define FULL { "full pack", PEER, run_full, 0, { NULL }, 0, 0 }
+#define SECOND { "restic", PEER, run_restic, 0, { NULL }, "restic", 0 }
+static const contenders increment = { INCREMENT(FULL) };
+static const contenders increment_restic = { INCREMENT(SECOND) };
 static const contenders unpack = {
 	{ "mrconvert", OURS, run_mrconvert, 0, { ".mr" }, "mrconvert",
 	  check_pack },
@@ -212,6 +233,9 @@ struct set {
 #define CHANGED(percent) TURN(4 * GIB, 1024, 1024 * 100 / (percent))
 #define PAGES(percent) TURN(2 * GIB, 4, 4 * 100 / (percent))
 #define FILES(mib) { MEM_ANON, .fill = 64, .hole = 2560, .files = (mib) }
+#define SINCE(mib, run, each)                                           \
+	{ MEM_ANON, .fill = 64, .hole = 2560, .files = (mib), .changed = (run), \
+	  .changed_each = (each) }
 #define BEGAN (BASE | BEGIN | REFLINK)
 #define SAVED (BASE | REFLINK)
 
@@ -267,6 +291,15 @@ static const struct set sets[] = {
 	{ "pack", pack, FILES(2048), NO_QUICK, LOAD },
 	{ "pack-random", pack, FILL(MEM_ANON, 2 * GIB), FILL(MEM_ANON, 128),
 	  LOAD },
+	{ "pack-memory", pack_memory, FILES(2048), FILES(256), LOAD | WARM },
+	{ "page", page, FILES(2048), FILES(256), LOAD },
+	{ "page-warm", page_warm, FILES(2048), NO_QUICK, LOAD },
+	{ "increment", increment, SINCE(2048, 1, 100), SINCE(256, 1, 100),
+	  LOAD },
+	{ "increment-runs", increment, SINCE(2048, 256, 25600), NO_QUICK,
+	  LOAD },
+	{ "increment-restic", increment_restic, SINCE(2048, 1, 100),
+	  SINCE(256, 1, 100), LOAD },
 	{ "unpack", unpack, FILES(2048), NO_QUICK, LOAD },
 	{ "load-pack", load_pack, FILES(2048), NO_QUICK, LOAD },
 	{ "data-1G", save, FILL(MEM_ANON, 1 * GIB), NO_QUICK, 0 },
@@ -343,6 +376,9 @@ static uint64_t free_disk(const char *folder)
 static uint64_t files_of(const struct set *set)
 {
 	uint64_t n = set->flags & BASE ? 2 : 1;
+
+	if (spec_of(set)->files) /* what lies beside the image, and they */
+		n += spec_of(set)->changed ? 5 : 3;
 
 	for (const struct contender *c = set->contenders; c->name; c++)
 		n += set->flags & LOAD ? c->run == run_mrload_file ||
@@ -425,13 +461,33 @@ static const char *no_disk(const struct set *set)
 	return text;
 }
 
+static bool in_path(const char *name)
+{
+	const char *path = getenv("PATH");
+	char file[PATH_LEN];
+
+	while (path && *path) {
+		size_t n = strcspn(path, ":");
+
+		(void)snprintf(file, sizeof(file), "%.*s/%s", (int)n, path,
+			       name);
+		if (!access(file, X_OK))
+			return true;
+		path += n + (path[n] != '\0');
+	}
+	return false;
+}
+
 /* NULL, or which tool there is not. */
 static const char *no_tool(const struct set *set)
 {
 	static char text[64];
 
 	for (const struct contender *c = set->contenders; c->name; c++) {
-		if (!c->tool || !access(path_of(config.build, c->tool), X_OK))
+		if (!c->tool ||
+		    (c->role == OURS
+			     ? !access(path_of(config.build, c->tool), X_OK)
+			     : in_path(c->tool)))
 			continue;
 		(void)snprintf(text, sizeof(text), "needs %s", c->tool);
 		return text;
@@ -537,8 +593,10 @@ static int check(const struct result *r, const struct set *set)
 
 	for (size_t i = 0; i < r->n; i++) {
 		const struct contender *c = &r->contenders[i];
-		const char *image = image_of(set->flags & LOAD ? 0 : i);
+		char image[PATH_LEN * 2];
 
+		(void)snprintf(image, sizeof(image), "%s",
+			       image_of(set->flags & LOAD ? 0 : i));
 		if (c->check && c->check(c, spec_of(set), image))
 			rc = -1;
 		if (!(set->flags & LOAD))
@@ -584,6 +642,11 @@ static void prepare(const struct set *set, struct vm *vm)
 		return;
 	note_memory(vm);
 	(void)saver.run(&saver, vm, spec_of(set), image_of(0));
+	if (spec_of(set)->changed) {
+		vm_change(vm, spec_of(set), beside(image_of(0), ".changed"));
+		(void)saver.run(&saver, vm, spec_of(set),
+				beside(image_of(0), ".new"));
+	}
 	if (!(set->flags & STAYS))
 		vm_stop(vm);
 }

@@ -108,6 +108,9 @@ struct vm_spec {
 	unsigned turn, turn_each;
 	/* MiB of the memory never touched that hold files of this machine. */
 	uint64_t files;
+	/* Pages of each so many of these that are changed afterwards; 0: none
+	 */
+	unsigned changed, changed_each;
 };
 
 struct vm {
@@ -144,6 +147,9 @@ int vm_wait(struct vm *vm, const char *prefix, unsigned times);
 
 double vm_cpu(const struct vm *vm); /* seconds until now */
 double vm_memory(const struct vm *vm); /* bytes of anonymous and memfd memory */
+/* Changes what spec says in a VM that stands still; the new pages, one behind
+ * the other, are in the file `list` then. */
+void vm_change(struct vm *vm, const struct vm_spec *spec, const char *list);
 /* Reads every part of untouched memory, as a monitor from outside would. */
 void vm_read_all(struct vm *vm);
 /* Calls fn for one MiB after the other of the guest's memory. */
@@ -164,7 +170,8 @@ struct contender {
 	run_fn *run;
 	unsigned n; /* jobs, channels or cores; 0: the default */
 	const char *options[MAX_OPTIONS]; /* for the tool, then NULLs */
-	const char *tool; /* ours: what must have been built */
+	/* Ours: what must have been built; others: what must be installed. */
+	const char *tool;
 	/* Ours: 0 if what the last run gave is right, or -1, with a reason on
 	 * standard error. */
 	int (*check)(const struct contender *c, const struct vm_spec *spec,
@@ -189,6 +196,18 @@ run_fn run_qemu_load, run_bare_read, run_bare_copy;
  * option: back again), by the library in memory; and a pack into a QEMU. */
 run_fn run_mrconvert, run_zstd, run_bare_zstd;
 run_fn run_mrload_pack, run_exec_zstd;
+/* The same in memory, from the page cache to nobody. */
+run_fn run_mrconvert_memory;
+/* Seconds for a page of the image, or of what has this ending (the first
+ * option); of the pack, by zstd alone, one in its middle. Second option:
+ * "warm", or in no cache. */
+run_fn run_page, run_zstd_page;
+/* From the image with what was changed since: an increment, all of it, by
+ * restic (which had the image before), and reading it. */
+run_fn run_increment, run_full, run_restic, run_bare_read_new;
+/* A file of the image's folder with this ending: its name, in static memory,
+ * until the 16th next call. */
+const char *beside(const char *image, const char *ending);
 
 /* From the start of a QEMU until its guest runs, has spoken, or all of its
  * memory was read once: on the file image, after a load, without either. */
@@ -204,6 +223,12 @@ int check_decode(const struct contender *c, const struct vm_spec *spec,
 /* The pack is sound and what the image is. Takes all files beside it away. */
 int check_pack(const struct contender *c, const struct vm_spec *spec,
 	       const char *image);
+/* Pages are the same in pack and image. */
+int check_page(const struct contender *c, const struct vm_spec *spec,
+	       const char *image);
+/* The increment, with what it stands on, is what the changed image is. */
+int check_increment(const struct contender *c, const struct vm_spec *spec,
+		    const char *image);
 /* Has a QEMU load the image and its guest check all memory. */
 int check_image(const struct contender *c, const struct vm_spec *spec,
 		const char *image);

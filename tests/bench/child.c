@@ -1,9 +1,9 @@
 /* child.c - processes: the janitor, and programs that are measured. */
 #include "tests/bench/bench.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,18 +22,20 @@ static void pass_on(int sig)
 	(void)kill(worker, SIGTERM);
 }
 
+static int remove_one(const char *path, const struct stat *st, int type,
+		      struct FTW *where)
+{
+	(void)st;
+	(void)type;
+	(void)where;
+	if (remove(path) && errno != ENOENT)
+		perror(path);
+	return 0;
+}
+
 static void remove_folder(const char *path)
 {
-	DIR *d = opendir(path);
-	struct dirent *e;
-
-	while (d && (e = readdir(d)))
-		if (unlinkat(dirfd(d), e->d_name, 0) && *e->d_name != '.')
-			(void)unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
-	if (d)
-		(void)closedir(d);
-	if (rmdir(path) && errno != ENOENT)
-		perror(path);
+	(void)nftw(path, remove_one, 16, FTW_PHYS | FTW_DEPTH);
 }
 
 /* What the worker started became ours when it ended. */

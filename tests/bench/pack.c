@@ -15,13 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A file of the image's folder with this ending: its name, in static memory,
- * until the fourth next call. */
-static const char *beside(const char *image, const char *ending)
+const char *beside(const char *image, const char *ending)
 {
-	static char bufs[4][PATH_LEN * 2 + 16];
+	static char bufs[16][PATH_LEN * 2 + 16];
 	static unsigned turn;
-	char *buf = bufs[++turn % 4];
+	char *buf = bufs[++turn % 16];
 
 	(void)snprintf(buf, sizeof(bufs[0]), "%.1000s%s", image, ending);
 	return buf;
@@ -59,15 +57,17 @@ static struct sample shell(const char *command, const char *one,
 	return s;
 }
 
-static struct sample convert(const char *from, const char *to)
+/* base: NULL, or that of an increment. */
+static struct sample convert(const char *from, const char *to, const char *base)
 {
 	struct sample s = SAMPLE_NONE;
 
 	(void)unlink(to);
-	json_decref(
-		child_run((const char *[]){ path_of(config.build, "mrconvert"),
-					    "--json", from, to, NULL },
-			  &s));
+	json_decref(child_run(
+		(const char *[]){ path_of(config.build, "mrconvert"), "--json",
+				  from, to, base ? "--base" : NULL, base,
+				  NULL },
+		&s));
 	return s;
 }
 
@@ -82,7 +82,7 @@ static const char *have(const char *image, const char *ending)
 		(void)shell("zstd -q -1 -T0 -f \"$1\" -o \"$2\"",
 			    have(image, ".stream"), path);
 	else
-		(void)convert(image, path);
+		(void)convert(image, path, NULL);
 	return path;
 }
 
@@ -98,7 +98,7 @@ struct sample run_mrconvert(const struct contender *c, struct vm *vm,
 		from = have(image, ".mrp");
 		settle(from);
 	}
-	s = convert(from, to);
+	s = convert(from, to, NULL);
 	s.direct = true;
 	if (from == image)
 		(void)snprintf(s.remark, sizeof(s.remark),
@@ -126,6 +126,17 @@ struct sample run_zstd(const struct contender *c, struct vm *vm,
 	return s;
 }
 
+struct sample run_mrconvert_memory(const struct contender *c, struct vm *vm,
+				   const struct vm_spec *spec,
+				   const char *image)
+{
+	(void)c;
+	(void)vm;
+	(void)spec;
+	return shell("\"$2\" -q --direct=off -O pack \"$1\" - >/dev/null",
+		     image, path_of(config.build, "mrconvert"));
+}
+
 /* libzstd over the stream in memory, one piece of 1 MiB after the other. */
 struct sample run_bare_zstd(const struct contender *c, struct vm *vm,
 			    const struct vm_spec *spec, const char *image)
@@ -145,6 +156,196 @@ struct sample run_bare_zstd(const struct contender *c, struct vm *vm,
 	s.peak = -1;
 	s.direct = true;
 	json_decref(out);
+	return s;
+}
+
+/* ---- a page ---- */
+
+enum { PAGES = 1000 };
+
+/* The file is in the page cache, or not, before it is looked at. */
+static void prepare(const struct contender *c, const char *path)
+{
+	if (c->options[1])
+		(void)shell("cat \"$1\" >/dev/null", path, path);
+	else
+		settle(path);
+}
+
+static json_t *look(const struct vm_spec *spec, const char *path,
+		    struct sample *s)
+{
+	char n[16], from[24], mib[24];
+
+	(void)snprintf(n, sizeof(n), "%d", PAGES);
+	(void)snprintf(from, sizeof(from), "%" PRIu64,
+		       spec->fill + spec->zero + 256);
+	(void)snprintf(mib, sizeof(mib), "%" PRIu64, spec->files);
+	return child_run(
+		(const char *[]){ path_of(config.build, "tests/bench/page"),
+				  path, n, from, mib, NULL },
+		s);
+}
+
+struct sample run_page(const struct contender *c, struct vm *vm,
+		       const struct vm_spec *spec, const char *image)
+{
+	const char *path = *c->options[0] ? have(image, c->options[0]) : image;
+	struct sample s = SAMPLE_NONE;
+	json_t *out;
+
+	(void)vm;
+	prepare(c, path);
+	out = look(spec, path, &s);
+	s.seconds = json_number_value(json_object_get(out, "seconds"));
+	s.cpu = -1;
+	s.direct = true;
+	(void)snprintf(s.remark, sizeof(s.remark),
+		       "a page, of %d; to open the file took %.4f s", PAGES,
+		       json_number_value(json_object_get(out, "open")));
+	json_decref(out);
+	return s;
+}
+
+struct sample run_zstd_page(const struct contender *c, struct vm *vm,
+			    const struct vm_spec *spec, const char *image)
+{
+	const char *pack = have(image, ".mrp");
+	struct sample s;
+	char line[96];
+
+	(void)vm;
+	prepare(c, pack);
+	(void)snprintf(line, sizeof(line),
+		       "zstd -qdc \"$1\" 2>/dev/null | tail -c +%" PRIu64
+		       " | head -c 4096 >/dev/null",
+		       data_mib(spec) / 2 * MIB);
+	s = shell(line, pack, pack);
+	s.cpu = -1;
+	s.direct = true;
+	return s;
+}
+
+int check_page(const struct contender *c, const struct vm_spec *spec,
+	       const char *image)
+{
+	struct sample s = SAMPLE_NONE;
+	json_t *a = look(spec, image, &s);
+	json_t *b = look(spec, have(image, ".mrp"), &s);
+	bool same = json_equal(json_object_get(a, "sum"),
+			       json_object_get(b, "sum"));
+
+	json_decref(a);
+	json_decref(b);
+	if (same)
+		return check_pack(c, spec, image);
+	(void)fprintf(stderr, "bench: the pack has other pages\n");
+	return -1;
+}
+
+/* ---- what has changed ---- */
+
+struct sample run_increment(const struct contender *c, struct vm *vm,
+			    const struct vm_spec *spec, const char *image)
+{
+	const char *new = beside(image, ".new");
+	double changed, size;
+	struct sample s;
+
+	(void)c;
+	(void)vm;
+	(void)spec;
+	if (!size_of(beside(image, ".changed.zst")))
+		(void)shell("zstd -q -1 -f \"$1\" -o \"$2\"",
+			    beside(image, ".changed"),
+			    beside(image, ".changed.zst"));
+	changed = size_of(beside(image, ".changed.zst"));
+	(void)have(image, ".mrp");
+	settle(new);
+	s = convert(new, beside(image, ".inc.mrp"), beside(image, ".mrp"));
+	s.direct = true;
+	size = size_of(beside(image, ".inc.mrp"));
+	(void)snprintf(s.remark, sizeof(s.remark),
+		       "%.2f MiB: %.2f of the changed pages, %.4f of the base",
+		       size / (double)MIB, size / changed,
+		       size / size_of(beside(image, ".mrp")));
+	return s;
+}
+
+struct sample run_full(const struct contender *c, struct vm *vm,
+		       const struct vm_spec *spec, const char *image)
+{
+	const char *new = beside(image, ".new");
+	struct sample s;
+
+	(void)c;
+	(void)vm;
+	(void)spec;
+	settle(new);
+	s = convert(new, beside(image, ".new.mrp"), NULL);
+	s.direct = true;
+	return s;
+}
+
+struct sample run_bare_read_new(const struct contender *c, struct vm *vm,
+				const struct vm_spec *spec, const char *image)
+{
+	const char *new = beside(image, ".new");
+
+	settle(new);
+	return run_bare_read(c, vm, spec, new);
+}
+
+#define RESTIC                                                  \
+	"export RESTIC_PASSWORD=bench RESTIC_CACHE_DIR=cache; " \
+	"cd \"$2\"; "
+
+static double grown(const char *folder)
+{
+	struct sample s = SAMPLE_NONE;
+	json_t *out = child_run(
+		(const char *[]){
+			"/bin/sh", "-c",
+			"cd \"$1\"; find repo -type f -printf '%s\\n' | "
+			"awk '{ s += $1 } END { print \"[\" s + 0 \"]\" }'",
+			"sh", folder, NULL },
+		&s);
+	double n = json_number_value(json_array_get(out, 0));
+
+	json_decref(out);
+	return n;
+}
+
+/* Each time it has the first image, and nothing else. */
+struct sample run_restic(const struct contender *c, struct vm *vm,
+			 const struct vm_spec *spec, const char *image)
+{
+	const char *folder = beside(image, ".restic");
+	const char *new = beside(image, ".new");
+	struct stat st;
+	struct sample s;
+	double before;
+
+	(void)c;
+	(void)vm;
+	(void)spec;
+	if (stat(folder, &st)) {
+		if (mkdir(folder, 0700))
+			die("%s: %s", folder, strerror(errno));
+		(void)shell(RESTIC "ln \"$1\" vm.mr; restic -q -r repo init; "
+				   "restic -q -r repo backup vm.mr; "
+				   "mv repo first",
+			    image, folder);
+	}
+	(void)shell("cd \"$2\"; rm -rf repo; cp -al first repo; "
+		    "ln -f \"$1\" vm.mr",
+		    new, folder);
+	before = grown(folder);
+	settle(new);
+	s = shell(RESTIC "restic -q -r repo backup vm.mr", new, folder);
+	s.direct = true;
+	(void)snprintf(s.remark, sizeof(s.remark), "restic: %.2f MiB",
+		       (grown(folder) - before) / (double)MIB);
 	return s;
 }
 
@@ -191,11 +392,44 @@ struct sample run_exec_zstd(const struct contender *c, struct vm *vm,
 
 /* ---- whether it is right ---- */
 
+static void remove_all(const char *image)
+{
+	static const char *const all[] = {
+		".mrp",	    ".mr",	".stream",  ".zst",    ".new",
+		".changed", ".new.mrp", ".inc.mrp", ".restic", ".changed.zst"
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		if (unlink(beside(image, all[i])) && errno == EISDIR)
+			(void)shell("rm -rf \"$1\"", beside(image, all[i]),
+				    config.images);
+}
+
+int check_increment(const struct contender *c, const struct vm_spec *spec,
+		    const char *image)
+{
+	const char *inc = beside(image, ".inc.mrp");
+	struct sample s = SAMPLE_NONE;
+
+	(void)c;
+	(void)spec;
+	/* Either ends the program if it finds something. */
+	json_decref(child_run(
+		(const char *[]){ path_of(config.build, "mrverify"), "--json",
+				  beside(image, ".mrp"), inc, NULL },
+		&s));
+	json_decref(child_run((const char *[]){ path_of(config.build, "mrdiff"),
+						"--json", beside(image, ".new"),
+						inc, NULL },
+			      &s));
+	remove_all(image);
+	return 0;
+}
+
 /* The pack is sound, and what the image is; all files beside it go. */
 int check_pack(const struct contender *c, const struct vm_spec *spec,
 	       const char *image)
 {
-	static const char *const all[] = { ".mrp", ".mr", ".stream", ".zst" };
 	struct sample s = SAMPLE_NONE;
 
 	(void)c;
@@ -209,7 +443,6 @@ int check_pack(const struct contender *c, const struct vm_spec *spec,
 						"--json", image,
 						have(image, ".mrp"), NULL },
 			      &s));
-	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
-		(void)unlink(beside(image, all[i]));
+	remove_all(image);
 	return 0;
 }

@@ -107,6 +107,11 @@ static const char *ratio_text(const struct result *r, size_t a, size_t b)
 	return buf;
 }
 
+static int digits(double seconds)
+{
+	return seconds < 0.01 ? 6 : 3;
+}
+
 static const char *seconds_text(const struct result *r, size_t who)
 {
 	static char bufs[2][32];
@@ -117,7 +122,9 @@ static const char *seconds_text(const struct result *r, size_t who)
 	if (who == r->n)
 		return "-";
 	s = stats(r, who, SECONDS);
-	(void)snprintf(buf, sizeof(bufs[0]), "%.3f %.3f %.3f", s.min, s.median,
+	/* What takes less than a millisecond has digits, too. */
+	(void)snprintf(buf, sizeof(bufs[0]), "%.*f %.*f %.*f", digits(s.median),
+		       s.min, digits(s.median), s.median, digits(s.median),
 		       s.max);
 	return buf;
 }
@@ -158,7 +165,7 @@ static void print_row(const struct result *r, size_t ours, const char *name)
 	(void)snprintf(grew, sizeof(grew), "%.0f",
 		       stats(r, ours, GREW).max / (double)MIB);
 	printf(COLUMNS, name, gib, seconds_text(r, ours), seconds_text(r, peer),
-	       number_text(lim, most, 3), ratio_text(r, peer, ours),
+	       number_text(lim, most, digits(most)), ratio_text(r, peer, ours),
 	       ratio_text(r, ours, limit), cpu,
 	       number_text(peak, stats(r, ours, PEAK).max / (double)MIB, 0),
 	       grew, peer < r->n ? r->contenders[peer].name : "");
@@ -166,6 +173,8 @@ static void print_row(const struct result *r, size_t ours, const char *name)
 		printf("%-16s not by direct I/O\n", "");
 	if (*r->samples[ours][0].remark)
 		printf("%-16s %s\n", "", r->samples[ours][0].remark);
+	if (peer < r->n && *r->samples[peer][0].remark)
+		printf("%-16s %s\n", "", r->samples[peer][0].remark);
 	(void)fflush(stdout);
 }
 

@@ -29,6 +29,12 @@ uint64_t vm_mib(const struct vm_spec *spec)
 	return spec->fill + spec->zero + spec->hole + SPARE;
 }
 
+/* Where the files of spec are in its memory. */
+static uint64_t files_at(const struct vm_spec *spec)
+{
+	return (spec->fill + spec->zero + 256) * MIB;
+}
+
 /* QEMU's arguments, each in static memory. */
 static const char **arguments(const struct vm *vm, const struct vm_spec *spec,
 			      int fd, bool incoming, const char *image,
@@ -99,8 +105,7 @@ static const char **arguments(const struct vm *vm, const struct vm_spec *spec,
 	if (spec->files && !incoming && !image) {
 		(void)snprintf(loader, sizeof(loader),
 			       "loader,file=%s,addr=0x%" PRIx64 ",force-raw=on",
-			       files_take(spec->files),
-			       (spec->fill + spec->zero + 256) * MIB);
+			       files_take(spec->files), files_at(spec));
 		argv[n++] = "-device";
 		argv[n++] = loader;
 	}
@@ -406,6 +411,41 @@ static void walk(struct vm *vm, uint64_t step, size_t len,
 			fn(arg, buf);
 	}
 	free(buf);
+	guest_free(g);
+}
+
+void vm_change(struct vm *vm, const struct vm_spec *spec, const char *list)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct guest *g = guest_open(vm->q, vm->pid, &err);
+	struct guest_block *b = g ? guest_find(g, "ram") : NULL;
+	uint64_t pages = spec->files * MIB / 4096;
+	FILE *f = fopen(list, "w");
+	unsigned char buf[4096];
+
+	if (!b || !f)
+		die("cannot change the guest's memory: %s", err.msg);
+	for (uint64_t i = 0; i < pages; i++) {
+		uint64_t other = (i * 7919 + pages / 2) % pages;
+		uint64_t base = b->hva + files_at(spec);
+		struct iovec here = { buf, sizeof(buf) };
+		struct iovec from = { (void *)(uintptr_t)(base + other * 4096),
+				      sizeof(buf) };
+		struct iovec to = { (void *)(uintptr_t)(base + i * 4096),
+				    sizeof(buf) };
+
+		if (i % spec->changed_each >= spec->changed)
+			continue;
+		if (process_vm_readv(vm->pid, &here, 1, &from, 1, 0) < 0)
+			die("cannot read the guest: %s", strerror(errno));
+		/* No page that was there is as it was. */
+		memcpy(buf, &i, sizeof(i));
+		if (process_vm_writev(vm->pid, &here, 1, &to, 1, 0) < 0 ||
+		    fwrite(buf, sizeof(buf), 1, f) != 1)
+			die("cannot change the guest: %s", strerror(errno));
+	}
+	if (fclose(f))
+		die("%s: %s", list, strerror(errno));
 	guest_free(g);
 }
 
