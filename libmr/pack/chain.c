@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,7 +15,7 @@
 #include "libmr/base/error.h"
 #include "libmr/base/hash.h"
 
-/* Names in a folder that are looked at. */
+/* Names of packs in a folder that are looked at. */
 #define NAMES_MAX (1u << 16)
 #define ENDING ".mrp"
 
@@ -87,14 +88,32 @@ static DIR *open_folder(const char *path)
 	return d;
 }
 
+/* The path of a name beside another path; *name becomes the part of it. */
+static char *beside(const char *path, const char *e, const char **name)
+{
+	const char *slash = strrchr(path, '/');
+	size_t n = slash ? (size_t)(slash - path + 1) : 0;
+	char *to = malloc(n + strlen(e) + 1);
+
+	if (!to)
+		return NULL;
+	memcpy(to, path, n);
+	memcpy(to + n, e, strlen(e) + 1);
+	*name = to + n;
+	return to;
+}
+
 /* above: the name of the pack that stands on it; NULL: the top. */
 static int not_there(const struct seal_digest *wanted, const char *above,
 		     const char *path, const struct mr_error *why,
 		     struct mr_error *err)
 {
 	static const char digits[] = "0123456789abcdef";
-	int n = folder_length(&path);
+	const char *folder = path;
+	int n = folder_length(&folder);
 	char text[2 * SEAL_DIGEST_SIZE + 1] = "";
+	struct stat st;
+	bool leads = !lstat(path, &st) && S_ISLNK(st.st_mode);
 
 	for (size_t i = 0; i < SEAL_DIGEST_SIZE; i++) {
 		text[2 * i] = digits[wanted->byte[i] >> 4];
@@ -102,9 +121,10 @@ static int not_there(const struct seal_digest *wanted, const char *above,
 	}
 	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 			 "%.60s%s base, the pack %s, is no *" ENDING
-			 " in folder %.*s%s%.60s",
+			 " in folder %.*s%s%s%.60s",
 			 above ? above : "its", above ? "'s" : "", text,
-			 n < 80 ? n : 80, path,
+			 n < 80 ? n : 80, folder,
+			 leads ? ", nor where the symlink leads" : "",
 			 why->msg[0] ? " that can be read: " : "", why->msg);
 }
 
@@ -115,7 +135,7 @@ static void free_pack(struct chain_pack *k, bool opened)
 	if (opened)
 		packed_release(&k->packed);
 	(void)file_close(&k->file);
-	free(k->name);
+	free(k->path);
 	free(k);
 }
 
@@ -145,8 +165,50 @@ static int of_base(const struct chain_pack *k, const struct mr_error *why,
 			 k->name, why->msg);
 }
 
-/* The one that has this descriptor, opened; NULL: it is damaged. */
-static struct chain_pack *open_pack(int fd, const char *name,
+/* Another pack with the same identity in its folder; "": there is none. */
+static void find_copy(const struct chain_pack *k, char name[NAME_MAX + 1])
+{
+	DIR *d = open_folder(k->path);
+	const struct dirent *e;
+	struct stat st;
+
+	name[0] = '\0';
+	for (unsigned i = 0; d && !name[0] && i < NAMES_MAX && (e = readdir(d));
+	     i += is_named_so(e->d_name)) {
+		int fd = is_named_so(e->d_name)
+				 ? try_name(dirfd(d), e->d_name,
+					    &k->packed.end.identity)
+				 : -1;
+
+		if (fd < 0)
+			continue;
+		if (!fstat(fd, &st) &&
+		    (st.st_dev != k->file.dev || st.st_ino != k->file.ino))
+			memcpy(name, e->d_name, strlen(e->d_name) + 1);
+		(void)close(fd);
+	}
+	if (d)
+		(void)closedir(d);
+}
+
+/* The same of one that was taken, and turns out bad: who has another one need
+ * not do without. */
+static int of_taken(const struct chain_pack *k, const struct mr_error *why,
+		    struct mr_error *err)
+{
+	char copy[NAME_MAX + 1];
+
+	find_copy(k, copy);
+	if (!copy[0])
+		return of_base(k, why, err);
+	return error_set(err, why->code, MR_NO_OFFSET,
+			 "base %.50s: %.100s; %.50s beside it is a copy",
+			 k->name, why->msg, copy);
+}
+
+/* The one that has this descriptor, opened; NULL: it is damaged. path: of
+ * another in its folder. */
+static struct chain_pack *open_pack(int fd, const char *path, const char *name,
 				    const struct packed *above,
 				    struct mr_error *err)
 {
@@ -156,7 +218,7 @@ static struct chain_pack *open_pack(int fd, const char *name,
 
 	if (k)
 		k->file = (struct file)FILE_CLOSED;
-	if (!k || !(k->name = strdup(name))) {
+	if (!k || !(k->path = beside(path, name, &k->name))) {
 		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 		goto close;
 	}
@@ -197,12 +259,17 @@ static struct chain_pack *find_pack(const char *path,
 		(void)error_sys(why, MR_NO_OFFSET, "cannot open it");
 		return NULL;
 	}
-	for (unsigned i = 0; !k && i < NAMES_MAX && (e = readdir(d)); i++) {
+	for (unsigned i = 0; !k && (e = readdir(d));) {
 		if (!is_named_so(e->d_name))
 			continue;
+		if (i++ == NAMES_MAX) {
+			(void)error_set(why, MR_REFUSED, MR_NO_OFFSET,
+					"only %u were looked at", NAMES_MAX);
+			break;
+		}
 		fd = try_name(dirfd(d), e->d_name, &above->label.base);
 		if (fd >= 0)
-			k = open_pack(fd, e->d_name, above, bad);
+			k = open_pack(fd, path, e->d_name, above, bad);
 		else if (errno)
 			(void)error_sys(why, MR_NO_OFFSET, "%.80s", e->d_name);
 	}
@@ -210,26 +277,40 @@ static struct chain_pack *find_pack(const char *path,
 	return k;
 }
 
-/* The next one below. A symlink may stand where the packs are, or point there.
- */
-static int add_pack(struct chain *c, const struct packed *above,
-		    const char *path, struct mr_error *err)
+/* The next one below: beside this path, or where it leads, which may be a
+ * symlink to another folder. */
+static struct chain_pack *find_beside(const char *path,
+				      const struct packed *above,
+				      struct mr_error *bad,
+				      struct mr_error *why)
 {
-	struct mr_error bad = MR_ERROR_INIT, why = MR_ERROR_INIT;
-	struct chain_pack *k = find_pack(path, above, &bad, &why);
+	struct chain_pack *k = find_pack(path, above, bad, why);
 	char *real = k ? NULL : realpath(path, NULL);
 
 	if (real)
-		k = find_pack(real, above, &bad, &why);
+		k = find_pack(real, above, bad, why);
 	free(real);
+	return k;
+}
+
+/* path: the top's. */
+static int add_pack(struct chain *c, const struct packed *above,
+		    const char *path, struct mr_error *err)
+{
+	const struct chain_pack *last = c->n ? c->below[c->n - 1] : NULL;
+	struct mr_error bad = MR_ERROR_INIT, why = MR_ERROR_INIT;
+	struct chain_pack *k;
+
+	k = find_beside(last ? last->path : path, above, &bad, &why);
+	if (!k && last)
+		k = find_beside(path, above, &bad, &why);
 	if (k) {
 		c->below[c->n++] = k;
 		return 0;
 	}
 	if (bad.code == MR_OK)
-		return not_there(&above->label.base,
-				 c->n ? c->below[c->n - 1]->name : NULL, path,
-				 &why, err);
+		return not_there(&above->label.base, last ? last->name : NULL,
+				 last ? last->path : path, &why, err);
 	if (err && err->code == MR_OK)
 		*err = bad;
 	return -1;
@@ -281,7 +362,7 @@ static int chain_why(struct io *io, uint64_t offset, struct mr_error *err)
 		*err = why;
 		return -1;
 	}
-	return of_base((struct chain_pack *)(void *)k, &why, err);
+	return of_taken((struct chain_pack *)(void *)k, &why, err);
 }
 
 static const struct io_ops chain_ops = { .name = "packs",
@@ -444,7 +525,7 @@ int chain_digests(const struct chain *c, const char *block, uint64_t offset,
 			*err = why;
 			return -1;
 		}
-		return of_base(c->below[i - 1], &why, err);
+		return of_taken(c->below[i - 1], &why, err);
 	}
 	return 0;
 }

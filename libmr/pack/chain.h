@@ -2,7 +2,9 @@
  * chain.h - the packs that an increment stands on (formats/pack.md).
  *
  * Each names the one right below by its identity, which is looked for among the
- * packs in its own folder. They all have the same page and extent size.
+ * packs in its own folder; where its name is a symlink, in the folder that this
+ * leads to, too; and where the top is, and leads to. They all have the same
+ * page and extent size.
  */
 #ifndef LIBMR_PACK_CHAIN_H
 #define LIBMR_PACK_CHAIN_H
@@ -16,7 +18,8 @@
 struct chain_pack {
 	struct packed packed;
 	struct file file;
-	char *name; /* in the folder */
+	char *path;
+	const char *name; /* of path: without the folder */
 };
 
 struct chain {

@@ -80,6 +80,56 @@ setup() {
 	mrdiff -q 1.mr links/inc.mrp
 }
 
+@test "one in the middle may be a symlink, too" {
+	mkimage --device cpu=100 --block pc.ram=1000:0+200 2.mr
+	mrconvert -q --base=inc.mrp 2.mr top.mrp
+	mkdir links one
+	mv inc.mrp base.mrp one
+	ln -s ../one/inc.mrp links/middle.mrp
+	mv top.mrp links
+	mrdiff -q 2.mr links/top.mrp
+	# What stands where it leads to comes after what is beside it.
+	rm one/base.mrp
+	run -3 mrconvert -q links/top.mrp out.mr
+	[[ $output == *": middle.mrp's base, the pack "*" in folder links/, nor where the symlink leads" ]]
+	mrconvert -q 0.mr links/other.mrp
+	mrdiff -q 2.mr links/top.mrp
+	# And beside the top, which is a symlink itself.
+	mkdir top
+	mv links/other.mrp top
+	mv links/top.mrp top/real.mrp
+	ln -s ../top/real.mrp links/top.mrp
+	mrdiff -q 2.mr links/top.mrp
+}
+
+@test "a base whose pages are damaged: where there is a copy is told" {
+	mrconvert -q 0.mr whole.mrp
+	cmp base.mrp whole.mrp
+	printf bad | dd of=base.mrp bs=1 conv=notrunc status=none \
+		seek=$(($(stat -c %s base.mrp) / 2))
+	cp base.mrp other.mrp
+	rm whole.mrp
+	run -2 mrconvert -q inc.mrp out.mr
+	[[ $output == *": base "*.mrp": pack: the frame in bytes "*"; "*.mrp" beside it is a copy"* ]]
+	rm other.mrp
+	run -2 mrconvert -q inc.mrp out.mr
+	[[ $output == *": base base.mrp: pack: the frame in bytes "* ]]
+	[[ $output != *copy* ]]
+	# Under another name it is the same.
+	ln -s base.mrp link.mrp
+	ln base.mrp again.mrp
+	run -2 mrconvert -q inc.mrp out.mr
+	[[ $output != *copy* ]]
+}
+
+@test "more packs than are looked at" {
+	mkdir many
+	mv inc.mrp many
+	(cd many && seq -f %.0f.mrp 65540 | xargs touch)
+	run -3 mrconvert -q many/inc.mrp out.mr
+	[[ $output == *"in folder many/ that can be read: only 65536 were looked at" ]]
+}
+
 @test "a chain does not lose what it stands on" {
 	cp base.mrp was
 	run -3 mrconvert inc.mrp base.mrp
