@@ -3,11 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
 #include "tools/common/metrics.h"
+#include "tools/common/taken.h"
 
 /* Packs in a chain from which on a full one is advised. */
 #define LONG_CHAIN 8
@@ -20,6 +22,10 @@ static char *format = NULL, *direct = NULL, *name = NULL, *base = NULL;
 static char *limit = NULL, *metrics = NULL;
 static char *xml = NULL;
 static char *spool = NULL, *spool_limit = NULL;
+/* IN is a VM: saved first, and what is wanted is made of that. */
+static bool of_vm;
+static struct taken taken;
+static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
 
 /* clang-format off */
 static struct poptOption options[] = {
@@ -51,7 +57,7 @@ static struct poptOption options[] = {
 	{ "xml", '\0', POPT_ARG_STRING, &xml, 0,
 	  "for libvirt: the domain's XML (default: that of IN)", "FILE" },
 	{ "spool", '\0', POPT_ARG_STRING, &spool, 0,
-	  "where what comes from stdin, or is compressed, lies meanwhile (default: $TMPDIR, or /var/tmp)",
+	  "where what comes from stdin or a VM, or is compressed, lies meanwhile (default: $TMPDIR, or /var/tmp)",
 	  "FOLDER" },
 	{ "spool-limit", '\0', POPT_ARG_STRING, &spool_limit, 0,
 	  "of that, at most so much", "SIZE" },
@@ -78,6 +84,13 @@ static void print_size(const struct mr_convert_report *r)
 		       r->sampled, r->extents);
 }
 
+static void print_vm(const struct mr_save_report *r)
+{
+	printf("vm         found %s, left %s; the guest stood still for "
+	       "%.3f s\n",
+	       r->run_state, mr_vm_fate_name(r->vm), r->paused);
+}
+
 static void print_text(const struct mr_convert_report *r)
 {
 	char a[CLI_HUMAN], b[CLI_HUMAN], c[CLI_HUMAN];
@@ -87,6 +100,8 @@ static void print_text(const struct mr_convert_report *r)
 	printf("machine    %s, %s\n", r->machine,
 	       r->run_state[0] ? r->run_state
 			       : "in a state that it does not say");
+	if (of_vm)
+		print_vm(&taken.vm);
 	printf("memory     %s in %zu blocks: %s data; device state %s\n",
 	       cli_human(a, r->ram), r->blocks, cli_human(b, r->data),
 	       cli_human(c, r->device));
@@ -112,6 +127,10 @@ static int print_json(const char *in, const char *out,
 	cli_json_put_bool("dry_run", dry_run);
 	cli_json_put_text("machine", r->machine);
 	cli_json_put_text("run_state", r->run_state[0] ? r->run_state : NULL);
+	if (of_vm) {
+		cli_json_put_text("vm", mr_vm_fate_name(taken.vm.vm));
+		cli_json_put_real("paused_seconds", taken.vm.paused);
+	}
 	cli_json_put_number("blocks", r->blocks);
 	cli_json_put_number("ram", r->ram);
 	cli_json_put_number("data", r->data);
@@ -219,22 +238,84 @@ static int check_options(const char *in, const char *out)
 	return CLI_OK;
 }
 
+/* ---- a VM ---- */
+
+static bool is_vm(const char *in)
+{
+	struct stat st;
+
+	return convert.in_fd < 0 && !stat(in, &st) && S_ISSOCK(st.st_mode);
+}
+
+static int tell(const struct mr_error *err, const char *in, const char *out)
+{
+	return cli_fail(err,
+			CLI_PATHS(in, out, base ? base : "", xml ? xml : "",
+				  of_vm ? taken.image : spool));
+}
+
+/* As mrsave does it, and all that can be known is known before it is touched.
+ */
+static int check_vm(const char *in, const char *out)
+{
+	struct mr_error err = MR_ERROR_INIT;
+
+	if (dry_run)
+		return cli_usage("--dry-run reads an image: for a VM mrsave "
+				 "--check says what a save would take");
+	if (spool_limit)
+		return cli_usage("--spool-limit is not for a VM: the room for "
+				 "it is looked for beforehand");
+	if (!convert.form)
+		convert.form = mr_convert_form_of(out);
+	if (convert.form >= MR_CONVERT_LIBVIRT &&
+	    convert.form <= MR_CONVERT_LIBVIRT_SPARSE && !xml)
+		return cli_trouble(in, MR_REFUSED,
+				   "a VM does not say libvirt's domain: --xml "
+				   "with a file that has its XML is needed");
+	save.direct = convert.direct;
+	save.jobs = convert.jobs;
+	save.watch = convert.watch;
+	taken.out = out;
+	taken.convert = convert;
+	return taken_begin(&taken, spool, &save, &err) ? tell(&err, in, out)
+						       : CLI_OK;
+}
+
+/* ---- all together ---- */
+
+static int make(const char *in, const char *out,
+		struct mr_convert_report *report, struct mr_error *err)
+{
+	int rc;
+
+	if (!of_vm)
+		return mr_convert(in, out, &convert, report, err);
+	rc = taken_save(&taken, in, &save, err);
+	*report = taken.report;
+	report->seconds = taken.vm.seconds;
+	return rc;
+}
+
 static int run(const char *in, const char *out)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_convert_report report;
-	int rc = mr_convert(in, out, &convert, &report, &err);
+	int rc = make(in, out, &report, &err);
 	const struct metrics_figures figures = { .memory = report.ram,
 						 .data = report.data,
 						 .size = report.size,
-						 .has_size = true };
+						 .has_size = true,
+						 .paused = taken.vm.paused,
+						 .has_paused = of_vm };
 
 	cli_tell_end();
 	if (!rc && !dry_run)
 		metrics_done(0, CLI_OK, &figures);
-	if (rc)
-		return cli_fail(&err, CLI_PATHS(in, out, base ? base : "",
-						xml ? xml : "", spool));
+	if (rc) {
+		rc = tell(&err, in, out);
+		return taken.vm.vm == MR_VM_LOST ? CLI_STUCK : rc;
+	}
 	cli.done = !dry_run;
 	if (cli.json)
 		return print_json(in, out, &report);
@@ -260,6 +341,9 @@ int main(int argc, char **argv)
 				 : metrics_begin(metrics, CLI_PATHS(out));
 	if (status == CLI_OK && in && out)
 		status = check_options(in, out);
+	of_vm = status == CLI_OK && is_vm(in);
+	if (of_vm)
+		status = check_vm(in, out);
 	if (status == CLI_OK)
 		status = run(in, out);
 	poptFreeContext(ctx);

@@ -519,6 +519,8 @@ int mr_convert_check(const char *out, const struct mr_convert_options *options,
 
 	if (!rc && options->base && open_base(&x, out, err))
 		rc = error_about(err, CONVERT_BASE);
+	if (!rc && is_libvirt(&x))
+		rc = convert_front_check(&x, err);
 	base_release(&x.base);
 	return rc ? -1 : look_at_output(&x, out, err);
 }

@@ -88,7 +88,8 @@ static int check_machine(const struct convert *x, const char *xml,
 	const char *machine;
 	size_t len = libvirt_xml_machine(xml, &machine);
 
-	if (!len || libvirt_machine_fits(machine, len, x->info->machine))
+	if (!x->info || !len ||
+	    libvirt_machine_fits(machine, len, x->info->machine))
 		return 0;
 	return error_set(err, MR_REFUSED, (uint64_t)(machine - xml),
 			 "this XML is of another machine (%.*s) than the image "
@@ -119,6 +120,24 @@ static char *read_xml(const struct convert *x, struct mr_error *err)
 	(void)error_about(err, CONVERT_XML);
 	free(xml);
 	return NULL;
+}
+
+int convert_front_check(struct convert *x, struct mr_error *err)
+{
+	struct stat st;
+	char *xml;
+
+	if (!x->options->xml)
+		return 0;
+	if (stat(x->options->xml, &st)) {
+		(void)error_sys(err, MR_NO_OFFSET, "cannot open");
+		return error_about(err, CONVERT_XML);
+	}
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	xml = read_xml(x, err);
+	free(xml);
+	return xml ? 0 : -1;
 }
 
 static enum libvirt_format format_of(enum mr_convert_form form)

@@ -33,6 +33,9 @@ struct convert {
 
 /* What libvirt has before the stream, into x->front. */
 int convert_front(struct convert *x, struct mr_error *err);
+/* Whether the XML can be that of a domain, as far as that can be told without
+ * the image. What can be read once only is not. */
+int convert_front_check(struct convert *x, struct mr_error *err);
 /* Writes it, if there is any: first all of it, and that the rest is not there;
  * at the end that it is. */
 int convert_front_write(const struct convert *x, struct io *io, bool complete,

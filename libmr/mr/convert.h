@@ -116,8 +116,8 @@ int mr_convert(const char *in, const char *out,
 	       const struct mr_convert_options *options,
 	       struct mr_convert_report *report, struct mr_error *err);
 
-/* What can be said of it without in: whether options and base are of use, and
- * out can be written. The same errors. */
+/* What can be said of it without in: whether options, base and XML are of use,
+ * and out can be written. The same errors. */
 int mr_convert_check(const char *out, const struct mr_convert_options *options,
 		     struct mr_error *err);
 

@@ -208,8 +208,8 @@ static int look(struct save *s, struct mr_error *err)
 	    s->options->live != MR_LIVE_BACKGROUND)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "QEMU's own save makes nothing but a "
-				 "mapped-ram image: --live=background does "
-				 "without it%s%s",
+				 "mapped-ram image: mrsave --live=background "
+				 "does without it%s%s",
 				 r->why[0] ? "; not direct: " : "", r->why);
 	return look_base(s, err) || check_room(s, &target, err) ? -1 : 0;
 }
