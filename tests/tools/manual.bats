@@ -35,14 +35,14 @@ tools() { (cd "$ROOT/tools" && ls mr*.c | sed 's/\.c$//'); }
 
 @test "the members of JSON are all in the pages, and no other" {
 	cd "$BATS_TEST_TMPDIR"
-	for tool in mrconvert mrload mrrecv mrsave mrsend; do
+	for tool in mrconvert mrdiff mrload mrrecv mrsave mrsend mrverify; do
 		(
 			cd "$ROOT/tools"
 			find $tool.c "${tool#mr}" -name '*.c' 2>/dev/null |
 				xargs cat
 			# what every document has
 			sed -n '/^void cli_json_begin/,/^}/p' common/json.c
-		) | grep -o 'cli_json_put_[a-z]*("[a-z_]*"' | cut -d '"' -f 2 |
+		) | grep -oE 'cli_json_(put_[a-z]*|key)\("[a-z_]*"' | cut -d '"' -f 2 |
 			sort -u >code
 		sed -n '/^\.Sh JSON/,/^\.Sh EXIT/s/^\.It Cm //p' \
 			"$ROOT/man/$tool.1" | sort >manual
