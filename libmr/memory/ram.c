@@ -267,3 +267,29 @@ int mr_ram_read(struct mr_ram *ram, const struct mr_ram_block *b,
 	}
 	return 0;
 }
+
+/* A block of mr_ram_devices. */
+static int read_block(void *arg, const struct mr_block *b, uint64_t offset,
+		      void *buf, size_t len, struct mr_error *err)
+{
+	struct mr_ram *r = arg;
+	const struct mr_ram_block *k = mr_ram_find(r, b->name);
+	size_t present;
+
+	if (!k || !k->held)
+		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+				 "the memory of block %.100s is not there",
+				 b->name);
+	return mr_ram_read(r, k, offset, buf, len, &present, err);
+}
+
+struct mr_layout *mr_ram_layout(struct mr_ram *ram, struct mr_error *err)
+{
+	const struct mr_image *img = mr_ram_devices(ram, err);
+	struct mr_layout *l =
+		img ? mr_image_layout(img, read_block, ram, err) : NULL;
+
+	if (!l)
+		(void)error_about(err, ram->who);
+	return l;
+}

@@ -233,18 +233,6 @@ int mr_image_memory(const struct mr_image *img, const struct mr_block *b,
 		    uint64_t offset, void *buf, size_t len, size_t *present,
 		    struct mr_error *err);
 
-struct mr_place {
-	const struct mr_block *block; /* the image's */
-	uint64_t offset; /* in it, bytes */
-	uint64_t length; /* that many bytes go on like that; at least 1 */
-	char how[160]; /* in words: what this was derived from */
-};
-
-/* Where the byte at a guest-physical address of a pc or q35 machine is.
- * MR_UNSUPPORTED: another machine, or no RAM or firmware there. 0 or -1. */
-int mr_image_gpa(const struct mr_image *img, uint64_t gpa, struct mr_place *out,
-		 struct mr_error *err);
-
 /* ---- what pages are ---- */
 
 enum mr_page_class {

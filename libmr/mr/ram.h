@@ -8,6 +8,7 @@
 
 #include "libmr/mr/error.h"
 #include "libmr/mr/image.h"
+#include "libmr/mr/layout.h"
 #include "libmr/mr/watch.h"
 
 #pragma GCC visibility push(default)
@@ -71,6 +72,10 @@ int mr_ram_still(struct mr_ram *ram, struct mr_error *err);
 /* The image; of a VM its device state, and the list of its blocks, as if they
  * were one. It is the memory's. NULL on failure. */
 const struct mr_image *mr_ram_devices(struct mr_ram *ram, struct mr_error *err);
+
+/* Where in it guest-physical addresses are (mr_image_layout, of that image);
+ * the caller frees it, before the memory. */
+struct mr_layout *mr_ram_layout(struct mr_ram *ram, struct mr_error *err);
 
 #pragma GCC visibility pop
 

@@ -233,6 +233,102 @@ every_address_of() {
 	run -2 mrinspect --gpa $((0x100000000 + (128 << 20))) image
 }
 
+# What the loader put there says which block it is; guest and firmware may
+# write elsewhere.
+marked() { # ADDRESS...
+	local at n=1
+	for at; do
+		printf -- '-device\nloader,addr=%s,data=0x%x,data-len=8\n' \
+			"$at" $((0x1122334455660000 + n++))
+	done
+}
+
+# bats test_tags=address
+@test "memory by address: NUMA nodes of other lengths, and a DIMM" {
+	local marks places=($((100 << 20)) $((300 << 20)) 0x100400000 0x107ff0000)
+	mapfile -t marks < <(marked "${places[@]}")
+	start_vm a -M q35,max-ram-below-4g=320M -S \
+		-m 448M,slots=2,maxmem=2G "${marks[@]}" \
+		-object memory-backend-ram,id=d0,size=448M \
+		-object memory-backend-ram,id=m1,size=192M \
+		-object memory-backend-ram,id=m0,size=256M \
+		-numa node,nodeid=0,memdev=m0 -numa node,nodeid=1,memdev=m1 \
+		-device pc-dimm,memdev=d0
+	mrsave "$(vm_qmp a)" image
+	run -2 mrinspect --gpa $((320 << 20)) image
+	# It could be all RAM, and there is no firmware yet.
+	[[ $output == *"block d0 is as long as all RAM, and others as "* ]]
+	qmp_do a cont
+	wait_ready a
+	qmp_do a stop
+	mrsave "$(vm_qmp a)" image
+	for at in "${places[@]}"; do
+		same_at "$at"
+	done
+	run -2 mrinspect --gpa 0x108000000 image
+	[[ $output == *"nothing tells where block d0 is"* ]]
+	run -2 mrinspect --gpa 0x108000000 "$(vm_qmp a)"
+	[[ $output == *"nothing tells where block d0 is"* ]]
+}
+
+@test "memory by address: NUMA nodes of the same length" {
+	local marks
+	mapfile -t marks < <(marked $((64 << 20)) $((192 << 20)))
+	start_vm a -m 256M "${marks[@]}" \
+		-object memory-backend-ram,id=m1,size=128M \
+		-object memory-backend-ram,id=m0,size=128M \
+		-numa node,nodeid=0,memdev=m0 -numa node,nodeid=1,memdev=m1
+	wait_ready a
+	qmp_do a stop
+	mrsave "$(vm_qmp a)" image
+	# The first one is where the firmware was.
+	same_at $((64 << 20))
+	same_at $((192 << 20))
+	stop_vm a
+	# Of three the others could be either.
+	start_vm a -m 192M -S \
+		-object memory-backend-ram,id=m0,size=64M \
+		-object memory-backend-ram,id=m1,size=64M \
+		-object memory-backend-ram,id=m2,size=64M \
+		-numa node,nodeid=0,memdev=m0 -numa node,nodeid=1,memdev=m2 \
+		-numa node,nodeid=2,memdev=m1
+	mrsave "$(vm_qmp a)" image
+	run -2 mrinspect --gpa 0 image
+	[[ $output == *"there are 3 blocks of 0x4000000 bytes, and nothing "* ]]
+}
+
+@test "memory by address: microvm, above 4 GiB" {
+	local marks
+	mapfile -t marks < <(marked 0x1000000 0x10e000000 0xbfff0000)
+	start_vm a -M microvm -m 3400M "${marks[@]}" -S
+	mrsave "$(vm_qmp a)" image
+	for at in 0 0xa0000 0xdf000 0xf0000 0xbfff0000 0x10e000000 0xfffff000; do
+		same_at "$at"
+	done
+}
+
+@test "memory by address: aarch64 virt" {
+	local marks at
+	type qemu-system-aarch64 >/dev/null || skip "no qemu-system-aarch64"
+	mapfile -t marks < <(marked 0x48000000 0x51000000 0x5b000000)
+	QEMU=qemu-system-aarch64 start_vm a -M virt -cpu cortex-a57 -S -m 448M \
+		"${marks[@]}" \
+		-object memory-backend-ram,id=m1,size=192M \
+		-object memory-backend-ram,id=m0,size=256M \
+		-numa node,nodeid=0,memdev=m0 -numa node,nodeid=1,memdev=m1
+	mrsave "$(vm_qmp a)" image
+	for at in 0x40000000 0x48000000 0x51000000 0x5b000000; do
+		same_at "$at"
+	done
+	run -2 mrinspect --gpa 0x5c000000 image
+	stop_vm a
+	QEMU=qemu-system-aarch64 start_vm a -M virt -cpu cortex-a57 -S -m 448M \
+		"${marks[@]}"
+	mrsave "$(vm_qmp a)" image
+	same_at 0x48000000
+	same_at 0x5b000000
+}
+
 @test "plain streams say what analyze-migration.py says" {
 	[ -n "${ANALYZE_MIGRATION-}" ] ||
 		skip "ANALYZE_MIGRATION names no analyze-migration.py of QEMU"

@@ -124,7 +124,7 @@ dumps() {
 	put pc.bios 63 4080 "reset"
 	run -0 mrinspect --gpa 4G+16 image
 	[ "${lines[1]}" = "pc.ram:0x80000000, guest-physical 0x100000000" ]
-	[ "${lines[2]}" = "  (RAM from 4 GiB on, the first 0x80000000 bytes being below, by what q35 machines do by themselves)" ]
+	[ "${lines[2]}" = "  (RAM from 0x100000000 on, the first 0x80000000 bytes being below, by what q35 machines do by themselves)" ]
 	[[ ${lines[3]} == *"|above 4 GiB"* ]]
 	run -0 mrinspect --gpa 0xfffffff0+5 image
 	[[ $output == *"pc.bios:0x3fff0, guest-physical 0xfffffff0"*"|reset|"* ]]

@@ -152,7 +152,7 @@ static int dump_gpa(const struct show *s, const char *text)
 {
 	uint64_t gpa = 0, left = 0;
 	int status = range(text, &gpa, &left);
-	const struct mr_image *img = NULL;
+	struct mr_layout *layout = NULL;
 
 	if (!left && !status) {
 		left = mr_ram_info(s->ram)->page_size;
@@ -163,10 +163,12 @@ static int dump_gpa(const struct show *s, const char *text)
 		struct dump d = { .shown = gpa, .is_gpa = true };
 		struct mr_place p;
 
-		if (!img)
-			img = mr_ram_devices(s->ram, &err);
-		if (!img || mr_image_gpa(img, gpa, &p, &err))
-			return cli_fail(&err, CLI_PATHS(s->path));
+		if (!layout)
+			layout = mr_ram_layout(s->ram, &err);
+		if (!layout || mr_layout_find(layout, gpa, &p, &err)) {
+			status = cli_fail(&err, CLI_PATHS(s->path));
+			break;
+		}
 		d.block = mr_ram_find(s->ram, p.block->name);
 		d.offset = p.offset;
 		d.length = p.length < left ? p.length : left;
@@ -175,6 +177,7 @@ static int dump_gpa(const struct show *s, const char *text)
 		gpa += d.length;
 		left -= d.length;
 	}
+	mr_layout_free(layout);
 	return status;
 }
 
