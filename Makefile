@@ -123,7 +123,7 @@ WRAP_libmr/verify/verify = io_setup io_getevents pread64 pwrite64 ftruncate64 fs
 WRAP_libmr/memory/image_sink = fallocate64
 WRAP_libmr/memory/pack_sink = malloc calloc mmap64
 WRAP_libmr/convert/convert = malloc calloc realloc mmap64 pread64 pwrite64 \
-	write poll ftruncate64 fsync fstat64 renameat
+	write pwritev64v2 poll ftruncate64 fsync fstat64 renameat
 WRAP_libmr/load/memory = fallocate64 calloc ftruncate64 fsync lseek64 fstat64 \
 	fstatfs64 madvise mmap64 pwrite64 pread64 io_setup io_getevents
 $(UNITS): $O/%: $O/%.o $O/tools.a $O/libmr.a

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "libmr/base/error.h"
@@ -33,7 +35,23 @@ static int wait_for(const struct pipe_io *p, short events)
 	return n < 0 ? -1 : 0;
 }
 
-/* What a pipe takes without waiting once it takes anything: PIPE_BUF. */
+/* What the kernel takes at once; where it cannot be asked so, what a pipe takes
+ * without waiting once it takes anything: PIPE_BUF. */
+static ssize_t put_now(const struct pipe_io *p, const void *buf, size_t len)
+{
+	struct iovec all = { (void *)(uintptr_t)buf, len };
+	ssize_t n;
+
+	if (p->socket)
+		return send(p->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (p->file || len <= PIPE_BUF)
+		return write(p->fd, buf, len);
+	n = pwritev2(p->fd, &all, 1, -1, RWF_NOWAIT);
+	if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS))
+		return n;
+	return write(p->fd, buf, PIPE_BUF);
+}
+
 static ssize_t pipe_write(struct io *io, const void *buf, size_t len,
 			  uint64_t offset)
 {
@@ -44,11 +62,7 @@ static ssize_t pipe_write(struct io *io, const void *buf, size_t len,
 	do {
 		if (wait_for(p, POLLOUT))
 			return -1;
-		if (p->socket)
-			n = send(p->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-		else
-			n = write(p->fd, buf,
-				  p->file || len < PIPE_BUF ? len : PIPE_BUF);
+		n = put_now(p, buf, len);
 	} while (n < 0 && errno == EAGAIN);
 	return n;
 }

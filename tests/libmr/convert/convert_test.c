@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <poll.h>
+#include <sys/uio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <zlib.h>
@@ -27,6 +28,9 @@ FAIL_WRAP(ssize_t, pread64, (int fd, void *buf, size_t n, off_t at),
 FAIL_WRAP(ssize_t, pwrite64, (int fd, const void *buf, size_t n, off_t at),
 	  (fd, buf, n, at), -1)
 FAIL_WRAP(ssize_t, write, (int fd, const void *buf, size_t n), (fd, buf, n), -1)
+FAIL_WRAP(ssize_t, pwritev64v2,
+	  (int fd, const struct iovec *iov, int n, off64_t offset, int flags),
+	  (fd, iov, n, offset, flags), -1)
 FAIL_WRAP(int, poll, (struct pollfd * fds, nfds_t n, int ms), (fds, n, ms), -1)
 FAIL_WRAP(int, ftruncate64, (int fd, off_t size), (fd, size), -1)
 FAIL_WRAP(int, fsync, (int fd), (fd), -1)
