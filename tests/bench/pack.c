@@ -296,19 +296,18 @@ struct sample run_bare_read_new(const struct contender *c, struct vm *vm,
 	return run_bare_read(c, vm, spec, new);
 }
 
-#define RESTIC                                                  \
-	"export RESTIC_PASSWORD=bench RESTIC_CACHE_DIR=cache; " \
-	"cd \"$2\"; "
+#define RESTIC \
+	"export RESTIC_PASSWORD=bench RESTIC_CACHE_DIR=cache; cd \"$2\"; "
 
+/* Bytes of the files in its repository. */
 static double grown(const char *folder)
 {
+	static const char count[] =
+		"cd \"$1\"; find repo -type f -printf '%s\\n' | "
+		"awk '{ s += $1 } END { printf \"[%.0f]\", s }'";
 	struct sample s = SAMPLE_NONE;
 	json_t *out = child_run(
-		(const char *[]){
-			"/bin/sh", "-c",
-			"cd \"$1\"; find repo -type f -printf '%s\\n' | "
-			"awk '{ s += $1 } END { print \"[\" s + 0 \"]\" }'",
-			"sh", folder, NULL },
+		(const char *[]){ "/bin/sh", "-c", count, "sh", folder, NULL },
 		&s);
 	double n = json_number_value(json_array_get(out, 0));
 
