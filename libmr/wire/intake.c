@@ -144,7 +144,7 @@ static int check_config(const struct intake *in, struct mr_error *err)
 	const struct stream_config *c = &in->config;
 	const char *why = c->mapped_ram ? "mapped-ram" : "x-ignore-shared";
 
-	if (c->mapped_ram || c->ignore_shared)
+	if (c->mapped_ram || (c->ignore_shared && !in->devices_only))
 		return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
 				 "capability %s is on in the source: switch it "
 				 "off",
@@ -203,6 +203,8 @@ static int command(struct intake *in, const struct stream_element *e,
 				 "off",
 				 e->length ? "postcopy-ram" : "dirty-bitmaps");
 	case STREAM_CMD_ENABLE_COLO:
+		if (in->devices_only)
+			break;
 		return error_set(
 			err, MR_UNSUPPORTED, at,
 			"capability x-colo is on in the source: switch "

@@ -65,6 +65,9 @@ struct intake {
 	int (*round_over)(void *arg, uint64_t at);
 	void *round_arg;
 	bool deaf; /* what is read was kept: nobody is there to be answered */
+	/* The memory is of no concern: the source may leave some of it out, and
+	 * keep its disks. */
+	bool devices_only;
 
 	/* What is found. */
 	struct stream_config config;

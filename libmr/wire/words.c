@@ -32,8 +32,10 @@ static int add_block(struct intake *in, const struct ram_block *b, uint64_t at,
 
 static int block_entry(struct intake *in, uint64_t *left, struct mr_error *err)
 {
-	const struct ram_list_form form = { .page_size =
-						    (uint32_t)in->memory.page };
+	const struct ram_list_form form = {
+		.addr = in->config.ignore_shared,
+		.page_size = (uint32_t)in->memory.page,
+	};
 	uint64_t at = mr_reader_tell(&in->r);
 	size_t need = 1, len;
 	const uint8_t *buf;

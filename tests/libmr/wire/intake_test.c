@@ -842,6 +842,47 @@ static void answers(void **state)
 	free_both(s, d);
 }
 
+/* A source that leaves memory out, and keeps its disks: for who wants nothing
+ * but its devices. */
+static void devices_alone(void **state)
+{
+	static const uint8_t colo[] = { 8, 0, 8, 0, 0 };
+	static const struct stream_config config = { .machine = "pc-q35-10.0",
+						     .has_capabilities = true,
+						     .ignore_shared = true };
+
+	(void)state;
+	for (int only = 0; only < 2; only++) {
+		struct source *s = new_source(0, false);
+		struct destination *d = new_destination(s);
+		uint8_t buf[STREAM_CONFIG_MAX];
+
+		s->sections = true;
+		d->in.devices_only = only;
+		add(&s->main, buf, stream_header_encode(buf));
+		add(&s->main, buf, stream_config_encode(buf, &config));
+		add(&s->main, colo, sizeof(colo));
+		add_element(&s->main, STREAM_START);
+		add_word(&s->main, RAM_MEM_SIZE, PAGES * PAGE);
+		memset(buf, 0, 21); /* the last 8: where it is in the guest */
+		buf[0] = 4;
+		memcpy(buf + 1, "ram0", 4);
+		put_be64(buf + 5, PAGES * PAGE);
+		add(&s->main, buf, 21);
+		end_section(s);
+		end_source(s);
+		deliver(s, d, 9);
+		assert_int_equal(d->rc, only ? 0 : -1);
+		assert_string_equal(d->err.msg,
+				    only ? ""
+					 : "capability x-ignore-shared is on "
+					   "in the source: switch it off");
+		if (only)
+			assert_int_equal(d->in.tail.device, 22);
+		free_both(s, d);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -857,6 +898,7 @@ int main(void)
 		cmocka_unit_test(silence),
 		cmocka_unit_test(cancelled),
 		cmocka_unit_test(answers),
+		cmocka_unit_test(devices_alone),
 	};
 
 	return cmocka_run_group_tests_name("intake", tests, NULL, NULL);
