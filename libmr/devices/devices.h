@@ -3,6 +3,7 @@
  *
  *   devices.c          which description belongs to which section
  *   decode.c   one section's payload into fields
+ *   described.c        whether a description is that of these sections
  *   cpu.c              what of them are registers
  */
 #ifndef LIBMR_DEVICES_H
@@ -30,5 +31,13 @@
 int devices_decode(struct mr_device *dev, const char *text,
 		   const struct vmdesc_token *desc, bool lenient,
 		   struct mr_error *err);
+
+/*
+ * Whether a description (the JSON text) is that of these sections, FULL with
+ * footers, and EOF, to the byte: the same in the same order, and each decoded.
+ * 0, or -1 with *err filled: why not.
+ */
+int devices_described(const uint8_t *sections, size_t len, const uint8_t *text,
+		      size_t text_len, struct mr_error *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include "tests/libmr/unit.h"
 
 #include "formats/vmdesc.h"
+#include "libmr/devices/devices.h"
 #include "libmr/image/image.h"
 #include "tests/lib/build.h"
 
@@ -84,6 +85,65 @@ static struct mr_device *read_device(const struct mr_devices *d, size_t i)
 	"}]}"
 #define FIELD(name, type, size) \
 	"{\"name\": \"" name "\", \"type\": \"" type "\", \"size\": " #size "}"
+
+/* ---- sections in memory, and a description from elsewhere ---- */
+
+/* "d" has a field of that size, and another device one of 2 bytes. */
+#define TWO(version, size, second)                                   \
+	"{\"devices\": [{\"name\": \"d\", \"instance_id\": 0, "      \
+	"\"version\": " version ", \"fields\": [" FIELD(             \
+		"a", "uint8",                                        \
+		size) "]}, {\"name\": \"" second                     \
+		      "\", \"instance_id\": 1, \"fields\": [" FIELD( \
+			      "b", "uint16", 2) "]}]}"
+
+static int is_described(const uint8_t *buf, ssize_t n, const char *text,
+			struct mr_error *err)
+{
+	return devices_described(buf, (size_t)n, (const uint8_t *)text,
+				 strlen(text), err);
+}
+
+/* Of what stands behind the header. */
+static void described(const char *text, const char *says)
+{
+	static const struct section s[] = { { "d", 0, 3, "\5", 1 },
+					    { "e", 1, 1, "\6\7", 2 } };
+	struct made m = make(s, 2, NULL);
+	struct mr_error err = MR_ERROR_INIT;
+	uint8_t buf[256] = { 0 };
+	ssize_t n = pread(m.fd, buf, sizeof(buf), STREAM_HEADER_SIZE);
+
+	assert_in_range(n, 20, sizeof(buf) - 1);
+	assert_int_equal(is_described(buf, n, text, &err), says ? -1 : 0);
+	if (says && !strstr(err.msg, says))
+		fail_msg("\"%s\" is not in \"%s\"", says, err.msg);
+	/* Nor of less, nor of more. */
+	for (ssize_t i = 0; i <= n + 1; i++)
+		if (i != n)
+			assert_int_equal(is_described(buf, i, text, NULL), -1);
+	drop(&m);
+}
+
+static void test_described(void **state)
+{
+	(void)state;
+	described(TWO("3", 1, "e"), NULL);
+	described(TWO("2", 1, "e"), "d is of another version");
+	described(TWO("3", 1, "f"), "f is not in its place");
+	described(TWO("3", 2, "e"), "d is not as long");
+	described(TWO("3", 1000, "e"), "d goes beyond the end");
+	described("{\"devices\": []}", "not of all of this device state");
+	described("{\"devices\": [{\"name\": \"d\", \"instance_id\": 0, "
+		  "\"fields\": [" FIELD("a", "uint8", 1) "]}]}",
+		  "not of all of this device state");
+	/* As long, but not what it says. */
+	described("{\"devices\": [{\"name\": \"d\", \"instance_id\": 0, "
+		  "\"fields\": [{\"name\": \"s\", \"type\": \"struct\", "
+		  "\"size\": 1, \"struct\": {\"fields\": []}}]}]}",
+		  "of another size");
+	described("{", "vmdescription");
+}
 
 /* One device, decoded; freed by done(). */
 struct one {
@@ -763,6 +823,7 @@ static void test_no_cpus(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_described),
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_impossible_values),
 		cmocka_unit_test(test_arrays),
