@@ -58,7 +58,7 @@ int save_hold(struct save *s, const struct output *o, bool watch,
 		rc = watch ? pause_watch(&s->pause, s->q, &t, err)
 			   : pause_begin(&s->pause, s->q, &t, err);
 	if (!rc)
-		rc = migrate_will(&s->pause, NULL, s->fdset, err);
+		rc = migrate_will(&s->pause, NULL, s->fdset, false, err);
 	return rc ? error_about(err, SAVE_VM) : 0;
 }
 

@@ -225,7 +225,7 @@ int save_lend(struct save *s, const struct migrate_form *form,
 	struct migrate_settings set;
 
 	if (migrate_look(s->q, s->guest, form, &lent->was, &set, err) ||
-	    migrate_will(&s->pause, &lent->was, s->fdset, err))
+	    migrate_will(&s->pause, &lent->was, s->fdset, false, err))
 		return -1;
 	lent->set = true;
 	return migrate_set(s->q, &set, err);

@@ -121,6 +121,23 @@ int ask_machine(struct qmp *q, char name[256], struct mr_error *err)
 	return 0;
 }
 
+int ask_undescribed(struct qmp *q, bool *is, struct mr_error *err)
+{
+	json_t *ret;
+	int rc = 0;
+
+	if (qmp_call(q, "qom-get",
+		     json_pack("{s:s,s:s}", "path", "/machine", "property",
+			       "suppress-vmdesc"),
+		     &ret, err))
+		return -1;
+	if (!json_is_boolean(ret))
+		rc = fail_odd(err, "qom-get");
+	*is = json_is_true(ret);
+	json_decref(ret);
+	return rc;
+}
+
 int ask_target(struct qmp *q, char arch[32], struct mr_error *err)
 {
 	json_t *ret;
@@ -734,13 +751,13 @@ static int add_command(char **will, size_t *len, const char *command,
 
 char *ask_will(const struct ask_settings *capabilities,
 	       const struct ask_settings *parameters, int64_t fdset,
-	       size_t *len, struct mr_error *err)
+	       bool cancel, size_t *len, struct mr_error *err)
 {
-	char *will = NULL;
-	int rc = 0;
+	char *will = cancel ? strdup(QMP_RESCUE_CANCEL) : NULL;
+	int rc = cancel && !will ? -1 : 0;
 
-	*len = 0;
-	if (fdset >= 0)
+	*len = will ? sizeof(QMP_RESCUE_CANCEL) : 0;
+	if (!rc && fdset >= 0)
 		rc = add_command(
 			&will, len, "remove-fd",
 			json_pack("{s:I}", "fdset-id", (json_int_t)fdset));

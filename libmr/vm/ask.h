@@ -32,6 +32,9 @@ int ask_version(const struct qmp *q, struct ask_version *v,
 
 /* The machine type, without "-machine". */
 int ask_machine(struct qmp *q, char name[256], struct mr_error *err);
+/* Whether it puts no description behind its device state (machine option
+ * suppress-vmdesc). */
+int ask_undescribed(struct qmp *q, bool *is, struct mr_error *err);
 /* CPUs that are there. */
 int ask_cpus(struct qmp *q, unsigned *n, struct mr_error *err);
 /* The target: "x86_64", "aarch64", ... */
@@ -146,10 +149,11 @@ int ask_set_parameters(struct qmp *q, const struct ask_settings *s,
 /*
  * Commands that put these settings back and take the descriptor set away (-1:
  * none), for qmp_rescue: each with its NUL, *len bytes in all; to be freed.
+ * cancel: QMP_RESCUE_CANCEL is the first.
  */
 char *ask_will(const struct ask_settings *capabilities,
 	       const struct ask_settings *parameters, int64_t fdset,
-	       size_t *len, struct mr_error *err);
+	       bool cancel, size_t *len, struct mr_error *err);
 /* The number of a set of descriptors that nobody has, in a range of our own. */
 int ask_free_fdset(struct qmp *q, int64_t *set, struct mr_error *err);
 

@@ -26,6 +26,7 @@ enum want {
 	IF_CHANNELS,
 	IF_SHARED,
 	IF_BACKGROUND,
+	IF_REFUSED,
 	IF_EVENTS, /* on if the form wants events, else left */
 };
 
@@ -41,9 +42,9 @@ static const struct {
 	{ "postcopy-ram", OFF },
 	{ "postcopy-preempt", OFF }, /* needs postcopy-ram */
 	{ "release-ram", OFF },
-	{ "return-path", OFF },
+	{ "return-path", IF_REFUSED },
 	{ "switchover-ack", OFF }, /* needs return-path */
-	{ "x-colo", OFF },
+	{ "x-colo", IF_REFUSED },
 	{ "zero-copy-send", OFF },
 	{ "background-snapshot", IF_BACKGROUND }, /* no pages in an image */
 	{ "x-ignore-shared", IF_SHARED }, /* an image without some */
@@ -91,6 +92,9 @@ static int wanted_state(const struct migrate_form *form,
 		break;
 	case IF_BACKGROUND:
 		*on = form->background;
+		break;
+	case IF_REFUSED:
+		*on = form->refused;
 		break;
 	case IF_EVENTS:
 		*on = true;
@@ -239,7 +243,7 @@ int migrate_restore(struct qmp *q, const struct migrate_settings *was)
 }
 
 int migrate_will(struct pause *p, const struct migrate_settings *was,
-		 int64_t fdset, struct mr_error *err)
+		 int64_t fdset, bool cancel, struct mr_error *err)
 {
 	static const struct migrate_settings none = MIGRATE_SETTINGS_NONE;
 	size_t len;
@@ -247,7 +251,8 @@ int migrate_will(struct pause *p, const struct migrate_settings *was,
 	int rc;
 
 	was = was ? was : &none;
-	will = ask_will(&was->capabilities, &was->parameters, fdset, &len, err);
+	will = ask_will(&was->capabilities, &was->parameters, fdset, cancel,
+			&len, err);
 	rc = will ? pause_will(p, will, len, err) : -1;
 	free(will);
 	return rc;

@@ -18,6 +18,9 @@ struct migrate_form {
 	bool mapped_ram; /* false: a plain stream */
 	bool background; /* background-snapshot: into a socket */
 	bool ignore_shared; /* memory in shared files is left out */
+	/* Into a socket whose other end will refuse the VM (return path): QEMU
+	 * keeps its disks meanwhile, as it does for COLO. */
+	bool refused;
 	unsigned channels; /* of multifd; 0: without */
 	bool direct; /* direct-io; without effect before QEMU 9.1 */
 	bool events; /* have MIGRATION events sent */
@@ -53,10 +56,11 @@ int migrate_restore(struct qmp *q, const struct migrate_settings *was);
 
 /*
  * Leaves it to the guardian of p to put those settings back (NULL: none), and
- * to take the descriptor set away.
+ * to take the descriptor set away; cancel: a migration that is under way is
+ * ours, and to be cancelled before.
  */
 int migrate_will(struct pause *p, const struct migrate_settings *was,
-		 int64_t fdset, struct mr_error *err);
+		 int64_t fdset, bool cancel, struct mr_error *err);
 
 /*
  * Hands the file of fd to QEMU in descriptor set `set` (ask_free_fdset), opened

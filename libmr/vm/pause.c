@@ -121,6 +121,9 @@ static bool is_published(const struct ward *w)
 static void rescue(struct ward *w)
 {
 	w->resume = w->resume && !is_published(w);
+	/* One into a socket of the saver's, which may be halted, has no end. */
+	if (w->len && !strcmp(w->will, QMP_RESCUE_CANCEL))
+		(void)tell(w, QMP_RESCUE_CANCEL);
 	end_migration(w);
 	/* QEMU may refuse it for a moment. */
 	for (int i = 0;

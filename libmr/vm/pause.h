@@ -68,7 +68,8 @@ void pause_alive(struct pause *p);
 
 #define PAUSE_WILL_MAX 16384
 /* What the guardian is to send after all else, if this process vanishes:
- * commands (QMP_RESCUE_ID), each with its NUL, len bytes in all. Takes the
+ * commands (QMP_RESCUE_ID), each with its NUL, len bytes in all; one to cancel
+ * a migration, if it is the first, before all else. Takes the
  * place of the will before. Without a guardian nothing is left. */
 int pause_will(struct pause *p, const char *will, size_t len,
 	       struct mr_error *err);

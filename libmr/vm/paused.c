@@ -65,7 +65,7 @@ int paused_vm_devices(struct paused_vm *v, struct mr_error *err)
 		return 0;
 	if (!ask_free_fdset(v->q, &set, err) &&
 	    !pause_begin(&p, v->q, &t, err) &&
-	    !migrate_will(&p, NULL, set, err))
+	    !migrate_will(&p, NULL, set, false, err))
 		rc = device_state_fetch(&v->state, v->q, set,
 					runstate_find(v->guest->status)->image,
 					err);

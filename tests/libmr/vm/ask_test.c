@@ -133,6 +133,20 @@ static void target(void **state)
 	      ask_target(q, arch, &err));
 }
 
+static void undescribed(void **state)
+{
+	bool is = false;
+
+	(void)state;
+	ASK("qom-get", RET("true"),
+	    assert_int_equal(ask_undescribed(q, &is, NULL), 0));
+	assert_true(is);
+	ASK("qom-get", RET("false"),
+	    assert_int_equal(ask_undescribed(q, &is, NULL), 0));
+	assert_false(is);
+	FAILS("qom-get", "{}", ask_undescribed(q, &is, &err));
+}
+
 static void ramblock(void **state)
 {
 	struct mr_error err = MR_ERROR_INIT;
@@ -620,15 +634,16 @@ static void events(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(version),	cmocka_unit_test(machine),
-		cmocka_unit_test(target),	cmocka_unit_test(cpus),
-		cmocka_unit_test(ramblock),	cmocka_unit_test(devices),
-		cmocka_unit_test(identity),	cmocka_unit_test(status),
-		cmocka_unit_test(migration),	cmocka_unit_test(put_away),
-		cmocka_unit_test(blockers),	cmocka_unit_test(phases),
-		cmocka_unit_test(capabilities), cmocka_unit_test(too_many),
-		cmocka_unit_test(parameters),	cmocka_unit_test(sets),
-		cmocka_unit_test(commands),	cmocka_unit_test(events),
+		cmocka_unit_test(version),  cmocka_unit_test(machine),
+		cmocka_unit_test(target),   cmocka_unit_test(undescribed),
+		cmocka_unit_test(cpus),	    cmocka_unit_test(ramblock),
+		cmocka_unit_test(devices),  cmocka_unit_test(identity),
+		cmocka_unit_test(status),   cmocka_unit_test(migration),
+		cmocka_unit_test(put_away), cmocka_unit_test(blockers),
+		cmocka_unit_test(phases),   cmocka_unit_test(capabilities),
+		cmocka_unit_test(too_many), cmocka_unit_test(parameters),
+		cmocka_unit_test(sets),	    cmocka_unit_test(commands),
+		cmocka_unit_test(events),
 	};
 
 	return cmocka_run_group_tests_name("ask", tests, NULL, NULL);

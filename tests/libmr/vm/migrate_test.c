@@ -116,6 +116,38 @@ static void memory_elsewhere(void **state)
 	fake_close(&f, q);
 }
 
+/* A migration that its other end refuses: it has to be able to say so, and the
+ * disks stay. */
+static void refused(void **state)
+{
+	static const char off[] =
+		RET("[{\"capability\": \"return-path\", \"state\": false},"
+		    " {\"capability\": \"x-colo\", \"state\": false},"
+		    " {\"capability\": \"x-ignore-shared\", "
+		    "\"state\": false}," ON("mapped-ram") "]");
+	const struct migrate_form no = { .ignore_shared = true,
+					 .refused = true };
+	const struct fake_says says[] = {
+		{ "query-migrate-capabilities", off, NULL },
+		{ "query-migrate-parameters", RET("{" PARAMETERS "}"), NULL },
+		{ NULL, NULL, NULL },
+	};
+	const struct guest g = { .major = 10 };
+	struct migrate_settings was, set;
+	struct mr_error err = MR_ERROR_INIT;
+	struct fake f;
+	struct qmp *q = fake_open(&f, says, NULL);
+
+	(void)state;
+	assert_int_equal(migrate_look(q, &g, &no, &was, &set, &err), 0);
+	assert_int_equal(set.capabilities.n, 4);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(set.capabilities.list[i].flag, i < 3);
+		assert_int_equal(was.capabilities.list[i].flag, i == 3);
+	}
+	fake_close(&f, q);
+}
+
 static void unknown_capability(void **state)
 {
 	struct migrate_settings was, set;
@@ -177,7 +209,8 @@ static void will(void **state)
 	assert_int_equal(look(RET("[" ON("return-path") "]"),
 			      RET("{" PARAMETERS "}"), &was, &set, NULL),
 			 0);
-	text = ask_will(&was.capabilities, &was.parameters, 77, &len, NULL);
+	text = ask_will(&was.capabilities, &was.parameters, 77, false, &len,
+			NULL);
 	assert_non_null(text);
 	assert_string_equal(text, "{\"execute\":\"remove-fd\",\"arguments\":"
 				  "{\"fdset-id\":77},\"id\":"
@@ -189,6 +222,16 @@ static void will(void **state)
 	assert_non_null(strstr(next, "\"migrate-set-parameters\""));
 	assert_non_null(strstr(next, "\"mode\":\"cpr-exec\""));
 	assert_non_null(strstr(next, "\"max-bandwidth\":134217728"));
+	assert_int_equal(next + strlen(next) + 1 - text, len);
+	free(text);
+	text = ask_will(&was.capabilities, &was.parameters, 77, true, &len,
+			NULL);
+	assert_non_null(text);
+	assert_string_equal(text, QMP_RESCUE_CANCEL);
+	next = text + strlen(text) + 1;
+	assert_non_null(strstr(next, "\"remove-fd\""));
+	for (int i = 0; i < 2; i++)
+		next += strlen(next) + 1;
 	assert_int_equal(next + strlen(next) + 1 - text, len);
 	free(text);
 }
@@ -217,6 +260,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_capability),
 		cmocka_unit_test(memory_elsewhere),
+		cmocka_unit_test(refused),
 		cmocka_unit_test(unknown_capability),
 		cmocka_unit_test(parameters),
 		cmocka_unit_test(will),
