@@ -13,7 +13,7 @@ static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
 static int jobs = CLI_NOT_GIVEN, pid = CLI_NOT_GIVEN;
 static int check, leave_paused, any_room, force, no_seal;
 static char *base = NULL, *direct = NULL, *engine = NULL, *zero_copy = NULL;
-static char *limit = NULL, *live = NULL, *metrics = NULL;
+static char *describe = NULL, *limit = NULL, *live = NULL, *metrics = NULL;
 static struct command command;
 static int seconds = CLI_NOT_GIVEN;
 static struct save_pack pack = { .level = CLI_NOT_GIVEN,
@@ -26,6 +26,8 @@ static struct poptOption options[] = {
 	  "IMAGE" },
 	{ "check", 'n', POPT_ARG_NONE, &check, 0,
 	  "look only: would it work, and what would it take?", NULL },
+	{ "describe", '\0', POPT_ARG_STRING, &describe, 0,
+	  "have QEMU describe its device state: auto, on or off", "WHEN" },
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
 	  "direct I/O: auto, on or off", "WHEN" },
 	{ "engine", '\0', POPT_ARG_STRING, &engine, 0,
@@ -90,9 +92,10 @@ static void print_text(const struct mr_save_report *r)
 		printf("base       of no use: %s\n", r->no_base);
 	else if (save.base)
 		printf("base       %s kept\n", cli_human(a, r->kept));
-	printf("scanned    %s, written %s%s%s\n", cli_human(a, r->scanned),
+	printf("scanned    %s, written %s%s%s%s\n", cli_human(a, r->scanned),
 	       cli_human(b, r->written), r->device ? ", device state " : "",
-	       r->device ? cli_human(c, r->device) : "");
+	       r->device ? cli_human(c, r->device) : "",
+	       r->described ? ", described" : "");
 	printf("time       %.3f s (%.0f MiB/s scanned), the guest stood still "
 	       "for %.3f s\n",
 	       r->seconds, cli_rate(r->scanned, r->seconds), r->paused);
@@ -148,6 +151,10 @@ static int print_json(const char *image, const struct mr_save_report *r)
 		cli_json_put_number("kept", r->kept);
 		cli_json_put_number("written", r->written);
 		cli_json_put_number("device", r->device);
+		cli_json_put_bool("described", r->described);
+		cli_json_put_text("no_description",
+				  r->no_description[0] ? r->no_description
+						       : NULL);
 		cli_json_put_number("size", r->size);
 		cli_json_put_number("jobs", r->jobs);
 		cli_json_put_bool("direct_io", r->direct);
@@ -184,11 +191,12 @@ static int check_command(const char *vm, const char *image)
 static int check_options(const char *image)
 {
 	static const char *const engines[] = { "auto", "direct", "qemu" };
-	int z, e;
+	int z, d, e;
 
 	if (cli_io(direct, jobs, &save.direct, &save.jobs) ||
 	    cli_pid(pid, &save.pid) ||
 	    (z = cli_choice("--zero-copy", zero_copy, cli_when)) < 0 ||
+	    (d = cli_choice("--describe", describe, cli_when)) < 0 ||
 	    (e = cli_choice("--engine", engine, engines)) < 0)
 		return CLI_TROUBLE;
 	if (!live)
@@ -218,6 +226,7 @@ static int check_options(const char *image)
 		return cli_usage("--check saves nothing that --metrics could "
 				 "tell of");
 	save.engine = (enum mr_engine)e;
+	save.describe = (enum mr_describe)d;
 	save.zero_copy = (enum mr_zero_copy)z;
 	save.base = base;
 	save.check_only = check;

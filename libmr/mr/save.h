@@ -37,11 +37,19 @@ enum mr_live {
 	MR_LIVE_BACKGROUND,
 };
 
+/* Whether QEMU is to say what is what in its device state. */
+enum mr_describe {
+	MR_DESCRIBE_AUTO, /* where that takes some milliseconds */
+	MR_DESCRIBE_ON, /* also where it takes as long as to send all memory */
+	MR_DESCRIBE_OFF,
+};
+
 struct mr_save_options {
 	unsigned jobs; /* worker threads, at most MR_JOBS_MAX; 0: CPUs, <= 8 */
 	enum mr_direct direct;
 	enum mr_engine engine;
 	enum mr_zero_copy zero_copy; /* engine direct */
+	enum mr_describe describe; /* engine direct; QEMU's own always does */
 	int pid; /* of QEMU; 0: the peer of the QMP socket */
 	bool check_only; /* preflight and estimate, nothing else */
 	bool leave_paused; /* do not resume a VM that was running */
@@ -109,6 +117,8 @@ struct mr_save_report {
 	char no_base[240]; /* why the base was of no use; "": it was, or none */
 	uint64_t written; /* bytes handed to the file for them */
 	uint64_t device; /* bytes of device state */
+	bool described; /* and what is what in it */
+	char no_description[240]; /* engine direct: why not; "": it is */
 	uint64_t size; /* of the image file */
 	uint64_t room; /* free in the file system beforehand */
 	uint64_t estimate; /* room that the image may take at most */

@@ -250,6 +250,7 @@ static void fill_report(struct save *s, const struct taker *t)
 	r->data = t->in.tally.data;
 	r->written = t->in.tally.written;
 	r->device = t->in.tail.device;
+	r->described = r->device > 0;
 	r->sealed = t->w.sealed;
 	r->direct = t->w.out.file.direct_fd >= 0;
 	r->jobs = 1;

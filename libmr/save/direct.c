@@ -92,6 +92,7 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	const struct memory_copy_options o = { .jobs = s->options->jobs,
 					       .watch = &watch,
 					       .leavers = &c->leavers };
+	struct save_description description = { .text = NULL };
 	struct device_state state = { 0 };
 	struct memory *m = NULL;
 	struct still still = { .q = NULL };
@@ -99,7 +100,8 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 
 	/* Memory may have been plugged since the preflight. The device state
 	 * comes first, so that it is known what is where in the image. */
-	if (still_begin(&still, s->q, s->guest, err) ||
+	if (save_describe(s, &description, err) ||
+	    still_begin(&still, s->q, s->guest, err) ||
 	    guest_map(s->guest, err) ||
 	    device_state_fetch(&state, s->q, s->fdset, s->found->image, err)) {
 		(void)error_about(err, SAVE_VM);
@@ -111,6 +113,7 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 		.sections = state.data + STREAM_HEADER_SIZE,
 		.len = state.len - STREAM_HEADER_SIZE,
 	};
+	save_describes(s, &description, &c->sink.device);
 	m = memory_of_guest(s->guest, s->options->zero_copy, err);
 	if (!m)
 		goto out;
@@ -134,6 +137,7 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 		(void)error_about(err, SAVE_VM);
 out:
 	memory_free(m);
+	save_description_release(&description);
 	device_state_release(&state);
 	still_release(&still);
 	return rc;
@@ -192,6 +196,7 @@ int save_direct(struct save *s, struct mr_error *err)
 		goto out;
 	watch_note(&s->options->watch, "engine direct, %s",
 		   c.w.out.file.direct_fd >= 0 ? "direct I/O" : "buffered I/O");
+	save_describe_look(s);
 	if (!save_hold(s, &c.w.out, false, err)) {
 		qmp_limit(s->q, ANSWER_MS, s->options->watch.cancel);
 		rc = copy_paused(s, &c, err);
@@ -201,6 +206,8 @@ int save_direct(struct save *s, struct mr_error *err)
 		rc = save_publish(s, &c.w.out, err);
 	if (save_resume(s, rc != 0, err))
 		rc = -1;
+	if (s->describe)
+		save_let_go(s, !s->describe_left);
 	/* The guest need not wait for the disk's last word. */
 	if (!rc && !stays)
 		rc = save_publish(s, &c.w.out, err);

@@ -43,7 +43,7 @@ int save_hold(struct save *s, const struct output *o, bool watch,
 	const struct pause_terms t = {
 		.live = s->was_live,
 		/* QEMU's settings are to be put back, whatever happens */
-		.guard = s->report->engine == MR_ENGINE_QEMU,
+		.guard = s->report->engine == MR_ENGINE_QEMU || s->describe,
 		/* a descriptor of ours does not stay with it */
 		.attend = true,
 		.limited = s->options->limit > 0,

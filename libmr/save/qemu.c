@@ -338,6 +338,7 @@ static int settle(struct save *s, struct output *o, struct mr_error *err)
 				"mapped-ram image");
 	else
 		rc = set_run_state(s, o, info, err);
+	s->report->described = info->has_vmdesc;
 	mr_image_free(img);
 	return rc;
 }

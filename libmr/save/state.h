@@ -6,6 +6,7 @@
 
 #include "libmr/file/gate.h"
 #include "libmr/image/base.h"
+#include "libmr/image/writer.h"
 #include "libmr/file/output.h"
 #include "libmr/vm/claim.h"
 #include "libmr/vm/guest.h"
@@ -33,6 +34,9 @@ struct save {
 	struct image_base base; /* { 0 }: none */
 	struct claim claim;
 	struct pause pause;
+	bool describe; /* its device state is to be described, with these */
+	struct migrate_settings describe_was, describe_set;
+	bool describe_left; /* which were not put back */
 	int64_t fdset; /* the descriptor set that QEMU gets from us */
 	/* of QEMU's own save: when it moved last, and where it was */
 	double moved;
@@ -52,6 +56,23 @@ int save_background(struct save *s, struct mr_error *err);
 /* Whether QEMU and its host can, as far as QEMU tells when it is asked to get
  * ready; it is left as it was. */
 int save_background_can(struct save *s, struct mr_error *err);
+
+/* ---- what its device state means ---- */
+
+struct save_description {
+	uint8_t *text; /* malloc's; NULL: there is none */
+	size_t len;
+};
+/* Before the hold: whether it can be had, and s->describe. */
+void save_describe_look(struct save *s);
+/* While the VM stands still: asks for it. 0, also if there is none for a reason
+ * that the report has; -1: the VM is not as it was, or that is not known. */
+int save_describe(struct save *s, struct save_description *d,
+		  struct mr_error *err);
+/* Puts it to the device state, if it is of that to the byte. */
+void save_describes(struct save *s, struct save_description *d,
+		    struct image_device *state);
+void save_description_release(struct save_description *d); /* d may be { 0 } */
 
 /* ---- QEMU's own migration, whatever it goes to ---- */
 
