@@ -1,7 +1,9 @@
 /* mrsave - save a QEMU virtual machine into a mapped-ram image. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
@@ -15,6 +17,7 @@ static int check, leave_paused, any_room, force, no_seal;
 static char *base = NULL, *direct = NULL, *engine = NULL, *zero_copy = NULL;
 static char *describe = NULL, *limit = NULL, *live = NULL, *metrics = NULL;
 static struct command command;
+static char kept[4096]; /* where descriptions are */
 static int seconds = CLI_NOT_GIVEN;
 static struct save_pack pack = { .level = CLI_NOT_GIVEN,
 				 .full_every = CLI_NOT_GIVEN };
@@ -95,7 +98,7 @@ static void print_text(const struct mr_save_report *r)
 	printf("scanned    %s, written %s%s%s%s\n", cli_human(a, r->scanned),
 	       cli_human(b, r->written), r->device ? ", device state " : "",
 	       r->device ? cli_human(c, r->device) : "",
-	       r->described ? ", described" : "");
+	       r->description ? ", described" : "");
 	printf("time       %.3f s (%.0f MiB/s scanned), the guest stood still "
 	       "for %.3f s\n",
 	       r->seconds, cli_rate(r->scanned, r->seconds), r->paused);
@@ -122,6 +125,8 @@ static void print_check(const struct mr_save_report *r)
 		       "memory takes 2 to 20 in all\n",
 		       cli_human(a, r->shared), PAUSE * (double)r->shared);
 }
+
+static const char *const described[] = { NULL, "fresh", "kept" };
 
 static int print_json(const char *image, const struct mr_save_report *r)
 {
@@ -151,10 +156,10 @@ static int print_json(const char *image, const struct mr_save_report *r)
 		cli_json_put_number("kept", r->kept);
 		cli_json_put_number("written", r->written);
 		cli_json_put_number("device", r->device);
-		cli_json_put_bool("described", r->described);
-		cli_json_put_text("no_description",
-				  r->no_description[0] ? r->no_description
-						       : NULL);
+		cli_json_put_text("description", described[r->description]);
+		cli_json_put_text("no_description", r->no_description[0]
+							    ? r->no_description
+							    : NULL);
 		cli_json_put_number("size", r->size);
 		cli_json_put_number("jobs", r->jobs);
 		cli_json_put_bool("direct_io", r->direct);
@@ -186,6 +191,22 @@ static int check_command(const char *vm, const char *image)
 	save.while_paused = command_run;
 	save.while_paused_arg = &command;
 	return command_tell(vm, image) ? cli_no_memory() : CLI_OK;
+}
+
+/* NULL: there is none for this user. */
+static const char *kept_folder(char *folder, size_t size)
+{
+	const char *cache = getenv("XDG_CACHE_HOME"), *below = "";
+	int n;
+
+	if (!cache || *cache != '/') {
+		cache = geteuid() ? getenv("HOME") : "/var";
+		below = geteuid() ? "/.cache" : "/cache";
+	}
+	if (!cache || *cache != '/')
+		return NULL;
+	n = snprintf(folder, size, "%s%s/mrtools", cache, below);
+	return n > 0 && (size_t)n < size ? folder : NULL;
 }
 
 static int check_options(const char *image)
@@ -227,6 +248,7 @@ static int check_options(const char *image)
 				 "tell of");
 	save.engine = (enum mr_engine)e;
 	save.describe = (enum mr_describe)d;
+	save.kept = kept_folder(kept, sizeof(kept));
 	save.zero_copy = (enum mr_zero_copy)z;
 	save.base = base;
 	save.check_only = check;

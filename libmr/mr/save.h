@@ -44,12 +44,21 @@ enum mr_describe {
 	MR_DESCRIBE_OFF,
 };
 
+enum mr_description {
+	MR_DESCRIPTION_NONE,
+	MR_DESCRIPTION_FRESH, /* QEMU's, of this save */
+	MR_DESCRIPTION_KEPT, /* of an earlier save: it fits to the byte */
+};
+
 struct mr_save_options {
 	unsigned jobs; /* worker threads, at most MR_JOBS_MAX; 0: CPUs, <= 8 */
 	enum mr_direct direct;
 	enum mr_engine engine;
 	enum mr_zero_copy zero_copy; /* engine direct */
 	enum mr_describe describe; /* engine direct; QEMU's own always does */
+	/* A folder where descriptions are kept from one save for others; made
+	 * if need be, mode 0700. NULL: none are. */
+	const char *kept;
 	int pid; /* of QEMU; 0: the peer of the QMP socket */
 	bool check_only; /* preflight and estimate, nothing else */
 	bool leave_paused; /* do not resume a VM that was running */
@@ -117,7 +126,7 @@ struct mr_save_report {
 	char no_base[240]; /* why the base was of no use; "": it was, or none */
 	uint64_t written; /* bytes handed to the file for them */
 	uint64_t device; /* bytes of device state */
-	bool described; /* and what is what in it */
+	enum mr_description description; /* of what is what in it */
 	char no_description[240]; /* engine direct: why not; "": it is */
 	uint64_t size; /* of the image file */
 	uint64_t room; /* free in the file system beforehand */

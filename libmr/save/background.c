@@ -250,7 +250,8 @@ static void fill_report(struct save *s, const struct taker *t)
 	r->data = t->in.tally.data;
 	r->written = t->in.tally.written;
 	r->device = t->in.tail.device;
-	r->described = r->device > 0;
+	if (r->device)
+		r->description = MR_DESCRIPTION_FRESH;
 	r->sealed = t->w.sealed;
 	r->direct = t->w.out.file.direct_fd >= 0;
 	r->jobs = 1;
@@ -259,6 +260,7 @@ static void fill_report(struct save *s, const struct taker *t)
 static int publish(struct save *s, struct taker *t, struct mr_error *err)
 {
 	t->sink.device = tail_device(&t->in.tail);
+	save_keep(s, &t->sink.device);
 	if (t->sink.sink.ops->end(&t->sink.sink, err))
 		return -1;
 	s->report->size = t->w.size;

@@ -120,8 +120,6 @@ static int not_described(struct save *s, const char *why)
 	struct mr_save_report *r = s->report;
 
 	(void)snprintf(r->no_description, sizeof(r->no_description), "%s", why);
-	watch_note(&s->options->watch, "no description of the device state: %s",
-		   why);
 	return 0;
 }
 
@@ -164,15 +162,14 @@ void save_describe_look(struct save *s)
 	const char *no;
 
 	if (s->options->describe == MR_DESCRIBE_OFF) {
-		(void)snprintf(s->report->no_description,
-			       sizeof(s->report->no_description),
-			       "not asked for");
+		(void)not_described(s, "not asked for");
 		return;
 	}
 	no = why_not(s, &why);
 	s->describe = !no;
 	if (no)
 		(void)not_described(s, no);
+	kept_load(&s->kept, s->options->kept, s->guest);
 }
 
 /* ---- the migration ---- */
@@ -367,21 +364,53 @@ int save_describe(struct save *s, struct save_description *d,
 	return 0;
 }
 
-void save_describes(struct save *s, struct save_description *d,
+/* What QEMU has just said, or else what is kept. */
+static bool fits(const struct image_device *state, const uint8_t *text,
+		 size_t len, struct mr_error *why)
+{
+	return !devices_described(state->sections, state->len, text, len, why);
+}
+
+static void put_to(struct save *s, struct image_device *state,
+		   const uint8_t *text, size_t len, enum mr_description how)
+{
+	state->description = text;
+	state->description_len = len;
+	s->report->description = how;
+	s->report->no_description[0] = '\0';
+}
+
+void save_describes(struct save *s, const struct save_description *d,
 		    struct image_device *state)
 {
+	const struct mr_watch *w = &s->options->watch;
+	struct mr_save_report *r = s->report;
 	struct mr_error why = MR_ERROR_INIT;
 
-	if (!d->text)
-		return;
-	if (devices_described(state->sections, state->len, d->text, d->len,
-			      &why)) {
+	if (d->text && fits(state, d->text, d->len, &why))
+		put_to(s, state, d->text, d->len, MR_DESCRIPTION_FRESH);
+	else if (d->text)
 		(void)not_described(s, why.msg);
-		return;
+	for (size_t i = 0; !r->description && i < s->kept.n; i++) {
+		const struct kept_text *k = &s->kept.all[i];
+
+		if (k->device == state->len &&
+		    fits(state, k->text, k->len, NULL))
+			put_to(s, state, k->text, k->len, MR_DESCRIPTION_KEPT);
 	}
-	state->description = d->text;
-	state->description_len = d->len;
-	s->report->described = true;
+	if (r->description == MR_DESCRIPTION_KEPT)
+		watch_note(w, "device state described as in an earlier save");
+	else if (!r->description)
+		watch_note(w, "no description of the device state: %s",
+			   r->no_description);
+}
+
+void save_keep(struct save *s, const struct image_device *state)
+{
+	if (s->report->description == MR_DESCRIPTION_FRESH &&
+	    s->options->describe != MR_DESCRIBE_OFF && state->description)
+		kept_add(s->options->kept, s->guest, state->len,
+			 state->description, state->description_len);
 }
 
 void save_description_release(struct save_description *d)

@@ -28,6 +28,7 @@ struct copy {
 	struct image_sink sink;
 	struct memory_tally tally;
 	struct crew_leavers leavers;
+	struct save_description description;
 };
 
 /* Ten times a second: the guest does not wait for a storage that has gone. */
@@ -92,7 +93,6 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	const struct memory_copy_options o = { .jobs = s->options->jobs,
 					       .watch = &watch,
 					       .leavers = &c->leavers };
-	struct save_description description = { .text = NULL };
 	struct device_state state = { 0 };
 	struct memory *m = NULL;
 	struct still still = { .q = NULL };
@@ -100,7 +100,7 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 
 	/* Memory may have been plugged since the preflight. The device state
 	 * comes first, so that it is known what is where in the image. */
-	if (save_describe(s, &description, err) ||
+	if (save_describe(s, &c->description, err) ||
 	    still_begin(&still, s->q, s->guest, err) ||
 	    guest_map(s->guest, err) ||
 	    device_state_fetch(&state, s->q, s->fdset, s->found->image, err)) {
@@ -113,7 +113,7 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 		.sections = state.data + STREAM_HEADER_SIZE,
 		.len = state.len - STREAM_HEADER_SIZE,
 	};
-	save_describes(s, &description, &c->sink.device);
+	save_describes(s, &c->description, &c->sink.device);
 	m = memory_of_guest(s->guest, s->options->zero_copy, err);
 	if (!m)
 		goto out;
@@ -137,7 +137,6 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 		(void)error_about(err, SAVE_VM);
 out:
 	memory_free(m);
-	save_description_release(&description);
 	device_state_release(&state);
 	still_release(&still);
 	return rc;
@@ -208,6 +207,7 @@ int save_direct(struct save *s, struct mr_error *err)
 		rc = -1;
 	if (s->describe)
 		save_let_go(s, !s->describe_left);
+	save_keep(s, &c.sink.device);
 	/* The guest need not wait for the disk's last word. */
 	if (!rc && !stays)
 		rc = save_publish(s, &c.w.out, err);
@@ -216,5 +216,6 @@ int save_direct(struct save *s, struct mr_error *err)
 out:
 	c.sink.sink.ops->abandon(&c.sink.sink);
 	crew_leavers_join(&c.leavers);
+	save_description_release(&c.description);
 	return rc;
 }

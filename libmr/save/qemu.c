@@ -338,7 +338,8 @@ static int settle(struct save *s, struct output *o, struct mr_error *err)
 				"mapped-ram image");
 	else
 		rc = set_run_state(s, o, info, err);
-	s->report->described = info->has_vmdesc;
+	if (info->has_vmdesc)
+		s->report->description = MR_DESCRIPTION_FRESH;
 	mr_image_free(img);
 	return rc;
 }

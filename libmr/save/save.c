@@ -259,6 +259,7 @@ int mr_save(const char *vm, const char *image,
 			err->code = MR_UNSUPPORTED;
 	}
 	image_base_release(&s.base);
+	kept_release(&s.kept);
 	pause_release(&s.pause);
 	claim_release(&s.claim);
 	guest_free(s.guest);

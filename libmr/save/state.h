@@ -8,6 +8,7 @@
 #include "libmr/image/base.h"
 #include "libmr/image/writer.h"
 #include "libmr/file/output.h"
+#include "libmr/save/kept.h"
 #include "libmr/vm/claim.h"
 #include "libmr/vm/guest.h"
 #include "libmr/vm/migrate.h"
@@ -37,6 +38,7 @@ struct save {
 	bool describe; /* its device state is to be described, with these */
 	struct migrate_settings describe_was, describe_set;
 	bool describe_left; /* which were not put back */
+	struct kept kept; /* descriptions of earlier saves */
 	int64_t fdset; /* the descriptor set that QEMU gets from us */
 	/* of QEMU's own save: when it moved last, and where it was */
 	double moved;
@@ -69,9 +71,12 @@ void save_describe_look(struct save *s);
  * that the report has; -1: the VM is not as it was, or that is not known. */
 int save_describe(struct save *s, struct save_description *d,
 		  struct mr_error *err);
-/* Puts it to the device state, if it is of that to the byte. */
-void save_describes(struct save *s, struct save_description *d,
+/* Puts it, or one of an earlier save, to the device state, if it is of that to
+ * the byte. It stays d's, or s's. */
+void save_describes(struct save *s, const struct save_description *d,
 		    struct image_device *state);
+/* Keeps a fresh one for later saves: the guest need not wait for this. */
+void save_keep(struct save *s, const struct image_device *state);
 void save_description_release(struct save_description *d); /* d may be { 0 } */
 
 /* ---- QEMU's own migration, whatever it goes to ---- */

@@ -8,7 +8,9 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 O=${O:-build/release}
 [[ $O == /* ]] || O=$ROOT/$O
 PATH=$O:$O/tests/helpers:$PATH:/usr/sbin:/sbin
-export ROOT O PATH LC_ALL=C
+# What a test keeps is its own.
+XDG_CACHE_HOME=${BATS_TEST_TMPDIR:-/nonexistent}/cache
+export ROOT O PATH XDG_CACHE_HOME LC_ALL=C
 
 bats_require_minimum_version 1.5.0
 

@@ -57,7 +57,7 @@ amid() { # COMMAND...
 	before=$(settings)
 	held=$(locks)
 	run -0 mrsave --json "$(vm_qmp a)" image
-	jq -e '.described and .no_description == null' <<<"$output"
+	jq -e '.description == "fresh" and .no_description == null' <<<"$output"
 	wait_status a running
 	wait_checked a
 	assert_no_bad a
@@ -96,7 +96,7 @@ amid() { # COMMAND...
 			start_vm a -S "${SHARED[@]}"
 		fi
 		run -0 mrsave --json "$(vm_qmp a)" $state
-		jq -e '.described' <<<"$output"
+		jq -e '.description == "fresh"' <<<"$output"
 		[[ $(qmp_do a query-status) == *"\"$state\""* ]]
 		run -0 mrsave -q "$(vm_qmp a)" again
 		run -0 mrdiff -q $state again
@@ -112,7 +112,7 @@ amid() { # COMMAND...
 	start_vm a "${SHARED[@]}"
 	wait_ready a
 	run -0 mrsave --json --describe=off "$(vm_qmp a)" image
-	jq -e '.described == false and .no_description == "not asked for"' \
+	jq -e '.description == null and .no_description == "not asked for"' \
 		<<<"$output"
 	[[ $(qmp_do a query-migrate) != *status* ]]
 	run -0 mrinspect --device cpu image
@@ -136,6 +136,55 @@ amid() { # COMMAND...
 	[[ $output == *"env.eip"* ]]
 	wait_checked a
 	assert_no_bad a
+}
+
+@test "one that came is kept for later saves, as far as it fits" {
+	local file
+	start_vm a -m 128M -append fill=32M
+	wait_ready a
+	run -0 mrsave --json --describe=on "$(vm_qmp a)" first
+	jq -e '.description == "fresh"' <<<"$output"
+	file=$(echo cache/mrtools/*.json)
+	[ "$(stat -c %a cache/mrtools "$file" | xargs)" = "700 600" ]
+	run -0 mrsave --json "$(vm_qmp a)" image
+	jq -e '.description == "kept" and .no_description == null' \
+		<<<"$output"
+	run -0 mrinspect --device cpu image
+	[[ $output == *"env.eip"* ]]
+	run -1 mrdiff --device first image
+	[[ $output == *"env.regs"* ]]
+	run -0 mrsave --json --describe=off "$(vm_qmp a)" image
+	jq -e '.description == null' <<<"$output"
+	# Not of another VM.
+	stop_vm a
+	start_vm a -m 128M -append fill=32M -device virtio-rng-pci
+	wait_ready a
+	run -0 mrsave --json "$(vm_qmp a)" image
+	jq -e '.description == null' <<<"$output"
+	# Nor one that somebody has put there, of the same length.
+	stop_vm a
+	start_vm a -m 128M -append fill=32M
+	wait_ready a
+	sed -i 's/"name": *"env.eip"/"name":"env.eip","index":0,"array_len":2/' "$file"
+	run -0 mrsave --json "$(vm_qmp a)" image
+	jq -e '.description == null' <<<"$output"
+	head -c 100 /dev/urandom >"$file"
+	run -0 mrsave --json "$(vm_qmp a)" image
+	jq -e '.description == null' <<<"$output"
+	wait_checked a
+	assert_no_bad a
+}
+
+@test "a background snapshot brings it along, and it is kept" {
+	start_vm a -m 128M -append fill=32M
+	wait_ready a
+	run mrsave --json --live=background "$(vm_qmp a)" image
+	[ "$status" != 3 ] || skip "no background snapshots here: $output"
+	jq -e '.description == "fresh"' <<<"$output"
+	run -0 mrsave --json "$(vm_qmp a)" image
+	jq -e '.description == "kept"' <<<"$output"
+	run -0 mrinspect --device cpu image
+	[[ $output == *"env.eip"* ]]
 }
 
 @test "a pack and a stream have it as well" {
