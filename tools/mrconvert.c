@@ -22,6 +22,8 @@ static char *format = NULL, *direct = NULL, *name = NULL, *base = NULL;
 static char *limit = NULL, *metrics = NULL;
 static char *xml = NULL;
 static char *spool = NULL, *spool_limit = NULL;
+static char **at = NULL; /* popt's, as it grew */
+static struct mr_convert_at *places;
 /* IN is a VM: saved first, and what is wanted is made of that. */
 static bool of_vm;
 static struct taken taken;
@@ -30,8 +32,10 @@ static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
 /* clang-format off */
 static struct poptOption options[] = {
 	{ "format", 'O', POPT_ARG_STRING, &format, 0,
-	  "what to make: mapped, stream, pack, libvirt, libvirt:zstd or libvirt:sparse (default: as OUT ends in .mr, .stream or .mrp)",
+	  "what to make: mapped, stream, pack, elf, libvirt, libvirt:zstd or libvirt:sparse (default: as OUT ends in .mr, .stream, .mrp or .core)",
 	  "FORMAT" },
+	{ "at", '\0', POPT_ARG_ARGV, &at, 0,
+	  "for elf: where in the guest's memory a block is (may be repeated)", "BLOCK=ADDRESS|none" },
 	{ "base", '\0', POPT_ARG_STRING, &base, 0,
 	  "make an increment: what differs from this pack", "PACK" },
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
@@ -91,6 +95,36 @@ static void print_vm(const struct mr_save_report *r)
 	       r->run_state, mr_vm_fate_name(r->vm), r->paused);
 }
 
+static void print_core(const struct mr_convert_report *r)
+{
+	char a[CLI_HUMAN];
+
+	if (r->shared)
+		printf("shared     %s of it with the image\n",
+		       cli_human(a, r->shared));
+	printf("registers  of %zu CPUs\n", r->cpus);
+	if (dry_run)
+		return;
+	printf("kernel     %s%s\n",
+	       r->release[0] ? "Linux " : "of no Linux that says what it is",
+	       r->release);
+}
+
+/* What somebody will miss who opens the core. */
+static void say_lacks(const struct mr_convert_report *r)
+{
+	if (r->no_cpus[0])
+		cli_say("the core has no registers: %s", r->no_cpus);
+	if (dry_run)
+		return;
+	if (!r->release[0])
+		cli_say("the core has no VMCOREINFO: no Linux kernel in it "
+			"says what crash and drgn need");
+	else if (!r->kernel)
+		cli_say("where the kernel's text is does not follow from its "
+			"VMCOREINFO");
+}
+
 static void print_text(const struct mr_convert_report *r)
 {
 	char a[CLI_HUMAN], b[CLI_HUMAN], c[CLI_HUMAN];
@@ -106,6 +140,8 @@ static void print_text(const struct mr_convert_report *r)
 	       cli_human(a, r->ram), r->blocks, cli_human(b, r->data),
 	       cli_human(c, r->device));
 	print_size(r);
+	if (r->form == MR_CONVERT_ELF)
+		print_core(r);
 	if (r->chain > 1)
 		printf("chain      %u packs: the increment needs all of "
 		       "them%s%s\n",
@@ -141,6 +177,12 @@ static int print_json(const char *in, const char *out,
 		cli_json_put_number("extents", r->extents);
 		cli_json_put_number("sampled", r->sampled);
 	}
+	if (r->form == MR_CONVERT_ELF) {
+		cli_json_put_number("cpus", r->cpus);
+		cli_json_put_number("shared", r->shared);
+		cli_json_put_text("linux", r->release[0] ? r->release : NULL);
+		cli_json_put_bool("kernel_mapped", r->kernel);
+	}
 	if (r->chain)
 		cli_json_put_number("chain", r->chain);
 	if (r->chain > 1)
@@ -162,7 +204,7 @@ static int check_format(void)
 	if (format && !strcmp(format, "libvirt:raw"))
 		convert.form = MR_CONVERT_LIBVIRT;
 	if (format && convert.form == MR_CONVERT_BY_NAME)
-		return cli_usage("--format takes mapped, stream, pack, "
+		return cli_usage("--format takes mapped, stream, pack, elf, "
 				 "libvirt, libvirt:zstd or libvirt:sparse");
 	return CLI_OK;
 }
@@ -211,11 +253,45 @@ static int check_stdin(const char *in)
 	return CLI_OK;
 }
 
+/* "BLOCK=ADDRESS", "BLOCK=none"; a name may have a = in it. */
+static int check_place(char *text, struct mr_convert_at *out)
+{
+	char *equal = strrchr(text, '=');
+	uint64_t length;
+
+	if (!equal || equal == text)
+		return cli_usage("--at takes BLOCK=ADDRESS or BLOCK=none");
+	*out = (struct mr_convert_at){ .block = text,
+				       .nowhere = !strcmp(equal + 1, "none") };
+	if (!out->nowhere && (strchr(equal, '+') ||
+			      mr_parse_range(equal + 1, &out->gpa, &length)))
+		return cli_usage("--at: %s is no address, nor none", equal + 1);
+	*equal = '\0';
+	return CLI_OK;
+}
+
+static int check_places(void)
+{
+	size_t n = 0;
+
+	while (at && at[n])
+		n++;
+	places = calloc(n + 1, sizeof(*places));
+	if (!places)
+		return cli_no_memory();
+	for (size_t i = 0; i < n; i++)
+		if (check_place(at[i], &places[i]))
+			return CLI_TROUBLE;
+	convert.at = places;
+	convert.n_at = n;
+	return CLI_OK;
+}
+
 static int check_options(const char *in, const char *out)
 {
 	if (cli_io(direct, jobs, &convert.direct, &convert.jobs) ||
 	    cli_limit(limit, &convert.limit) || check_format() ||
-	    check_stdin(in) || check_stdout(out))
+	    check_stdin(in) || check_stdout(out) || check_places())
 		return CLI_TROUBLE;
 	if (level != CLI_NOT_GIVEN &&
 	    (level < 1 || level > MR_CONVERT_LEVEL_MAX))
@@ -317,6 +393,8 @@ static int run(const char *in, const char *out)
 		return taken.vm.vm == MR_VM_LOST ? CLI_STUCK : rc;
 	}
 	cli.done = !dry_run;
+	if (report.form == MR_CONVERT_ELF)
+		say_lacks(&report);
 	if (cli.json)
 		return print_json(in, out, &report);
 	if (!cli.quiet)
@@ -347,5 +425,6 @@ int main(int argc, char **argv)
 	if (status == CLI_OK)
 		status = run(in, out);
 	poptFreeContext(ctx);
+	free(places);
 	return cli_finish(status);
 }

@@ -25,6 +25,7 @@ static const struct {
 	[MR_CONVERT_MAPPED] = { "mapped", ".mr" },
 	[MR_CONVERT_STREAM] = { "stream", ".stream" },
 	[MR_CONVERT_PACK] = { "pack", ".mrp" },
+	[MR_CONVERT_ELF] = { "elf", ".core" },
 	[MR_CONVERT_LIBVIRT] = { "libvirt", NULL },
 	[MR_CONVERT_LIBVIRT_ZSTD] = { "libvirt:zstd", NULL },
 	[MR_CONVERT_LIBVIRT_SPARSE] = { "libvirt:sparse", NULL },
@@ -52,7 +53,8 @@ enum mr_convert_form mr_convert_form_of(const char *out)
 		if (len > n && !strcmp(out + len - n, forms[i].ending))
 			return (enum mr_convert_form)i;
 	}
-	return MR_CONVERT_BY_NAME;
+	return len > 4 && !strcmp(out + len - 4, ".elf") ? MR_CONVERT_ELF
+							 : MR_CONVERT_BY_NAME;
 }
 
 static int find_form(struct convert *x, const char *out, struct mr_error *err)
@@ -62,8 +64,8 @@ static int find_form(struct convert *x, const char *out, struct mr_error *err)
 	if (!x->report->form) {
 		(void)error_set(err, MR_USAGE, MR_NO_OFFSET,
 				"what to make of it is not known: a name that "
-				"ends in .mrp (pack), .mr (mapped) or .stream "
-				"says so, or a format");
+				"ends in .mrp (pack), .mr (mapped), .stream or "
+				".core says so, or a format");
 		return error_about(err, CONVERT_OUT);
 	}
 	return 0;
@@ -85,6 +87,11 @@ static bool is_mapped(const struct convert *x)
 {
 	return x->report->form == MR_CONVERT_MAPPED ||
 	       x->report->form == MR_CONVERT_LIBVIRT_SPARSE;
+}
+
+static bool is_core(const struct convert *x)
+{
+	return x->report->form == MR_CONVERT_ELF;
 }
 
 static int check_options(struct convert *x, const char *out,
@@ -126,10 +133,15 @@ static int check_options(struct convert *x, const char *out,
 				"end: it needs a file");
 		return error_about(err, CONVERT_OUT);
 	}
-	if (o->fd >= 0 && is_mapped(x)) {
+	if (o->n_at && !is_core(x))
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "only an ELF core says where blocks are");
+	if (o->fd >= 0 && (is_mapped(x) || is_core(x))) {
 		(void)error_set(err, MR_USAGE, MR_NO_OFFSET,
-				"a mapped-ram image is not written from front "
-				"to back: it needs a file");
+				"%s is not written from front to back: it "
+				"needs a file",
+				is_core(x) ? "an ELF core"
+					   : "a mapped-ram image");
 		return error_about(err, CONVERT_OUT);
 	}
 	return 0;
@@ -245,7 +257,7 @@ static int check_unchanged(const struct convert *x, struct mr_error *err)
 	return error_about(err, CONVERT_IN);
 }
 
-static int copy(struct convert *x, struct sink *k, struct mr_error *err)
+int convert_copy(struct convert *x, struct sink *k, struct mr_error *err)
 {
 	const struct mr_convert_options *o = x->options;
 	const struct memory_copy_options how = { .direct = o->direct,
@@ -263,7 +275,7 @@ static int copy(struct convert *x, struct sink *k, struct mr_error *err)
 	return rc ? -1 : 0;
 }
 
-static int publish(struct output *out, struct mr_error *err)
+int convert_publish(struct output *out, struct mr_error *err)
 {
 	if (!output_publish(out, err))
 		return 0;
@@ -274,7 +286,7 @@ static int publish(struct output *out, struct mr_error *err)
 }
 
 /* Holes do not count. */
-static uint64_t allocated(const struct file *f)
+uint64_t convert_allocated(const struct file *f)
 {
 	struct stat st;
 
@@ -320,12 +332,12 @@ static int make_mapped(struct convert *x, const char *out, struct mr_error *err)
 		.description = (const uint8_t *)x->state.description,
 		.description_len = x->state.description_len,
 	};
-	rc = copy(x, &s.sink, err);
+	rc = convert_copy(x, &s.sink, err);
 	x->report->direct_write = w.out.file.direct_fd >= 0;
 	x->report->sealed = w.sealed;
-	x->report->size = allocated(&w.out.file);
+	x->report->size = convert_allocated(&w.out.file);
 	if (!rc)
-		rc = publish(&w.out, err);
+		rc = convert_publish(&w.out, err);
 out:
 	image_writer_release(&w);
 	free(sections);
@@ -385,7 +397,7 @@ int convert_pour(struct convert *x, struct io *io, struct mr_error *err)
 	behind_io_init(&behind, io, x->front_len);
 	s.io = x->front ? &behind.io : io;
 	s.jobs = jobs_of(x);
-	rc = copy(x, &s.sink, err);
+	rc = convert_copy(x, &s.sink, err);
 	x->report->size = x->front_len + s.writer.at;
 	if (!rc)
 		x->growing +=
@@ -416,7 +428,7 @@ static int pour_file(struct convert *x, const char *path, struct mr_error *err)
 		rc = convert_front_write(x, &out.file.io, false, err) ||
 		     convert_pour(x, &out.file.io, err) ||
 		     convert_front_write(x, &out.file.io, true, err) ||
-		     publish(&out, err);
+		     convert_publish(&out, err);
 	}
 	output_discard(&out);
 	if (!rc && x->base.open)
@@ -470,6 +482,8 @@ static int make(struct convert *x, const char *out, struct mr_error *err)
 {
 	if (look_at_output(x, out, err) || spare_base(x, out, err))
 		return -1;
+	if (is_core(x))
+		return convert_core(x, out, err);
 	if (x->options->dry_run)
 		return convert_estimate(x, err);
 	if (is_mapped(x))

@@ -8,7 +8,8 @@
 #include "libmr/convert/base.h"
 #include "libmr/convert/input.h"
 #include "libmr/file/io.h"
-#include "libmr/memory/memory.h"
+#include "libmr/file/output.h"
+#include "libmr/memory/sink.h"
 #include "libmr/mr.h"
 
 /* mr_error.who */
@@ -52,6 +53,15 @@ void behind_io_init(struct behind_io *b, struct io *under, uint64_t offset);
 /* All of it as a pack, or a plain stream; into io from its byte front_len on,
  * the caller's are before. */
 int convert_pour(struct convert *x, struct io *io, struct mr_error *err);
+
+/* All of memory to a sink; then publishes, and says who failed. */
+int convert_copy(struct convert *x, struct sink *k, struct mr_error *err);
+int convert_publish(struct output *out, struct mr_error *err);
+/* Bytes on the disk: holes do not count. */
+uint64_t convert_allocated(const struct file *f);
+
+/* All of it as an ELF core. */
+int convert_core(struct convert *x, const char *out, struct mr_error *err);
 
 /* How large the output would be, into the report. */
 int convert_estimate(struct convert *x, struct mr_error *err);

@@ -63,13 +63,22 @@ static int gather(const struct mr_device *dev, uint8_t *buf,
 	return 0;
 }
 
+/* One field, of all bytes, is what mrconvert describes where there was nothing:
+ * that says only how long the section is. */
+static bool is_described(const struct mr_device *dev)
+{
+	return dev->decoded &&
+	       !(dev->n_fields == 1 && dev->fields[0].kind == MR_FIELD_BUFFER &&
+		 dev->fields[0].size == dev->size);
+}
+
 static int decode(const struct mr_device *dev, struct vmdesc_x86_cpu *c,
 		  struct mr_error *err)
 {
 	uint8_t buf[VMDESC_X86_CPU_SIZE];
 	struct fault f;
 
-	if (dev->decoded) {
+	if (is_described(dev)) {
 		if (gather(dev, buf, err))
 			return -1;
 		(void)vmdesc_x86_cpu_decode(buf, sizeof(buf), c, &f);
@@ -142,7 +151,7 @@ static int read_cpu(const struct mr_devices *d, size_t i, struct mr_cpu *cpu,
 	int rc = -1;
 
 	if (dev && !decode(dev, &c, err)) {
-		cpu->described = dev->decoded;
+		cpu->described = is_described(dev);
 		fill(cpu, &c);
 		rc = 0;
 	}

@@ -1,7 +1,6 @@
 /* vmcoreinfo.c - a page of text in the guest's memory, found and read. */
 #include "libmr/linux/vmcoreinfo.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,7 +71,10 @@ bool vmcoreinfo_number(const struct vmcoreinfo *v, const char *key, bool hex,
 
 	if (!p || p[minus] == '\n')
 		return false;
-	for (p += minus; *p != '\n'; p++) {
+	p += minus;
+	if (hex && p[0] == '0' && p[1] == 'x' && p[2] != '\n')
+		p += 2;
+	for (; *p != '\n'; p++) {
 		static const char digits[] = "0123456789abcdef";
 		const char *at = strchr(digits, *p | 0x20);
 		uint64_t digit = at ? (uint64_t)(at - digits) : base;
@@ -89,18 +91,29 @@ bool vmcoreinfo_number(const struct vmcoreinfo *v, const char *key, bool hex,
 
 enum { FETCH, LOOK };
 
-struct search {
+struct reading {
 	const struct memory *m;
-	pthread_mutex_t lock;
-	struct vmcoreinfo *found; /* VMCOREINFO_FOUND of them, or NULL */
-	size_t n;
+	struct vmcoreinfo_search *x;
 };
 
-static struct memory_part part_of(const struct search *x,
+void vmcoreinfo_search_init(struct vmcoreinfo_search *x)
+{
+	*x = (struct vmcoreinfo_search){ .n = 0 };
+	(void)pthread_mutex_init(&x->lock, NULL);
+}
+
+void vmcoreinfo_search_release(struct vmcoreinfo_search *x)
+{
+	(void)pthread_mutex_destroy(&x->lock);
+	free(x->found);
+	x->found = NULL;
+}
+
+static struct memory_part part_of(const struct reading *r,
 				  const struct crew_slot *s)
 {
-	const struct memory_block *b = &x->m->blocks[s->extent.block];
-	size_t page = x->m->page;
+	const struct memory_block *b = &r->m->blocks[s->extent.block];
+	size_t page = r->m->page;
 
 	return (struct memory_part){
 		.block = b,
@@ -118,7 +131,7 @@ static bool is_before(const struct vmcoreinfo *a, size_t block, uint64_t offset)
 }
 
 /* One more; of equal ones the first stays, and of too many. */
-static int add(struct search *x, size_t block, uint64_t offset,
+static int add(struct vmcoreinfo_search *x, size_t block, uint64_t offset,
 	       const unsigned char *text, size_t len, struct mr_error *err)
 {
 	struct vmcoreinfo *v;
@@ -152,26 +165,37 @@ static int add(struct search *x, size_t block, uint64_t offset,
 	return 0;
 }
 
-static int look(struct search *x, const struct crew_slot *s,
-		const struct memory_part *p, struct mr_error *err)
+/* Whether all of it has been read, or is made to look so. */
+static bool is_there(const struct memory_part *p, size_t first, size_t end)
 {
+	if (bits_next_clear(p->bits, first, end) >= end)
+		return true;
+	/* What is in place is not ours. */
+	if (!p->touched)
+		memory_blank(p, first, end);
+	return !p->touched;
+}
+
+int vmcoreinfo_look(struct vmcoreinfo_search *x, size_t block,
+		    const struct memory_part *p, struct mr_error *err)
+{
+	size_t length = p->pages * p->unit;
 	int rc = 0;
 
-	for (size_t at = 0; at + VMCOREINFO_MAX <= s->extent.length && !rc;
+	for (size_t at = 0; at + VMCOREINFO_MAX <= length && !rc;
 	     at += VMCOREINFO_MAX) {
 		size_t first = at / p->unit;
 		size_t last = (at + VMCOREINFO_MAX - 1) / p->unit;
 		size_t len;
 
-		if (!bits_test(p->bits, first) || p->buf[at] != FIRST[0])
+		if (!bits_test(p->bits, first) || p->buf[at] != FIRST[0] ||
+		    !is_there(p, first, last + 1))
 			continue;
-		memory_blank(p, first, last + 1);
 		len = vmcoreinfo_length(p->buf + at);
 		if (!len)
 			continue;
 		(void)pthread_mutex_lock(&x->lock);
-		rc = add(x, s->extent.block, s->extent.offset + at, p->buf + at,
-			 len, err);
+		rc = add(x, block, p->offset + at, p->buf + at, len, err);
 		(void)pthread_mutex_unlock(&x->lock);
 	}
 	return rc;
@@ -180,25 +204,27 @@ static int look(struct search *x, const struct crew_slot *s,
 static int step(struct crew_worker *w, struct crew_slot *s,
 		struct mr_error *err)
 {
-	struct search *x = crew_arg(w);
-	struct memory_part p = part_of(x, s);
+	const struct reading *r = crew_arg(w);
+	struct memory_part p = part_of(r, s);
 	int64_t n;
 
 	if (s->stage == LOOK)
-		return memory_fetched(x->m, &p, s, err) || look(x, s, &p, err)
+		return memory_fetched(r->m, &p, s, err) ||
+				       vmcoreinfo_look(r->x, s->extent.block,
+						       &p, err)
 			       ? CREW_FAILED
 			       : CREW_DONE;
 	crew_progress(w, s->extent.length);
-	n = memory_fetch(x->m, &p, w, s, err);
+	n = memory_fetch(r->m, &p, w, s, err);
 	if (n < 0)
 		return CREW_FAILED;
 	return n ? LOOK : CREW_DONE;
 }
 
-int vmcoreinfo_find(struct memory *m, const struct vmcoreinfo_options *o,
-		    struct vmcoreinfo **out, size_t *n, struct mr_error *err)
+int vmcoreinfo_seek(struct vmcoreinfo_search *x, struct memory *m,
+		    const struct vmcoreinfo_options *o, struct mr_error *err)
 {
-	struct search x = { .m = m, .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct reading r = { .m = m, .x = x };
 	struct crew_plan plan = {
 		.extent_size = m->extent,
 		.lengths = &m->blocks[0].held,
@@ -208,26 +234,31 @@ int vmcoreinfo_find(struct memory *m, const struct vmcoreinfo_options *o,
 		.own_errors = true,
 		.jobs = o->jobs,
 		.step = step,
-		.arg = &x,
+		.arg = &r,
 		.watch = o->watch,
 	};
 	uint64_t bytes = 0;
-	int rc = 0;
 
-	*out = NULL;
-	*n = 0;
-	for (size_t i = 0; i < m->n && !rc; i++)
-		rc = memory_map(m, &m->blocks[i], &bytes, err);
-	if (!rc) {
-		memory_choose(m, o->direct, bytes);
-		rc = crew_run(&plan, err);
-	}
-	(void)pthread_mutex_destroy(&x.lock);
-	if (rc) {
-		free(x.found);
-		return -1;
-	}
-	*out = x.found;
-	*n = x.n;
-	return 0;
+	for (size_t i = 0; i < m->n; i++)
+		if (memory_map(m, &m->blocks[i],
+			       m->blocks[i].held ? &bytes : NULL, err))
+			return -1;
+	memory_choose(m, o->direct, bytes);
+	return crew_run(&plan, err);
+}
+
+int vmcoreinfo_find(struct memory *m, const struct vmcoreinfo_options *o,
+		    struct vmcoreinfo **out, size_t *n, struct mr_error *err)
+{
+	struct vmcoreinfo_search x;
+	int rc;
+
+	vmcoreinfo_search_init(&x);
+	rc = vmcoreinfo_seek(&x, m, o, err);
+	*out = rc ? NULL : x.found;
+	*n = rc ? 0 : x.n;
+	if (!rc)
+		x.found = NULL;
+	vmcoreinfo_search_release(&x);
+	return rc;
 }

@@ -21,6 +21,8 @@
 #ifndef LIBMR_LINUX_VMCOREINFO_H
 #define LIBMR_LINUX_VMCOREINFO_H
 
+#include <pthread.h>
+
 #include "libmr/memory/memory.h"
 
 /* Bytes of text that are read; a kernel has one page for it. */
@@ -53,6 +55,21 @@ struct vmcoreinfo_options {
 	unsigned jobs; /* 0: as the crew likes */
 	const struct mr_watch *watch; /* may be NULL */
 };
+
+/* A search, by threads that see pages. Those found are a search's. */
+struct vmcoreinfo_search {
+	pthread_mutex_t lock;
+	struct vmcoreinfo *found; /* that differ, as vmcoreinfo_find's */
+	size_t n;
+};
+void vmcoreinfo_search_init(struct vmcoreinfo_search *x);
+void vmcoreinfo_search_release(struct vmcoreinfo_search *x);
+/* A part of block `block` that was read: pages with a bit. 0 or -1. */
+int vmcoreinfo_look(struct vmcoreinfo_search *x, size_t block,
+		    const struct memory_part *p, struct mr_error *err);
+/* Reads all of a memory, and looks. 0 or -1. */
+int vmcoreinfo_seek(struct vmcoreinfo_search *x, struct memory *m,
+		    const struct vmcoreinfo_options *o, struct mr_error *err);
 
 /*
  * Reads all of a memory for such pages. *out becomes those that differ, *n of

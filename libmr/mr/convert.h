@@ -16,13 +16,15 @@ enum mr_convert_form {
 	MR_CONVERT_MAPPED, /* a mapped-ram image: .mr */
 	MR_CONVERT_STREAM, /* a plain migration stream: .stream */
 	MR_CONVERT_PACK, /* a pack: .mrp */
+	MR_CONVERT_ELF, /* a core for crash, drgn and gdb: .core, .elf */
 	/* What virsh restore takes; no name says so: */
 	MR_CONVERT_LIBVIRT, /* a plain stream behind libvirt's header */
 	MR_CONVERT_LIBVIRT_ZSTD, /* the same, compressed */
 	MR_CONVERT_LIBVIRT_SPARSE, /* mapped-ram: libvirt 11.2 and later */
 	MR_CONVERT_FORMS,
 };
-/* "mapped", "stream", "pack", "libvirt", "libvirt:zstd", "libvirt:sparse" */
+/* "mapped", "stream", "pack", "elf", "libvirt", "libvirt:zstd",
+ * "libvirt:sparse" */
 const char *mr_convert_form_name(enum mr_convert_form form);
 /* What the name of an output says; MR_CONVERT_BY_NAME: nothing. */
 enum mr_convert_form mr_convert_form_of(const char *out);
@@ -32,6 +34,13 @@ const char *mr_convert_reads(void);
 
 #define MR_CONVERT_LEVEL_MAX 19
 #define MR_CONVERT_LEVEL_HEAVY 8
+
+/* What somebody knows of a block, and no file says. */
+struct mr_convert_at {
+	const char *block; /* its name */
+	bool nowhere; /* an ELF core does not have it */
+	uint64_t gpa; /* else: the guest-physical address of its first byte */
+};
 
 struct mr_convert_options {
 	enum mr_convert_form form;
@@ -62,6 +71,9 @@ struct mr_convert_options {
 	/* For libvirt: a file with the domain's XML. NULL: what in has, which
 	 * is one of libvirt's then. */
 	const char *xml;
+	/* For an ELF core: where blocks are of which the image does not say. */
+	const struct mr_convert_at *at;
+	size_t n_at;
 	/* A stream or a pack goes to this descriptor, from front to back, and
 	 * out is what messages call it; the caller ignores SIGPIPE. -1: to
 	 * the file out. */
@@ -101,6 +113,14 @@ struct mr_convert_report {
 	unsigned jobs; /* threads */
 	bool direct_read, direct_write; /* around the page cache */
 	bool sealed; /* a mapped-ram image ends in a seal */
+	/* An ELF core: CPUs whose registers it has, bytes of data that it
+	 * shares with the image; the version of the Linux kernel whose
+	 * VMCOREINFO it has ("": of none), and whether its text is mapped. */
+	size_t cpus;
+	char no_cpus[160]; /* why it has none; "": it has */
+	uint64_t shared;
+	char release[80];
+	bool kernel;
 	double seconds;
 };
 

@@ -1,0 +1,154 @@
+#!/usr/bin/env bats
+# ELF cores out of images, beside those of QEMU's dump-guest-memory of the same
+# paused VM.
+
+load ../lib/vm
+
+setup() {
+	need_qemu
+	cd "$BATS_TEST_TMPDIR"
+}
+
+teardown() {
+	kill_vms
+	umount "$BATS_TEST_TMPDIR/fs" 2>/dev/null || :
+}
+
+# VM a, paused: an image of it, and QEMU's own core.
+paused() { # QEMU ARGUMENT...
+	start_vm a "$@"
+	wait_ready a
+	qmp_do a stop
+	mrsave -q "$(vm_qmp a)" vm.mr
+	qmp_do a dump-guest-memory \
+		"{\"paging\":false,\"protocol\":\"file:$PWD/theirs.core\"}"
+}
+
+same_core() { python3 "$ROOT/tests/lib/same-core.py" "$@"; }
+
+# bats test_tags=address
+@test "a core is QEMU's own: registers, memory, in holes and above 4 GiB" {
+	paused -M q35,max-ram-below-4g=64M -m 128M -smp 2 -device VGA \
+		-append fill=64M
+	run -0 --separate-stderr mrconvert vm.mr ours.core
+	[[ $output == *"format     elf"* && $output == *"of 2 CPUs"* ]]
+	[[ $stderr == *"the core has no VMCOREINFO"* ]]
+	run -0 same_core ours.core theirs.core
+	[[ $output == "4 notes, "* ]]
+	# It is as sparse as the image, and nobody else's.
+	[ "$(stat -c %a ours.core)" = 600 ]
+	(($(stat -c %b ours.core) < $(stat -c %b vm.mr) + 2048))
+	[ "$(mrconvert -q --force --json vm.mr ours.core 2>/dev/null |
+		jq -c '[.format,.cpus,.linux,.kernel_mapped]')" = \
+		'["elf",2,null,false]' ]
+	# Of what it is made makes no difference.
+	mrconvert -q vm.mr vm.mrp
+	mrconvert -q vm.mr vm.stream
+	for from in vm.mrp vm.stream; do
+		mrconvert -q $from other.elf 2>/dev/null
+		cmp ours.core other.elf
+		rm other.elf
+	done
+	mrconvert -q -O elf - other 2>/dev/null <vm.mrp
+	cmp ours.core other
+	mrconvert -q --jobs 1 -O elf "$(vm_qmp a)" other --force 2>/dev/null
+	cmp ours.core other
+}
+
+@test "gdb reads a core" {
+	local out
+	command -v gdb >/dev/null || skip "no gdb"
+	paused -m 64M -smp 2 -append fill=16M
+	mrconvert -q vm.mr vm.core 2>/dev/null
+	mrinspect --json --cpu vm.mr >cpus
+	run -0 gdb -batch -ex 'set architecture i386:x86-64' \
+		-ex 'core-file vm.core' -ex 'info threads' -ex 'p/x $rip' \
+		-ex 'p/x $rsp' -ex 'x/2xg 0x100000'
+	[[ $output == *"LWP 2"* ]]
+	out=$(jq -r '.files[0].cpus[0].registers | .RIP, .RSP' cpus)
+	for reg in $out; do
+		printf -v reg '0x%x' "$reg"
+		[[ $output == *"= $reg"* ]]
+	done
+	out=$(mrinspect --json --gpa 0x100000+8 vm.mr |
+		jq -r '.files[0].memory[0].bytes' | sed 's/../& /g' |
+		awk '{ for (i = 8; i; i--) printf "%s", $i }')
+	[[ $output == *"0x$out"* ]]
+}
+
+# What a Linux kernel has in its memory: a page that is its text.
+vmcoreinfo() {
+	printf '%s\n' OSRELEASE=6.1.0-test PAGESIZE=4096 \
+		'SYMBOL(init_uts_ns)=ffffffff81a1a3c0' \
+		'SYMBOL(_stext)=ffffffff81000000' \
+		'NUMBER(phys_base)=16777216' KERNELOFFSET=0
+}
+
+@test "a kernel's text is in a note, and its memory is mapped" {
+	vmcoreinfo >text
+	# Put into the guest's memory, as what is loaded.
+	cp text page
+	truncate -s 4096 page
+	paused -m 64M -append fill=16M \
+		-device loader,file=page,addr=0x3000000,force-raw=on
+	run -0 mrconvert vm.mr vm.core
+	[[ $output == *"kernel     Linux 6.1.0-test"* ]]
+	[[ $output != *"no VMCOREINFO"* ]]
+	run -0 same_core vm.core theirs.core
+	grep -qaF 'KERNELOFFSET=0' vm.core
+	run -0 readelf -lW vm.core
+	[[ $output == *" 0xffffffff80000000 0x0000000001000000 0x3000000 "* ]]
+	[[ $(readelf -nW vm.core) == *VMCOREINFO* ]]
+}
+
+@test "where a DIMM is must be said" {
+	start_vm a -M q35 -m 64M,slots=2,maxmem=1G -append fill=16M \
+		-object memory-backend-ram,id=d0,size=128M \
+		-device pc-dimm,memdev=d0,addr=0x110000000 \
+		-device loader,addr=0x110400000,data=0x1122334455667788,data-len=8
+	wait_ready a
+	qmp_do a stop
+	qmp_do a dump-guest-memory \
+		"{\"paging\":false,\"protocol\":\"file:$PWD/theirs.core\"}"
+	mrsave -q "$(vm_qmp a)" vm.mr
+	run -3 mrconvert vm.mr vm.core
+	[[ $output == *"block d0 is (1 such blocks)"*"--at d0=ADDRESS"* ]]
+	[ ! -e vm.core ]
+	run -2 mrconvert --at d0=16M vm.mr vm.core
+	[[ $output == *"would overlap"* ]]
+	run -2 mrconvert --at d1=16M vm.mr vm.core
+	[[ $output == *"no block is called d1"* ]]
+	run -2 mrconvert --at d0=here vm.mr vm.core
+	run -2 mrconvert --at d0 vm.mr vm.core
+	run -2 mrconvert --at d0=none vm.mr vm.mrp
+	[[ $output == *"only an ELF core"* ]]
+	[ ! -e vm.core ]
+	mrconvert -q --at d0=none vm.mr vm.core 2>/dev/null
+	run -1 same_core vm.core theirs.core
+	[[ $output == "memory differs at 0x110000000" ]]
+	mrconvert -q --force --at d0=0x110000000 vm.mr vm.core 2>/dev/null
+	same_core vm.core theirs.core
+}
+
+@test "a core shares the image's memory, where files can" {
+	command -v mkfs.xfs >/dev/null || skip "no mkfs.xfs"
+	mkdir fs
+	truncate -s 512M disk
+	mkfs.xfs -q -m reflink=1 disk >/dev/null
+	mount -o loop disk fs 2>/dev/null || skip "may not mount a file system"
+	start_vm a -m 96M -append fill=32M
+	wait_ready a
+	# Stale data under clear bits: it must not be in the core.
+	qemu_live_save a "$PWD/fs/live.mr"
+	qmp_do a dump-guest-memory \
+		"{\"paging\":false,\"protocol\":\"file:$PWD/theirs.core\"}"
+	for from in live vm; do
+		[ $from = live ] || mrsave -q "$(vm_qmp a)" fs/vm.mr
+		mrconvert -q --json fs/$from.mr fs/$from.core 2>/dev/null >out
+		(($(jq .shared out) == $(jq .data out)))
+		(($(jq .shared out) > 32 << 20))
+		same_core fs/$from.core theirs.core
+		mrconvert -q fs/$from.mr $from.core 2>/dev/null
+		cmp $from.core fs/$from.core
+	done
+}
