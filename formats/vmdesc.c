@@ -270,6 +270,31 @@ const char *vmdesc_x86_seg_name(enum vmdesc_x86_seg seg)
 	return (unsigned int)seg < VMDESC_SEGS ? names[seg] : NULL;
 }
 
+/* ---- aarch64 registers ---- */
+
+enum { AT_XREGS = 64, AT_PC = 320, AT_PSTATE = 328 };
+
+ssize_t vmdesc_arm_cpu_decode(const uint8_t *buf, size_t len,
+			      struct vmdesc_arm_cpu *out, struct fault *f)
+{
+	if (len < VMDESC_ARM_CPU_SIZE)
+		return fault_set(f, FAULT_SHORT, len,
+				 "ends inside the CPU's registers");
+	for (size_t i = 0; i < VMDESC_ARM_REGS; i++)
+		out->regs[i] = get_be64(buf + AT_XREGS + 8 * i);
+	out->pc = get_be64(buf + AT_PC);
+	out->pstate = get_be32(buf + AT_PSTATE);
+	return VMDESC_ARM_CPU_SIZE;
+}
+
+bool vmdesc_arm_cpu_plausible(const struct vmdesc_arm_cpu *c)
+{
+	/* The exception level, and whose stack pointer it is: not EL0's. */
+	unsigned mode = c->pstate & 0x1f;
+
+	return !(mode & 0x12) && mode != 1;
+}
+
 /* ---- any CPU ---- */
 
 ssize_t vmdesc_halted_decode(const uint8_t *buf, size_t len, bool *halted,

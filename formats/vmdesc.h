@@ -152,6 +152,31 @@ bool vmdesc_x86_cpu_plausible(const struct vmdesc_x86_cpu *c);
 const char *vmdesc_x86_reg_name(enum vmdesc_x86_reg reg);
 const char *vmdesc_x86_seg_name(enum vmdesc_x86_seg seg);
 
+/* ---- aarch64 registers ---- */
+
+/*
+ * The head of the payload of section "cpu" (version 22) of an ARM target: u32
+ * 16 registers of AArch32, then these, big-endian, and u32 PSTATE, if the CPU
+ * is not in AArch32 state.
+ */
+enum {
+	VMDESC_ARM_CPU_VERSION = 22,
+	VMDESC_ARM_REGS = 32, /* X0 .. X30, SP */
+	VMDESC_ARM_CPU_SIZE = 332, /* bytes needed; the section is longer */
+};
+
+struct vmdesc_arm_cpu {
+	uint64_t regs[VMDESC_ARM_REGS];
+	uint64_t pc;
+	uint32_t pstate;
+};
+
+/* Returns VMDESC_ARM_CPU_SIZE. */
+ssize_t vmdesc_arm_cpu_decode(const uint8_t *buf, size_t len,
+			      struct vmdesc_arm_cpu *out, struct fault *f);
+/* Whether it is a CPU in AArch64 state: in a mode that there is. */
+bool vmdesc_arm_cpu_plausible(const struct vmdesc_arm_cpu *c);
+
 /* ---- any CPU ---- */
 
 /* Whether it waits for an interrupt: the head of the payload of section

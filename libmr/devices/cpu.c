@@ -143,14 +143,42 @@ static void fill(struct mr_cpu *cpu, const struct vmdesc_x86_cpu *c)
 	put_segment(cpu, "IDT", &c->idt);
 }
 
+static int fill_arm(struct mr_cpu *cpu, const struct mr_device *dev,
+		    struct mr_error *err)
+{
+	static const char *const names[VMDESC_ARM_REGS] = {
+		"X0",  "X1",  "X2",  "X3",  "X4",  "X5",  "X6",	 "X7",
+		"X8",  "X9",  "X10", "X11", "X12", "X13", "X14", "X15",
+		"X16", "X17", "X18", "X19", "X20", "X21", "X22", "X23",
+		"X24", "X25", "X26", "X27", "X28", "X29", "X30", "SP",
+	};
+	struct vmdesc_arm_cpu c;
+	struct fault f;
+
+	if (vmdesc_arm_cpu_decode(dev->bytes, (size_t)dev->size, &c, &f) < 0 ||
+	    !vmdesc_arm_cpu_plausible(&c))
+		return error_set(err, MR_UNSUPPORTED, dev->offset,
+				 "CPU %" PRIu32 " is not in AArch64 state",
+				 dev->section->instance);
+	for (size_t i = 0; i < VMDESC_ARM_REGS; i++)
+		put(cpu, names[i], c.regs[i]);
+	put(cpu, "PC", c.pc);
+	put(cpu, "PSTATE", c.pstate);
+	cpu->arm = true;
+	return 0;
+}
+
 static int read_cpu(const struct mr_devices *d, size_t i, struct mr_cpu *cpu,
 		    struct mr_error *err)
 {
 	struct mr_device *dev = mr_devices_read(d, i, err);
-	struct vmdesc_x86_cpu c;
+	struct vmdesc_x86_cpu c = { .rip = 0 };
 	int rc = -1;
 
-	if (dev && !decode(dev, &c, err)) {
+	if (dev && dev->section->version == VMDESC_ARM_CPU_VERSION &&
+	    devices_are_virt(d)) {
+		rc = fill_arm(cpu, dev, err);
+	} else if (dev && !decode(dev, &c, err)) {
 		cpu->described = is_described(dev);
 		fill(cpu, &c);
 		rc = 0;

@@ -38,6 +38,11 @@ static struct mr_error why_not(const struct mr_image *img)
 	return why;
 }
 
+bool devices_are_virt(const struct mr_devices *d)
+{
+	return !strncmp(d->img->info.machine, "virt", 4);
+}
+
 static int compare(const char *name, uint32_t instance,
 		   const struct vmdesc_device *d)
 {

@@ -40,4 +40,7 @@ int devices_decode(struct mr_device *dev, const char *text,
 int devices_described(const uint8_t *sections, size_t len, const uint8_t *text,
 		      size_t text_len, struct mr_error *err);
 
+/* Whether they are of a machine that is called virt: of ARM's, among others. */
+bool devices_are_virt(const struct mr_devices *d);
+
 #endif

@@ -123,8 +123,10 @@ struct mr_segment {
 	uint32_t flags; /* the descriptor's second word */
 };
 
-/* A virtual CPU of a 64-bit x86 machine. */
+/* A virtual CPU of a 64-bit x86 machine; or of an aarch64 virt machine: X0 ..
+ * X30, SP, PC, PSTATE, no segments, by their places. */
 struct mr_cpu {
+	bool arm;
 	uint32_t index;
 	bool described; /* found by their names; false: by their places */
 	bool halted;

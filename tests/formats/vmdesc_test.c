@@ -398,6 +398,41 @@ static void plausible(void **state)
 	}
 }
 
+static struct vmdesc_arm_cpu arm;
+
+static ssize_t decode_arm(const uint8_t *buf, size_t len, struct fault *f)
+{
+	return vmdesc_arm_cpu_decode(buf, len, &arm, f);
+}
+
+static void arm_cpus(void **state)
+{
+	static const uint8_t modes[] = { 0, 4, 5, 8, 9, 12, 13 };
+	uint8_t buf[VMDESC_ARM_CPU_SIZE + 5] = { 0 };
+	size_t fine = 0;
+
+	(void)state;
+	for (size_t i = 0; i < VMDESC_ARM_REGS; i++)
+		put_be64(buf + 64 + 8 * i, 100 + i);
+	put_be64(buf + 320, 7);
+	put_be32(buf + 328, 0x600003c5);
+	check_truncations(decode_arm, buf, VMDESC_ARM_CPU_SIZE, sizeof(buf),
+			  VMDESC_ARM_CPU_SIZE);
+	for (size_t i = 0; i < VMDESC_ARM_REGS; i++)
+		assert_int_equal(arm.regs[i], 100 + i);
+	assert_int_equal(arm.pc, 7);
+	assert_int_equal(arm.pstate, 0x600003c5);
+	for (uint32_t i = 0; i < 32; i++) {
+		arm.pstate = 0x60000000 + i;
+		fine += vmdesc_arm_cpu_plausible(&arm);
+	}
+	assert_int_equal(fine, ARRAY_LEN(modes));
+	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+		arm.pstate = modes[i];
+		assert_true(vmdesc_arm_cpu_plausible(&arm));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -412,6 +447,7 @@ int main(void)
 		cmocka_unit_test(cpu_names),
 		cmocka_unit_test(halted_or_not),
 		cmocka_unit_test(plausible),
+		cmocka_unit_test(arm_cpus),
 	};
 
 	return cmocka_run_group_tests_name("vmdesc", tests, NULL, NULL);

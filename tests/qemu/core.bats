@@ -152,3 +152,26 @@ vmcoreinfo() {
 		cmp $from.core fs/$from.core
 	done
 }
+
+@test "a core of aarch64 virt" {
+	type qemu-system-aarch64 >/dev/null || skip "no qemu-system-aarch64"
+	# mov x3, #5; movk x3, #0x1234, lsl 48; mov sp, x3; b .
+	printf '\xa3\x00\x80\xd2\x83\x46\xe2\xf2\x7f\x00\x00\x91\x00\x00\x00\x14' >code
+	QEMU=qemu-system-aarch64 start_vm a -M virt -cpu cortex-a57 -smp 2 \
+		-m 64M -kernel code
+	until [[ $(qmp_do a human-monitor-command \
+		'{"command-line":"info registers"}') == *X03=1234000000000005* ]]; do
+		:
+	done
+	qmp_do a stop
+	mrsave -q "$(vm_qmp a)" vm.mr
+	qmp_do a dump-guest-memory \
+		"{\"paging\":false,\"protocol\":\"file:$PWD/theirs.core\"}"
+	mrconvert -q vm.mr vm.core 2>/dev/null
+	run -0 same_core vm.core theirs.core
+	[[ $output == "2 notes, 16384 pages" ]]
+	run -0 mrinspect --cpu vm.mr
+	[[ $output == *"X3 =1234000000000005"* && $output == *"SP =1234"* ]]
+	[ "$(mrinspect --json --cpu vm.mr |
+		jq -r '.files[0].cpus[0].registers.X3')" = 0x1234000000000005 ]
+}

@@ -78,6 +78,16 @@ static void show_text_of(const struct mr_cpu *c)
 {
 	(void)printf("\nCPU#%" PRIu32 "%s\n", c->index,
 		     c->described ? "" : " (by place: it is not described)");
+	for (size_t i = 0; c->arm && i < c->n_regs; i++)
+		(void)printf("%s%-3s=%016" PRIx64,
+			     i % 4 ? " "
+			     : i   ? "\n"
+				   : "",
+			     c->regs[i].name, c->regs[i].value);
+	if (c->arm) {
+		(void)putchar('\n');
+		return;
+	}
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (*rows[i][0] == '|') {
 			show_segments(c);
