@@ -102,7 +102,7 @@ static bool is_left_out(const struct guest_block *b)
 		    b->segments[i].kind != GUEST_HUGETLB_SHARED &&
 		    b->segments[i].kind != GUEST_FILE_SHARED)
 			return false;
-	return b->n_segments && b->file[0];
+	return b->n_segments && b->in_file;
 }
 
 static uint64_t sent_along(const struct guest *g)
@@ -307,8 +307,9 @@ static int set_and_migrate(struct save *s, struct taker *t,
 	s->describe_left = put_back(s) != 0;
 	if (s->describe_left && !rc)
 		rc = error_set(err, MR_QMP, MR_NO_OFFSET,
-			       "QEMU does not take its migration settings "
-			       "back");
+			       "QEMU does not take its migration settings back "
+			       "(is another client migrating the VM?): a "
+			       "guardian goes on trying");
 	if (!s->describe_left &&
 	    migrate_will(&s->pause, NULL, s->fdset, false, rc ? NULL : err))
 		rc = -1;

@@ -308,8 +308,10 @@ static void note_file(void *arg, const char *id, const char *path)
 
 		if (!strncmp(name, objects, sizeof(objects) - 1))
 			name += sizeof(objects) - 1;
-		if (!strcmp(name, id) &&
-		    (stat(path, &st) || !S_ISDIR(st.st_mode)))
+		if (strcmp(name, id) != 0)
+			continue;
+		b->in_file = true;
+		if (stat(path, &st) || !S_ISDIR(st.st_mode))
 			(void)snprintf(b->file, sizeof(b->file), "%s", path);
 	}
 }

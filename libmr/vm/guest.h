@@ -71,6 +71,7 @@ struct guest_block {
 	uint64_t hva; /* address in the QEMU process; 0: it does not tell */
 	bool migratable;
 	char file[96]; /* from guest_ask_files, cut; "": in none */
+	bool in_file; /* the same; also in a file that QEMU made for it */
 	/* From guest_map: sorted by offset, without gaps, `used` bytes in
 	 * all; none for a block that is not migratable. */
 	struct guest_segment *segments;

@@ -89,7 +89,8 @@ amid() { # COMMAND...
 	local state
 	for state in paused prelaunch; do
 		if [ $state = paused ]; then
-			start_vm a "${SHARED[@]}"
+			# in a file that QEMU makes itself
+			start_vm a "${SHARED[@]/mem-path=ram/mem-path=.}"
 			wait_ready a
 			qmp_do a stop
 		else
