@@ -101,6 +101,20 @@ vmcoreinfo() {
 	[[ $(readelf -nW vm.core) == *VMCOREINFO* ]]
 }
 
+@test "of several kernels' texts that of the one which runs" {
+	vmcoreinfo >page
+	sed s/6.1.0-test/5.10.0-old/ page >old
+	truncate -s 4096 page old
+	# init_uts_ns, at 0x1a1a3c0 + phys_base: its release is the third text.
+	printf '6.1.0-test\0' >release
+	paused -m 64M -append fill=16M \
+		-device loader,file=old,addr=0x2f00000,force-raw=on \
+		-device loader,file=page,addr=0x3000000,force-raw=on \
+		-device loader,file=release,addr=$((0x2a1a3c0 + 130)),force-raw=on
+	[ "$(mrconvert --json vm.mr vm.core | jq -c '[.linux,.kernel_mapped]')" = \
+		'["6.1.0-test",true]' ]
+}
+
 @test "where a DIMM is must be said" {
 	start_vm a -M q35 -m 64M,slots=2,maxmem=1G -append fill=16M \
 		-object memory-backend-ram,id=d0,size=128M \
