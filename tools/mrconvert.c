@@ -49,7 +49,7 @@ static struct poptOption options[] = {
 	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
 	  "threads (default: one for each CPU, at most 8)", "N" },
 	{ "level", '\0', POPT_ARG_INT, &level, 0,
-	  "of a pack or libvirt:zstd: how hard zstd tries, 1 to 19 (default: 1)", "N" },
+	  "of a pack or libvirt:zstd: how hard zstd tries, 1 to 19 (default: 1, and frames of packs are copied)", "N" },
 	{ "limit", '\0', POPT_ARG_STRING, &limit, 0,
 	  "move no more than so many bytes a second", "RATE" },
 	{ "metrics", '\0', POPT_ARG_STRING, &metrics, 0, METRICS_HELP,
@@ -142,6 +142,10 @@ static void print_text(const struct mr_convert_report *r)
 	print_size(r);
 	if (r->form == MR_CONVERT_ELF)
 		print_core(r);
+	if (r->copied_frames && !dry_run)
+		printf("copied     %" PRIu64 " of %" PRIu64
+		       " frames as they were: %s\n",
+		       r->copied_frames, r->frames, cli_human(a, r->copied));
 	if (r->chain > 1)
 		printf("chain      %u packs: the increment needs all of "
 		       "them%s%s\n",
@@ -182,6 +186,11 @@ static int print_json(const char *in, const char *out,
 		cli_json_put_number("shared", r->shared);
 		cli_json_put_text("linux", r->release[0] ? r->release : NULL);
 		cli_json_put_bool("kernel_mapped", r->kernel);
+	}
+	if (r->chain && !dry_run) {
+		cli_json_put_number("frames", r->frames);
+		cli_json_put_number("copied_frames", r->copied_frames);
+		cli_json_put_number("copied", r->copied);
 	}
 	if (r->chain)
 		cli_json_put_number("chain", r->chain);

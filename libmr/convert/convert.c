@@ -269,6 +269,8 @@ int convert_copy(struct convert *x, struct sink *k, struct mr_error *err)
 		 check_unchanged(x, err) || k->ops->end(k, err);
 
 	x->report->data = t.data;
+	x->report->copied = t.copied;
+	x->report->copied_frames = t.frames;
 	x->growing = t.written;
 	x->report->jobs = t.jobs;
 	x->report->direct_read = x->m->direct;
@@ -378,11 +380,27 @@ static void make_form(const struct convert *x, struct pack_form *form)
 		memcpy(l->name, o->name, strlen(o->name) + 1);
 }
 
+/* The packs that frames can be copied from; NULL: none. What one pack has is
+ * put into *one. */
+static const struct chain *copy_from(const struct convert *x, struct chain *one)
+{
+	const struct mr_image *img = x->img;
+
+	if (x->report->form != MR_CONVERT_PACK || x->base.open ||
+	    x->options->level || !img->packed)
+		return NULL;
+	if (img->chain)
+		return img->chain;
+	*one = (struct chain){ .top = img->packed };
+	return one;
+}
+
 int convert_pour(struct convert *x, struct io *io, struct mr_error *err)
 {
 	struct pack_form form;
 	struct behind_io behind;
 	struct pack_sink s;
+	struct chain one;
 	int rc;
 
 	make_form(x, &form);
@@ -392,6 +410,7 @@ int convert_pour(struct convert *x, struct io *io, struct mr_error *err)
 		x->report->chain = form.label.below + 1;
 	pack_sink_init(&s, &form);
 	s.base = x->base.open ? &x->base.chain : NULL;
+	s.from = copy_from(x, &one);
 	plain_config(x->info, &s.config);
 	s.state = &x->state;
 	behind_io_init(&behind, io, x->front_len);
@@ -399,6 +418,7 @@ int convert_pour(struct convert *x, struct io *io, struct mr_error *err)
 	s.jobs = jobs_of(x);
 	rc = convert_copy(x, &s.sink, err);
 	x->report->size = x->front_len + s.writer.at;
+	x->report->frames = s.writer.head.extents;
 	if (!rc)
 		x->growing +=
 			s.writer.head.extents * pack_entry_size(&s.form.label);

@@ -60,6 +60,29 @@ static int put_part(struct crew_worker *w, struct crew_slot *s,
 				s->extent.length, err);
 }
 
+/* 1: the sink has all of a part without us; 0: it has not; -1 */
+static int take_part(struct crew_worker *w, struct crew_slot *s,
+		     const struct memory_part *p, struct mr_error *err)
+{
+	struct copy *c = crew_arg(w);
+	struct own *own = w->priv;
+	struct sink_hand h = {
+		.w = w, .s = s, .tally = &own->tally, .own = own->sink
+	};
+	int64_t n = c->to->ops->take ? c->to->ops->take(c->to, &h,
+							s->extent.block, p, err)
+				     : 0;
+
+	if (n < 0)
+		return error_about(err, c->from->who);
+	if (!n)
+		return 0;
+	own->tally.data += bits_count(p->bits, 0, p->pages) * p->unit;
+	own->tally.read += (uint64_t)n;
+	crew_pay(w, (uint64_t)n);
+	return 1;
+}
+
 static int begin_extent(struct crew_worker *w, struct crew_slot *s,
 			struct memory_part *p, struct mr_error *err)
 {
@@ -72,6 +95,7 @@ static int begin_extent(struct crew_worker *w, struct crew_slot *s,
 	uint64_t read = bits_count(p->bits, 0, p->pages) * p->unit;
 	unsigned char **room = s->priv;
 	const void *view = NULL;
+	int taken;
 	int64_t n;
 
 	crew_progress(w, s->extent.length);
@@ -81,6 +105,9 @@ static int begin_extent(struct crew_worker *w, struct crew_slot *s,
 		return CREW_DONE; /* the sink has it */
 	if (!read)
 		return put_part(w, s, p, err) ? CREW_FAILED : CREW_DONE;
+	taken = take_part(w, s, p, err);
+	if (taken)
+		return taken < 0 ? CREW_FAILED : CREW_DONE;
 	if (ops->view)
 		view = ops->view(c->from, p->block, p->offset, s->extent.length,
 				 p->bits);
@@ -168,6 +195,8 @@ static void add_tally(struct crew_worker *w, void *arg)
 	c->tally->written += t->written;
 	c->tally->same += t->same;
 	c->tally->in_room += t->in_room;
+	c->tally->copied += t->copied;
+	c->tally->frames += t->frames;
 	if (c->to->ops->let_go)
 		c->to->ops->let_go(c->to, own->sink);
 }

@@ -327,6 +327,57 @@ static int sink_zero(struct sink *k, const struct sink_hand *h, size_t block,
 			  (size_t)length / s->m->page, NULL, err);
 }
 
+/* Whether a full pack would say just this: all that is not there is zero, and
+ * of small blocks that is said. */
+static bool says_all(const struct pack_label *l, const struct pack_extent *e,
+		     uint64_t length, size_t pages)
+{
+	uint64_t all = pack_pages(l);
+	uint64_t zero =
+		length <= SINK_SMALL ? pages - bits_count(e->there, 0, all) : 0;
+
+	return bits_count(e->zero, 0, all) == zero;
+}
+
+static bool fits(const struct chain *from, const struct pack_label *l,
+		 const struct memory_block *b, size_t block)
+{
+	const struct packed *top = from->top;
+
+	return top->label.page_size == l->page_size &&
+	       top->label.extent_size == l->extent_size &&
+	       block < top->head.blocks &&
+	       top->blocks[block].b.length == b->length &&
+	       !strcmp(top->blocks[block].name, b->name);
+}
+
+static int64_t sink_take(struct sink *k, const struct sink_hand *h,
+			 size_t block, const struct memory_part *p,
+			 struct mr_error *err)
+{
+	struct pack_sink *s = sink_of(k);
+	const struct pack_label *l = &s->form.label;
+	uint64_t n = s->first[block] + p->offset / l->extent_size, start;
+	struct pack_frame *f = &slot_of(s, n)->frame;
+	struct pack_entry *e = &f->entry;
+	int64_t len;
+	size_t i;
+
+	if (!s->from || !fits(s->from, l, p->block, block) ||
+	    !chain_alone(s->from, (uint32_t)block, p->offset, &i, e) ||
+	    !says_all(l, &e->extent, p->block->length, p->pages))
+		return 0;
+	if (chain_fetch(s->from, i, e, f->bytes, err))
+		return -1;
+	(void)packed_note(chain_at(s->from, i, &start), e, &f->note);
+	f->len = f->note + e->place.size;
+	len = (int64_t)f->len;
+	h->tally->written += f->len;
+	h->tally->copied += f->len;
+	h->tally->frames++;
+	return advance(s, n, err) ? -1 : len;
+}
+
 static void sink_let_go(struct sink *k, void *own)
 {
 	(void)k;
@@ -363,6 +414,7 @@ static void sink_abandon(struct sink *k)
 static const struct sink_ops pack_ops = {
 	.begin = sink_begin,
 	.open = sink_open,
+	.take = sink_take,
 	.put = sink_put,
 	.zero = sink_zero,
 	.let_go = sink_let_go,

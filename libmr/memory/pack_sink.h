@@ -23,6 +23,9 @@ struct pack_sink {
 	/* Of an increment, whose label names its top: page and extent size are
 	 * the base's. NULL: all of memory. */
 	const struct chain *base;
+	/* Where the memory is from, if that is packs: of a full pack frames are
+	 * copied from there, where they can be. NULL: all are made. */
+	const struct chain *from;
 	struct io *io; /* where it goes */
 	unsigned jobs; /* that will put; at least 1 */
 	/* After begin. */

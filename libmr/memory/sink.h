@@ -23,6 +23,8 @@ struct memory_tally {
 	uint64_t read, written;
 	uint64_t same; /* of data: the sink had it, and it was not written */
 	uint64_t in_room; /* of the latter, read to where they belong */
+	/* Of written: what the sink took as it was, and in how many frames. */
+	uint64_t copied, frames;
 	unsigned jobs; /* threads */
 };
 
@@ -48,6 +50,14 @@ struct sink_ops {
 	 * and with each before it, at any time. wait: not without waiting for
 	 * that for some time. NULL: any may. */
 	bool (*open)(struct sink *k, uint64_t n, bool wait);
+	/*
+	 * Whether the sink has an extent from somewhere else, as it is: it is
+	 * neither read nor put then. Returns the bytes that it moved; 0: it has
+	 * not; -1: it failed, and *err is about whom it is from if about
+	 * nobody. Asked of extents in which pages were touched; may be NULL.
+	 */
+	int64_t (*take)(struct sink *k, const struct sink_hand *h, size_t block,
+			const struct memory_part *p, struct mr_error *err);
 	/* Where a part may be read to instead of a buffer: it is in the sink
 	 * then, and not put. Nobody but the kernel may touch it. NULL: there
 	 * is no such room here. May be NULL. */

@@ -44,7 +44,9 @@ struct mr_convert_at {
 
 struct mr_convert_options {
 	enum mr_convert_form form;
-	/* zstd's: 1 .. MR_CONVERT_LEVEL_MAX; 0: 1, or what is made has none. */
+	/* zstd's: 1 .. MR_CONVERT_LEVEL_MAX; 0: 1, or what is made has none,
+	 * and where a full pack is made of packs their frames are copied as
+	 * they are, wherever one of them is what the new one has to have. */
 	int level;
 	/* Threads; 0: as many as there are CPUs, at most 8, and for levels from
 	 * MR_CONVERT_LEVEL_HEAVY on at most 3: each takes some 30 MiB there. */
@@ -106,6 +108,9 @@ struct mr_convert_report {
 	/* Dry run: extents of memory that hold data, and those that were
 	 * compressed to know how well they do. */
 	uint64_t extents, sampled;
+	/* Of a pack: frames of pages, those of them that were copied as they
+	 * were, and the bytes of these. */
+	uint64_t frames, copied_frames, copied;
 	unsigned chain; /* packs that it takes to load this one; 0: no pack */
 	/* They are not found from out, where the increment is now: its base is
 	 * in another folder. */

@@ -469,6 +469,31 @@ static bool find_entry(const struct packed *k, uint32_t block, uint64_t offset,
 	return false;
 }
 
+/* The bytes of a note, with what begins its frame, are what the index says. */
+static int check_note(const struct packed *k, const struct pack_entry *e,
+		      const uint8_t *buf, size_t size, uint64_t at,
+		      struct mr_error *err)
+{
+	struct seal_digest is =
+		hash_bytes(buf + PACK_SKIP_SIZE, size - PACK_SKIP_SIZE);
+
+	const struct pack_skip skip = {
+		.kind = PACK_NOTE, .length = (uint32_t)(size - PACK_SKIP_SIZE)
+	};
+	uint8_t want[PACK_SKIP_SIZE + PACK_NOTE_MAX];
+	size_t n;
+
+	if (memcmp(&is, &e->note, sizeof(is)) != 0)
+		return error_set(err, MR_FORMAT, at,
+				 "pack: a note is damaged: its digest differs");
+	n = pack_skip_encode(want, &skip);
+	n += pack_extent_encode(want + n, &k->label, &e->extent);
+	if (memcmp(buf, want, n) != 0)
+		return error_set(err, MR_FORMAT, at,
+				 "pack: a note is not what the index says");
+	return 0;
+}
+
 /* The digests of a note, into the places of their pages below `end`. */
 static int add_note(const struct packed *k, const struct pack_entry *e,
 		    size_t end, uint64_t *table, struct mr_error *err)
@@ -477,14 +502,10 @@ static int add_note(const struct packed *k, const struct pack_entry *e,
 	size_t size, pages = pack_pages(&k->label);
 	uint64_t at = packed_note(k, e, &size);
 	const uint8_t *p = buf + PACK_SKIP_SIZE + pack_extent_size(&k->label);
-	struct seal_digest is;
 
-	if (io_read_full(k->file, buf, size, at, err))
+	if (io_read_full(k->file, buf, size, at, err) ||
+	    check_note(k, e, buf, size, at, err))
 		return -1;
-	is = hash_bytes(buf + PACK_SKIP_SIZE, size - PACK_SKIP_SIZE);
-	if (memcmp(&is, &e->note, sizeof(is)) != 0)
-		return error_set(err, MR_FORMAT, at,
-				 "pack: a note is damaged: its digest differs");
 	for (uint64_t i = bits_next_set(e->extent.there, 0, pages); i < pages;
 	     i = bits_next_set(e->extent.there, i + 1, pages)) {
 		if (i < end)
@@ -528,4 +549,67 @@ int chain_digests(const struct chain *c, const char *block, uint64_t offset,
 		return of_taken(c->below[i - 1], &why, err);
 	}
 	return 0;
+}
+
+/* ---- frames as they are ---- */
+
+/* Whether a page from `first` of an extent on is in a map of what is said. */
+static bool says_beyond(const struct pack_label *l, const struct pack_extent *e,
+			uint64_t first)
+{
+	uint64_t all = pack_pages(l);
+
+	return bits_next_set(e->there, first, all) < all ||
+	       bits_next_set(e->zero, first, all) < all;
+}
+
+bool chain_alone(const struct chain *c, uint32_t block, uint64_t offset,
+		 size_t *i, struct pack_entry *e)
+{
+	const struct pack_label *l = &c->top->label;
+	const char *name = c->top->blocks[block].name;
+	uint64_t counts = UINT64_MAX, start, first;
+	bool found = false;
+	uint32_t n;
+
+	for (size_t k = 0; k <= c->n; k++) {
+		const struct packed *p = chain_at(c, k, &start);
+		struct pack_entry is;
+
+		if (!find_block(p, name, &n))
+			break;
+		if (p->blocks[n].b.length < counts)
+			counts = p->blocks[n].b.length;
+		if (counts <= offset)
+			break;
+		if (!find_entry(p, n, offset, &is))
+			continue;
+		first = (counts - offset) / l->page_size;
+		if (found || n != block || says_beyond(l, &is.extent, first))
+			return false;
+		found = true;
+		*i = k;
+		*e = is;
+	}
+	return found;
+}
+
+int chain_fetch(const struct chain *c, size_t i, const struct pack_entry *e,
+		uint8_t *to, struct mr_error *err)
+{
+	uint64_t start;
+	const struct packed *k = chain_at(c, i, &start);
+	struct mr_error why = MR_ERROR_INIT;
+	size_t note;
+	uint64_t at = packed_note(k, e, &note);
+
+	if (!io_read_full(k->file, to, note + e->place.size, at, &why) &&
+	    !check_note(k, e, to, note, at, &why) &&
+	    !frame_check(to + note, &e->place, &why))
+		return 0;
+	if (i)
+		return of_base(c->below[i - 1], &why, err);
+	if (err && err->code == MR_OK)
+		*err = why;
+	return -1;
 }

@@ -66,4 +66,21 @@ uint64_t chain_counts(const struct chain *c, size_t i, uint32_t block,
 int chain_digests(const struct chain *c, const char *block, uint64_t offset,
 		  uint64_t *table, uint64_t *has, struct mr_error *err);
 
+/*
+ * Whether all that counts of an extent of a block of the top (its number there)
+ * is what one pack says of it, under the same number, and all that it says
+ * counts: its frame can stand in a pack of the whole chain as it is. *i becomes
+ * which pack it is.
+ */
+bool chain_alone(const struct chain *c, uint32_t block, uint64_t offset,
+		 size_t *i, struct pack_entry *e);
+
+/*
+ * Such an extent's note and frame, as they are in the file of pack i:
+ * packed_note says how much the former is. Their digests are compared, and all
+ * that the entry says of them; the frame is not unpacked.
+ */
+int chain_fetch(const struct chain *c, size_t i, const struct pack_entry *e,
+		uint8_t *to, struct mr_error *err);
+
 #endif

@@ -47,11 +47,39 @@ int frame_fetch(struct unpacker *u, struct io *file,
 		       : 0;
 }
 
-bool frame_agrees(const struct unpacker *u, const struct pack_place *place)
+static bool agrees(const uint8_t *packed, const struct pack_place *place)
 {
-	struct seal_digest d = hash_bytes(u->packed, place->size);
+	struct seal_digest d = hash_bytes(packed, place->size);
 
 	return !memcmp(&d, &place->digest, sizeof(d));
+}
+
+bool frame_agrees(const struct unpacker *u, const struct pack_place *place)
+{
+	return agrees(u->packed, place);
+}
+
+static int check_form(const uint8_t *packed, const struct pack_place *place,
+		      struct mr_error *err)
+{
+	size_t size = place->size;
+
+	if (!pack_is_zstd(packed, size) ||
+	    ZSTD_findFrameCompressedSize(packed, size) != size)
+		return refuse(place, "is not one zstd frame", err);
+	if (ZSTD_getFrameContentSize(packed, size) != place->content)
+		return refuse(place,
+			      "does not say that it holds what the index says",
+			      err);
+	return 0;
+}
+
+int frame_check(const uint8_t *packed, const struct pack_place *place,
+		struct mr_error *err)
+{
+	if (!agrees(packed, place))
+		return refuse(place, "is damaged: its digest differs", err);
+	return check_form(packed, place, err);
 }
 
 int frame_unpack(struct unpacker *u, const struct pack_place *place,
@@ -59,13 +87,8 @@ int frame_unpack(struct unpacker *u, const struct pack_place *place,
 {
 	size_t size = place->size, n;
 
-	if (!pack_is_zstd(u->packed, size) ||
-	    ZSTD_findFrameCompressedSize(u->packed, size) != size)
-		return refuse(place, "is not one zstd frame", err);
-	if (ZSTD_getFrameContentSize(u->packed, size) != place->content)
-		return refuse(place,
-			      "does not say that it holds what the index says",
-			      err);
+	if (check_form(u->packed, place, err))
+		return -1;
 	n = ZSTD_decompressDCtx(u->zstd, to, place->content, u->packed, size);
 	if (ZSTD_isError(n) || n != place->content)
 		return refuse(place, "cannot be unpacked", err);
@@ -76,10 +99,9 @@ int frame_read(struct unpacker *u, struct io *file,
 	       const struct pack_place *place, uint8_t *to,
 	       struct mr_error *err)
 {
-	if (frame_fetch(u, file, place, err))
+	if (frame_fetch(u, file, place, err) ||
+	    frame_check(u->packed, place, err))
 		return -1;
-	if (!frame_agrees(u, place))
-		return refuse(place, "is damaged: its digest differs", err);
 	return frame_unpack(u, place, to, err);
 }
 

@@ -29,6 +29,11 @@ int frame_read(struct unpacker *u, struct io *file,
 	       const struct pack_place *place, uint8_t *to,
 	       struct mr_error *err);
 
+/* The frame's bytes, as they are in the file: whether its digest is right, and
+ * that it is one frame and says that it holds place->content bytes. */
+int frame_check(const uint8_t *packed, const struct pack_place *place,
+		struct mr_error *err);
+
 /* The same step by step: u->packed becomes what is in the file; whether its
  * digest is right; and what it holds. */
 int frame_fetch(struct unpacker *u, struct io *file,

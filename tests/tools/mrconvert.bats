@@ -79,7 +79,7 @@ refused() { # STATUS TEXT ARGUMENT...
 		cmp a.stream b.stream
 		mrverify -q a.mrp
 		mrconvert -q --level 3 --name kept a.mrp c.mrp
-		mrconvert -q c.mrp b.mrp
+		mrconvert -q --level 1 c.mrp b.mrp
 		mrconvert -q --name= b.mrp b.mrp
 		cmp a.mrp b.mrp
 	done

@@ -243,6 +243,23 @@ static void pack(void **state)
 	each_call_fails(MR_CONVERT_PACK, false, false);
 }
 
+/* Its frames are copied. */
+static void flat(void **state)
+{
+	char *first;
+	struct mr_error err;
+
+	(void)state;
+	(void)unlink(out);
+	assert_int_equal(convert(MR_CONVERT_PACK, -1, false, &err), 0);
+	assert_return_code(asprintf(&first, "%s/first", folder), errno);
+	assert_int_equal(rename(out, first), 0);
+	in = first;
+	each_call_fails(MR_CONVERT_PACK, false, false);
+	in = image;
+	free(first);
+}
+
 static void stream(void **state)
 {
 	(void)state;
@@ -327,6 +344,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mapped),
 		cmocka_unit_test(pack),
+		cmocka_unit_test(flat),
 		cmocka_unit_test(stream),
 		cmocka_unit_test(to_descriptor),
 		cmocka_unit_test(dry_run),
