@@ -85,6 +85,7 @@ vmcoreinfo() {
 }
 
 @test "a kernel's text is in a note, and its memory is mapped" {
+	command -v readelf >/dev/null || skip "no readelf"
 	vmcoreinfo >text
 	# Put into the guest's memory, as what is loaded.
 	cp text page

@@ -19,6 +19,7 @@ refused() { # STATUS TEXT ARGUMENT...
 	refused 2 needed vm image more
 	refused 2 "auto, on or off" --direct=maybe vm image
 	refused 2 "auto, direct or qemu" --engine=steam vm image
+	refused 2 "a core is made by mrconvert" vm vm.core
 	refused 2 "1 to 64" -j 65 vm image
 	refused 2 "1 to 64" -j -1 vm image
 	refused 2 "--engine=qemu" --live vm image
