@@ -329,7 +329,8 @@ static bool is_vm(const char *in)
 {
 	struct stat st;
 
-	return convert.in_fd < 0 && !stat(in, &st) && S_ISSOCK(st.st_mode);
+	return in && convert.in_fd < 0 && !stat(in, &st) &&
+	       S_ISSOCK(st.st_mode);
 }
 
 static int tell(const struct mr_error *err, const char *in, const char *out)

@@ -100,6 +100,11 @@ struct mr_save_options {
 	 */
 	int (*take)(void *arg, const char *path, struct mr_error *err);
 	void *take_arg;
+	/*
+	 * The file that take replaces: one that the VM uses is refused
+	 * beforehand. NULL: none.
+	 */
+	const char *replaces;
 	struct mr_watch watch;
 };
 #define MR_SAVE_OPTIONS_INIT \
@@ -145,9 +150,9 @@ struct mr_save_report {
 /*
  * Saves the VM behind the QMP socket vm into the file image. image is absent,
  * the old file, or the complete new one at every instant. err->who: 1 vm,
- * 2 image, 3 base. Fails with MR_REFUSED if the preflight says no: the VM was
- * not touched then. *report is filled as far as things went, on failure too;
- * report->vm says how the VM was left in any case.
+ * 2 image, 3 base, 4 what take replaces. Fails with MR_REFUSED if the preflight
+ * says no: the VM was not touched then. *report is filled as far as things
+ * went, on failure too; report->vm says how the VM was left in any case.
  */
 int mr_save(const char *vm, const char *image,
 	    const struct mr_save_options *options,

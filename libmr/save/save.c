@@ -174,6 +174,19 @@ static int identify(struct save *s, struct mr_error *err)
 	return 0;
 }
 
+/* That it may be replaced at all is said by who does it. */
+static int spare_replaced(struct save *s, struct mr_error *err)
+{
+	const char *path = s->options->replaces;
+	struct output_target target;
+
+	if (!path || (!output_look(path, GATE_ANY_FILE, &target, err) &&
+		      !preflight_unused(s->guest, s->q, &target.found,
+					s->options->force, err)))
+		return 0;
+	return error_about(err, SAVE_REPLACES);
+}
+
 static int look(struct save *s, struct mr_error *err)
 {
 	struct mr_save_report *r = s->report;
@@ -199,6 +212,8 @@ static int look(struct save *s, struct mr_error *err)
 	    preflight_unused(s->guest, s->q, &target.found, s->options->force,
 			     err))
 		return error_about(err, SAVE_IMAGE);
+	if (spare_replaced(s, err))
+		return -1;
 	if (choose(s, err))
 		return error_about(err, SAVE_VM);
 	if (s->options->take && s->options->leave_paused)

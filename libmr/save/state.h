@@ -18,7 +18,7 @@
 #include "libmr/vm/runstate.h"
 
 /* mr_save's arguments, as mr_error.who counts them. */
-enum { SAVE_VM = 1, SAVE_IMAGE = 2, SAVE_BASE = 3 };
+enum { SAVE_VM = 1, SAVE_IMAGE = 2, SAVE_BASE = 3, SAVE_REPLACES = 4 };
 
 struct save {
 	const char *image;

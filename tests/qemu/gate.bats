@@ -62,6 +62,10 @@ spares() { # STATUS PATH COMMAND...
 		spares 3 $file mrsave --force "$a" $file
 		spares 3 $file blind mrsave --force "$a" $file
 		[[ $stderr == *'the VM itself uses this file'* ]]
+		spares 3 $file mrsave --force -O pack "$a" $file
+		[[ $stderr == "mrsave: $file: the VM itself uses this file"* ]]
+		spares 3 $file mrconvert --force -O pack "$a" $file
+		[[ $stderr == "mrconvert: $file: the VM itself uses"* ]]
 	done
 	# Not to know is a no.
 	spares 3 image blind mrsave "$a" image

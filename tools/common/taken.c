@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 /* mr_error.who of mr_save. */
-enum { SAVE_IMAGE = 2 };
+enum { SAVE_IMAGE = 2, SAVE_REPLACES = 4 };
 
 /* What QEMU says of the VM is for the label, unless the user has said it. */
 static int take(void *arg, const char *path, struct mr_error *err)
@@ -32,6 +32,8 @@ int taken_begin(struct taken *t, const char *folder,
 	(void)snprintf(t->image, sizeof(t->image), "%.4000s/mrsave.%ld", folder,
 		       (long)getpid());
 	save->base = NULL;
+	save->force = t->convert.force;
+	save->replaces = t->convert.fd < 0 ? t->out : NULL;
 	save->no_seal = true;
 	save->take = take;
 	save->take_arg = t;
@@ -43,7 +45,9 @@ int taken_save(struct taken *t, const char *vm,
 {
 	if (!mr_save(vm, t->image, save, &t->vm, err))
 		return 0;
-	if (!t->tried && err->who == SAVE_IMAGE)
+	if (!t->tried && err->who == SAVE_REPLACES)
+		err->who = TAKEN_OUT;
+	else if (!t->tried && err->who == SAVE_IMAGE)
 		err->who = TAKEN_IMAGE;
 	return -1;
 }
