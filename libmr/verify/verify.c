@@ -323,13 +323,27 @@ static int count_data(struct verify *v, struct mr_error *err)
 	return 0;
 }
 
+/* Whether the index says of more memory than there can be what the head does
+ * not say: then it lies, and that is what is wrong. */
+static bool index_lies(const struct verify *v, const struct packed *p)
+{
+	uint64_t left = MR_MEMORY_MAX;
+
+	for (uint32_t i = 0; i < p->head.blocks; i++) {
+		if (p->blocks[i].b.length > left)
+			return v->info->damage.code == MR_FORMAT;
+		left -= p->blocks[i].b.length;
+	}
+	return false;
+}
+
 /* A pack has its digests in itself. */
 static int look_pack(struct verify *v, struct mr_error *err)
 {
 	const struct packed *p = v->img->packed;
 
 	verify_tell_unreadable(v);
-	if (!p)
+	if (!p || index_lies(v, p))
 		return verify_structure(v, err);
 	v->r->sealed = true;
 	if (v->info->pack.alone[0]) {
