@@ -1,6 +1,7 @@
 /* names.c - names in order, so that thousands of a hostile file cost little. */
 #include "libmr/base/names.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,4 +65,24 @@ size_t names_twice(const struct names *x)
 			    name_of(x, x->order[i - 1])))
 			return x->order[i];
 	return NAMES_NONE;
+}
+
+void names_list(const struct names *x, char *text, size_t len)
+{
+	const size_t more = sizeof(" and 18446744073709551615 more");
+	size_t at = 0, i = 0;
+
+	(void)snprintf(text, len, "none");
+	for (; i < x->n; i++) {
+		const char *name = name_of(x, i);
+
+		if (at + strlen(name) + 2 + (i + 1 < x->n ? more : 1) > len)
+			break;
+		at += (size_t)snprintf(text + at, len - at, "%s%s",
+				       i ? ", " : "", name);
+	}
+	if (i && i < x->n)
+		(void)snprintf(text + at, len - at, " and %zu more", x->n - i);
+	else if (i < x->n)
+		(void)snprintf(text, len, "%zu others", x->n);
 }

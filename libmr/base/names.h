@@ -27,5 +27,7 @@ void names_free(struct names *x);
 size_t names_find(const struct names *x, const char *name);
 /* That of one whose name another has as well, the later one, or NAMES_NONE. */
 size_t names_twice(const struct names *x);
+/* "a, b and 3 more": as many as fit into len bytes, at least 32; "none". */
+void names_list(const struct names *x, char *text, size_t len);
 
 #endif

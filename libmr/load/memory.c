@@ -19,9 +19,14 @@ static int choose_block(const struct memory *m, const struct names *names,
 	size_t i = names_find(names, name);
 	const struct memory_block *b = &m->blocks[i];
 
-	if (i == NAMES_NONE)
+	if (i == NAMES_NONE) {
+		char there[120];
+
+		names_list(names, there, sizeof(there));
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				 "the image has no RAM block %.100s", name);
+				 "the image has no RAM block %.60s, but %s",
+				 name, there);
+	}
 	if (!b->held)
 		return error_set(err, MR_REFUSED, b->entry,
 				 "the memory of block %.100s was left out of "

@@ -62,6 +62,16 @@ refused() { # STATUS TEXT ARGUMENT...
 	refused 2 'No such file' --memory pc.ram=no/out image
 }
 
+@test "a terminal is told how far it is, and no speed that nobody knows" {
+	script -qec true /dev/null </dev/null >out ||
+		skip "no pseudo-terminals here"
+	make_image
+	script -qec "mrload --memory pc.ram=out image" /dev/null \
+		</dev/null >told
+	grep -q 'mrload: 100 %' told
+	run ! grep -E '[GTPE]iB/s' told
+}
+
 @test "a new memory file" {
 	make_image
 	umask 0
@@ -166,7 +176,7 @@ refused() { # STATUS TEXT ARGUMENT...
 	make_image
 	junk 5000 old
 	cp old before
-	refused 3 'no RAM block b' --memory pc.ram=old --memory b=out image
+	refused 3 'no RAM block b, but pc.ram' --memory pc.ram=old --memory b=out image
 	cmp old before
 	refused 3 'image itself' --memory pc.ram=old --memory pc.ram=image image
 	cmp old before

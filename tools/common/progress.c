@@ -49,12 +49,15 @@ static int put(int fd, const char *fmt, ...)
 	return 0;
 }
 
+/* Seconds. */
+#define SPEED_AFTER 0.5
+
 /* At most ten times a second: a terminal is slower than a disk. */
 static void show_line(uint64_t done, uint64_t total, unsigned percent)
 {
-	char a[CLI_HUMAN], b[CLI_HUMAN], c[CLI_HUMAN];
+	char a[CLI_HUMAN], b[CLI_HUMAN];
 	struct timespec now;
-	uint64_t speed = 0;
+	char speed[CLI_HUMAN + 8] = "";
 	double took;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
@@ -63,11 +66,15 @@ static void show_line(uint64_t done, uint64_t total, unsigned percent)
 	line.last = now;
 	line.shown = true;
 	took = seconds(&line.start, &now);
-	if (took > 0)
-		speed = (uint64_t)((double)done / took);
-	(void)put(STDERR_FILENO, "\r%s: %3u %%  %s of %s  %s/s\033[K", cli.tool,
-		  percent, cli_human(a, done), cli_human(b, total),
-		  cli_human(c, speed));
+	/* The clock began with the first that was told: a speed takes time. */
+	if (took >= SPEED_AFTER) {
+		char c[CLI_HUMAN];
+
+		(void)snprintf(speed, sizeof(speed), "  %s/s",
+			       cli_human(c, (uint64_t)((double)done / took)));
+	}
+	(void)put(STDERR_FILENO, "\r%s: %3u %%  %s of %s%s\033[K", cli.tool,
+		  percent, cli_human(a, done), cli_human(b, total), speed);
 }
 
 bool cli_progress_wanted(void)

@@ -43,11 +43,35 @@ static void twice(void **state)
 	}
 }
 
+static void list(void **state)
+{
+	static const char *const names[] = { "pc.ram", "vga.vram", "pc.bios",
+					     "0123456789012345678901234" };
+	char text[64];
+	struct names x;
+
+	(void)state;
+	assert_int_equal(names_make(&x, names, sizeof(*names), 0), 0);
+	names_list(&x, text, sizeof(text));
+	assert_string_equal(text, "none");
+	names_free(&x);
+	assert_int_equal(names_make(&x, names, sizeof(*names), 4), 0);
+	names_list(&x, text, sizeof(text));
+	assert_string_equal(text, "pc.ram, vga.vram, pc.bios, "
+				  "0123456789012345678901234");
+	names_list(&x, text, 52); /* one too few for the last */
+	assert_string_equal(text, "pc.ram, vga.vram and 2 more");
+	names_list(&x, text, 32);
+	assert_string_equal(text, "4 others");
+	names_free(&x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(found),
 		cmocka_unit_test(twice),
+		cmocka_unit_test(list),
 	};
 
 	return cmocka_run_group_tests_name("names", tests, NULL, NULL);
