@@ -3,10 +3,10 @@
  *
  * zstd, gzip, bzip2, xz and lzop as their programs write them: one stream after
  * the other, and nothing else behind them but the zeros that gzip and xz pass
- * over, too, where somebody filled the last sector. What is kept in memory is bounded
- * whatever a file says of itself: windows of at most 128 MiB (zstd --long=27),
- * 256 MiB for xz (xz -9 takes 65), lzop's blocks at most 512 KiB. How much
- * comes out is for whoever takes it to bound.
+ * over, too, where somebody filled the last sector. What is kept in memory is
+ * bounded whatever a file says of itself: windows of at most 128 MiB (zstd
+ * --long=27), 256 MiB for xz (xz -9 takes 65), lzop's blocks at most 512 KiB.
+ * How much comes out is for whoever takes it to bound.
  */
 #ifndef LIBMR_EXPAND_H
 #define LIBMR_EXPAND_H

@@ -13,11 +13,17 @@
 	"SYMBOL(init_uts_ns)=ffffffff82a1a3c0\nOFFSET(list_head.next)=0\n" \
 	"NUMBER(phys_base)=-4096\nKERNELOFFSET=1a000000\n"
 
+static void put(uint8_t page[VMCOREINFO_MAX], const char *text)
+{
+	for (size_t i = 0; text[i]; i++)
+		page[i] = (uint8_t)text[i];
+}
+
 static size_t length_of(const char *text)
 {
 	uint8_t page[VMCOREINFO_MAX] = { 0 };
 
-	memcpy(page, text, strlen(text));
+	put(page, text);
 	return vmcoreinfo_length(page);
 }
 
@@ -44,11 +50,11 @@ static void test_text(void **state)
 		assert_int_equal(length_of(bad[i]), 0);
 	/* Something else behind it, and a page that is full. */
 	memset(page, 0, sizeof(page));
-	memcpy(page, TEXT, strlen(TEXT));
+	put(page, TEXT);
 	page[sizeof(page) - 1] = 1;
 	assert_int_equal(vmcoreinfo_length(page), 0);
 	memset(page, 'x', sizeof(page));
-	memcpy(page, TEXT, strlen(TEXT));
+	put(page, TEXT);
 	page[strlen(TEXT) + 1] = '=';
 	assert_int_equal(vmcoreinfo_length(page), 0);
 	page[sizeof(page) - 1] = '\n';

@@ -847,6 +847,7 @@ static void answers(void **state)
 static void devices_alone(void **state)
 {
 	static const uint8_t colo[] = { 8, 0, 8, 0, 0 };
+	static const uint8_t block[] = { 4, 'r', 'a', 'm', '0' };
 	static const struct stream_config config = { .machine = "pc-q35-10.0",
 						     .has_capabilities = true,
 						     .ignore_shared = true };
@@ -865,8 +866,7 @@ static void devices_alone(void **state)
 		add_element(&s->main, STREAM_START);
 		add_word(&s->main, RAM_MEM_SIZE, PAGES * PAGE);
 		memset(buf, 0, 21); /* the last 8: where it is in the guest */
-		buf[0] = 4;
-		memcpy(buf + 1, "ram0", 4);
+		memcpy(buf, block, sizeof(block));
 		put_be64(buf + 5, PAGES * PAGE);
 		add(&s->main, buf, 21);
 		end_section(s);
