@@ -285,7 +285,7 @@ static int check_pieces(const struct layout *l, struct mr_error *err)
 }
 
 struct mr_layout *mr_image_layout(const struct mr_image *img,
-				  mr_layout_read *read, void *arg,
+				  mr_layout_read read, void *arg,
 				  struct mr_error *err)
 {
 	struct layout *l = calloc(1, sizeof(*l));

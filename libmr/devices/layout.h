@@ -29,7 +29,7 @@ struct layout_ram {
 struct layout {
 	struct mr_layout layout;
 	const struct mr_image *img;
-	mr_layout_read *read; /* may be NULL */
+	mr_layout_read read; /* may be NULL */
 	void *arg;
 	enum layout_machine machine;
 	struct layout_ram ram;

@@ -30,8 +30,9 @@ struct mr_layout {
 };
 
 /* Reads memory of a block of the image. 0 or -1. */
-typedef int mr_layout_read(void *arg, const struct mr_block *b, uint64_t offset,
-			   void *buf, size_t len, struct mr_error *err);
+typedef int (*mr_layout_read)(void *arg, const struct mr_block *b,
+			      uint64_t offset, void *buf, size_t len,
+			      struct mr_error *err);
 
 /*
  * Where the memory of a pc, q35, microvm, or of an aarch64 virt machine is, as
@@ -41,7 +42,7 @@ typedef int mr_layout_read(void *arg, const struct mr_block *b, uint64_t offset,
  * machine, or blocks could be at one place or another; or it can't be read.
  */
 struct mr_layout *mr_image_layout(const struct mr_image *img,
-				  mr_layout_read *read, void *arg,
+				  mr_layout_read read, void *arg,
 				  struct mr_error *err);
 void mr_layout_free(struct mr_layout *l); /* l may be NULL */
 
