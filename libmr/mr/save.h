@@ -102,7 +102,7 @@ struct mr_save_options {
 	void *take_arg;
 	/*
 	 * The file that take replaces: one that the VM uses is refused
-	 * beforehand. NULL: none.
+	 * beforehand, and before take is called. NULL: none.
 	 */
 	const char *replaces;
 	struct mr_watch watch;

@@ -155,10 +155,12 @@ int save_resume(struct save *s, bool failed, struct mr_error *err)
 	return 0;
 }
 
-int save_publish(const struct save *s, struct output *o, struct mr_error *err)
+int save_publish(struct save *s, struct output *o, struct mr_error *err)
 {
 	char path[32];
 
+	if (save_spare(s, true, err))
+		return -1;
 	if (!s->options->take)
 		return output_publish(o, err) ? error_about(err, SAVE_IMAGE)
 					      : 0;

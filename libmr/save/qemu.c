@@ -388,9 +388,8 @@ static int choose_direct(struct save *s, const struct output *o,
 
 static int publish(struct save *s, struct output *o, struct mr_error *err)
 {
-	return settle(s, o, err) || output_publish(o, err)
-		       ? error_about(err, SAVE_IMAGE)
-		       : 0;
+	return settle(s, o, err) ? error_about(err, SAVE_IMAGE)
+				 : save_publish(s, o, err);
 }
 
 /* The VM is in postmigrate for as long as nobody resumes it. */

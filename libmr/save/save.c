@@ -174,17 +174,29 @@ static int identify(struct save *s, struct mr_error *err)
 	return 0;
 }
 
-/* That it may be replaced at all is said by who does it. */
-static int spare_replaced(struct save *s, struct mr_error *err)
+int save_spare(struct save *s, bool again, struct mr_error *err)
 {
-	const char *path = s->options->replaces;
+	const struct mr_save_options *o = s->options;
+	const char *path = o->take ? o->replaces : s->image;
+	const unsigned who = o->take ? SAVE_REPLACES : SAVE_IMAGE;
+	const struct gate_found was = s->replaced;
 	struct output_target target;
 
-	if (!path || (!output_look(path, GATE_ANY_FILE, &target, err) &&
-		      !preflight_unused(s->guest, s->q, &target.found,
-					s->options->force, err)))
+	/* That it may be replaced at all is said elsewhere. */
+	if (!path)
 		return 0;
-	return error_about(err, SAVE_REPLACES);
+	if (output_look(path, GATE_ANY_FILE, &target, err))
+		return error_about(err, who);
+	s->replaced = target.found;
+	if (again && target.found.exists == was.exists &&
+	    target.found.dev == was.dev && target.found.ino == was.ino)
+		return 0;
+	if (!preflight_unused(s->guest, s->q, &target.found, o->force, err))
+		return 0;
+	/* All was done by then: nobody was refused beforehand. */
+	if (again && err && err->code == MR_REFUSED)
+		err->code = MR_UNSUPPORTED;
+	return error_about(err, who);
 }
 
 static int look(struct save *s, struct mr_error *err)
@@ -208,11 +220,9 @@ static int look(struct save *s, struct mr_error *err)
 	    preflight_migrate(s->q, err) || preflight_descriptors(s->q, err) ||
 	    (s->options->pid && preflight_process(s->guest, s->q, err)))
 		return error_about(err, SAVE_VM);
-	if (output_look(s->image, save_rule(s), &target, err) ||
-	    preflight_unused(s->guest, s->q, &target.found, s->options->force,
-			     err))
+	if (output_look(s->image, save_rule(s), &target, err))
 		return error_about(err, SAVE_IMAGE);
-	if (spare_replaced(s, err))
+	if (save_spare(s, false, err))
 		return -1;
 	if (choose(s, err))
 		return error_about(err, SAVE_VM);

@@ -32,6 +32,7 @@ struct save {
 	/* The image can be loaded by who has the same UUID only: QEMU sends it
 	 * with validate-uuid. */
 	bool keep_uuid;
+	struct gate_found replaced; /* what stood where it is to be */
 	struct image_base base; /* { 0 }: none */
 	struct claim claim;
 	struct pause pause;
@@ -116,7 +117,10 @@ void save_let_go(struct save *s, bool all);
  * paused has its image published before. */
 int save_resume(struct save *s, bool failed, struct mr_error *err);
 
+/* What is replaced is nothing of the VM's. again: only if it is not any more
+ * what was looked at the last time. */
+int save_spare(struct save *s, bool again, struct mr_error *err);
 /* The finished image gets its name, or is given to who takes it without. */
-int save_publish(const struct save *s, struct output *o, struct mr_error *err);
+int save_publish(struct save *s, struct output *o, struct mr_error *err);
 
 #endif

@@ -58,6 +58,7 @@ spares() { # STATUS PATH COMMAND...
 		-blockdev "driver=file,node-name=n,filename=$PWD/first"
 	qmp_do a stop >/dev/null
 	a=$(vm_qmp a)
+	inode=$(stat -c %i disk)
 	for file in disk ram first; do
 		spares 3 $file mrsave --force "$a" $file
 		spares 3 $file blind mrsave --force "$a" $file
@@ -78,6 +79,19 @@ spares() { # STATUS PATH COMMAND...
 	qmp_do a stop >/dev/null
 	blind mrsave -q --force "$a" image
 	mrverify -q image
+	qmp_do a cont >/dev/null
+	qmp_do a stop >/dev/null
+	# Nor if it gets that name while the guest stands still.
+	for form in mapped pack; do
+		for engine in direct qemu; do
+			[ $form$engine != packqemu ] || continue
+			run -2 --separate-stderr mrsave --force -O $form \
+				--engine=$engine --while-paused "mv disk out" "$a" out
+			[[ $stderr == "mrsave: out: the VM itself uses this"* ]]
+			[ "$(stat -c %i out)" = "$inode" ]
+			mv out disk
+		done
+	done
 }
 
 @test "no output goes over a device, a pipe, a socket, a link's aim or the input" {
