@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "libmr/base/hash.h"
+#include "libmr/file/output.h"
 
 #define NAME_ROOM 80
 #define ENDING ".json"
@@ -159,21 +160,6 @@ void kept_release(struct kept *k)
 	k->n = 0;
 }
 
-static bool write_all(int fd, const uint8_t *from, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, from, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		from += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
 /* Room for one more. */
 static void remove_oldest(int dir)
 {
@@ -184,18 +170,18 @@ static void remove_oldest(int dir)
 		(void)unlinkat(dir, all[--n].name, 0);
 }
 
-static void add_file(int dir, const char *name, const void *text, size_t len)
+static void add_file(const char *folder, const char *name, const void *text,
+		     size_t len)
 {
-	char hidden[NAME_ROOM + 16];
-	int fd;
+	struct output o = OUTPUT_NONE;
+	char path[4096];
+	int n = snprintf(path, sizeof(path), "%s/%s", folder, name);
 
-	(void)snprintf(hidden, sizeof(hidden), ".%s.%ld", name, (long)getpid());
-	fd = openat(dir, hidden, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return;
-	if (!write_all(fd, text, len) || close(fd) ||
-	    renameat(dir, hidden, dir, name))
-		(void)unlinkat(dir, hidden, 0);
+	if (n > 0 && (size_t)n < sizeof(path) &&
+	    !output_create(&o, path, GATE_ANY_FILE, MR_DIRECT_OFF, NULL) &&
+	    !io_write_full(&o.file.io, text, len, 0, NULL))
+		(void)output_publish(&o, NULL);
+	output_discard(&o);
 }
 
 /* It, and the one that it is in. */
@@ -231,7 +217,7 @@ void kept_add(const char *folder, const struct guest *g, uint64_t device,
 	/* One that is there is the newest now. */
 	if (utimensat(dir, name, NULL, AT_SYMLINK_NOFOLLOW)) {
 		remove_oldest(dir);
-		add_file(dir, name, text, len);
+		add_file(folder, name, text, len);
 	}
 	(void)close(dir);
 }
