@@ -346,11 +346,15 @@ int save_describe(struct save *s, struct save_description *d,
 {
 	struct mr_error why = MR_ERROR_INIT;
 	double begin = watch_clock();
+	int rc;
 
 	if (!s->describe)
 		return 0;
+	/* Whatever happens, it is to be put away again. */
 	qmp_limit(s->q, ANSWER_MS, NULL);
-	if (describe(s, d, &why, err))
+	rc = describe(s, d, &why, err);
+	qmp_limit(s->q, ANSWER_MS, s->options->watch.cancel);
+	if (rc)
 		return -1;
 	if (why.code == MR_CANCELLED) {
 		*err = why;
