@@ -420,6 +420,7 @@ static bool is_running(const struct core *c, const struct vmcoreinfo *v)
 static void choose_kernel(struct core *c)
 {
 	struct mr_convert_report *r = c->x->report;
+	const char *release;
 
 	for (size_t i = 0; i < c->search.n; i++)
 		if (!c->kernel && is_running(c, &c->search.found[i]))
@@ -428,9 +429,9 @@ static void choose_kernel(struct core *c)
 		c->kernel = &c->search.found[0];
 	if (!c->kernel)
 		return;
+	release = vmcoreinfo_get(c->kernel, "OSRELEASE");
 	(void)snprintf(r->release, sizeof(r->release), "%.*s",
-		       (int)strcspn(c->kernel->text + 10, "\n"),
-		       c->kernel->text + 10);
+		       (int)strcspn(release, "\n"), release);
 }
 
 static int look(void *arg, size_t block, const struct memory_part *p,
