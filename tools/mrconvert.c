@@ -102,7 +102,7 @@ static void print_core(const struct mr_convert_report *r)
 	if (r->shared)
 		printf("shared     %s of it with the image\n",
 		       cli_human(a, r->shared));
-	printf("registers  of %zu CPUs\n", r->cpus);
+	printf("registers  of %zu CPU%s\n", r->cpus, r->cpus == 1 ? "" : "s");
 	if (dry_run)
 		return;
 	printf("kernel     %s%s\n",

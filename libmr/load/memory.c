@@ -23,9 +23,10 @@ static int choose_block(const struct memory *m, const struct names *names,
 		char there[120];
 
 		names_list(names, there, sizeof(there));
-		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
-				 "the image has no RAM block %.60s, but %s",
-				 name, there);
+		return error_set(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"the image has no RAM block %.60s: there are %s", name,
+			there);
 	}
 	if (!b->held)
 		return error_set(err, MR_REFUSED, b->entry,

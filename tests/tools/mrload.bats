@@ -176,7 +176,7 @@ refused() { # STATUS TEXT ARGUMENT...
 	make_image
 	junk 5000 old
 	cp old before
-	refused 3 'no RAM block b, but pc.ram' --memory pc.ram=old --memory b=out image
+	refused 3 'no RAM block b: there are pc.ram' --memory pc.ram=old --memory b=out image
 	cmp old before
 	refused 3 'image itself' --memory pc.ram=old --memory pc.ram=image image
 	cmp old before
