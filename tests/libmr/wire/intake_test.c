@@ -516,7 +516,9 @@ static void twice_cancelled(void **state)
 static void any_order(void **state)
 {
 	(void)state;
-	for (uint64_t seed = 1; seed <= 10000; seed += ONE_OF)
+	/* One in five is of all kinds; all of them take minutes beside other
+	 * work. */
+	for (uint64_t seed = 1; seed <= 10000; seed += 5 * ONE_OF)
 		one_schedule(seed);
 }
 
