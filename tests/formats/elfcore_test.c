@@ -29,7 +29,11 @@ static void headers(void **state)
 	for (size_t n = 0; n < 56; n++)
 		assert_int_equal(elfcore_phdr_decode(buf + 64, n, &p2, &f), -1);
 	assert_int_equal(elfcore_phdr_decode(buf + 64, 56, &p2, &f), 56);
-	assert_memory_equal(&p2, &p, sizeof(p));
+	assert_int_equal(p2.type, p.type);
+	assert_int_equal(p2.offset, p.offset);
+	assert_int_equal(p2.virtual, p.virtual);
+	assert_int_equal(p2.physical, p.physical);
+	assert_int_equal(p2.length, p.length);
 	/* As the ELF specification has it. */
 	assert_memory_equal(buf, "\177ELF\2\1\1", 8);
 	assert_int_equal(buf[16], 4);
