@@ -12,7 +12,7 @@ _mrtools() {
 		--engine=*) values='auto direct qemu' ;;
 		--format=*) values='mapped stream pack'
 			[[ $1 != *mrconvert ]] ||
-				values+=' elf libvirt libvirt:zstd libvirt:sparse' ;;
+				values+=' elf kdump libvirt libvirt:zstd libvirt:sparse' ;;
 		--live=*) values='precopy background' ;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -W "$values" -- "${cur#*=}")

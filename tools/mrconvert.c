@@ -17,7 +17,7 @@
 static struct mr_convert_options convert = MR_CONVERT_OPTIONS_INIT;
 static int dry_run, force, no_seal;
 static int level = CLI_NOT_GIVEN, jobs = CLI_NOT_GIVEN;
-static int full_every = CLI_NOT_GIVEN;
+static int full_every = CLI_NOT_GIVEN, dump_level = CLI_NOT_GIVEN;
 static char *format = NULL, *direct = NULL, *name = NULL, *base = NULL;
 static char *limit = NULL, *metrics = NULL;
 static char *xml = NULL;
@@ -32,16 +32,18 @@ static struct mr_save_options save = MR_SAVE_OPTIONS_INIT;
 /* clang-format off */
 static struct poptOption options[] = {
 	{ "format", 'O', POPT_ARG_STRING, &format, 0,
-	  "what to make: mapped, stream, pack, elf, libvirt, libvirt:zstd or libvirt:sparse (default: as OUT ends in .mr, .stream, .mrp or .core)",
+	  "what to make: mapped, stream, pack, elf, kdump, libvirt, libvirt:zstd or libvirt:sparse (default: as OUT ends in .mr, .stream, .mrp, .core or .kdump)",
 	  "FORMAT" },
 	{ "at", '\0', POPT_ARG_ARGV, &at, 0,
-	  "for elf: where in the guest's memory a block is (may be repeated)", "BLOCK=ADDRESS|none" },
+	  "for elf and kdump: where in the guest's memory a block is (may be repeated)", "BLOCK=ADDRESS|none" },
 	{ "base", '\0', POPT_ARG_STRING, &base, 0,
 	  "make an increment: what differs from this pack", "PACK" },
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
 	  "direct I/O: auto, on or off", "WHEN" },
 	{ "dry-run", '\0', POPT_ARG_NONE, &dry_run, 0,
 	  "only say how large it would be", NULL },
+	{ "dump-level", '\0', POPT_ARG_INT, &dump_level, 0,
+	  "for kdump: what makedumpfile leaves out, 0 to 31 (default: 1, pages of zeros)", "N" },
 	{ "force", '\0', POPT_ARG_NONE, &force, 0,
 	  "replace a file that is no image", NULL },
 	{ "full-every", '\0', POPT_ARG_INT, &full_every, 0,
@@ -95,6 +97,11 @@ static void print_vm(const struct mr_save_report *r)
 	       r->run_state, mr_vm_fate_name(r->vm), r->paused);
 }
 
+static bool is_core(const struct mr_convert_report *r)
+{
+	return r->form == MR_CONVERT_ELF || r->form == MR_CONVERT_KDUMP;
+}
+
 static void print_core(const struct mr_convert_report *r)
 {
 	char a[CLI_HUMAN];
@@ -140,7 +147,7 @@ static void print_text(const struct mr_convert_report *r)
 	       cli_human(a, r->ram), r->blocks, cli_human(b, r->data),
 	       cli_human(c, r->device));
 	print_size(r);
-	if (r->form == MR_CONVERT_ELF)
+	if (is_core(r))
 		print_core(r);
 	if (r->copied_frames && !dry_run)
 		printf("copied     %" PRIu64 " of %" PRIu64
@@ -181,7 +188,7 @@ static int print_json(const char *in, const char *out,
 		cli_json_put_number("extents", r->extents);
 		cli_json_put_number("sampled", r->sampled);
 	}
-	if (r->form == MR_CONVERT_ELF) {
+	if (is_core(r)) {
 		cli_json_put_number("cpus", r->cpus);
 		cli_json_put_number("shared", r->shared);
 		cli_json_put_text("linux", r->release[0] ? r->release : NULL);
@@ -213,8 +220,9 @@ static int check_format(void)
 	if (format && !strcmp(format, "libvirt:raw"))
 		convert.form = MR_CONVERT_LIBVIRT;
 	if (format && convert.form == MR_CONVERT_BY_NAME)
-		return cli_usage("--format takes mapped, stream, pack, elf, "
-				 "libvirt, libvirt:zstd or libvirt:sparse");
+		return cli_usage(
+			"--format takes mapped, stream, pack, elf, "
+			"kdump, libvirt, libvirt:zstd or libvirt:sparse");
 	return CLI_OK;
 }
 
@@ -311,6 +319,12 @@ static int check_options(const char *in, const char *out)
 	    (!base || full_every < 1 || full_every > 65))
 		return cli_usage("--full-every takes 1 to 65 packs, with "
 				 "--base");
+	if (dump_level != CLI_NOT_GIVEN &&
+	    (dump_level < 0 || dump_level > MR_CONVERT_DUMP_LEVEL_MAX))
+		return cli_usage("--dump-level takes 0 to %d",
+				 MR_CONVERT_DUMP_LEVEL_MAX);
+	if (dump_level != CLI_NOT_GIVEN)
+		convert.dump_level = dump_level;
 	convert.base = base;
 	convert.full_every =
 		full_every == CLI_NOT_GIVEN ? 0 : (unsigned)full_every;
@@ -403,7 +417,7 @@ static int run(const char *in, const char *out)
 		return taken.vm.vm == MR_VM_LOST ? CLI_STUCK : rc;
 	}
 	cli.done = !dry_run;
-	if (report.form == MR_CONVERT_ELF)
+	if (is_core(&report))
 		say_lacks(&report);
 	if (cli.json)
 		return print_json(in, out, &report);

@@ -26,6 +26,7 @@ static const struct {
 	[MR_CONVERT_STREAM] = { "stream", ".stream" },
 	[MR_CONVERT_PACK] = { "pack", ".mrp" },
 	[MR_CONVERT_ELF] = { "elf", ".core" },
+	[MR_CONVERT_KDUMP] = { "kdump", ".kdump" },
 	[MR_CONVERT_LIBVIRT] = { "libvirt", NULL },
 	[MR_CONVERT_LIBVIRT_ZSTD] = { "libvirt:zstd", NULL },
 	[MR_CONVERT_LIBVIRT_SPARSE] = { "libvirt:sparse", NULL },
@@ -91,7 +92,8 @@ static bool is_mapped(const struct convert *x)
 
 static bool is_core(const struct convert *x)
 {
-	return x->report->form == MR_CONVERT_ELF;
+	return x->report->form == MR_CONVERT_ELF ||
+	       x->report->form == MR_CONVERT_KDUMP;
 }
 
 static int check_options(struct convert *x, const char *out,
@@ -135,13 +137,19 @@ static int check_options(struct convert *x, const char *out,
 	}
 	if (o->n_at && !is_core(x))
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
-				 "only an ELF core says where blocks are");
+				 "only a core says where blocks are");
+	if (o->dump_level > MR_CONVERT_DUMP_LEVEL_MAX)
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "dump level %d is not one of 0 to %d",
+				 o->dump_level, MR_CONVERT_DUMP_LEVEL_MAX);
+	if (o->dump_level >= 0 && x->report->form != MR_CONVERT_KDUMP)
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "only a kdump has a dump level");
 	if (o->fd >= 0 && (is_mapped(x) || is_core(x))) {
 		(void)error_set(err, MR_USAGE, MR_NO_OFFSET,
 				"%s is not written from front to back: it "
 				"needs a file",
-				is_core(x) ? "an ELF core"
-					   : "a mapped-ram image");
+				is_core(x) ? "a core" : "a mapped-ram image");
 		return error_about(err, CONVERT_OUT);
 	}
 	return 0;
@@ -528,6 +536,8 @@ int mr_convert(const char *in, const char *out,
 		rc = error_about(err, CONVERT_BASE);
 	if (!rc && open_in(&x, in, err))
 		rc = error_about(err, CONVERT_IN);
+	if (!rc && x.report->form == MR_CONVERT_KDUMP)
+		rc = convert_kdump_check(err);
 	if (!rc && is_libvirt(&x))
 		rc = convert_front(&x, err);
 	if (!rc)
@@ -553,6 +563,8 @@ int mr_convert_check(const char *out, const struct mr_convert_options *options,
 
 	if (!rc && options->base && open_base(&x, out, err))
 		rc = error_about(err, CONVERT_BASE);
+	if (!rc && x.report->form == MR_CONVERT_KDUMP)
+		rc = convert_kdump_check(err);
 	if (!rc && is_libvirt(&x))
 		rc = convert_front_check(&x, err);
 	base_release(&x.base);

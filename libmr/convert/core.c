@@ -573,11 +573,13 @@ static int make(struct core *c, const char *path, struct mr_error *err)
 	c->x->report->direct_write = c->out.file.direct_fd >= 0;
 	if (fill(c, err))
 		return -1;
+	if (c->x->report->form == MR_CONVERT_KDUMP)
+		return convert_kdump(c->x, &c->out, path, err);
 	c->x->report->size = convert_allocated(&c->out.file);
 	return convert_publish(&c->out, err);
 }
 
-/* Pages at their place, and little else. */
+/* Pages at their place, and little else; of a kdump that is the most. */
 static int estimate(struct core *c, struct mr_error *err)
 {
 	struct memory *m = c->x->m;

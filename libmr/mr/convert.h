@@ -17,13 +17,14 @@ enum mr_convert_form {
 	MR_CONVERT_STREAM, /* a plain migration stream: .stream */
 	MR_CONVERT_PACK, /* a pack: .mrp */
 	MR_CONVERT_ELF, /* a core for crash, drgn and gdb: .core, .elf */
+	MR_CONVERT_KDUMP, /* the same, compressed by makedumpfile: .kdump */
 	/* What virsh restore takes; no name says so: */
 	MR_CONVERT_LIBVIRT, /* a plain stream behind libvirt's header */
 	MR_CONVERT_LIBVIRT_ZSTD, /* the same, compressed */
 	MR_CONVERT_LIBVIRT_SPARSE, /* mapped-ram: libvirt 11.2 and later */
 	MR_CONVERT_FORMS,
 };
-/* "mapped", "stream", "pack", "elf", "libvirt", "libvirt:zstd",
+/* "mapped", "stream", "pack", "elf", "kdump", "libvirt", "libvirt:zstd",
  * "libvirt:sparse" */
 const char *mr_convert_form_name(enum mr_convert_form form);
 /* What the name of an output says; MR_CONVERT_BY_NAME: nothing. */
@@ -34,11 +35,12 @@ const char *mr_convert_reads(void);
 
 #define MR_CONVERT_LEVEL_MAX 19
 #define MR_CONVERT_LEVEL_HEAVY 8
+#define MR_CONVERT_DUMP_LEVEL_MAX 31
 
 /* What somebody knows of a block, and no file says. */
 struct mr_convert_at {
 	const char *block; /* its name */
-	bool nowhere; /* an ELF core does not have it */
+	bool nowhere; /* a core does not have it */
 	uint64_t gpa; /* else: the guest-physical address of its first byte */
 };
 
@@ -73,7 +75,10 @@ struct mr_convert_options {
 	/* For libvirt: a file with the domain's XML. NULL: what in has, which
 	 * is one of libvirt's then. */
 	const char *xml;
-	/* For an ELF core: where blocks are of which the image does not say. */
+	/* Of a kdump, what makedumpfile leaves out (its -d): 1 pages of zeros,
+	 * 2 and 4 page cache, 8 what processes have, 16 what is free. -1: 1. */
+	int dump_level;
+	/* For a core: where blocks are of which the image does not say. */
 	const struct mr_convert_at *at;
 	size_t n_at;
 	/* A stream or a pack goes to this descriptor, from front to back, and
@@ -91,7 +96,7 @@ struct mr_convert_options {
 };
 #define MR_CONVERT_OPTIONS_INIT       \
 	{                             \
-		.fd = -1, .in_fd = -1 \
+		.fd = -1, .in_fd = -1, .dump_level = -1 \
 	}
 
 struct mr_convert_report {
@@ -118,7 +123,7 @@ struct mr_convert_report {
 	unsigned jobs; /* threads */
 	bool direct_read, direct_write; /* around the page cache */
 	bool sealed; /* a mapped-ram image ends in a seal */
-	/* An ELF core: CPUs whose registers it has, bytes of data that it
+	/* A core: CPUs whose registers it has, bytes of data that it
 	 * shares with the image; the version of the Linux kernel whose
 	 * VMCOREINFO it has ("": of none), and whether its text is mapped. */
 	size_t cpus;

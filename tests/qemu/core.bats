@@ -100,6 +100,41 @@ vmcoreinfo() {
 	run -0 readelf -lW vm.core
 	[[ $output == *" 0xffffffff80000000 0x0000000001000000 0x3000000 "* ]]
 	[[ $(readelf -nW vm.core) == *VMCOREINFO* ]]
+	a_kdump
+}
+
+# Somebody who makes kdumps, and what comes of what that does.
+a_kdump() {
+	local PATH=$PWD/bin:$PATH
+	mkdir bin
+	cat >bin/makedumpfile <<-'END'
+		#!/bin/bash
+		[ "$1" != -v ] || exit 0
+		echo "$*" >called
+		cat "${@: -2:1}" >"${@: -1}"
+		[ ! -e fail ] || { printf 'no\tkernel\nFailed.\n' >&2; exit 1; }
+		[ ! -e kill ] || kill -9 $$
+	END
+	chmod +x bin/makedumpfile
+	run -0 mrconvert vm.mr vm.kdump
+	[[ $output == *"format     kdump"*"kernel     Linux 6.1.0-test"* ]]
+	[[ $(cat called) == "-f -l --message-level 4 -d 1 /proc/self/fd/"* ]]
+	cmp vm.core vm.kdump
+	[ "$(stat -c %a vm.kdump)" = 600 ]
+	mrconvert -q --force --dump-level=31 vm.mr vm.kdump
+	[[ $(cat called) == *" -d 31 "* ]]
+	echo old >vm.kdump
+	touch fail
+	run -2 mrconvert --force vm.mr vm.kdump
+	[[ $output == *"could not make a kdump of the core (status 1): no?kernel" ]]
+	mv fail kill
+	run -2 mrconvert --force vm.mr vm.kdump
+	[[ $output == *"was ended by signal 9" ]]
+	chmod -x bin/makedumpfile
+	run ! mrconvert --force vm.mr vm.kdump
+	[[ $output == *"makedumpfile"* ]]
+	[ "$(cat vm.kdump)" = old ]
+	[ "$(echo vm.*)" = "vm.core vm.kdump vm.mr" ]
 }
 
 @test "of several kernels' texts that of the one which runs" {
@@ -136,7 +171,7 @@ vmcoreinfo() {
 	run -2 mrconvert --at d0=here vm.mr vm.core
 	run -2 mrconvert --at d0 vm.mr vm.core
 	run -2 mrconvert --at d0=none vm.mr vm.mrp
-	[[ $output == *"only an ELF core"* ]]
+	[[ $output == *"only a core"* ]]
 	[ ! -e vm.core ]
 	mrconvert -q --at d0=none vm.mr vm.core 2>/dev/null
 	run -1 same_core vm.core theirs.core

@@ -35,13 +35,15 @@ refused() { # STATUS TEXT ARGUMENT...
 	run -2 bash -c "mrconvert --json -O pack image - 2>&1 >/dev/null"
 	[[ $output == *"both go to stdout"* ]]
 	refused 2 "not written from front to back" -O mapped image -
-	refused 2 "an ELF core is not written from front" -O elf image -
+	refused 2 "a core is not written from front" -O elf image -
+	refused 2 "only a kdump has a dump level" --dump-level=1 image a.core
+	refused 2 "--dump-level takes 0 to 31" --dump-level=32 image a.kdump
 	refused 2 "only a pack and libvirt:zstd" --level=1 image a.core
 	refused 2 "--at takes BLOCK=ADDRESS" --at pc.ram image a.core
 	refused 2 "--at takes BLOCK=ADDRESS" --at =none image a.core
 	refused 2 "there is no address, nor none" --at pc.ram=there image a.core
 	refused 2 "is no address, nor none" --at pc.ram=1+1 image a.core
-	refused 2 "only an ELF core says where" --at pc.ram=none image a.mrp
+	refused 2 "only a core says where" --at pc.ram=none image a.mrp
 	mkimage --machine pseries-10.0 other
 	refused 2 "the layout of machine type" other a.core
 	rm other

@@ -35,7 +35,7 @@ static int check_form(struct save_pack *p)
 		return cli_usage("--format takes mapped, stream or pack");
 	if (!form)
 		form = mr_convert_form_of(p->taken.out);
-	if (form == MR_CONVERT_ELF)
+	if (form == MR_CONVERT_ELF || form == MR_CONVERT_KDUMP)
 		return cli_usage("a core is made by mrconvert, of a VM too; "
 				 "--format=mapped makes an image of that name");
 	p->taken.convert.form = form ? form : MR_CONVERT_MAPPED;
