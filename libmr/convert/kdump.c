@@ -143,7 +143,7 @@ static int run(const char *const *argv, int core, int out,
 	int in = fcntl(core, F_DUPFD_CLOEXEC, FIRST_FREE);
 	int to = fcntl(out, F_DUPFD_CLOEXEC, FIRST_FREE);
 	int p[2] = { -1, -1 }, says = -1, rc = 0;
-	pid_t pid;
+	pid_t pid = -1;
 
 	if (in >= 0 && to >= 0 && !pipe2(p, O_CLOEXEC))
 		says = fcntl(p[1], F_DUPFD_CLOEXEC, FIRST_FREE);
