@@ -117,7 +117,7 @@ refused() { # STATUS TEXT ARGUMENT...
 
 @test "the same bytes, however many threads and wherever they go" {
 	need_zstd
-	mkimage --block pc.ram=20000:0+9000,9100+1,12000+8000 \
+	mkimage --block pc.ram=6000:0+2500,2600+1,4000+1900 \
 		--block vga=4096:4000+96 image
 	touch -d @1600000000 image
 	for form in pack stream; do
@@ -306,7 +306,7 @@ sys.exit(len(poll.poll(0)))'; do kill -0 $!; done
 }
 
 @test "memory stays small, whatever the guest has" {
-	mkimage --block pc.ram=300000:0+300000 image
+	mkimage --block pc.ram=100000:0+100000 image
 	for jobs in 1 8; do
 		run -0 peak-memory mrconvert -q -j$jobs image a.mrp
 		[[ $output =~ peak\ ([0-9]+) ]]
