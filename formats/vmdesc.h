@@ -131,6 +131,8 @@ struct vmdesc_x86_cpu {
 enum {
 	VMDESC_X86_CPU_VERSION = 12,
 	VMDESC_X86_CPU_SIZE = 864, /* bytes needed; the section is longer */
+	/* Of hflags: it runs a guest, by SVM or VMX. */
+	VMDESC_X86_GUEST = 1 << 21,
 };
 
 /* Where things lie in that payload: name as in the description, offset and

@@ -20,6 +20,7 @@
 #include "libmr/mr/image.h"
 #include "libmr/mr/devices.h"
 #include "libmr/mr/layout.h"
+#include "libmr/mr/virtual.h"
 #include "libmr/mr/save.h"
 #include "libmr/mr/recv.h"
 #include "libmr/mr/send.h"

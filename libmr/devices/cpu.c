@@ -119,6 +119,7 @@ static void fill(struct mr_cpu *cpu, const struct vmdesc_x86_cpu *c)
 	for (unsigned i = 0; i < VMDESC_REGS; i++)
 		put(cpu, vmdesc_x86_reg_name((enum vmdesc_x86_reg)i),
 		    c->regs[i]);
+	cpu->nested = c->hflags & VMDESC_X86_GUEST;
 	put(cpu, "RIP", c->rip);
 	put(cpu, "RFL", c->rflags);
 	put(cpu, "CR0", c->cr0);

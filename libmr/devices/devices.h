@@ -5,6 +5,7 @@
  *   decode.c   one section's payload into fields
  *   described.c        whether a description is that of these sections
  *   cpu.c              what of them are registers
+ *   virtual.c          where virtual addresses are, by those
  */
 #ifndef LIBMR_DEVICES_H
 #define LIBMR_DEVICES_H

@@ -283,6 +283,15 @@ static int read_block(void *arg, const struct mr_block *b, uint64_t offset,
 	return mr_ram_read(r, k, offset, buf, len, &present, err);
 }
 
+int mr_ram_virtual(struct mr_ram *ram, const struct mr_paging *p,
+		   const struct mr_layout *l, uint64_t va,
+		   struct mr_virtual *out, struct mr_error *err)
+{
+	if (mr_virtual_find(p, l, read_block, ram, va, out, err))
+		return error_about(err, ram->who);
+	return 0;
+}
+
 struct mr_layout *mr_ram_layout(struct mr_ram *ram, struct mr_error *err)
 {
 	const struct mr_image *img = mr_ram_devices(ram, err);

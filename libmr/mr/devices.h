@@ -130,6 +130,7 @@ struct mr_cpu {
 	uint32_t index;
 	bool described; /* found by their names; false: by their places */
 	bool halted;
+	bool nested; /* x86: it is inside a guest of its own */
 	size_t n_regs;
 	struct mr_register regs[48];
 	size_t n_segments;
