@@ -19,7 +19,7 @@ _mrtools() {
 		;;
 	-*)
 		local options
-		options=$("$1" --help 2>/dev/null | grep -o -e '--[a-z-]*=\?')
+		options=$("$1" --help 2>/dev/null | grep -o -e '--[a-z0-9-]*=\?')
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
 		[[ ${COMPREPLY-} != *= ]] || compopt -o nospace
 		;;

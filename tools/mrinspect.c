@@ -15,13 +15,16 @@ enum { SCHEMA = 2, MAX = 1000 };
 static struct show_request request = { .max = MAX };
 static int cpu, list, map, packets, vmdesc;
 static int jobs = CLI_NOT_GIVEN, pid = CLI_NOT_GIVEN;
-static int max = MAX;
-static char *direct = NULL, *find = NULL, *svg = NULL, *vmdesc_from = NULL;
+static int max = MAX, vcpu = CLI_NOT_GIVEN;
+static char *cr3 = NULL, *direct = NULL, *find = NULL, *svg = NULL,
+	    *vmdesc_from = NULL;
 
 /* clang-format off */
 static const struct poptOption options[] = {
 	{ "cpu", 'c', POPT_ARG_NONE, &cpu, 0,
 	  "show the registers of the CPUs", NULL },
+	{ "cr3", '\0', POPT_ARG_STRING, &cr3, 0,
+	  "page tables for --virt (default: the virtual CPU's)", "ADDRESS" },
 	{ "device", 'd', POPT_ARG_ARGV, &request.devices, 0,
 	  "show device state: a section's name, a pattern, or all", "NAME" },
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
@@ -46,6 +49,10 @@ static const struct poptOption options[] = {
 	  "a VM's QEMU process (default: ask the socket)", "PID" },
 	{ "svg", '\0', POPT_ARG_STRING, &svg, 0,
 	  "draw the memory into a file", "FILE" },
+	{ "vcpu", '\0', POPT_ARG_INT, &vcpu, 0,
+	  "virtual CPU for --virt (default: the first)", "N" },
+	{ "virt", '\0', POPT_ARG_ARGV, &request.virts, 0,
+	  "show memory at a virtual address", "ADDRESS[+LENGTH]" },
 	{ "vmdesc", '\0', POPT_ARG_NONE, &vmdesc, 0,
 	  "print the description of device state, as it is: JSON", NULL },
 	{ "vmdesc-from", '\0', POPT_ARG_STRING, &vmdesc_from, 0,
@@ -61,7 +68,7 @@ static struct mr_image *open_image(const char *path, struct mr_error *err)
 {
 	if (show_is_of_devices(&request))
 		return mr_image_open_devices(path, cli_watch(), err);
-	if (request.pages || request.gpas || request.find_len)
+	if (show_has_memory(&request))
 		return mr_image_open_memory(
 			path, request.find_len ? request.direct : MR_DIRECT_OFF,
 			cli_watch(), err);
@@ -190,10 +197,26 @@ static int inspect_all(poptContext ctx)
 	return cli.json ? cli_worse(worst, cli_json_end()) : worst;
 }
 
+/* Whose page tables --virt takes. */
+static int check_paging(void)
+{
+	uint64_t length = 0;
+
+	request.vcpu = vcpu == CLI_NOT_GIVEN ? SHOW_NO_CPU : vcpu;
+	if (vcpu != CLI_NOT_GIVEN && vcpu < 0)
+		return cli_usage("--vcpu is 0 or more");
+	if (cr3 && (mr_parse_range(cr3, &request.cr3, &length) || length))
+		return cli_usage("--cr3 is a guest-physical address");
+	request.has_cr3 = cr3;
+	if ((cr3 || vcpu != CLI_NOT_GIVEN) && !request.virts)
+		return cli_usage("--cr3 and --vcpu are for --virt");
+	return CLI_OK;
+}
+
 static int check_options(uint8_t **pattern)
 {
 	if (cli_io(direct, jobs, &request.direct, &request.jobs) ||
-	    cli_pid(pid, &request.pid))
+	    cli_pid(pid, &request.pid) || check_paging())
 		return CLI_TROUBLE;
 	if (max < 1)
 		return cli_usage("--max is at least 1");

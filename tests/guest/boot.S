@@ -16,8 +16,10 @@ header:	.long MAGIC, FLAGS, -(MAGIC + FLAGS)
 
 start:	cli
 	movl	$stack_end, %esp
-	/* One GiB one to one, in 2 MiB pages; guest_main() maps the rest. */
+	/* One GiB one to one, in 2 MiB pages; guest_main() maps the rest. And
+	 * once more in the upper half, as kernels do. */
 	movl	$pdpt + 3, pml4
+	movl	$pdpt + 3, pml4 + 2048
 	movl	$pd + 3, pdpt
 	movl	$pd, %edi
 	movl	$0x83, %eax

@@ -162,6 +162,31 @@ same_at() {
 	done
 }
 
+# What the monitor says of VM a's page tables: addresses in both halves, and
+# where they are, between 16 and 128 MiB
+mapped() {
+	hmp a info tlb | sed -nE \
+		's/^([0-9a-f]+): 0*([1-7][0-9a-f]{6}) .*/\1 \2/p' | awk 'NR % 3 == 1'
+}
+
+# Those of CPU 0, whose mode the guest has.
+every_virtual() {
+	local of virt args=()
+	mapped >tlb
+	grep -q '^ffff8000' tlb
+	(($(wc -l <tlb) > 30))
+	while read -r virt _; do
+		args+=(--virt "0x$virt+1")
+	done <tlb
+	for of in image "$(vm_qmp a)"; do
+		mrinspect --json "${args[@]}" "$of" |
+			jq '.files[0].memory[].gpa' >ours
+		diff ours <(while read -r _ at; do
+			echo $((16#$at))
+		done <tlb)
+	done
+}
+
 every_address_of() {
 	local at
 	start_vm a "$@"
@@ -172,6 +197,7 @@ every_address_of() {
 		0xf0000 0xff000 0x100000 0x10e000 0xfff000 0xfffff000; do
 		same_at "$at"
 	done
+	every_virtual
 }
 
 @test "memory by address: pc" {
@@ -216,7 +242,7 @@ every_address_of() {
 	[[ $output == *"there is no RAM block for nosuch:0"* ]]
 	# There is no more to see than memory; and it is as it was.
 	run -2 mrinspect "$vm"
-	[[ $output == *"a virtual machine: --page, --gpa and --find show"* ]]
+	[[ $output == *"a virtual machine: --page, --gpa, --virt and --find"* ]]
 	run -2 mrinspect --cpu -f ready "$vm"
 	[[ $(qmp_do a query-status) == *'"paused"'* ]]
 	qmp_do a cont

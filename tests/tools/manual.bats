@@ -8,9 +8,9 @@ tools() { (cd "$ROOT/tools" && ls mr*.c | sed 's/\.c$//'); }
 @test "the manual pages have every option of --help, and no other" {
 	cd "$BATS_TEST_TMPDIR"
 	for tool in $(tools); do
-		"$tool" --help | grep -o -e '--[a-z][a-z-]*' | sort -u >help
-		sed -n 's/^\.It.* Fl -\([a-z-]*\).*/--\1/p
-			s/^\.It.*, -\([a-z-]*\).*/--\1/p' \
+		"$tool" --help | grep -o -e '--[a-z][a-z0-9-]*' | sort -u >help
+		sed -n 's/^\.It.* Fl -\([a-z0-9-]*\).*/--\1/p
+			s/^\.It.*, -\([a-z0-9-]*\).*/--\1/p' \
 			"$ROOT/man/$tool.1" | sort -u >manual
 		diff help manual || {
 			echo "of $tool"

@@ -143,6 +143,19 @@ dumps() {
 	[[ $stderr == *'machine type "virt-9.2" is not known'* ]]
 }
 
+@test "virtual addresses without a CPU, and options that fit nothing" {
+	mkimage --machine pc-q35-9.2 --block pc.ram=1024:0+4 image
+	run -2 --separate-stderr mrinspect --virt 0x1000 image
+	[[ $stderr == 'mrinspect: image: there is no section "cpu"' ]]
+	for options in "--vcpu 0" "--cr3 0" "--virt 0 --vcpu -1" "--virt x" \
+		"--virt 0 --cr3 x" "--virt 0 --cr3 0+1" \
+		"--virt 0xffffffffffffffff+2"; do
+		# shellcheck disable=SC2086
+		run -2 --separate-stderr mrinspect $options image
+		[[ $stderr == "mrinspect: "*"--help"* ]]
+	done
+}
+
 @test "finding text and bytes" {
 	mkimage --block pc.ram=1024:0+4,300+8 --block vga=16:0+1 image
 	put pc.ram 1 4090 needle12

@@ -17,6 +17,9 @@ struct dump {
 	uint64_t offset, length; /* in the block, bytes */
 	uint64_t shown; /* what its first byte is numbered */
 	bool is_gpa;
+	bool is_virtual; /* shown is a virtual address of that CPU */
+	uint32_t cpu;
+	uint64_t gpa;
 	char how[sizeof(((struct mr_place *)0)->how)];
 };
 
@@ -56,8 +59,11 @@ static int put_text(const struct show *s, const struct dump *d)
 	}
 	(void)printf("\n%s:0x%" PRIx64,
 		     cli_escape(safe, sizeof(safe), d->block->name), d->offset);
+	if (d->is_virtual)
+		(void)printf(", virtual 0x%" PRIx64 " of CPU %" PRIu32,
+			     d->shown, d->cpu);
 	if (d->is_gpa)
-		(void)printf(", guest-physical 0x%" PRIx64 "\n  (%s)", d->shown,
+		(void)printf(", guest-physical 0x%" PRIx64 "\n  (%s)", d->gpa,
 			     d->how);
 	(void)putchar('\n');
 	hex_begin(&h, "  ", d->shown);
@@ -88,6 +94,7 @@ static int put_json(const struct show *s, const struct dump *d)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	uint8_t *buf = malloc((size_t)d->length);
+	char address[24];
 	size_t present;
 
 	if (!buf)
@@ -105,8 +112,14 @@ static int put_json(const struct show *s, const struct dump *d)
 	cli_json_put_number("present", present);
 	cli_json_key("bytes");
 	cli_json_hex("", buf, (size_t)d->length);
+	if (d->is_virtual) {
+		(void)snprintf(address, sizeof(address), "0x%" PRIx64,
+			       d->shown);
+		cli_json_put_text("virtual", address);
+		cli_json_put_number("vcpu", d->cpu);
+	}
 	if (d->is_gpa) {
-		cli_json_put_number("gpa", d->shown);
+		cli_json_put_number("gpa", d->gpa);
 		cli_json_put_text("how", d->how);
 	}
 	cli_json_close();
@@ -147,37 +160,99 @@ static int dump_page(const struct show *s, const char *text)
 	return put_dump(s, &d);
 }
 
-/* "ADDRESS+LENGTH"; that may be in pieces. */
-static int dump_gpa(const struct show *s, const char *text)
+/* How addresses become places. */
+struct lookup {
+	const struct show *s;
+	struct mr_layout *layout;
+	bool is_virtual;
+	struct mr_paging paging;
+	uint32_t cpu;
+};
+
+static int begin_lookup(struct lookup *l)
 {
-	uint64_t gpa = 0, left = 0;
-	int status = range(text, &gpa, &left);
-	struct mr_layout *layout = NULL;
+	struct mr_error err = MR_ERROR_INIT;
+	int status = CLI_OK;
+
+	if (l->is_virtual)
+		status = show_paging(l->s, &l->paging, &l->cpu);
+	if (status)
+		return status;
+	l->layout = mr_ram_layout(l->s->ram, &err);
+	return l->layout ? CLI_OK : cli_fail(&err, CLI_PATHS(l->s->path));
+}
+
+/* The piece that begins at an address; a page at most of virtual ones. */
+static int look_up(const struct lookup *l, uint64_t address, struct dump *d,
+		   struct mr_error *err)
+{
+	struct mr_virtual v = { .gpa = address };
+	int rc = l->is_virtual
+			 ? mr_ram_virtual(l->s->ram, &l->paging, l->layout,
+					  address, &v, err)
+			 : mr_layout_find(l->layout, address, &v.place, err);
+
+	if (rc)
+		return -1;
+	*d = (struct dump){
+		.block = mr_ram_find(l->s->ram, v.place.block->name),
+		.offset = v.place.offset,
+		.length = v.place.length,
+		.shown = address,
+		.is_gpa = true,
+		.is_virtual = l->is_virtual,
+		.cpu = l->cpu,
+		.gpa = v.gpa,
+	};
+	memcpy(d->how, v.place.how, sizeof(d->how));
+	return 0;
+}
+
+/* Pages that follow each other in memory, too, are one piece, of at most left
+ * bytes. */
+static void join_pages(const struct lookup *l, uint64_t left, struct dump *d)
+{
+	struct mr_error end = MR_ERROR_INIT;
+	struct dump more;
+
+	while (d->length < left && !atomic_load(&cli_cancel) &&
+	       !look_up(l, d->shown + d->length, &more, &end) &&
+	       more.block == d->block && more.offset == d->offset + d->length &&
+	       more.gpa == d->gpa + d->length && !strcmp(more.how, d->how))
+		d->length += more.length;
+	if (d->length > left)
+		d->length = left;
+}
+
+/* "ADDRESS+LENGTH"; that may be in pieces. */
+static int dump_address(const struct show *s, const char *text, bool is_virtual)
+{
+	struct lookup l = { .s = s, .is_virtual = is_virtual };
+	uint64_t at = 0, left = 0;
+	int status = range(text, &at, &left);
 
 	if (!left && !status) {
 		left = mr_ram_info(s->ram)->page_size;
-		gpa -= gpa % left;
+		at -= at % left;
 	}
+	if (!status && left - 1 > UINT64_MAX - at)
+		status = cli_usage("%s goes on behind the last address", text);
+	if (!status)
+		status = begin_lookup(&l);
 	while (left && !status) {
 		struct mr_error err = MR_ERROR_INIT;
-		struct dump d = { .shown = gpa, .is_gpa = true };
-		struct mr_place p;
+		struct dump d;
 
-		if (!layout)
-			layout = mr_ram_layout(s->ram, &err);
-		if (!layout || mr_layout_find(layout, gpa, &p, &err)) {
+		if (look_up(&l, at, &d, &err)) {
 			status = cli_fail(&err, CLI_PATHS(s->path));
 			break;
 		}
-		d.block = mr_ram_find(s->ram, p.block->name);
-		d.offset = p.offset;
-		d.length = p.length < left ? p.length : left;
-		memcpy(d.how, p.how, sizeof(d.how));
+		join_pages(&l, left, &d);
 		status = put_dump(s, &d);
-		gpa += d.length;
+		at += d.length;
 		left -= d.length;
 	}
-	mr_layout_free(layout);
+	mr_layout_free(l.layout);
 	return status;
 }
 
@@ -191,7 +266,9 @@ int show_dumps(const struct show *s)
 	for (size_t i = 0; r->pages && r->pages[i] && !status; i++)
 		status = dump_page(s, r->pages[i]);
 	for (size_t i = 0; r->gpas && r->gpas[i] && !status; i++)
-		status = dump_gpa(s, r->gpas[i]);
+		status = dump_address(s, r->gpas[i], false);
+	for (size_t i = 0; r->virts && r->virts[i] && !status; i++)
+		status = dump_address(s, r->virts[i], true);
 	if (cli.json)
 		cli_json_close();
 	return status;

@@ -13,22 +13,26 @@ int show_failure(const char *path, const struct mr_error *err)
 	return status;
 }
 
+bool show_has_memory(const struct show_request *r)
+{
+	return r->pages || r->gpas || r->virts || r->find_len;
+}
+
 bool show_is_asked(const struct show_request *r)
 {
-	return r->devices || r->cpu || r->pages || r->gpas || r->find_len ||
-	       r->map || r->svg;
+	return r->devices || r->cpu || show_has_memory(r) || r->map || r->svg;
 }
 
 bool show_is_of_memory(const struct show_request *r)
 {
-	return (r->pages || r->gpas || r->find_len) && !r->devices && !r->cpu &&
-	       !r->vmdesc && !r->map && !r->svg;
+	return show_has_memory(r) && !r->devices && !r->cpu && !r->vmdesc &&
+	       !r->map && !r->svg;
 }
 
 bool show_is_of_devices(const struct show_request *r)
 {
-	return (r->devices || r->cpu || r->vmdesc) && !r->pages && !r->gpas &&
-	       !r->find_len && !r->map && !r->svg;
+	return (r->devices || r->cpu || r->vmdesc) && !show_has_memory(r) &&
+	       !r->map && !r->svg;
 }
 
 /* Device state and registers. */
@@ -81,7 +85,7 @@ static int show_memory(const struct show *s)
 		of.ram = mr_ram_of_image(s->img, &err);
 	if (!of.ram)
 		return cli_fail(&err, CLI_PATHS(s->path));
-	if (r->pages || r->gpas)
+	if (r->pages || r->gpas || r->virts)
 		status = show_dumps(&of);
 	if (r->find_len)
 		status = cli_worse(status, show_find(&of));
@@ -99,7 +103,7 @@ int show_asked(const struct show *s)
 		status = show_description(s);
 	if (r->cpu || r->devices)
 		status = cli_worse(status, show_state(s));
-	if (r->pages || r->gpas || r->find_len)
+	if (show_has_memory(r))
 		status = cli_worse(status, show_memory(s));
 	if (r->map && !cli.json)
 		status = cli_worse(status, show_map(s, NULL));

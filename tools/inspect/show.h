@@ -15,7 +15,12 @@ struct show_request {
 	const char *vmdesc_from; /* a file */
 	bool cpu;
 	bool vmdesc; /* the description itself */
-	char **pages, **gpas; /* memory by place */
+	char **pages, **gpas, **virts; /* memory by place */
+	/* Whose page tables virts are looked up in; SHOW_NO_CPU: the
+	 * first one's. */
+	int64_t vcpu;
+	bool has_cr3; /* other tables of it */
+	uint64_t cr3;
 	const uint8_t *find;
 	size_t find_len; /* 0: nothing to be found */
 	size_t max;
@@ -26,6 +31,8 @@ struct show_request {
 	bool map;
 	const char *svg;
 };
+
+#define SHOW_NO_CPU (-1)
 
 /* A file. What is found goes to stdout: text, or with cli.json members of the
  * object that is being printed. */
@@ -38,6 +45,8 @@ struct show {
 
 /* Whether the request is for some of it instead of the overview. */
 bool show_is_asked(const struct show_request *r);
+/* Whether it is for bytes of memory, too. */
+bool show_has_memory(const struct show_request *r);
 /* Whether it is for memory and nothing else, as can be had of a VM. */
 bool show_is_of_memory(const struct show_request *r);
 /* Whether it is for device state and nothing else: no memory need be read. */
@@ -49,6 +58,8 @@ int show_asked(const struct show *s);
 int show_devices(const struct show *s, const struct mr_devices *d);
 int show_cpus(const struct show *s, const struct mr_devices *d);
 int show_dumps(const struct show *s);
+/* How the virtual CPU that the request names pages, and which one that is. */
+int show_paging(const struct show *s, struct mr_paging *p, uint32_t *index);
 int show_find(const struct show *s);
 /* All that was asked for, of the VM behind a QMP socket. */
 int show_vm(const char *path, const struct show_request *r);
