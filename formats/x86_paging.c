@@ -26,10 +26,12 @@ static unsigned index_bits(const struct x86_paging *p)
 int x86_paging_of(uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer,
 		  struct x86_paging *out, struct fault *f)
 {
-	bool pae = has(cr4, 5), is_long = has(efer, 10);
+	bool pae = cr4 & X86_PAGING_CR4_PAE;
+	bool is_long = efer & X86_PAGING_EFER_LMA;
 
-	*out = (struct x86_paging){ .entry = 8, .nx = has(efer, 11) };
-	if (!has(cr0, 31))
+	*out = (struct x86_paging){ .entry = 8,
+				    .nx = efer & X86_PAGING_EFER_NXE };
+	if (!(cr0 & X86_PAGING_CR0_PG))
 		return fault_value(f, FAULT_UNSUPPORTED, 0,
 				   "paging is off (CR0)", cr0);
 	if (is_long && !pae)
@@ -39,7 +41,7 @@ int x86_paging_of(uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer,
 		return fault_value(f, FAULT_BAD, 0,
 				   "CR3 has bits that must be zero", cr3);
 	if (is_long) {
-		out->levels = has(cr4, 12) ? 5 : 4;
+		out->levels = cr4 & X86_PAGING_CR4_LA57 ? 5 : 4;
 		out->root = cr3 & bits(PAGE_BITS, 51);
 	} else if (pae) {
 		out->levels = 3;
@@ -48,7 +50,7 @@ int x86_paging_of(uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer,
 		out->levels = 2;
 		out->entry = 4;
 		out->nx = false;
-		out->pse = has(cr4, 4);
+		out->pse = cr4 & X86_PAGING_CR4_PSE;
 		out->root = cr3 & bits(PAGE_BITS, 31);
 	}
 	return 0;

@@ -31,6 +31,14 @@
 
 enum { X86_PAGING_LEVELS = 5 }; /* at most */
 
+/* Bits of registers. */
+#define X86_PAGING_CR0_PG (UINT64_C(1) << 31)
+#define X86_PAGING_CR4_PSE (UINT64_C(1) << 4)
+#define X86_PAGING_CR4_PAE (UINT64_C(1) << 5)
+#define X86_PAGING_CR4_LA57 (UINT64_C(1) << 12)
+#define X86_PAGING_EFER_LMA (UINT64_C(1) << 10)
+#define X86_PAGING_EFER_NXE (UINT64_C(1) << 11)
+
 struct x86_paging {
 	unsigned levels; /* 2 .. X86_PAGING_LEVELS */
 	unsigned entry; /* bytes: 4 or 8 */

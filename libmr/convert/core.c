@@ -21,15 +21,11 @@
 #include "libmr/file/output.h"
 #include "libmr/file/place.h"
 #include "libmr/image/image.h"
-#include "libmr/linux/vmcoreinfo.h"
+#include "libmr/linux/kernel.h"
 #include "libmr/memory/core_sink.h"
 
 /* Where blocks begin: a multiple of any file system's block. */
 #define ALIGN (UINT64_C(1) << 20)
-
-/* The kernel of x86_64 is linked for this, and has so much room. */
-#define X86_KERNEL UINT64_C(0xffffffff80000000)
-#define X86_KERNEL_ROOM (UINT64_C(1) << 30)
 
 struct core {
 	struct convert *x;
@@ -336,9 +332,9 @@ static bool find_kernel(const struct core *c, uint64_t *delta, uint64_t *first,
 					 true, delta);
 	if (!vmcoreinfo_number(c->kernel, "NUMBER(phys_base)", false, &base))
 		return false;
-	*delta = X86_KERNEL - base;
-	*first = X86_KERNEL;
-	*last = X86_KERNEL + X86_KERNEL_ROOM - 1;
+	*delta = KERNEL_X86 - base;
+	*first = KERNEL_X86;
+	*last = KERNEL_X86 + KERNEL_X86_ROOM - 1;
 	return true;
 }
 
@@ -392,39 +388,16 @@ static int make_phdrs(struct core *c, struct mr_error *err)
 
 /* ---- the kernel ---- */
 
-/* Of several the one whose version the kernel has where it says; else the
- * first. */
-static bool is_running(const struct core *c, const struct vmcoreinfo *v)
-{
-	struct mr_error err = MR_ERROR_INIT;
-	uint64_t uts, base, name = 0, gpa;
-	const char *release = vmcoreinfo_get(v, "OSRELEASE");
-	size_t len = strcspn(release, "\n");
-	char buf[65 * 6 + 64], *at;
-	struct mr_place p;
-
-	if (!vmcoreinfo_number(v, "SYMBOL(init_uts_ns)", true, &uts) ||
-	    !vmcoreinfo_number(v, "NUMBER(phys_base)", false, &base))
-		return false;
-	(void)vmcoreinfo_number(v, "OFFSET(uts_namespace.name)", false, &name);
-	gpa = uts + name - X86_KERNEL + base;
-	if (mr_layout_find(c->layout, gpa, &p, &err) ||
-	    p.length < sizeof(buf) || len >= 65 ||
-	    read_block(c->x, p.block, p.offset, buf, sizeof(buf), &err))
-		return false;
-	/* struct new_utsname: the third of its texts, of 65 bytes each. */
-	at = buf + (size_t)2 * 65;
-	return !strncmp(at, release, len) && !at[len];
-}
-
+/* That which runs; else the first. */
 static void choose_kernel(struct core *c)
 {
+	const struct kernel_memory m = { .layout = c->layout,
+					 .read = read_block,
+					 .arg = c->x };
 	struct mr_convert_report *r = c->x->report;
 	const char *release;
 
-	for (size_t i = 0; i < c->search.n; i++)
-		if (!c->kernel && is_running(c, &c->search.found[i]))
-			c->kernel = &c->search.found[i];
+	c->kernel = kernel_running(&m, c->search.found, c->search.n);
 	if (!c->kernel && c->search.n)
 		c->kernel = &c->search.found[0];
 	if (!c->kernel)

@@ -52,6 +52,16 @@ int mr_cpu_paging(const struct mr_cpu *cpu, struct mr_paging *out,
 	return decode_registers(out, &p, err);
 }
 
+struct mr_paging mr_paging_long(uint64_t cr3, bool five)
+{
+	return (struct mr_paging){
+		.cr0 = X86_PAGING_CR0_PG,
+		.cr3 = cr3,
+		.cr4 = X86_PAGING_CR4_PAE | (five ? X86_PAGING_CR4_LA57 : 0),
+		.efer = X86_PAGING_EFER_LMA | X86_PAGING_EFER_NXE
+	};
+}
+
 struct walk {
 	const struct mr_layout *layout;
 	mr_layout_read read;

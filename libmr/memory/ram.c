@@ -268,9 +268,8 @@ int mr_ram_read(struct mr_ram *ram, const struct mr_ram_block *b,
 	return 0;
 }
 
-/* A block of mr_ram_devices. */
-static int read_block(void *arg, const struct mr_block *b, uint64_t offset,
-		      void *buf, size_t len, struct mr_error *err)
+int ram_read_block(void *arg, const struct mr_block *b, uint64_t offset,
+		   void *buf, size_t len, struct mr_error *err)
 {
 	struct mr_ram *r = arg;
 	const struct mr_ram_block *k = mr_ram_find(r, b->name);
@@ -287,7 +286,7 @@ int mr_ram_virtual(struct mr_ram *ram, const struct mr_paging *p,
 		   const struct mr_layout *l, uint64_t va,
 		   struct mr_virtual *out, struct mr_error *err)
 {
-	if (mr_virtual_find(p, l, read_block, ram, va, out, err))
+	if (mr_virtual_find(p, l, ram_read_block, ram, va, out, err))
 		return error_about(err, ram->who);
 	return 0;
 }
@@ -296,7 +295,7 @@ struct mr_layout *mr_ram_layout(struct mr_ram *ram, struct mr_error *err)
 {
 	const struct mr_image *img = mr_ram_devices(ram, err);
 	struct mr_layout *l =
-		img ? mr_image_layout(img, read_block, ram, err) : NULL;
+		img ? mr_image_layout(img, ram_read_block, ram, err) : NULL;
 
 	if (!l)
 		(void)error_about(err, ram->who);

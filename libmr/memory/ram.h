@@ -25,4 +25,8 @@ struct mr_ram *ram_open(const char *path, unsigned who, bool holes,
 			const struct mr_ram_options *options,
 			struct mr_error *err);
 
+/* A mr_layout_read; arg is the memory, and b a block of mr_ram_devices. */
+int ram_read_block(void *arg, const struct mr_block *b, uint64_t offset,
+		   void *buf, size_t len, struct mr_error *err);
+
 #endif

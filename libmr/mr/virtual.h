@@ -3,6 +3,7 @@
 #ifndef LIBMR_MR_VIRTUAL_H
 #define LIBMR_MR_VIRTUAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "libmr/mr/devices.h"
@@ -22,6 +23,10 @@ struct mr_paging {
  * guest of its own, whose addresses are not this one's. 0 or -1. */
 int mr_cpu_paging(const struct mr_cpu *cpu, struct mr_paging *out,
 		  struct mr_error *err);
+
+/* That of a CPU in long mode with its page tables there, of five levels or of
+ * four. */
+struct mr_paging mr_paging_long(uint64_t cr3, bool five);
 
 struct mr_virtual {
 	uint64_t gpa; /* guest-physical address */
