@@ -30,6 +30,7 @@
 #include "libmr/mr/load.h"
 #include "libmr/mr/instant.h"
 #include "libmr/mr/find.h"
+#include "libmr/mr/log.h"
 #include "libmr/mr/verify.h"
 #include "libmr/mr/diff.h"
 #include "libmr/mr/drawing.h"

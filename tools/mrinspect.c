@@ -13,7 +13,7 @@
 enum { SCHEMA = 2, MAX = 1000 };
 
 static struct show_request request = { .max = MAX };
-static int cpu, list, map, packets, vmdesc;
+static int cpu, list, log_wanted, map, packets, vmdesc;
 static int jobs = CLI_NOT_GIVEN, pid = CLI_NOT_GIVEN;
 static int max = MAX, vcpu = CLI_NOT_GIVEN;
 static char *cr3 = NULL, *direct = NULL, *find = NULL, *svg = NULL,
@@ -28,15 +28,17 @@ static const struct poptOption options[] = {
 	{ "device", 'd', POPT_ARG_ARGV, &request.devices, 0,
 	  "show device state: a section's name, a pattern, or all", "NAME" },
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
-	  "direct I/O for --find: auto, on or off", "WHEN" },
+	  "direct I/O for --find, --log: auto, on or off", "WHEN" },
 	{ "find", 'f', POPT_ARG_STRING, &find, 0,
 	  "search memory for a text, or for bytes: 0x7f454c46", "PATTERN" },
 	{ "gpa", 'g', POPT_ARG_ARGV, &request.gpas, 0,
 	  "show memory at a guest-physical address", "ADDRESS[+LENGTH]" },
 	{ "jobs", 'j', POPT_ARG_INT, &jobs, 0,
-	  "worker threads for --find (default: CPUs, at most 8)", "N" },
+	  "worker threads for --find, --log (default: CPUs, at most 8)", "N" },
 	{ "list", 'l', POPT_ARG_NONE, &list, 0, "show a line of each file",
 	  NULL },
+	{ "log", '\0', POPT_ARG_NONE, &log_wanted, 0,
+	  "show the messages of a Linux guest's kernel, as dmesg does", NULL },
 	{ "map", 'm', POPT_ARG_NONE, &map, 0,
 	  "draw the memory in the terminal", NULL },
 	{ "max", '\0', POPT_ARG_INT | POPT_ARGFLAG_SHOW_DEFAULT, &max, 0,
@@ -69,9 +71,11 @@ static struct mr_image *open_image(const char *path, struct mr_error *err)
 	if (show_is_of_devices(&request))
 		return mr_image_open_devices(path, cli_watch(), err);
 	if (show_has_memory(&request))
-		return mr_image_open_memory(
-			path, request.find_len ? request.direct : MR_DIRECT_OFF,
-			cli_watch(), err);
+		return mr_image_open_memory(path,
+					    request.find_len || request.log
+						    ? request.direct
+						    : MR_DIRECT_OFF,
+					    cli_watch(), err);
 	return mr_image_open(path, MR_DIRECT_OFF, cli_watch(), err);
 }
 
@@ -230,6 +234,7 @@ static int check_options(uint8_t **pattern)
 		return cli_usage("--vmdesc-from is for --device and --cpu");
 	request.max = (size_t)max;
 	request.cpu = cpu;
+	request.log = log_wanted;
 	request.vmdesc = vmdesc;
 	request.map = map;
 	request.packets = packets;

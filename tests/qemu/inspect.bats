@@ -242,7 +242,7 @@ every_address_of() {
 	[[ $output == *"there is no RAM block for nosuch:0"* ]]
 	# There is no more to see than memory; and it is as it was.
 	run -2 mrinspect "$vm"
-	[[ $output == *"a virtual machine: --page, --gpa, --virt and --find"* ]]
+	[[ $output == *"a virtual machine: --page, --gpa, --virt, --find"* ]]
 	run -2 mrinspect --cpu -f ready "$vm"
 	[[ $(qmp_do a query-status) == *'"paused"'* ]]
 	qmp_do a cont

@@ -211,6 +211,63 @@ dumps() {
 	[[ $stderr == *"the memory of 1 block is not in the image"* ]]
 }
 
+# Bytes of memory: hex ADDRESS HEX
+hex() {
+	xxd -r -p <<<"$2" | dd of=image bs=1 conv=notrunc status=none \
+		seek=$((at + $1))
+}
+
+# A little-endian number: le BYTES NUMBER
+le() {
+	printf "%0$((2 * $1))x" "$2" | fold -w 2 | tac | tr -d '\n'
+}
+
+# A message of the log at this address: message ADDRESS NS TEXT
+message() {
+	hex "$1" "$(le 8 "$2")$(le 2 48)$(le 2 ${#3})"
+	printf '%s' "$3" | dd of=image bs=1 conv=notrunc status=none \
+		seek=$((at + $1 + 16))
+}
+
+# A kernel of 2 MiB at 0, with the messages of one before 5.10.
+@test "a kernel's messages" {
+	mkimage --machine pc-q35-9.2 --block pc.ram=1024:0+512 image
+	run -2 --separate-stderr mrinspect --log image
+	[[ $stderr == *"no Linux kernel tells of itself in this memory"* ]]
+	at=$(place pc.ram 0)
+	hex 0x100000 "$(printf '%08192d' 0)"
+	put pc.ram 256 0 "$(printf '%s\n' OSRELEASE=5.9.0-test PAGESIZE=4096 \
+		'SYMBOL(init_uts_ns)=ffffffff80110000' 'NUMBER(phys_base)=0' \
+		'SYMBOL(swapper_pg_dir)=ffffffff80120000' \
+		'SYMBOL(log_buf)=ffffffff80130000' \
+		'SYMBOL(log_buf_len)=ffffffff80130008' \
+		'SYMBOL(log_first_idx)=ffffffff8013000c' \
+		'SYMBOL(log_next_idx)=ffffffff80130010' \
+		'SIZE(printk_log)=16' 'OFFSET(printk_log.ts_nsec)=0' \
+		'OFFSET(printk_log.len)=8' 'OFFSET(printk_log.text_len)=10')"$'\n'
+	put pc.ram 272 134 "5.9.0-test"
+	hex $((0x110000 + 144)) 00
+	hex 0x120ff8 "$(le 8 0x121003)"
+	hex 0x121ff0 "$(le 8 0x122003)"
+	hex 0x122000 "$(le 8 0x83)"
+	hex 0x130000 "$(le 8 0xffffffff80140000)$(le 4 4096)$(le 4 0)$(le 4 144)"
+	message 0x140000 0 "Linux version"
+	message 0x140030 1234567890 $'tab\there, bell\a'
+	message 0x140060 99999000000000 $'two\nlines'
+	run -0 --separate-stderr mrinspect -v --log image
+	[[ $stderr == *"Linux 5.9.0-test: 3 messages"* ]]
+	diff - <(printf '%s\n' "${lines[@]:1}") <<-'END'
+	[    0.000000] Linux version
+	[    1.234567] tab	here, bell\x07
+	[99999.000000] two
+	[99999.000000] lines
+	END
+	[ "$(mrinspect --json --log image | jq -c '.files[0].log |
+		[.release, .records[1], .records[2].text]')" = \
+		'["5.9.0-test",{"ns":1234567890,"text":"tab\there, bell\u0007"},"two\nlines"]' ]
+	run -2 mrinspect --list --log image
+}
+
 @test "a map in the terminal" {
 	mkimage --block pc.ram=64:0+8,32+16 image
 	COLUMNS=80 run -0 mrinspect --map image

@@ -15,7 +15,7 @@ int show_failure(const char *path, const struct mr_error *err)
 
 bool show_has_memory(const struct show_request *r)
 {
-	return r->pages || r->gpas || r->virts || r->find_len;
+	return r->pages || r->gpas || r->virts || r->find_len || r->log;
 }
 
 bool show_is_asked(const struct show_request *r)
@@ -87,6 +87,8 @@ static int show_memory(const struct show *s)
 		return cli_fail(&err, CLI_PATHS(s->path));
 	if (r->pages || r->gpas || r->virts)
 		status = show_dumps(&of);
+	if (r->log)
+		status = cli_worse(status, show_log(&of));
 	if (r->find_len)
 		status = cli_worse(status, show_find(&of));
 	if (of.ram != s->ram)

@@ -21,6 +21,7 @@ struct show_request {
 	int64_t vcpu;
 	bool has_cr3; /* other tables of it */
 	uint64_t cr3;
+	bool log; /* the kernel's messages */
 	const uint8_t *find;
 	size_t find_len; /* 0: nothing to be found */
 	size_t max;
@@ -61,6 +62,7 @@ int show_dumps(const struct show *s);
 /* How the virtual CPU that the request names pages, and which one that is. */
 int show_paging(const struct show *s, struct mr_paging *p, uint32_t *index);
 int show_find(const struct show *s);
+int show_log(const struct show *s);
 /* All that was asked for, of the VM behind a QMP socket. */
 int show_vm(const char *path, const struct show_request *r);
 /* A file or VM of which nothing can be shown. */

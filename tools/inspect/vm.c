@@ -28,7 +28,8 @@ static int show_ram(const struct show *s)
 int show_vm(const char *path, const struct show_request *r)
 {
 	const struct mr_ram_options o = { .pid = r->pid,
-					  .devices = r->gpas || r->virts,
+					  .devices =
+						  r->gpas || r->virts || r->log,
 					  .watch = *cli_watch() };
 	struct show s = { .path = path, .request = r };
 	struct mr_error err = MR_ERROR_INIT;
@@ -36,9 +37,9 @@ int show_vm(const char *path, const struct show_request *r)
 
 	if (!show_is_of_memory(r)) {
 		(void)snprintf(err.msg, sizeof(err.msg),
-			       "a virtual machine: --page, --gpa, --virt and "
-			       "--find show its memory, and there is no more "
-			       "to show");
+			       "a virtual machine: --page, --gpa, --virt, "
+			       "--find and --log show its memory, and there "
+			       "is no more to show");
 		return show_failure(path, &err);
 	}
 	s.ram = mr_ram_open(path, &o, &err);
