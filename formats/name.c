@@ -74,3 +74,16 @@ size_t name_encode(uint8_t *p, const char *name)
 	p[0] = (uint8_t)n;
 	return n + 1;
 }
+
+ssize_t name_or_none_decode(const uint8_t *buf, size_t len, size_t at,
+			    char out[NAME_SIZE], struct fault *f)
+{
+	out[0] = '\0';
+	return at < len && !buf[at] ? 1 : name_decode(buf, len, at, out, f);
+}
+
+size_t name_or_none_encode(uint8_t *p, const char *name)
+{
+	*p = 0;
+	return *name ? name_encode(p, name) : 1;
+}

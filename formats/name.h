@@ -37,6 +37,11 @@ bool name_is_text(const char *name, size_t len);
 ssize_t name_decode(const uint8_t *buf, size_t len, size_t at,
 		    char out[NAME_SIZE], struct fault *f);
 
+/* The same, but an empty name is one, and takes a byte. */
+ssize_t name_or_none_decode(const uint8_t *buf, size_t len, size_t at,
+			    char out[NAME_SIZE], struct fault *f);
+size_t name_or_none_encode(uint8_t *p, const char *name);
+
 /* Writes 1 + strlen(name) bytes at p and returns that number. The name must
  * have 1..255 bytes. */
 size_t name_encode(uint8_t *p, const char *name);

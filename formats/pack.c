@@ -143,22 +143,6 @@ static int check_label(const struct pack_label *l, struct fault *f)
 	return 0;
 }
 
-/* As name_decode, and may be empty. */
-static ssize_t text_decode(const uint8_t *buf, size_t len, size_t at,
-			   char out[NAME_SIZE], struct fault *f)
-{
-	if (at >= len)
-		return short_of(f, len, "pack: the label is cut off");
-	out[0] = '\0';
-	return buf[at] ? name_decode(buf, len, at, out, f) : 1;
-}
-
-static size_t text_encode(uint8_t *p, const char *text)
-{
-	*p = 0;
-	return *text ? name_encode(p, text) : 1;
-}
-
 ssize_t pack_label_decode(const uint8_t *buf, size_t len,
 			  struct pack_label *out, struct fault *f)
 {
@@ -181,11 +165,11 @@ ssize_t pack_label_decode(const uint8_t *buf, size_t len,
 	memcpy(out->uuid, buf + 52, sizeof(out->uuid));
 	if (check_label(out, f))
 		return -1;
-	n = text_decode(buf, len, at, out->maker, f);
+	n = name_or_none_decode(buf, len, at, out->maker, f);
 	if (n < 0)
 		return -1;
 	at += (size_t)n;
-	n = text_decode(buf, len, at, out->name, f);
+	n = name_or_none_decode(buf, len, at, out->name, f);
 	if (n < 0)
 		return -1;
 	at += (size_t)n;
@@ -209,8 +193,8 @@ size_t pack_label_encode(uint8_t buf[PACK_LABEL_MAX],
 	put_be32(buf + 32, l->below);
 	memcpy(buf + 36, &l->base, sizeof(l->base));
 	memcpy(buf + 52, l->uuid, sizeof(l->uuid));
-	at += text_encode(buf + at, l->maker);
-	return at + text_encode(buf + at, l->name);
+	at += name_or_none_encode(buf + at, l->maker);
+	return at + name_or_none_encode(buf + at, l->name);
 }
 
 /* ---- extents ---- */

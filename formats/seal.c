@@ -7,6 +7,7 @@
 #include "formats/bytes.h"
 #include "formats/mapped_ram.h"
 
+#define LABEL_FIXED ((size_t)24) /* what of a label is before its texts */
 #define BLOCK_NUMBERS ((size_t)40) /* the five behind a block's name */
 
 static const uint8_t head_magic[SEAL_MAGIC_SIZE] = { 0x8b, 'm', 'r', 's',
@@ -66,6 +67,56 @@ static int check_version(const uint8_t *buf, struct seal_head *out,
 	return 0;
 }
 
+/* Of a head without its label. */
+static size_t fixed_size(const struct seal_head *h)
+{
+	return h->version == SEAL_VERSION_1 ? SEAL_HEAD_MIN : SEAL_HEAD_SIZE;
+}
+
+static size_t text_size(const char *text)
+{
+	return 1 + strlen(text);
+}
+
+size_t seal_head_size(const struct seal_head *h)
+{
+	const struct seal_label *l = &h->label;
+
+	if (!(h->flags & SEAL_LABELED))
+		return fixed_size(h);
+	return fixed_size(h) + LABEL_FIXED + text_size(l->maker) +
+	       text_size(l->name);
+}
+
+/* Returns the byte behind it, or -1. */
+static ssize_t label_decode(const uint8_t *buf, size_t len,
+			    struct seal_label *out, struct fault *f)
+{
+	size_t at = SEAL_HEAD_SIZE + LABEL_FIXED;
+	ssize_t n;
+
+	if (len < at)
+		return fault_set(f, FAULT_SHORT, len, "seal: label is cut off");
+	out->made = get_be64(buf + SEAL_HEAD_SIZE);
+	memcpy(out->uuid, buf + SEAL_HEAD_SIZE + 8, sizeof(out->uuid));
+	n = name_or_none_decode(buf, len, at, out->maker, f);
+	if (n < 0)
+		return -1;
+	at += (size_t)n;
+	n = name_or_none_decode(buf, len, at, out->name, f);
+	return n < 0 ? -1 : (ssize_t)at + n;
+}
+
+static size_t label_encode(uint8_t *p, const struct seal_label *l)
+{
+	size_t at = LABEL_FIXED;
+
+	put_be64(p, l->made);
+	memcpy(p + 8, l->uuid, sizeof(l->uuid));
+	at += name_or_none_encode(p + at, l->maker);
+	return at + name_or_none_encode(p + at, l->name);
+}
+
 ssize_t seal_head_decode(const uint8_t *buf, size_t len, struct seal_head *out,
 			 struct fault *f)
 {
@@ -85,13 +136,15 @@ ssize_t seal_head_decode(const uint8_t *buf, size_t len, struct seal_head *out,
 	};
 	if (check_version(buf, out, f))
 		return -1;
-	if (len < seal_head_size(out->version))
+	if (len < fixed_size(out))
 		return fault_set(f, FAULT_SHORT, len, "seal: head is cut off");
 	if (out->version != SEAL_VERSION_1)
 		out->tables_offset = get_be64(buf + 56);
 	if (check_sizes(out, f))
 		return -1;
-	return (ssize_t)seal_head_size(out->version);
+	return out->flags & SEAL_LABELED
+		       ? label_decode(buf, len, &out->label, f)
+		       : (ssize_t)fixed_size(out);
 }
 
 size_t seal_head_encode(uint8_t buf[SEAL_HEAD_MAX], const struct seal_head *h)
@@ -108,7 +161,9 @@ size_t seal_head_encode(uint8_t buf[SEAL_HEAD_MAX], const struct seal_head *h)
 	put_be64(buf + 48, h->seal_offset);
 	if (h->version != SEAL_VERSION_1)
 		put_be64(buf + 56, h->tables_offset);
-	return seal_head_size(h->version);
+	if (!(h->flags & SEAL_LABELED))
+		return fixed_size(h);
+	return fixed_size(h) + label_encode(buf + fixed_size(h), &h->label);
 }
 
 ssize_t seal_block_decode(const uint8_t *buf, size_t len,
@@ -178,7 +233,7 @@ static int arrange_memory(const struct seal_head *h, struct seal_block *b,
 static uint64_t front_size(const struct seal_head *h,
 			   const struct seal_block *blocks)
 {
-	uint64_t at = seal_head_size(h->version);
+	uint64_t at = seal_head_size(h);
 
 	for (uint32_t i = 0; i < h->blocks; i++)
 		at += 1 + strlen(blocks[i].name) + BLOCK_NUMBERS;

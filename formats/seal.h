@@ -15,6 +15,11 @@
  *                 40     8  tail offset: where the last block ends
  *                 48     8  seal offset: where this head is
  *                 56     8  tables offset; version 1: not there
+ *   label, of an image that has one (a flag says so)
+ *                  0     8  when it was made, seconds since 1970 (UTC)
+ *                  8    16  UUID of the VM; zeros: not known
+ *                 24     .  str8 who made it ("mrtools 0.1.0")
+ *                  .     .  str8 name of the VM; of both the length may be 0
  *   per block      0     .  str8 name
  *                  .     8  header end: the byte after its 28-byte header
  *                  .     8  bitmap offset, 0 if its memory was left out
@@ -61,7 +66,8 @@ enum {
 	SEAL_VERSION = 2, /* what we write */
 	SEAL_MAGIC_SIZE = 8,
 	SEAL_HEAD_MIN = 56, /* version 1 */
-	SEAL_HEAD_MAX = 64,
+	SEAL_HEAD_SIZE = 64, /* version 2, without a label */
+	SEAL_HEAD_MAX = SEAL_HEAD_SIZE + 24 + 2 * NAME_SIZE,
 	SEAL_BLOCK_MAX = NAME_SIZE + 5 * 8,
 	SEAL_END_SIZE = 32,
 	SEAL_DIGEST_SIZE = 16,
@@ -85,7 +91,15 @@ enum {
 	/* Whatever is in the file in the place of pages that are not present
 	 * is zero, or a hole. */
 	SEAL_ABSENT_ZERO = 1 << 0,
-	SEAL_FLAGS = SEAL_ABSENT_ZERO,
+	/* A label follows the head. */
+	SEAL_LABELED = 1 << 1,
+	SEAL_FLAGS = SEAL_ABSENT_ZERO | SEAL_LABELED,
+};
+
+struct seal_label {
+	uint64_t made; /* seconds since 1970, UTC */
+	uint8_t uuid[16]; /* the VM's; zeros: not known */
+	char maker[NAME_SIZE], name[NAME_SIZE]; /* "": not said */
 };
 
 struct seal_head {
@@ -99,6 +113,7 @@ struct seal_head {
 	uint64_t tail_offset;
 	uint64_t seal_offset;
 	uint64_t tables_offset; /* byte of the file; version 1: not there */
+	struct seal_label label; /* if SEAL_LABELED */
 };
 
 struct seal_block {
@@ -127,12 +142,10 @@ struct seal_block {
 /* Whether these are a seal's first bytes: 8 of them at least. */
 bool seal_is_head(const uint8_t *buf, size_t len);
 
-static inline size_t seal_head_size(uint32_t version)
-{
-	return version == SEAL_VERSION_1 ? SEAL_HEAD_MIN : SEAL_HEAD_MAX;
-}
+/* Bytes that it takes, with its label. */
+size_t seal_head_size(const struct seal_head *h);
 
-/* An unknown version, or flag, is FAULT_UNSUPPORTED. */
+/* With its label. An unknown version, or flag, is FAULT_UNSUPPORTED. */
 ssize_t seal_head_decode(const uint8_t *buf, size_t len, struct seal_head *out,
 			 struct fault *f);
 size_t seal_head_encode(uint8_t buf[SEAL_HEAD_MAX], const struct seal_head *h);

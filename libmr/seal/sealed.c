@@ -137,13 +137,14 @@ static int read_front(struct sealed *s, struct reader *r,
 	struct fault f;
 	ssize_t n;
 
-	if (reader_need(r, SEAL_HEAD_MAX, &buf, err))
+	n = mr_reader_peek(r, SEAL_HEAD_MAX, &buf, err);
+	if (n < 0)
 		return -1;
-	if (!seal_is_head(buf, SEAL_HEAD_MAX))
+	if (!seal_is_head(buf, (size_t)n))
 		return error_set(err, MR_FORMAT, start,
 				 "the seal is damaged: it does not begin where "
 				 "its length says");
-	n = seal_head_decode(buf, SEAL_HEAD_MAX, &s->head, &f);
+	n = seal_head_decode(buf, (size_t)n, &s->head, &f);
 	if (n < 0)
 		return damaged(&f, start, err);
 	if (s->head.seal_offset != start)

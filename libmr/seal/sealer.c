@@ -306,13 +306,14 @@ static int put_digests(struct out *o, const struct sealer *s,
 	return put_pieces(o, s, &next, h->seal_offset - h->tail_offset);
 }
 
+_Static_assert((int)SEAL_HEAD_MAX >= SEAL_BLOCK_MAX, "room for both");
+
 /* Head, blocks, zeros up to the tables. */
 static int put_front(struct out *o, const struct sealer *s,
 		     const struct seal_places *places)
 {
 	static const uint8_t zeros[SEAL_TABLES_ALIGN];
-	uint8_t buf[SEAL_BLOCK_MAX > SEAL_HEAD_MAX ? SEAL_BLOCK_MAX
-						   : SEAL_HEAD_MAX];
+	uint8_t buf[SEAL_HEAD_MAX];
 	size_t n = seal_head_encode(buf, &s->head);
 	uint64_t at = n;
 

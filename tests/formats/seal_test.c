@@ -1,6 +1,8 @@
 /* seal_test.c - head, blocks, end, and where the digests of a seal are. */
 #include "tests/formats/unit.h"
 
+#include <stdio.h>
+
 #include "formats/bytes.h"
 #include "formats/seal.h"
 
@@ -8,7 +10,7 @@
 
 /* ---- head ---- */
 
-static const uint8_t sample[SEAL_HEAD_MAX] = {
+static const uint8_t sample[SEAL_HEAD_SIZE] = {
 	0x8b, 'm',  'r',  's', 'e', 'a',  'l', '\n', /* magic */
 	0,    0,    0,	  2, /* version */
 	0,    0,    0x10, 0, /* page size 4 KiB */
@@ -47,7 +49,7 @@ static void check_head(uint32_t version, size_t size)
 	assert_int_equal(head.tail_offset, 0x510000);
 	assert_int_equal(head.seal_offset, 0x520001);
 	assert_int_equal(head.tables_offset, version == 1 ? 0 : 0x521000);
-	assert_int_equal(seal_head_size(version), size);
+	assert_int_equal(seal_head_size(&head), size);
 	assert_int_equal(seal_head_encode(back, &head), size);
 	assert_memory_equal(back, buf, size);
 }
@@ -87,20 +89,92 @@ static void head_bad(void **state)
 		{ 20, 1 << 17, FAULT_BAD },
 		{ 24, SEAL_BLOCKS_LIMIT + 1, FAULT_UNSUPPORTED },
 		{ 24, UINT32_MAX, FAULT_UNSUPPORTED },
-		{ 28, 2, FAULT_UNSUPPORTED },
+		{ 28, 4, FAULT_UNSUPPORTED },
 		{ 28, UINT32_MAX, FAULT_UNSUPPORTED },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		bool old = cases[i].value == 1 && cases[i].at == 8;
-		uint8_t buf[SEAL_HEAD_MAX];
+		uint8_t buf[SEAL_HEAD_SIZE];
 
 		memcpy(buf, sample, sizeof(buf));
 		put_be32(buf + cases[i].at, cases[i].value);
 		check_fault(decode_head, buf, sizeof(buf), cases[i].kind,
 			    old ? 28 : cases[i].at);
 	}
+}
+
+/* ---- its label ---- */
+
+/* The head with a label behind it; its length. */
+static size_t labelled(uint8_t buf[SEAL_HEAD_MAX], const char *maker,
+		       const char *name)
+{
+	struct seal_head h;
+	struct fault f;
+
+	assert_int_equal(seal_head_decode(sample, sizeof(sample), &h, &f),
+			 sizeof(sample));
+	h.flags |= SEAL_LABELED;
+	h.label.made = UINT64_C(0x0102030405060708);
+	for (uint8_t i = 0; i < 16; i++)
+		h.label.uuid[i] = (uint8_t)(0xf0 + i);
+	(void)snprintf(h.label.maker, sizeof(h.label.maker), "%s", maker);
+	(void)snprintf(h.label.name, sizeof(h.label.name), "%s", name);
+	assert_int_equal(seal_head_encode(buf, &h), seal_head_size(&h));
+	return seal_head_size(&h);
+}
+
+static void head_label(void **state)
+{
+	static const char *const texts[] = { "", "x", "web1 \xc3\xa4" };
+	uint8_t buf[SEAL_HEAD_MAX + 3] = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		for (size_t k = 0; k < ARRAY_LEN(texts); k++) {
+			size_t n = labelled(buf, texts[i], texts[k]);
+
+			assert_int_equal(n, 64 + 26 + strlen(texts[i]) +
+						    strlen(texts[k]));
+			check_truncations(decode_head, buf, n, n + 3,
+					  (ssize_t)n);
+			assert_int_equal(head.flags, 3);
+			assert_int_equal(head.label.made,
+					 UINT64_C(0x0102030405060708));
+			assert_memory_equal(buf + 64 + 8, head.label.uuid, 16);
+			assert_int_equal(head.label.uuid[15], 0xff);
+			assert_string_equal(head.label.maker, texts[i]);
+			assert_string_equal(head.label.name, texts[k]);
+		}
+}
+
+static void head_label_bad(void **state)
+{
+	uint8_t buf[SEAL_HEAD_MAX];
+	size_t n = labelled(buf, "mrtools", "web1");
+
+	(void)state;
+	buf[n - 1] = '\n';
+	check_fault(decode_head, buf, n, FAULT_BAD, n - 4);
+	buf[n - 1] = '1';
+	buf[64 + 25] = 0x1b;
+	check_fault(decode_head, buf, n, FAULT_BAD, 64 + 25);
+	buf[64 + 25] = 'm';
+	buf[64 + 24] = 200;
+	check_fault(decode_head, buf, n, FAULT_SHORT, n);
+}
+
+static void head_label_longest(void **state)
+{
+	char longest[NAME_SIZE];
+	uint8_t buf[SEAL_HEAD_MAX];
+
+	(void)state;
+	memset(longest, 'n', NAME_MAX_LEN);
+	longest[NAME_MAX_LEN] = '\0';
+	assert_int_equal(labelled(buf, longest, longest), SEAL_HEAD_MAX);
 }
 
 /* ---- blocks ---- */
@@ -240,6 +314,26 @@ static void arrange_good(void **state)
 	(void)state;
 	check_good(1, 56 + names);
 	check_good(2, 8192 - 1025 + (768 + 1 + 16) * 8);
+}
+
+/* Tables come behind a label, too. */
+static void arrange_labelled(void **state)
+{
+	struct seal_head h = good_head;
+	struct seal_block b[3];
+	struct seal_places p;
+	struct fault f;
+
+	(void)state;
+	memcpy(b, good_blocks, sizeof(b));
+	h.tables_offset = h.seal_offset + 64 + 42 + 43 + 42;
+	assert_int_equal(seal_arrange(&h, b, &p, &f), 0);
+	h.flags = SEAL_LABELED;
+	h.tables_offset += 25;
+	assert_int_equal(seal_arrange(&h, b, &p, &f), -1);
+	assert_int_equal(f.at, 56);
+	h.tables_offset++;
+	assert_int_equal(seal_arrange(&h, b, &p, &f), 0);
 }
 
 static int arrange(const struct seal_head *h, const struct seal_block *blocks)
@@ -400,9 +494,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(head_sample),
 		cmocka_unit_test(head_bad),
+		cmocka_unit_test(head_label),
+		cmocka_unit_test(head_label_bad),
+		cmocka_unit_test(head_label_longest),
 		cmocka_unit_test(block_round_trip),
 		cmocka_unit_test(block_longest),
 		cmocka_unit_test(arrange_good),
+		cmocka_unit_test(arrange_labelled),
 		cmocka_unit_test(arrange_bad),
 		cmocka_unit_test(arrange_empty),
 		cmocka_unit_test(end_round_trip),

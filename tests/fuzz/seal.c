@@ -46,7 +46,7 @@ static void end(struct input *in)
 static void check_places(const struct seal_head *h, const struct seal_block *b,
 			 const struct seal_places *p)
 {
-	uint64_t at = seal_head_size(h->version), file = h->stream_offset;
+	uint64_t at = seal_head_size(h), file = h->stream_offset;
 
 	for (uint32_t i = 0; i < h->blocks; i++)
 		at += 1 + strlen(b[i].name) + 40;
@@ -82,7 +82,7 @@ static void check_places(const struct seal_head *h, const struct seal_block *b,
 static void arrange(struct input *in)
 {
 	struct seal_block b[BLOCKS];
-	uint8_t back[SEAL_BLOCK_MAX];
+	uint8_t back[SEAL_HEAD_MAX];
 	struct seal_places places;
 	struct seal_head h;
 	struct fault f;
@@ -91,6 +91,7 @@ static void arrange(struct input *in)
 	if (n < 0)
 		return;
 	must(seal_is_head(in->p, in->len));
+	must(seal_head_size(&h) == (size_t)n);
 	must(seal_head_encode(back, &h) == (size_t)n);
 	must(!memcmp(back, in->p, (size_t)n));
 	if (h.blocks > BLOCKS)
@@ -105,7 +106,7 @@ static void arrange(struct input *in)
 		must(!memcmp(back, in->p, (size_t)n));
 	}
 	if (seal_arrange(&h, b, &places, &f))
-		check_fault(&f, SEAL_HEAD_MAX);
+		check_fault(&f, SEAL_HEAD_SIZE);
 	else
 		check_places(&h, b, &places);
 }

@@ -738,7 +738,7 @@ static void changed_pages(void **state)
 	assert_string_equal(got.f[0].text,
 			    "3 pages (7, 255 and 303) differ from the seal");
 	found_pages(1, MR_FINDING_PAGES, true, "pc.bios", 5, 1, 1);
-	table = (b.len + SEAL_HEAD_MAX + 7 + 40 + 8 + 40 + 4095) / 4096 * 4096;
+	table = (b.len + SEAL_HEAD_SIZE + 7 + 40 + 8 + 40 + 4095) / 4096 * 4096;
 	poke_byte(table + 300 * 8, 0x55);
 	assert_false(sound());
 	assert_int_equal(got.n, 4);
@@ -853,7 +853,7 @@ static void rewrite_as_1(struct sealed *s, int fd, uint64_t start)
 	struct seal_head h = s->head;
 	uint64_t old = s->head.seal_offset, at;
 	struct seal_places p;
-	uint8_t buf[SEAL_BLOCK_MAX];
+	uint8_t buf[SEAL_HEAD_MAX];
 	struct seal_block b[2];
 	struct seal_end end;
 	struct bytes all;
@@ -984,7 +984,7 @@ static struct seal_digest own_digest(const uint8_t *s, size_t len)
 	assert_non_null(h);
 	hash_start(h);
 	if (end > len - SEAL_END_SIZE || tables > end)
-		tables = end = SEAL_HEAD_MAX;
+		tables = end = SEAL_HEAD_SIZE;
 	hash_add(h, s, (size_t)tables);
 	hash_add(h, s + end, len - (size_t)end - SEAL_END_UNCOVERED);
 	d = hash_end(h);
@@ -1005,7 +1005,7 @@ static void hostile_seals(void **state)
 	seal();
 	b = slurp();
 	/* head, and both blocks */
-	fields = SEAL_HEAD_MAX + (7 + 40) + (8 + 40);
+	fields = SEAL_HEAD_SIZE + (7 + 40) + (8 + 40);
 	for (unsigned i = 0; i < 3000 / ONE_OF; i++) {
 		static const uint64_t odd[] = { 0,
 						1,
