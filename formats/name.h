@@ -25,6 +25,11 @@ enum {
 	NAME_SIZE = NAME_MAX_LEN + 1, /* room for a name and its NUL */
 };
 
+/* To whom gives one that is none. */
+#define NAME_RULE                                                      \
+	"a name is UTF-8, without control characters, of at most 255 " \
+	"bytes"
+
 /* Valid UTF-8 with nothing below U+0020 and none of U+007F .. U+009F. Length 0
  * is valid. */
 bool name_is_text(const char *name, size_t len);

@@ -159,17 +159,17 @@ ssize_t pack_label_decode(const uint8_t *buf, size_t len,
 	*out = (struct pack_label){ .flags = get_be32(buf + 12),
 				    .page_size = get_be32(buf + 16),
 				    .extent_size = get_be32(buf + 20),
-				    .made = get_be64(buf + 24),
+				    .of.made = get_be64(buf + 24),
 				    .below = get_be32(buf + 32) };
 	memcpy(&out->base, buf + 36, sizeof(out->base));
-	memcpy(out->uuid, buf + 52, sizeof(out->uuid));
+	memcpy(out->of.uuid, buf + 52, sizeof(out->of.uuid));
 	if (check_label(out, f))
 		return -1;
-	n = name_or_none_decode(buf, len, at, out->maker, f);
+	n = name_or_none_decode(buf, len, at, out->of.maker, f);
 	if (n < 0)
 		return -1;
 	at += (size_t)n;
-	n = name_or_none_decode(buf, len, at, out->name, f);
+	n = name_or_none_decode(buf, len, at, out->of.name, f);
 	if (n < 0)
 		return -1;
 	at += (size_t)n;
@@ -189,12 +189,12 @@ size_t pack_label_encode(uint8_t buf[PACK_LABEL_MAX],
 	put_be32(buf + 12, l->flags);
 	put_be32(buf + 16, l->page_size);
 	put_be32(buf + 20, l->extent_size);
-	put_be64(buf + 24, l->made);
+	put_be64(buf + 24, l->of.made);
 	put_be32(buf + 32, l->below);
 	memcpy(buf + 36, &l->base, sizeof(l->base));
-	memcpy(buf + 52, l->uuid, sizeof(l->uuid));
-	at += name_or_none_encode(buf + at, l->maker);
-	return at + name_or_none_encode(buf + at, l->name);
+	memcpy(buf + 52, l->of.uuid, sizeof(l->of.uuid));
+	at += name_or_none_encode(buf + at, l->of.maker);
+	return at + name_or_none_encode(buf + at, l->of.name);
 }
 
 /* ---- extents ---- */

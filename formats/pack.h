@@ -149,11 +149,9 @@ struct pack_label {
 	uint32_t flags;
 	uint32_t page_size;
 	uint32_t extent_size;
-	uint64_t made;
 	uint32_t below;
 	struct seal_digest base;
-	uint8_t uuid[16];
-	char maker[NAME_SIZE], name[NAME_SIZE];
+	struct seal_label of; /* when, of which VM, by whom */
 };
 
 /* Without the 12 bytes of the frame, as all below; len is what the frame has:

@@ -57,7 +57,7 @@ static struct poptOption options[] = {
 	{ "metrics", '\0', POPT_ARG_STRING, &metrics, 0, METRICS_HELP,
 	  "FILE" },
 	{ "name", '\0', POPT_ARG_STRING, &name, 0,
-	  "of a pack: what the VM is called", "TEXT" },
+	  "what the VM is called, for the label", "TEXT" },
 	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
 	  "leave out the digests that mrverify checks", NULL },
 	{ "xml", '\0', POPT_ARG_STRING, &xml, 0,

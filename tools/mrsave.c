@@ -56,7 +56,7 @@ static struct poptOption options[] = {
 	{ "metrics", '\0', POPT_ARG_STRING, &metrics, 0, METRICS_HELP,
 	  "FILE" },
 	{ "name", '\0', POPT_ARG_STRING, &pack.name, 0,
-	  "of a pack: what the VM is called", "TEXT" },
+	  "what the VM is called, for the label", "TEXT" },
 	{ "no-room-check", '\0', POPT_ARG_NONE, &any_room, 0,
 	  "start even if the file system may be too full", NULL },
 	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,

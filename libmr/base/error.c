@@ -103,6 +103,12 @@ int error_about(struct mr_error *err, unsigned who)
 	return -1;
 }
 
+bool error_is_damage(const struct mr_error *err)
+{
+	return err->code == MR_FORMAT || err->code == MR_SHORT ||
+	       err->code == MR_UNSUPPORTED;
+}
+
 int error_fault(struct mr_error *err, const struct fault *f, uint64_t base)
 {
 	enum mr_code code = MR_FORMAT;

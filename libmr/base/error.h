@@ -8,6 +8,7 @@
 #ifndef LIBMR_ERROR_H
 #define LIBMR_ERROR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "formats/fault.h"
@@ -26,6 +27,10 @@ int error_sys(struct mr_error *err, uint64_t offset, const char *fmt, ...)
  * Nobody is to blame for a cancel, or for want of memory.
  */
 int error_about(struct mr_error *err, unsigned who);
+
+/* Whether it is a file that is to blame, and not we or the machine: what stops
+ * a parser, and is kept with what was read. */
+bool error_is_damage(const struct mr_error *err);
 
 /* A decoder's fault, in a buffer that began at byte base of the file. */
 int error_fault(struct mr_error *err, const struct fault *f, uint64_t base);

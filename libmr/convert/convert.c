@@ -112,15 +112,15 @@ static int check_options(struct convert *x, const char *out,
 				 "only a pack and libvirt:zstd have a level");
 	if (o->name && (strlen(o->name) > NAME_MAX_LEN ||
 			!name_is_text(o->name, strlen(o->name))))
-		return error_set(err, MR_USAGE, MR_NO_OFFSET,
-				 "a name is UTF-8, without control characters, "
-				 "of at most 255 bytes");
+		return error_set(err, MR_USAGE, MR_NO_OFFSET, NAME_RULE);
 	if (o->base && x->report->form != MR_CONVERT_PACK)
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
 				 "only a pack can be an increment");
-	if (o->name && x->report->form != MR_CONVERT_PACK)
+	if (o->name && x->report->form != MR_CONVERT_PACK &&
+	    (!is_mapped(x) || o->no_seal))
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
-				 "only a pack has a name of the VM");
+				 "only a pack, and a mapped-ram image's seal, "
+				 "say the VM's name");
 	if (o->no_seal && !is_mapped(x))
 		return error_set(
 			err, MR_USAGE, MR_NO_OFFSET,
@@ -315,13 +315,37 @@ static uint8_t *join_sections(const struct plain_state *s)
 	return all;
 }
 
+/* What the input says of its moment and its VM, but for what the caller knows;
+ * 1: something is known; 0; or -1. */
+static int find_label(const struct convert *x, struct seal_label *l,
+		      struct mr_error *err)
+{
+	const struct mr_convert_options *o = x->options;
+	struct mr_label has = { .made = 0 };
+	int known = mr_image_label(x->img, &has, err);
+
+	if (known < 0)
+		return -1;
+	*l = (struct seal_label){ .made = o->made ? o->made : has.made,
+				  .maker = "mrtools " MR_VERSION };
+	if (x->info->has_uuid)
+		memcpy(l->uuid, x->info->uuid, sizeof(l->uuid));
+	if (has.has_uuid)
+		memcpy(l->uuid, has.uuid, sizeof(l->uuid));
+	if (o->uuid)
+		memcpy(l->uuid, o->uuid, sizeof(l->uuid));
+	(void)snprintf(l->name, sizeof(l->name), "%s",
+		       o->name ? o->name : has.name);
+	return known || o->made || o->name || o->uuid;
+}
+
 static int make_mapped(struct convert *x, const char *out, struct mr_error *err)
 {
 	const struct mr_convert_options *o = x->options;
 	struct image_writer w = IMAGE_WRITER_NONE;
 	uint8_t *sections = join_sections(&x->state);
 	struct image_sink s;
-	int rc = -1;
+	int rc = -1, known;
 
 	if (!sections) {
 		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
@@ -333,6 +357,10 @@ static int make_mapped(struct convert *x, const char *out, struct mr_error *err)
 		goto out;
 	}
 	w.out.file.io.who = CONVERT_OUT;
+	known = find_label(x, &w.label, err);
+	if (known < 0)
+		goto out;
+	w.labelled = known;
 	w.front = x->front;
 	w.front_len = x->front_len;
 	image_sink_init(&s, &w);
@@ -354,38 +382,25 @@ out:
 	return rc;
 }
 
-/* What a pack says stays. */
-static void keep_label(const struct mr_pack *p, struct pack_label *l)
-{
-	l->made = p->made;
-	memcpy(l->uuid, p->uuid, sizeof(l->uuid));
-	memcpy(l->name, p->name, sizeof(l->name));
-}
-
-static void make_form(const struct convert *x, struct pack_form *form)
+static int make_form(const struct convert *x, struct pack_form *form,
+		     struct mr_error *err)
 {
 	const struct mr_convert_options *o = x->options;
 	struct pack_label *l = &form->label;
+	int known;
 
 	*form = (struct pack_form){
 		.plain = !is_packed(x),
 		.bare = x->report->form == MR_CONVERT_LIBVIRT_ZSTD,
 		.level = o->level ? o->level : 1,
-		.label = { .extent_size = (uint32_t)crew_extent_size(1),
-			   .maker = "mrtools " MR_VERSION },
+		.label = { .extent_size = (uint32_t)crew_extent_size(1) },
 	};
-	/* The moment of the guest, as far as the file tells: so the same image
-	 * makes the same pack whenever that is done. */
-	if (x->was.st_mtime > 0)
-		l->made = (uint64_t)x->was.st_mtime;
-	if (x->info->has_uuid)
-		memcpy(l->uuid, x->info->uuid, sizeof(l->uuid));
-	if (x->info->has_pack)
-		keep_label(&x->info->pack, l);
-	if (o->uuid)
-		memcpy(l->uuid, o->uuid, sizeof(l->uuid));
-	if (o->name)
-		memcpy(l->name, o->name, strlen(o->name) + 1);
+	known = find_label(x, &l->of, err);
+	/* A pack has a moment. The same image makes the same pack whenever
+	 * that is done. */
+	if (!l->of.made && x->was.st_mtime > 0)
+		l->of.made = (uint64_t)x->was.st_mtime;
+	return known < 0 ? -1 : 0;
 }
 
 /* The packs that frames can be copied from; NULL: none. What one pack has is
@@ -411,7 +426,8 @@ int convert_pour(struct convert *x, struct io *io, struct mr_error *err)
 	struct chain one;
 	int rc;
 
-	make_form(x, &form);
+	if (make_form(x, &form, err))
+		return -1;
 	if (x->base.open)
 		base_label(&x->base, &form.label);
 	if (x->report->form == MR_CONVERT_PACK)

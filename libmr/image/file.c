@@ -181,14 +181,6 @@ static int parse_file(struct parse *p)
 	return check_blocks(p) || check_page_size(p) ? -1 : 0;
 }
 
-/* What stops a parser is the file's fault, and is kept with what was read;
- * anything else is the caller's trouble. */
-static bool is_damage(const struct mr_error *err)
-{
-	return err->code == MR_FORMAT || err->code == MR_SHORT ||
-	       err->code == MR_UNSUPPORTED;
-}
-
 /* Once through the file; page_size: what it is known to be, or 0. 1: what the
  * page size was taken for was wrong, and it is img->info.page_size. */
 static int parse_once(struct mr_image *img, uint32_t page_size,
@@ -211,7 +203,7 @@ static int parse_once(struct mr_image *img, uint32_t page_size,
 		return -1;
 	if ((rc || parse_file(&p)) && !p.again) {
 		rc = 0;
-		if (is_damage(&why)) {
+		if (error_is_damage(&why)) {
 			img->info.damage = why;
 		} else {
 			*err = why;

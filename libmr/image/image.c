@@ -165,6 +165,45 @@ bool image_absent_zero(const struct mr_image *img)
 	return yes;
 }
 
+static bool is_uuid(const uint8_t uuid[16])
+{
+	static const uint8_t none[16];
+
+	return memcmp(uuid, none, sizeof(none)) != 0;
+}
+
+void image_put_label(struct mr_label *out, const struct seal_label *l)
+{
+	*out = (struct mr_label){ .made = l->made,
+				  .has_uuid = is_uuid(l->uuid) };
+	memcpy(out->uuid, l->uuid, sizeof(out->uuid));
+	memcpy(out->name, l->name, sizeof(out->name));
+	memcpy(out->maker, l->maker, sizeof(out->maker));
+}
+
+int mr_image_label(const struct mr_image *img, struct mr_label *out,
+		   struct mr_error *err)
+{
+	struct mr_error why = MR_ERROR_INIT;
+	struct sealed s = { 0 };
+	int rc;
+
+	if (img->has_label)
+		*out = img->label;
+	if (img->has_label || !img->info.sealed)
+		return img->has_label;
+	rc = sealed_open(&s, img->io, &why);
+	if (rc > 0 && !(s.head.flags & SEAL_LABELED))
+		rc = 0;
+	if (rc > 0)
+		image_put_label(out, &s.head.label);
+	sealed_release(&s);
+	if (rc >= 0 || error_is_damage(&why))
+		return rc > 0;
+	*err = why;
+	return -1;
+}
+
 const struct mr_block *mr_image_find(const struct mr_image *img,
 				     const char *name)
 {

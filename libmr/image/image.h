@@ -40,6 +40,8 @@ struct mr_image {
 	struct io *io; /* &file.io, or a test's; of a pack its stream's */
 	char *path; /* of file; NULL: not known */
 	struct packed *packed; /* the file is a pack; else NULL */
+	struct mr_label label; /* of a pack, if has_label */
+	bool has_label;
 	char alone[256]; /* as mr_pack's */
 	struct chain *chain; /* it is an increment, with all below; or NULL */
 	bool skip_memory; /* only the devices are wanted */
@@ -81,6 +83,8 @@ int image_parse(struct mr_image *img, const struct mr_watch *watch,
  * -1.
  */
 int image_blame(const struct mr_image *img, struct mr_error *err);
+
+void image_put_label(struct mr_label *out, const struct seal_label *l);
 
 /* Whether a whole seal says that the place of pages that are not present reads
  * as zeros. */

@@ -20,19 +20,16 @@
 /* Of a PART, before its first word. */
 #define PART_HEADER 5
 
-static void put_label(struct mr_pack *out, const struct pack_label *l)
+static void put_label(struct mr_image *img, const struct pack_label *l)
 {
-	static const uint8_t none[16];
+	struct mr_pack *out = &img->info.pack;
 
-	*out = (struct mr_pack){ .made = l->made,
-				 .extent_size = l->extent_size,
+	img->has_label = true;
+	image_put_label(&img->label, &l->of);
+	*out = (struct mr_pack){ .extent_size = l->extent_size,
 				 .increment = l->flags & PACK_INCREMENT,
 				 .below = l->below };
-	memcpy(out->maker, l->maker, sizeof(out->maker));
-	memcpy(out->name, l->name, sizeof(out->name));
-	memcpy(out->uuid, l->uuid, sizeof(out->uuid));
 	memcpy(out->base, l->base.byte, sizeof(out->base));
-	out->has_uuid = memcmp(l->uuid, none, sizeof(none)) != 0;
 }
 
 static void put_index(struct mr_pack *out, const struct packed *k)
@@ -56,7 +53,7 @@ static void put_pack(struct mr_image *img, const struct packed *k)
 	info->has_pack = true;
 	info->kind = MR_IMAGE_STREAM;
 	info->file_size = k->file->size;
-	put_label(&info->pack, &k->label);
+	put_label(img, &k->label);
 	put_index(&info->pack, k);
 	memcpy(info->pack.alone, img->alone, sizeof(img->alone));
 }
@@ -107,7 +104,7 @@ static int open_pack(struct parse *p)
 		return 0;
 	}
 	if (k->label.page_size)
-		put_label(&p->info->pack, &k->label);
+		put_label(img, &k->label);
 	free(k);
 	return -1;
 }

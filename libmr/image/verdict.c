@@ -152,9 +152,13 @@ int mr_inspect(const struct mr_image *img, const struct mr_watch *watch,
 	       struct mr_inspection *out, struct mr_error *err)
 {
 	const struct mr_image_info *info = mr_image_info(img);
-	int data, present;
+	int data, present, label;
 
 	*out = (struct mr_inspection){ .verdict = plain_verdict(info) };
+	label = mr_image_label(img, &out->label, err);
+	if (label < 0)
+		return -1;
+	out->has_label = label;
 	if (info->kind == MR_IMAGE_STREAM && !info->skipped)
 		return classify(img, out, err);
 	if (info->kind != MR_IMAGE_MAPPED)

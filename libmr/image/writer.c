@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "formats/ram.h"
@@ -395,6 +396,19 @@ static int write_tail(struct image_writer *w, struct mr_error *err)
 
 /* ---- the seal ---- */
 
+void image_writer_label(struct image_writer *w, uint64_t made,
+			const uint8_t *uuid, const char *name)
+{
+	struct seal_label *l = &w->label;
+
+	w->labelled = true;
+	*l = (struct seal_label){ .made = made,
+				  .maker = "mrtools " MR_VERSION };
+	if (uuid)
+		memcpy(l->uuid, uuid, sizeof(l->uuid));
+	(void)snprintf(l->name, sizeof(l->name), "%s", name);
+}
+
 static int place_seal(struct image_writer *w, struct mr_error *err)
 {
 	/* What is not written stays a hole. */
@@ -405,6 +419,10 @@ static int place_seal(struct image_writer *w, struct mr_error *err)
 				  .tail_offset = w->tail,
 				  .seal_offset = w->size };
 
+	if (w->labelled) {
+		head.flags |= SEAL_LABELED;
+		head.label = w->label;
+	}
 	for (size_t i = 0; i < w->n; i++) {
 		const struct writer_block *b = &w->blocks[i];
 		struct seal_block k = {

@@ -67,6 +67,8 @@ struct image_writer {
 	struct image_device device;
 	uint64_t size; /* of the finished image, after finish */
 	bool sealed; /* finish writes a seal */
+	bool labelled; /* which says this; image_writer_label */
+	struct seal_label label;
 	struct sealer sealer;
 };
 
@@ -88,6 +90,10 @@ int image_writer_begin(struct image_writer *w, const char *machine,
 int image_writer_block(struct image_writer *w, const char *name,
 		       uint64_t length, struct mr_error *err);
 
+/* Before image_writer_device: the image is of this moment (seconds since 1970,
+ * 0: not known) of this VM (uuid: 16 bytes, or NULL; name: "" if not known). */
+void image_writer_label(struct image_writer *w, uint64_t made,
+			const uint8_t *uuid, const char *name);
 /* After the last block: what d points to must outlive finish. */
 int image_writer_device(struct image_writer *w, const struct image_device *d,
 			struct mr_error *err);

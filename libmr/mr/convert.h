@@ -67,11 +67,12 @@ struct mr_convert_options {
 	/* A chain of more than so many packs is not made longer: the pack is a
 	 * full one then. 0: it is, up to 65. */
 	unsigned full_every;
-	/* The VM's, for the label of a pack; NULL: not known. UTF-8 without
-	 * control characters, at most 255 bytes. */
+	/* The VM's, for the label of a pack, or of a mapped-ram image's seal;
+	 * NULL: what the input says. UTF-8 without control characters, at most
+	 * 255 bytes. */
 	const char *name;
-	/* The same; NULL: what the input says. */
-	const uint8_t *uuid;
+	const uint8_t *uuid; /* the same */
+	uint64_t made; /* seconds since 1970, UTC; 0: what the input says */
 	/* For libvirt: a file with the domain's XML. NULL: what in has, which
 	 * is one of libvirt's then. */
 	const char *xml;
@@ -94,8 +95,8 @@ struct mr_convert_options {
 	uint64_t spool_limit; /* of that, bytes; 0: 5 % of the room stay free */
 	struct mr_watch watch;
 };
-#define MR_CONVERT_OPTIONS_INIT       \
-	{                             \
+#define MR_CONVERT_OPTIONS_INIT                         \
+	{                                               \
 		.fd = -1, .in_fd = -1, .dump_level = -1 \
 	}
 

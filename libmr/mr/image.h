@@ -81,6 +81,15 @@ struct mr_libvirt {
 	const char *format; /* "raw", "zstd", "sparse", ... */
 };
 
+/* When and of which VM an image was made. */
+struct mr_label {
+	uint64_t made; /* seconds since 1970, UTC */
+	bool has_uuid;
+	uint8_t uuid[16]; /* the VM's */
+	char name[256]; /* the VM's; "": it does not say */
+	char maker[256]; /* "mrtools 0.1.0"; "": it does not say */
+};
+
 /*
  * A pack: a plain migration stream in zstd frames, with an index. The image is
  * that stream: offsets everywhere else count in it as it is unpacked, but for
@@ -88,11 +97,6 @@ struct mr_libvirt {
  */
 struct mr_pack {
 	bool whole; /* the index was read: false, what is behind `below` is 0 */
-	char maker[256]; /* "mrtools 0.1.0"; "": it does not say */
-	char name[256]; /* the VM's; "": it does not say */
-	bool has_uuid;
-	uint8_t uuid[16]; /* the VM's */
-	uint64_t made; /* when: seconds since 1970, UTC */
 	uint32_t extent_size; /* bytes of memory that a frame has at most */
 	/* Only what differs from another pack, which `base` identifies. */
 	bool increment;
@@ -186,6 +190,13 @@ void mr_image_free(struct mr_image *img); /* img may be NULL */
 
 /* Valid, with all it points to, until the image is freed. */
 const struct mr_image_info *mr_image_info(const struct mr_image *img);
+/*
+ * What a pack's label says, or that of a mapped-ram image's seal, which is read
+ * and checked for it, without the pages. 1: *out is filled; 0: nothing says it,
+ * or it is damaged; -1: the file cannot be read.
+ */
+int mr_image_label(const struct mr_image *img, struct mr_label *out,
+		   struct mr_error *err);
 /* NULL: no block of that name. */
 const struct mr_block *mr_image_find(const struct mr_image *img,
 				     const char *name);
@@ -282,6 +293,8 @@ struct mr_inspection {
 	/* Plain streams: pages of each class, one per block; NULL if not a
 	 * plain stream, or if that was not kept track of. */
 	uint64_t (*classes)[MR_PAGE_CLASSES];
+	bool has_label;
+	struct mr_label label; /* as mr_image_label says it */
 };
 
 /* Says what the file is, and counts bitmaps and holes. The caller releases

@@ -70,6 +70,9 @@ struct mr_save_options {
 	/* Replace a file that is neither empty nor an image, and one of which
 	 * it cannot be told whether the VM uses it. */
 	bool force;
+	/* The VM's, for the label of the seal; NULL: what QEMU says. UTF-8
+	 * without control characters, at most 255 bytes. */
+	const char *name;
 	/* Leave the seal out. Engine qemu writes none, but for
 	 * MR_LIVE_BACKGROUND: it would have to read the image again. */
 	bool no_seal;
@@ -121,6 +124,7 @@ struct mr_save_report {
 	uint8_t uuid[16]; /* the VM's */
 	char machine[256];
 	char run_state[32]; /* the VM's, as found; it is in the image */
+	uint64_t made; /* the image's moment: seconds since 1970, UTC */
 	size_t blocks;
 	uint64_t ram; /* bytes of RAM that the image describes */
 	uint64_t untouched; /* of them never touched: not even read */

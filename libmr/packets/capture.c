@@ -263,13 +263,6 @@ static void tell(struct judge *j)
 	info->device = in->tail.device;
 }
 
-/* Whether it is the file that is to blame, and not we or the machine. */
-static bool is_damage(const struct mr_error *err)
-{
-	return err->code == MR_FORMAT || err->code == MR_SHORT ||
-	       err->code == MR_UNSUPPORTED;
-}
-
 static int judge(struct judge *j, struct capture *c, struct mr_error *err)
 {
 	struct mr_error *damage = &j->info->damage;
@@ -281,7 +274,7 @@ static int judge(struct judge *j, struct capture *c, struct mr_error *err)
 	replay_begin(&j->in, c);
 	j->in.round_over = round_over;
 	j->in.round_arg = j;
-	if (!rc && intake_run(&j->in, damage) && !is_damage(damage)) {
+	if (!rc && intake_run(&j->in, damage) && !error_is_damage(damage)) {
 		*err = *damage;
 		rc = -1;
 	}

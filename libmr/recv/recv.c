@@ -176,12 +176,21 @@ static int hand_over(struct recv *x, struct mr_error *err)
 	return 0;
 }
 
+/* The VM's, if the stream or its channels say it; or NULL. */
+static const uint8_t *uuid_of(const struct intake *in)
+{
+	if (in->config.has_uuid)
+		return in->config.uuid;
+	return in->n_channels ? in->channels[0].init.uuid : NULL;
+}
+
 static int publish(struct recv *x, struct mr_error *err)
 {
 	if (x->options->capture && capture_finish(&x->capture, err))
 		return error_about(err, RECV_CAPTURE);
 	if (!x->sink->ops->end)
 		return 0;
+	image_writer_label(&x->w, (uint64_t)time(NULL), uuid_of(&x->in), "");
 	x->image.device = tail_device(&x->in.tail);
 	if (x->sink->ops->end(x->sink, err))
 		return -1;

@@ -259,6 +259,7 @@ static void fill_report(struct save *s, const struct taker *t)
 
 static int publish(struct save *s, struct taker *t, struct mr_error *err)
 {
+	save_label(s, &t->w);
 	t->sink.device = tail_device(&t->in.tail);
 	save_keep(s, &t->sink.device);
 	if (t->sink.sink.ops->end(&t->sink.sink, err))

@@ -108,6 +108,7 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 		goto out;
 	}
 	pause_alive(&s->pause);
+	save_label(s, &c->w);
 	s->report->device = state.len;
 	c->sink.device = (struct image_device){
 		.sections = state.data + STREAM_HEADER_SIZE,

@@ -1,6 +1,7 @@
 /* hold.c - how both engines of mr_save hold the VM, and let it go. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "libmr/base/error.h"
 #include "libmr/file/output.h"
@@ -59,7 +60,16 @@ int save_hold(struct save *s, const struct output *o, bool watch,
 			   : pause_begin(&s->pause, s->q, &t, err);
 	if (!rc)
 		rc = migrate_will(&s->pause, NULL, s->fdset, false, err);
+	s->report->made = (uint64_t)time(NULL);
 	return rc ? error_about(err, SAVE_VM) : 0;
+}
+
+void save_label(const struct save *s, struct image_writer *w)
+{
+	const struct mr_save_report *r = s->report;
+
+	image_writer_label(w, r->made, r->has_uuid ? r->uuid : NULL,
+			   s->options->name ? s->options->name : r->name);
 }
 
 int save_while_paused(struct save *s, struct mr_error *err)

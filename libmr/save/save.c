@@ -258,6 +258,10 @@ int mr_save(const char *vm, const char *image,
 				 "nothing can be done while the guest stands "
 				 "still for a background snapshot: QEMU itself "
 				 "lets it go on");
+	if (options->name &&
+	    (strlen(options->name) > NAME_MAX_LEN ||
+	     !name_is_text(options->name, strlen(options->name))))
+		return error_set(err, MR_USAGE, MR_NO_OFFSET, NAME_RULE);
 	if (options->limit && options->live != MR_LIVE_PRECOPY)
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
 				 "the guest would wait for a limit, unless it "

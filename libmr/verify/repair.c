@@ -216,10 +216,16 @@ static int write_seal(struct verify *v, struct io *to, bool future,
 				  .stream_offset = stream_offset(v),
 				  .tail_offset = v->tail_offset,
 				  .seal_offset = v->stream_end };
+	const struct seal_head *old = &v->seal.head;
 	struct sealer sealer = { 0 };
 	uint64_t length;
 	int rc = feed_all(v, &sealer, future, err);
 
+	/* What it is an image of is as it was. */
+	if (v->has_seal && old->flags & SEAL_LABELED) {
+		head.flags |= SEAL_LABELED;
+		head.label = old->label;
+	}
 	if (!rc)
 		rc = sealer_place(&sealer, &head, err);
 	if (!rc)

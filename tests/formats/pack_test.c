@@ -198,14 +198,14 @@ static void label_round_trip(void **state)
 	assert_int_equal(label.flags, PACK_INCREMENT);
 	assert_int_equal(label.page_size, 4096);
 	assert_int_equal(label.extent_size, MIB);
-	assert_int_equal(label.made, 0x6553f100);
+	assert_int_equal(label.of.made, 0x6553f100);
 	assert_int_equal(label.below, 2);
 	assert_int_equal(label.base.byte[0], 1);
 	assert_int_equal(label.base.byte[15], 16);
-	assert_int_equal(label.uuid[0], 17);
-	assert_int_equal(label.uuid[15], 32);
-	assert_string_equal(label.maker, "mr1");
-	assert_string_equal(label.name, "v1");
+	assert_int_equal(label.of.uuid[0], 17);
+	assert_int_equal(label.of.uuid[15], 32);
+	assert_string_equal(label.of.maker, "mr1");
+	assert_string_equal(label.of.name, "v1");
 	assert_int_equal(pack_label_encode(back, &label), sizeof(label_sample));
 	assert_memory_equal(back, label_sample, sizeof(label_sample));
 	memcpy(buf, label_sample, sizeof(label_sample));
@@ -219,25 +219,25 @@ static void label_extremes(void **state)
 						.extent_size = 65536 };
 	struct pack_label in = { .page_size = 65536,
 				 .extent_size = 1 << 22,
-				 .made = UINT64_MAX };
+				 .of.made = UINT64_MAX };
 	uint8_t buf[PACK_LABEL_MAX];
 	size_t n = pack_label_encode(buf, &none);
 
 	(void)state;
 	assert_int_equal(n, 70);
 	check_truncations(decode_label, buf, n, n, (ssize_t)n);
-	assert_string_equal(label.maker, "");
-	assert_string_equal(label.name, "");
+	assert_string_equal(label.of.maker, "");
+	assert_string_equal(label.of.name, "");
 	assert_int_equal(label.flags, 0);
 	assert_int_equal(label.below, 0);
-	memset(in.maker, 'm', NAME_MAX_LEN);
-	memset(in.name, 'n', NAME_MAX_LEN);
+	memset(in.of.maker, 'm', NAME_MAX_LEN);
+	memset(in.of.name, 'n', NAME_MAX_LEN);
 	n = pack_label_encode(buf, &in);
 	assert_int_equal(n, PACK_LABEL_MAX);
 	check_truncations(decode_label, buf, n, n, (ssize_t)n);
-	assert_string_equal(label.maker, in.maker);
-	assert_string_equal(label.name, in.name);
-	assert_int_equal(label.made, UINT64_MAX);
+	assert_string_equal(label.of.maker, in.of.maker);
+	assert_string_equal(label.of.name, in.of.name);
+	assert_int_equal(label.of.made, UINT64_MAX);
 	assert_int_equal(pack_pages(&label), 64);
 }
 

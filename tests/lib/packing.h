@@ -360,18 +360,18 @@ static struct seal_digest put_label(struct bytes *out)
 	label = (struct pack_label){ .page_size = info->page_size,
 				     .extent_size =
 					     (uint32_t)packing.extent_size,
-				     .made = (uint64_t)packing.made };
+				     .of.made = (uint64_t)packing.made };
 	if (packing.increment) {
 		label.flags = PACK_INCREMENT;
 		label.below = 1;
 		memset(label.base.byte, 0x11, sizeof(label.base.byte));
 	}
-	(void)snprintf(label.name, sizeof(label.name), "%s",
+	(void)snprintf(label.of.name, sizeof(label.of.name), "%s",
 		       packing.name ? packing.name : "");
-	(void)snprintf(label.maker, sizeof(label.maker), "%s",
+	(void)snprintf(label.of.maker, sizeof(label.of.maker), "%s",
 		       packing.maker ? packing.maker : "mkpack");
 	if (packing.uuid)
-		memcpy(label.uuid, packing.uuid, strnlen(packing.uuid, 16));
+		memcpy(label.of.uuid, packing.uuid, strnlen(packing.uuid, 16));
 	n = pack_label_encode(buf, &label);
 	patch("label", buf, n);
 	d = hash_bytes(buf, n);

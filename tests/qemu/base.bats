@@ -48,7 +48,7 @@ same_as_ever() {
 	[[ $output == *"base "*" kept"* ]]
 	sync
 	echo "$output; room $(($(allocated) - before))"
-	cmp fs/full fs/new
+	same_but_made fs/full fs/new
 	full=$(du -B1 fs/full | cut -f 1)
 	(($(allocated) - before < full / 2))
 	run -0 mrverify fs/new
@@ -83,7 +83,7 @@ same_as_ever() {
 	mrsave -q "$(vm_qmp b)" fs/full
 	run -0 mrsave --base fs/base "$(vm_qmp b)" fs/new
 	[[ $output == *"base "*" kept"* ]]
-	cmp fs/full fs/new
+	same_but_made fs/full fs/new
 }
 
 @test "QEMU's live image as the base: its stale pages do not come back" {
@@ -114,7 +114,7 @@ same_as_ever() {
 	for base in bare full; do
 		run -0 mrsave --base "$base" "$(vm_qmp a)" new
 		[[ $output == *"base       of no use: "* ]]
-		cmp full new
+		same_but_made full new
 	done
 	mrsave --json --engine=qemu --base full "$(vm_qmp a)" new >said
 	[[ $(json no_base <said) == "QEMU's own save knows none" ]]
@@ -155,7 +155,7 @@ only_changes() {
 	mrsave --json --base fs/base "$(vm_qmp a)" fs/new >said
 	sync
 	cat said
-	cmp fs/full fs/new
+	same_but_made fs/full fs/new
 	(($(kept <said) >= 64))
 	(($(json written <said) + $(json kept <said) >= $(json data <said)))
 	(($(allocated) - before < 24 << 20))
@@ -176,7 +176,7 @@ only_changes() {
 		memory-backend-memfd,id=m,size=96M,share=on -M pc,memory-backend=m
 	only_changes
 	mrsave -q --zero-copy=on --base fs/base "$(vm_qmp a)" fs/new
-	cmp fs/full fs/new
+	same_but_made fs/full fs/new
 	rm fs/base
 	mrverify -q fs/new
 }
@@ -190,7 +190,7 @@ only_changes() {
 	stop_vm b
 	mrsave --json --base fs/base "$(vm_qmp a)" fs/new >said
 	cat said
-	cmp fs/full fs/new
+	same_but_made fs/full fs/new
 	mrverify -q fs/new
 	run -0 mrverify -v fs/new
 	[[ $output != *note* ]]
@@ -209,15 +209,15 @@ only_changes() {
 	# Blocks whose digests are whole are shared, pc.ram is not.
 	mrsave --json --base fs/torn "$(vm_qmp a)" fs/new >said
 	(($(kept <said) < 4))
-	cmp fs/full fs/new
+	same_but_made fs/full fs/new
 	fuzz-pack -u "$ROOT/tests/fuzz/corpus/image/sealed" fs/old
 	run -0 mrsave --base fs/old "$(vm_qmp a)" fs/new
 	[[ $output == *"of no use: its seal has no digests of pages: mrverify --seal renews it"* ]]
-	cmp fs/full fs/new
+	same_but_made fs/full fs/new
 	mrsave -q --no-seal "$(vm_qmp a)" fs/bare
 	run -0 mrsave --base fs/bare "$(vm_qmp a)" fs/new
 	[[ $output == *"of no use: it has no seal"* ]]
-	cmp fs/full fs/new
+	same_but_made fs/full fs/new
 	run -0 mrsave --no-seal --base fs/base "$(vm_qmp a)" fs/new
 	[[ $output == *"of no use: no memory of the VM is a mapping of it"* ]]
 	cmp fs/bare fs/new
@@ -229,13 +229,13 @@ only_changes() {
 	cp fs/base elsewhere
 	run -0 mrsave --base elsewhere "$(vm_qmp a)" fs/new
 	[[ $output == *"of no use: the two files cannot share data"* ]]
-	cmp fs/full fs/new
+	same_but_made fs/full fs/new
 	start_vm b -m 96M -append fill=32M
 	wait_ready b
 	mrsave -q "$(vm_qmp b)" fs/other
 	stop_vm b
 	mrsave -q --base fs/other "$(vm_qmp a)" fs/new
-	cmp fs/full fs/new
+	same_but_made fs/full fs/new
 	# bits behind the last page, which no QEMU writes
 	cp fs/base fs/stray
 	python3 - fs/stray "$(mrinspect --json fs/base | jq '.files[0].blocks[]
@@ -249,13 +249,13 @@ only_changes() {
 	E
 	run -3 mrsave --base fs/stray "$(vm_qmp a)" fs/new
 	[[ $output == *"fs/stray: "*"beyond its last page"* ]]
-	cmp fs/full fs/new
+	same_but_made fs/full fs/new
 	ln -s base fs/symlink
 	ln fs/base fs/link
 	for name in base symlink link base; do
 		run -0 mrsave --base "fs/$name" "$(vm_qmp a)" fs/base
 		[[ $output == *"base "*" kept"* ]]
-		cmp fs/full fs/base
+		same_but_made fs/full fs/base
 	done
 }
 
@@ -273,7 +273,7 @@ only_changes() {
 		rc=0
 		wait $pid || rc=$?
 		((rc == 0)) || [ ! -e fs/new ]
-		[ ! -e fs/new ] || cmp fs/full fs/new
+		[ ! -e fs/new ] || same_but_made fs/full fs/new
 		[ "$(wc -l <says)" -le 1 ]
 	done
 	# What was altered since the base was sealed is altered in the image,
@@ -300,7 +300,7 @@ only_changes() {
 		cp --reflink=never "fs/$base" fs/copy
 		mrsave --json --base fs/copy "$(vm_qmp b)" fs/new >said
 		cat said
-		cmp fs/full fs/new
+		same_but_made fs/full fs/new
 		mrverify -q fs/new
 	done
 	(($(kept <said) >= 32))

@@ -118,7 +118,7 @@ no_temporary() {
 	qmp_do a stop
 	run -0 mrsave "$(vm_qmp a)" "$IMAGE"
 	run -0 mrsave --zero-copy=off "$(vm_qmp a)" "$IMAGE.copied"
-	cmp "$IMAGE" "$IMAGE.copied"
+	same_but_made "$IMAGE" "$IMAGE.copied"
 	# What the guest never touched is still in the pool.
 	(($(cat "$pages/free_hugepages") > 16))
 	incoming_vm b "$IMAGE" -M pc,memory-backend=m -m 128M \
@@ -167,9 +167,9 @@ no_temporary() {
 		mrsave -j "$jobs" "$(vm_qmp a)" "$IMAGE.$jobs"
 	done
 	mrsave --direct=off "$(vm_qmp a)" "$IMAGE.buffered"
-	cmp "$IMAGE.1" "$IMAGE.2"
-	cmp "$IMAGE.1" "$IMAGE.8"
-	cmp "$IMAGE.1" "$IMAGE.buffered"
+	same_but_made "$IMAGE.1" "$IMAGE.2"
+	same_but_made "$IMAGE.1" "$IMAGE.8"
+	same_but_made "$IMAGE.1" "$IMAGE.buffered"
 }
 
 # bats test_tags=address,thread
@@ -185,7 +185,7 @@ no_temporary() {
 	mrsave --zero-copy=on "$(vm_qmp a)" "$IMAGE.1"
 	mrsave --zero-copy=off "$(vm_qmp a)" "$IMAGE.2"
 	after=$(stat -L -c %b "$(memfd_of a)")
-	cmp "$IMAGE.1" "$IMAGE.2"
+	same_but_made "$IMAGE.1" "$IMAGE.2"
 	((before == after))
 }
 
@@ -463,8 +463,16 @@ no_temporary() {
 	local id=01234567-89ab-cdef-0123-456789abcdef
 	start_vm a -uuid "$id" -append fill=16M
 	wait_ready a
+	local before after
+	before=$(date +%s)
 	run -0 mrsave --json "$(vm_qmp a)" "$IMAGE"
+	after=$(date +%s)
 	[[ $output == *'"name": "a"'*"\"uuid\": \"$id\""* ]]
+	mrinspect --json "$IMAGE" | jq -e ".files[0] | .uuid == null and (.label |
+		.name == \"a\" and .uuid == \"$id\" and
+		.made >= $before and .made <= $after)"
+	mrsave -q --name web1 "$(vm_qmp a)" "$IMAGE"
+	[[ $(mrinspect --list "$IMAGE" | tr -s ' ') == *" whole web1 "*"$(date -u +%Y)-"* ]]
 	run ! grep uuid <(mrinspect "$IMAGE")
 	incoming_vm b "$IMAGE" -uuid "${id/0/1}" -append fill=16M
 	wait_checked b

@@ -76,7 +76,7 @@ refused() { # STATUS TEXT ARGUMENT...
 		mrconvert -q a.mr b.stream
 		mrdiff -q a.stream b.stream
 		mrconvert -q a.mrp b.mr
-		cmp a.mr b.mr
+		same_but_seal a.mr b.mr
 		mrconvert -q a.mrp b.stream
 		cmp a.stream b.stream
 		mrverify -q a.mrp
@@ -154,10 +154,27 @@ refused() { # STATUS TEXT ARGUMENT...
 	# A pack's stays, whenever its file was changed.
 	touch -d @1700000000 a.mrp
 	mrconvert -q --level 3 a.mrp b.mrp
-	mrinspect --json b.mrp | jq -e '.files[0].pack | .name == "web 1" and
+	mrinspect --json b.mrp | jq -e '.files[0].label | .name == "web 1" and
 		.made == 1600000000'
 	mrconvert -q --name= a.mrp b.mrp
-	mrinspect --json b.mrp | jq -e '.files[0].pack.name == null'
+	mrinspect --json b.mrp | jq -e '.files[0].label.name == null'
+	# The seal of an image says the same, whichever way it goes.
+	mrconvert -q a.mrp c.mr
+	mrinspect --json a.mrp c.mr | jq -e '.files | .[0].label == .[1].label'
+	mrconvert -q c.mr d.mr
+	cmp c.mr d.mr
+	mrconvert -q d.mr c.mrp
+	mrinspect --json a.mrp c.mrp | jq -e '.files | .[0].label == .[1].label'
+	mrverify -q c.mr
+	run -0 mrinspect c.mr
+	[[ $output == *"  made          2020-09-13 12:26:40 UTC of VM web 1 (30313233-"* ]]
+	# What nobody knows is not made up.
+	mrconvert -q image d.mr
+	mrinspect --json d.mr | jq -e '.files[0].label == null'
+	mrconvert -q --name db image d.mr
+	mrinspect --json d.mr | jq -e '.files[0].label | .name == "db" and .made == null'
+	run -0 mrinspect d.mr
+	[[ $output == *"made          at a time that it does not say of VM db"* ]]
 }
 
 @test "what it says" {
@@ -323,8 +340,10 @@ sys.exit(len(poll.poll(0)))'; do kill -0 $!; done
 	grep -q '^mrtools_last_run_success{.*"mrconvert".*} 1$' m.prom
 	run -2 mrconvert --no-seal image b.mrp
 	[[ $output == *"only a mapped-ram image has a seal"* ]]
-	run -2 mrconvert --name x image b.mr
-	[[ $output == *"only a pack has a name"* ]]
+	run -2 mrconvert --name x image b.stream
+	[[ $output == *"only a pack, and a mapped-ram image's seal"* ]]
+	run -2 mrconvert --no-seal --name x image b.mr
+	[[ $output == *"only a pack, and a mapped-ram image's seal"* ]]
 	# What fails is recorded, what is only tried is not.
 	run -2 mrconvert -q --metrics m.prom none a.mrp
 	grep -q '^mrtools_last_run_success{.*"mrconvert".*} 0$' m.prom

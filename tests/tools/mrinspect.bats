@@ -358,6 +358,15 @@ shows() {
 		(.[4] | .path == "pipe" and .error.code == "unsupported")' \
 		<<<"$output"
 	[[ $stderr == *"none: cannot open"*"pipe: no file"* ]]
+	# An image whose seal says it, and one whose seal is damaged.
+	mrconvert -q -O mapped p m
+	run -0 mrinspect --list m
+	[[ $(tr -s ' ' <<<"$output") == *" m mapped-ram whole web1 pc-i440fx-10.0 1970-01-02 00:00:00 "* ]]
+	sed s/web1/web2/ m >n
+	run -0 mrinspect --list n
+	[[ $(tr -s ' ' <<<"$output") == *" n mapped-ram whole - "*"* "* ]]
+	run -0 mrinspect --json n
+	jq -e '.files[0] | .sealed and .label == null' <<<"$output"
 	run -2 mrinspect --list --map a
 	[[ $output == *"--list shows a line of each file"* ]]
 	run -2 mrinspect --list

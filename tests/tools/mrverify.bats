@@ -183,6 +183,11 @@ setup() { cd "$BATS_TEST_TMPDIR" || return; }
 	cmp a b
 	run -0 mrverify -v a
 	[ "${#lines[@]}" = 1 ]
+	# A seal that is made anew says of what it is.
+	mrconvert -q --name web1 a named.mr
+	mrverify -q --repair -o new.mr named.mr
+	mrinspect --json named.mr new.mr |
+		jq -e '.files | .[0].label.name == "web1" and .[0].label == .[1].label'
 }
 
 @test "repair: a background snapshot" {

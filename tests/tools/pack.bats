@@ -18,28 +18,28 @@ make() { # OPTION of mkpack...
 	run -0 --separate-stderr mrinspect pack
 	[ -z "$stderr" ]
 	[ "${lines[0]}" = "pack: pack, complete" ]
-	[ "${lines[1]}" = "  pack          made 2023-11-14 22:13:20 UTC of VM vm one (30313233-3435-3637-3839-616263646566), by somebody 1" ]
+	[ "${lines[1]}" = "  made          2023-11-14 22:13:20 UTC of VM vm one (30313233-3435-3637-3839-616263646566), by somebody 1" ]
 	[[ ${lines[2]} =~ ^"  identity      "[0-9a-f]{32}$ ]]
 	[ "${lines[3]}" = "  packed        1.9 MiB of stream in 1.7 MiB, 6 frames, extents of 1 MiB" ]
 	[[ $output == *"  file          1.7 MiB ($(stat -c %s pack) bytes), "* ]]
 	make --made 9000000000000000000
 	run -0 mrinspect pack
-	[ "${lines[1]}" = "  pack          made 9000000000000000000 s after 1970, by mkpack" ]
+	[ "${lines[1]}" = "  made          9000000000000000000 s after 1970, by mkpack" ]
 }
 
 @test "mrinspect --json" {
 	make --name vm1 --uuid 0123456789abcdef --extent 262144
 	run -0 mrinspect --json pack
 	jq -e '.files[0] | .kind == "stream" and .verdict == "sound" and
-		(.pack | .made == 1700000000 and .name == "vm1" and
+		(.label | .made == 1700000000 and .name == "vm1" and
 		.uuid == "30313233-3435-3637-3839-616263646566" and
-		.maker == "mkpack" and .extent_size == 262144 and
+		.maker == "mkpack") and (.pack | .extent_size == 262144 and
 		.increment == false and .below == 0 and .frames == 12 and
 		(.base | not) and (.identity | length) == 32 and
 		.unpacked == 2057044 and .packed < .unpacked)' <<<"$output"
 	make
 	run -0 mrinspect --json pack
-	jq -e '.files[0].pack | .name == null and .uuid == null' <<<"$output"
+	jq -e '.files[0].label | .name == null and .uuid == null' <<<"$output"
 }
 
 # All that is known of the stream, without unpacking its pages.
@@ -48,7 +48,7 @@ make() { # OPTION of mkpack...
 	make --zeros
 	zstd -dcq pack >unpacked
 	for file in pack unpacked; do
-		mrinspect --json $file | jq '.files[0] | del(.path, .pack,
+		mrinspect --json $file | jq '.files[0] | del(.path, .pack, .label,
 			.file_size, .file_allocated)' >$file.json
 		mrinspect --map $file | sed 1d >$file.map
 		mrinspect --device all $file | sed 1d >$file.devices

@@ -13,9 +13,11 @@ static int take(void *arg, const char *path, struct mr_error *err)
 	struct taken *t = arg;
 
 	t->tried = true;
-	if (t->convert.form == MR_CONVERT_PACK && !t->convert.name &&
-	    t->vm.name[0])
+	if ((t->convert.form == MR_CONVERT_PACK ||
+	     t->convert.form == MR_CONVERT_MAPPED) &&
+	    !t->convert.no_seal && !t->convert.name && t->vm.name[0])
 		t->convert.name = t->vm.name;
+	t->convert.made = t->vm.made;
 	if (t->vm.has_uuid)
 		t->convert.uuid = t->vm.uuid;
 	if (!mr_convert(path, t->out, &t->convert, &t->report, err))

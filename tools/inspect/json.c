@@ -14,15 +14,26 @@ static void libvirt(const struct mr_libvirt *v)
 	cli_json_close();
 }
 
+static void label(const struct mr_label *l)
+{
+	char uuid[CLI_UUID];
+
+	cli_json_put_open("label", '{');
+	if (l->made)
+		cli_json_put_number("made", l->made);
+	else
+		cli_json_put_null("made");
+	cli_json_put_text("name", l->name[0] ? l->name : NULL);
+	cli_json_put_text("uuid", l->has_uuid ? cli_uuid(uuid, l->uuid) : NULL);
+	cli_json_put_text("maker", l->maker[0] ? l->maker : NULL);
+	cli_json_close();
+}
+
 static void pack(const struct mr_pack *p)
 {
-	char uuid[CLI_UUID], hex[SHOW_DIGEST];
+	char hex[SHOW_DIGEST];
 
 	cli_json_put_open("pack", '{');
-	cli_json_put_number("made", p->made);
-	cli_json_put_text("name", p->name[0] ? p->name : NULL);
-	cli_json_put_text("uuid", p->has_uuid ? cli_uuid(uuid, p->uuid) : NULL);
-	cli_json_put_text("maker", p->maker[0] ? p->maker : NULL);
 	cli_json_put_number("extent_size", p->extent_size);
 	cli_json_put_bool("increment", p->increment);
 	cli_json_put_number("below", p->below);
@@ -166,6 +177,8 @@ void show_json(const char *path, const struct mr_image_info *info,
 		cli_json_put_text("compression", info->compression);
 	if (info->has_libvirt && info->libvirt.format)
 		libvirt(&info->libvirt);
+	if (in->has_label)
+		label(&in->label);
 	if (info->pack.extent_size)
 		pack(&info->pack);
 	if (info->kind != MR_IMAGE_FOREIGN &&

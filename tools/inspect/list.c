@@ -12,6 +12,7 @@ struct line {
 	const char *path;
 	const struct mr_image_info *info;
 	enum mr_verdict verdict;
+	const struct mr_label *label; /* NULL: it has none */
 	uint64_t modified; /* seconds since 1970 */
 };
 
@@ -31,22 +32,33 @@ static const char *state_of(const struct line *l)
 	return l->info->kind == MR_IMAGE_COMPRESSED ? "?" : "whole";
 }
 
-/* The UUID that the stream has, which QEMU compares, or that a pack has. */
-static const uint8_t *uuid_of(const struct mr_image_info *info)
+/* The UUID that the stream has, which QEMU compares, or that the label has. */
+static const uint8_t *uuid_of(const struct line *l)
 {
-	return info->has_uuid	     ? info->uuid
-	       : info->pack.has_uuid ? info->pack.uuid
-				     : NULL;
+	return l->info->has_uuid		? l->info->uuid
+	       : l->label && l->label->has_uuid ? l->label->uuid
+						: NULL;
 }
 
-static void put_vm(struct cli_table *t, const struct mr_image_info *info)
+static const char *name_of(const struct line *l)
 {
-	const uint8_t *id = uuid_of(info);
+	return l->label && l->label->name[0] ? l->label->name : NULL;
+}
+
+/* 0: it does not say. */
+static uint64_t made(const struct line *l)
+{
+	return l->label ? l->label->made : 0;
+}
+
+static void put_vm(struct cli_table *t, const struct line *l)
+{
+	const uint8_t *id = uuid_of(l);
 	char name[4 * 256], uuid[CLI_UUID];
 
-	if (info->pack.name[0])
+	if (name_of(l))
 		cli_table_cell(t, "%s",
-			       cli_escape(name, sizeof(name), info->pack.name));
+			       cli_escape(name, sizeof(name), name_of(l)));
 	else
 		cli_table_cell(t, "%s", id ? cli_uuid(uuid, id) : "-");
 }
@@ -73,13 +85,13 @@ static void put_row(struct cli_table *t, const struct line *l)
 	cli_table_cell(t, "%s", cli_escape(safe, sizeof(safe), l->path));
 	cli_table_cell(t, "%s", kind_of(info));
 	cli_table_cell(t, "%s", state_of(l));
-	put_vm(t, info);
+	put_vm(t, l);
 	cli_table_cell(t, "%s",
 		       info->machine[0] ? cli_escape(machine, sizeof(machine),
 						     info->machine)
 					: "-");
-	if (info->pack.extent_size)
-		put_when(t, info->pack.made, "");
+	if (made(l))
+		put_when(t, made(l), "");
 	else
 		put_when(t, l->modified, "*");
 	cli_table_cell(t, "%s", info->ram ? cli_human(ram, info->ram) : "-");
@@ -89,18 +101,18 @@ static void put_row(struct cli_table *t, const struct line *l)
 static void put_json(const struct line *l)
 {
 	const struct mr_image_info *info = l->info;
-	const uint8_t *id = uuid_of(info);
+	const uint8_t *id = uuid_of(l);
 	char uuid[CLI_UUID];
 
 	cli_json_put_text("path", l->path);
 	cli_json_put_text("kind", kind_of(info));
 	cli_json_put_text("verdict", mr_verdict_name(l->verdict));
 	cli_json_put_bool("alone", info->pack.alone[0]);
-	cli_json_put_text("name", info->pack.name[0] ? info->pack.name : NULL);
+	cli_json_put_text("name", name_of(l));
 	cli_json_put_text("uuid", id ? cli_uuid(uuid, id) : NULL);
 	cli_json_put_text("machine", info->machine[0] ? info->machine : NULL);
-	if (info->pack.extent_size)
-		cli_json_put_number("made", info->pack.made);
+	if (made(l))
+		cli_json_put_number("made", made(l));
 	else
 		cli_json_put_null("made");
 	cli_json_put_number("modified", l->modified);
@@ -121,6 +133,7 @@ static int tell(struct cli_table *t, struct line *l, struct mr_image *img)
 	} else {
 		l->info = mr_image_info(img);
 		l->verdict = in.verdict;
+		l->label = in.has_label ? &in.label : NULL;
 		alone = l->info->pack.alone[0];
 		status = in.verdict == MR_VERDICT_SOUND && !alone ? CLI_OK
 			 : in.verdict == MR_VERDICT_UNKNOWN	  ? CLI_TROUBLE
@@ -129,6 +142,7 @@ static int tell(struct cli_table *t, struct line *l, struct mr_image *img)
 			put_json(l);
 		else
 			put_row(t, l);
+		l->label = NULL;
 	}
 	mr_inspection_release(&in);
 	return status;

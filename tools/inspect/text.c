@@ -50,26 +50,33 @@ static void show_when(uint64_t made)
 		(void)fputs(text, stdout);
 }
 
-/* When it was made, of which VM, by whom; what of, and how small it became. */
+/* When it was made, of which VM, by whom. */
+static void show_label(const struct mr_label *l)
+{
+	char text[4 * 256], uuid[CLI_UUID];
+
+	label("made");
+	if (l->made)
+		show_when(l->made);
+	else
+		(void)fputs("at a time that it does not say", stdout);
+	if (l->name[0])
+		(void)printf(" of VM %s",
+			     cli_escape(text, sizeof(text), l->name));
+	if (l->has_uuid)
+		(void)printf(" (%s)", cli_uuid(uuid, l->uuid));
+	if (l->maker[0])
+		(void)printf(", by %s",
+			     cli_escape(text, sizeof(text), l->maker));
+	(void)putchar('\n');
+}
+
+/* What it needs, and how small it became. */
 static void show_pack(const struct mr_pack *p)
 {
-	char text[4 * 256], human[CLI_HUMAN], packed[CLI_HUMAN];
-	char extent[CLI_HUMAN], uuid[CLI_UUID], hex[SHOW_DIGEST];
+	char human[CLI_HUMAN], packed[CLI_HUMAN];
+	char extent[CLI_HUMAN], hex[SHOW_DIGEST];
 
-	if (!p->extent_size)
-		return; /* not even its label could be read */
-	label("pack");
-	(void)fputs("made ", stdout);
-	show_when(p->made);
-	if (p->name[0])
-		(void)printf(" of VM %s",
-			     cli_escape(text, sizeof(text), p->name));
-	if (p->has_uuid)
-		(void)printf(" (%s)", cli_uuid(uuid, p->uuid));
-	if (p->maker[0])
-		(void)printf(", by %s",
-			     cli_escape(text, sizeof(text), p->maker));
-	(void)putchar('\n');
 	if (p->increment) {
 		label("increment");
 		(void)printf("%" PRIu32 " pack%s below it, the next is %s\n",
@@ -226,6 +233,8 @@ void show_text(const char *path, const struct mr_image_info *info,
 	}
 	if (info->has_libvirt)
 		show_libvirt(info);
+	if (in->has_label)
+		show_label(&in->label);
 	if (info->has_pack)
 		show_pack(&info->pack);
 	show_machine(info);

@@ -62,14 +62,20 @@ static int check_stdout(struct save_pack *p, bool check_only)
 	return CLI_OK;
 }
 
-static int check_numbers(struct save_pack *p, const char *base)
+static int check_numbers(struct save_pack *p, const char *base,
+			 const struct mr_save_options *save)
 {
 	bool packs = p->taken.convert.form == MR_CONVERT_PACK;
 
-	if (!packs && (p->level != CLI_NOT_GIVEN || p->name ||
-		       p->full_every != CLI_NOT_GIVEN))
-		return cli_usage("--level, --name and --full-every are for "
-				 "packs: --format=pack");
+	if (!packs &&
+	    (p->level != CLI_NOT_GIVEN || p->full_every != CLI_NOT_GIVEN))
+		return cli_usage("--level and --full-every are for packs: "
+				 "--format=pack");
+	if (p->name && p->wanted && !packs)
+		return cli_usage("a stream does not say the VM's name");
+	if (p->name && save->no_seal && !p->wanted)
+		return cli_usage("--name is in the seal that --no-seal leaves "
+				 "out");
 	if (p->spool && !*p->spool)
 		return cli_usage("--spool takes a folder");
 	if (!p->wanted && p->spool)
@@ -95,8 +101,9 @@ int save_pack_begin(struct save_pack *p, const char *out, const char *base,
 	p->taken.out = out;
 	p->taken.convert = (struct mr_convert_options)MR_CONVERT_OPTIONS_INIT;
 	if (check_form(p) || check_stdout(p, save->check_only) ||
-	    check_numbers(p, base))
+	    check_numbers(p, base, save))
 		return CLI_TROUBLE;
+	save->name = p->name;
 	if (!p->wanted)
 		return CLI_OK;
 	if (save->live == MR_LIVE_PRECOPY)

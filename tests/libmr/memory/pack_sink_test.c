@@ -180,9 +180,9 @@ static int make(struct paper *p, bool plain, unsigned jobs,
 	const struct pack_form form = { .plain = plain,
 					.level = 1,
 					.label = { .extent_size = EXTENT,
-						   .made = 7,
-						   .maker = "test",
-						   .name = "vm" } };
+						   .of.made = 7,
+						   .of.maker = "test",
+						   .of.name = "vm" } };
 	const struct memory_copy_options o = { .jobs = jobs };
 	struct memory_tally t = { 0 };
 	struct pack_sink s;
@@ -253,9 +253,9 @@ static void what_is_in_it(void **state)
 	assert_int_equal(make(&pack, false, 3, &err), 0);
 	mem_io_init(&file, pack.bytes, pack.len);
 	assert_int_equal(packed_open(&p, &file.io, &err), 0);
-	assert_int_equal(p.label.made, 7);
-	assert_string_equal(p.label.name, "vm");
-	assert_string_equal(p.label.maker, "test");
+	assert_int_equal(p.label.of.made, 7);
+	assert_string_equal(p.label.of.name, "vm");
+	assert_string_equal(p.label.of.maker, "test");
 	assert_int_equal(p.head.blocks, BLOCKS);
 	all = malloc((size_t)p.io.size);
 	assert_non_null(all);
