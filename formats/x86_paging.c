@@ -67,14 +67,18 @@ bool x86_paging_reaches(const struct x86_paging *p, uint64_t va)
 	return (va & above) == 0 || (va & above) == above;
 }
 
+uint64_t x86_paging_span(const struct x86_paging *p, unsigned level)
+{
+	return UINT64_C(1) << (PAGE_BITS + index_bits(p) * (level - 1));
+}
+
 uint64_t x86_paging_at(const struct x86_paging *p, unsigned level,
 		       uint64_t table, uint64_t va)
 {
-	unsigned n = index_bits(p), shift = PAGE_BITS + n * (level - 1);
+	unsigned n = p->levels == 3 && level == 3 ? 2 : index_bits(p);
 
-	if (p->levels == 3 && level == 3)
-		n = 2;
-	return table + p->entry * (va >> shift & bits(0, n - 1));
+	return table +
+	       p->entry * (va / x86_paging_span(p, level) & bits(0, n - 1));
 }
 
 /* Bits that are zero in an entry which is present. */
@@ -110,7 +114,6 @@ ssize_t x86_paging_decode(const struct x86_paging *p, unsigned level,
 			  const uint8_t *buf, size_t len,
 			  struct x86_paging_entry *out, struct fault *f)
 {
-	unsigned shift;
 	uint64_t v;
 
 	*out = (struct x86_paging_entry){ .value = 0 };
@@ -129,9 +132,8 @@ ssize_t x86_paging_decode(const struct x86_paging *p, unsigned level,
 		out->to = v & bits(PAGE_BITS, 51);
 		return p->entry;
 	}
-	shift = PAGE_BITS + index_bits(p) * (level - 1);
-	out->size = UINT64_C(1) << shift;
-	out->to = v & bits(shift, 51);
+	out->size = x86_paging_span(p, level);
+	out->to = v & bits(PAGE_BITS, 51) & ~(out->size - 1);
 	/* Bits 32 .. 39 of the address of a page of 4 MiB. */
 	if (p->entry == 4 && level == 2)
 		out->to |= (v & bits(13, 20)) << 19;

@@ -61,6 +61,9 @@ bool x86_paging_reaches(const struct x86_paging *p, uint64_t va);
 uint64_t x86_paging_at(const struct x86_paging *p, unsigned level,
 		       uint64_t table, uint64_t va);
 
+/* How many bytes of virtual addresses an entry of a level is for. */
+uint64_t x86_paging_span(const struct x86_paging *p, unsigned level);
+
 struct x86_paging_entry {
 	uint64_t value; /* as it is */
 	bool present;

@@ -21,6 +21,7 @@
 #include "libmr/mr/devices.h"
 #include "libmr/mr/layout.h"
 #include "libmr/mr/virtual.h"
+#include "libmr/mr/maps.h"
 #include "libmr/mr/save.h"
 #include "libmr/mr/recv.h"
 #include "libmr/mr/send.h"

@@ -145,6 +145,7 @@ int mr_virtual_find(const struct mr_paging *p, const struct mr_layout *l,
 	struct x86_paging_entry e = { .page = false };
 	uint64_t table;
 
+	*out = (struct mr_virtual){ .page = 0 };
 	if (decode_registers(p, &w.p, err))
 		return -1;
 	if (!x86_paging_reaches(&w.p, va))
@@ -155,8 +156,11 @@ int mr_virtual_find(const struct mr_paging *p, const struct mr_layout *l,
 	table = w.p.root;
 	/* At level 1 all are pages. */
 	for (unsigned level = w.p.levels; level && !e.page; level--) {
-		if (read_entry(&w, level, table, &e, err))
+		if (read_entry(&w, level, table, &e, err)) {
+			if (w.level)
+				out->page = x86_paging_span(&w.p, w.level);
 			return -1;
+		}
 		table = e.to;
 	}
 	return take_page(&w, &e, out, err);

@@ -16,7 +16,9 @@
 struct mr_ram_options {
 	enum mr_direct direct; /* how an image is read */
 	int pid; /* of a VM's QEMU; 0: the socket's peer */
-	bool devices; /* a VM: mr_ram_devices will be called */
+	/* A VM: mr_ram_devices will be called. To ask whether it can be comes
+	 * first then. */
+	bool devices;
 	struct mr_watch watch;
 };
 

@@ -40,6 +40,7 @@ int paused_vm_open(struct paused_vm *v, const char *socket, int pid,
 	    preflight_run_state(v->guest, err) ||
 	    (devices && preflight_migrate(v->q, err)))
 		return -1;
+	v->devices = devices;
 	return preflight_direct(v->guest, v->q, err);
 }
 
@@ -63,6 +64,9 @@ int paused_vm_devices(struct paused_vm *v, struct mr_error *err)
 
 	if (v->state.data)
 		return 0;
+	if (!v->devices && preflight_migrate(v->q, err))
+		return -1;
+	v->devices = true;
 	if (!ask_free_fdset(v->q, &set, err) &&
 	    !pause_begin(&p, v->q, &t, err) &&
 	    !migrate_will(&p, NULL, set, false, err))

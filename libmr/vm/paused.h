@@ -13,7 +13,8 @@ struct paused_vm {
 	struct qmp *q;
 	struct guest *guest; /* mapped */
 	struct still still;
-	struct device_state state; /* once it was asked for */
+	bool devices; /* it may be asked for its device state */
+	struct device_state state; /* once it was */
 };
 
 /*
@@ -25,7 +26,8 @@ int paused_vm_open(struct paused_vm *v, const char *socket, int pid,
 		   struct mr_error *err);
 void paused_vm_release(struct paused_vm *v);
 
-/* Fills v->state, once. */
+/* Fills v->state, once; MR_REFUSED, if it was not opened for that and cannot be
+ * migrated. */
 int paused_vm_devices(struct paused_vm *v, struct mr_error *err);
 
 /* As still_prove: fails if it has run since it was opened. */

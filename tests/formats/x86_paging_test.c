@@ -95,7 +95,10 @@ static void addresses(void **state)
 			 0x1000 + 8 * 0x11a);
 	assert_int_equal(x86_paging_at(&p, 1, 0x1000, 0xffff888123456789),
 			 0x1000 + 8 * 0x56);
+	assert_int_equal(x86_paging_span(&p, 4), UINT64_C(1) << 39);
+	assert_int_equal(x86_paging_span(&p, 1), 4096);
 	p = five();
+	assert_int_equal(x86_paging_span(&p, 5), UINT64_C(1) << 48);
 	assert_true(x86_paging_reaches(&p, 0x00ffffffffffffff));
 	assert_false(x86_paging_reaches(&p, 0x0100000000000000));
 	assert_true(x86_paging_reaches(&p, 0xff00000000000000));
@@ -112,6 +115,7 @@ static void addresses(void **state)
 	assert_int_equal(x86_paging_at(&p, 1, 0x1000, 0xc0603000),
 			 0x1000 + 8 * 3);
 	p = two();
+	assert_int_equal(x86_paging_span(&p, 2), 1 << 22);
 	assert_false(x86_paging_reaches(&p, UINT64_C(1) << 32));
 	assert_int_equal(x86_paging_at(&p, 2, 0x1000, 0xffc03000),
 			 0x1000 + 4 * 0x3ff);

@@ -209,7 +209,8 @@ every_address_of() {
 			jq -r '.files[0].memory[0].bytes' |
 			sed 's/../0x&/g')" ]
 	# The guest's first bytes, which make it a Multiboot kernel.
-	mrinspect -f 0x02b0ad1b image | grep -x pc.ram:0x100000
+	mrinspect -f 0x02b0ad1b image | grep -x \
+		'pc.ram:0x100000, virtual 0xffff800000100000 of CPU 0'
 }
 
 @test "memory of a paused VM: what its image holds" {
@@ -234,10 +235,10 @@ every_address_of() {
 	done
 	run -0 mrinspect -f 0x02b0ad1b "$vm"
 	[ "${lines[0]}" = "$vm: virtual machine, paused: pc-i440fx-$(qemu_version)" ]
-	[[ $output == *$'\n'"pc.ram:0x100000" ]]
+	[[ $output == *$'\n'"pc.ram:0x100000, virtual 0xffff800000100000 of CPU 0" ]]
 	run -0 bash -c "mrinspect --json -f 0x02b0ad1b '$vm' | jq -c '.files[0] |
-		[.kind, .found[0].block, .found[0].offset]'"
-	[ "$output" = '["vm","pc.ram",1048576]' ]
+		[.kind] + (.found[0] | [.block, .offset, .virtual, .vcpu])'"
+	[ "$output" = '["vm","pc.ram",1048576,["0xffff800000100000"],0]' ]
 	run -2 mrinspect -p nosuch:0 "$vm"
 	[[ $output == *"there is no RAM block for nosuch:0"* ]]
 	# There is no more to see than memory; and it is as it was.

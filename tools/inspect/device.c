@@ -93,7 +93,7 @@ static void show_text_of(const struct mr_device *dev)
  * Fields of one name in the same struct are one member, an array. They mostly
  * stand side by side, but need not.
  */
-struct names {
+struct virtuals {
 	const struct mr_device *dev;
 	size_t *next; /* of each field: the next one of its name, or 0 */
 	bool *later; /* of each field: not the first one of its name */
@@ -110,7 +110,7 @@ static int by_name(const void *pa, const void *pb, void *arg)
 }
 
 /* Field b, and those that it goes on with, is a's. */
-static void link_field(const struct names *x, size_t a, size_t b)
+static void link_field(const struct virtuals *x, size_t a, size_t b)
 {
 	while (x->next[a])
 		a = x->next[a];
@@ -118,13 +118,13 @@ static void link_field(const struct names *x, size_t a, size_t b)
 	x->later[b] = true;
 }
 
-static bool same_name(const struct names *x, size_t a, size_t b)
+static bool same_name(const struct virtuals *x, size_t a, size_t b)
 {
 	return !strcmp(x->dev->fields[a].name, x->dev->fields[b].name);
 }
 
 /* Fields [i, end), without what is in them: those side by side first. */
-static void link_names(const struct names *x, size_t i, size_t end)
+static void link_names(const struct virtuals *x, size_t i, size_t end)
 {
 	struct mr_field *fields = x->dev->fields;
 	size_t n = 0, prev = i;
@@ -144,10 +144,10 @@ static void link_names(const struct names *x, size_t i, size_t end)
 			link_field(x, x->order[k - 1], x->order[k]);
 }
 
-static void put_fields(const struct names *x, size_t i, size_t end);
+static void put_fields(const struct virtuals *x, size_t i, size_t end);
 
 /* The elements of field i, which are the items of an array or one value. */
-static void put_values(const struct names *x, size_t i, bool item)
+static void put_values(const struct virtuals *x, size_t i, bool item)
 {
 	const struct mr_field *f = &x->dev->fields[i];
 	struct mr_value v;
@@ -175,7 +175,7 @@ static void put_values(const struct names *x, size_t i, bool item)
 }
 
 /* Field i and those of its name. */
-static void put_member(const struct names *x, size_t i)
+static void put_member(const struct virtuals *x, size_t i)
 {
 	const struct mr_field *fields = x->dev->fields;
 	uint64_t n = 0;
@@ -203,7 +203,7 @@ static void put_member(const struct names *x, size_t i)
 }
 
 /* Fields [i, end); the depth is bounded by mr_devices_read. */
-static void put_fields(const struct names *x, size_t i, size_t end)
+static void put_fields(const struct virtuals *x, size_t i, size_t end)
 {
 	link_names(x, i, end);
 	for (; i < end; i += 1 + x->dev->fields[i].parts)
@@ -214,10 +214,10 @@ static void put_fields(const struct names *x, size_t i, size_t end)
 static void put_decoded(const struct mr_device *dev)
 {
 	size_t n = dev->n_fields + 1;
-	struct names x = { .dev = dev,
-			   .next = calloc(n, sizeof(*x.next)),
-			   .later = calloc(n, sizeof(*x.later)),
-			   .order = calloc(n, sizeof(*x.order)) };
+	struct virtuals x = { .dev = dev,
+			      .next = calloc(n, sizeof(*x.next)),
+			      .later = calloc(n, sizeof(*x.later)),
+			      .order = calloc(n, sizeof(*x.order)) };
 
 	if (x.next && x.later && x.order)
 		put_fields(&x, 0, dev->n_fields);

@@ -47,23 +47,62 @@ int show_pattern(const char *text, uint8_t **bytes, size_t *n)
 	return CLI_OK;
 }
 
-static void put_text(const struct mr_find_report *r)
+/* How a place is called: ", virtual A, B of CPU 0", or nothing. */
+static void put_names(struct virtuals *names, const struct mr_found *f,
+		      size_t len)
+{
+	uint64_t name[MR_MAPS];
+	uint32_t cpu;
+	size_t n = virtuals_of(names, f, len, name, &cpu);
+
+	for (size_t i = 0; i < n; i++)
+		(void)printf("%s0x%" PRIx64, i ? ", " : ", virtual ", name[i]);
+	if (n)
+		(void)printf(" of CPU %" PRIu32, cpu);
+	(void)putchar('\n');
+}
+
+static void put_text(const struct mr_find_report *r, struct virtuals *names,
+		     size_t len)
 {
 	char safe[1024];
 
 	(void)putchar('\n');
-	for (size_t i = 0; i < r->n_found; i++)
+	for (size_t i = 0; i < r->n_found; i++) {
 		(void)printf(
-			"%s:0x%" PRIx64 "\n",
+			"%s:0x%" PRIx64,
 			cli_escape(safe, sizeof(safe), r->found[i].block->name),
 			r->found[i].offset);
+		put_names(names, &r->found[i], len);
+	}
 	if (r->more)
 		(void)puts("(and more)");
 	else if (!r->n_found)
 		(void)puts("(not found)");
 }
 
-static void put_json(const struct mr_find_report *r)
+static void put_json_names(struct virtuals *names, const struct mr_found *f,
+			   size_t len)
+{
+	uint64_t name[MR_MAPS];
+	uint32_t cpu;
+	size_t n = virtuals_of(names, f, len, name, &cpu);
+	char text[24];
+
+	if (!n)
+		return;
+	cli_json_put_open("virtual", '[');
+	for (size_t i = 0; i < n; i++) {
+		(void)snprintf(text, sizeof(text), "0x%" PRIx64, name[i]);
+		cli_json_item();
+		cli_json_string(text);
+	}
+	cli_json_close();
+	cli_json_put_number("vcpu", cpu);
+}
+
+static void put_json(const struct mr_find_report *r, struct virtuals *names,
+		     size_t len)
 {
 	cli_json_put_open("found", '[');
 	for (size_t i = 0; i < r->n_found; i++) {
@@ -71,6 +110,7 @@ static void put_json(const struct mr_find_report *r)
 		cli_json_open('{');
 		cli_json_put_text("block", r->found[i].block->name);
 		cli_json_put_number("offset", r->found[i].offset);
+		put_json_names(names, &r->found[i], len);
 		cli_json_close();
 	}
 	cli_json_close();
@@ -86,6 +126,7 @@ int show_find(const struct show *s)
 				     .watch = *cli_watch() };
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_find_report r;
+	struct virtuals *names = NULL;
 	int status;
 
 	if (mr_find(s->ram, q->find, q->find_len, &o, &r, &err)) {
@@ -99,10 +140,13 @@ int show_find(const struct show *s)
 	if (r.left_out)
 		cli_say("%s: the memory of %zu block%s is not in the image",
 			s->path, r.left_out, r.left_out == 1 ? "" : "s");
+	if (r.n_found)
+		names = virtuals_new(s);
 	if (cli.json)
-		put_json(&r);
+		put_json(&r, names, q->find_len);
 	else
-		put_text(&r);
+		put_text(&r, names, q->find_len);
+	virtuals_free(names);
 	status = r.n_found ? CLI_OK : CLI_NO;
 	mr_find_release(&r);
 	return status;

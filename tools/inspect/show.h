@@ -61,6 +61,16 @@ int show_cpus(const struct show *s, const struct mr_devices *d);
 int show_dumps(const struct show *s);
 /* How the virtual CPU that the request names pages, and which one that is. */
 int show_paging(const struct show *s, struct mr_paging *p, uint32_t *index);
+
+/* Virtual addresses of what --find found, where that can be told. */
+struct virtuals;
+/* NULL, with why as a note: it cannot. */
+struct virtuals *virtuals_new(const struct show *s);
+void virtuals_free(struct virtuals *n); /* n may be NULL */
+/* Those of len bytes of a block: how many, and the CPU whose page tables say
+ * so. n may be NULL: none. */
+size_t virtuals_of(struct virtuals *n, const struct mr_found *found, size_t len,
+		   uint64_t out[MR_MAPS], uint32_t *cpu);
 int show_find(const struct show *s);
 int show_log(const struct show *s);
 /* All that was asked for, of the VM behind a QMP socket. */

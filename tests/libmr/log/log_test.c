@@ -1,11 +1,9 @@
 /* log_test.c - a kernel's messages, out of an image; what the kernel says of
  * them is not always so. */
-#include <sys/mman.h>
-
 #include "tests/libmr/unit.h"
 
 #include "formats/bytes.h"
-#include "tests/lib/build.h"
+#include "tests/libmr/guest_ram.h"
 
 #define MIB ((size_t)1 << 20)
 #define PAGE ((size_t)4096)
@@ -141,40 +139,13 @@ static void begin_log(void)
 /* The messages of the memory as it is now. */
 static int read_log(struct mr_log_report *r, struct mr_error *err)
 {
-	static const struct build_run all = { 0, sizeof(ram) / PAGE };
-	struct build_block k = { .name = "pc.ram",
-				 .length = sizeof(ram),
-				 .runs = &all,
-				 .n_runs = 1 };
-	struct build b = { .page_size = PAGE, .ram_id = 2, .next_id = 3 };
 	const struct mr_log_options o = { .direct = MR_DIRECT_OFF, .jobs = 1 };
-	struct mr_ram *memory;
-	struct mr_image *img;
-	char path[64];
+	struct guest_ram g = guest_ram_open(ram, sizeof(ram));
 	int rc;
 
 	*err = (struct mr_error)MR_ERROR_INIT;
-	b.fd = memfd_create("image", MFD_CLOEXEC);
-	assert_true(b.fd >= 0);
-	b.config.mapped_ram = true;
-	memcpy(b.config.machine, "pc-i440fx-10.0", 15);
-	build_header(&b);
-	build_config(&b);
-	build_ram_start(&b, &k, 1);
-	build_bitmaps(&b, &k, 1);
-	build_ram_empty(&b, STREAM_END);
-	build_eof(&b);
-	build_done(&b);
-	build_put_at(&b, ram, sizeof(ram), k.place.pages_offset);
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", b.fd);
-	img = mr_image_open(path, MR_DIRECT_OFF, NULL, err);
-	assert_non_null(img);
-	memory = mr_ram_of_image(img, err);
-	assert_non_null(memory);
-	rc = mr_log(memory, &o, r, err);
-	mr_ram_free(memory);
-	mr_image_free(img);
-	assert_int_equal(close(b.fd), 0);
+	rc = mr_log(g.ram, &o, r, err);
+	guest_ram_close(&g);
 	return rc;
 }
 
