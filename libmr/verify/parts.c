@@ -1,82 +1,44 @@
 /* parts.c - everything but pages against the seal. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "libmr/base/error.h"
-#include "libmr/base/hash.h"
+#include "libmr/seal/proof.h"
 #include "libmr/verify/state.h"
 
-/* Bytes that are read at once: whole pieces, whatever their size. */
-#define CHUNK ((size_t)SEAL_PIECE_MAX)
-
-/* A stretch of bytes of the file with a digest for each piece. */
+/* Of what a part is, and what is told of its pieces that differ. */
 struct part {
-	uint64_t offset, length;
-	uint64_t place; /* of the digests, from the start of the seal */
-	/* Called for each run of pieces that differ: bytes of the part. */
-	void (*differs)(struct verify *v, const struct part *p, uint64_t from,
-			uint64_t to);
+	struct proof_part at;
+	struct verify *v;
+	void (*differs)(void *arg, uint64_t from, uint64_t to);
 	struct verify_block *block;
 };
 
-struct buffers {
-	uint8_t data[CHUNK];
-	struct seal_digest digests[CHUNK / SEAL_PIECE_MIN];
-};
-
-static int check_part(struct verify *v, const struct part *p,
-		      struct buffers *buf, struct mr_error *err)
+static int check_part(struct part *p, struct mr_error *err)
 {
-	uint32_t piece = v->seal.head.piece_size;
-	uint64_t bad = UINT64_MAX; /* where a run of differing pieces began */
+	int rc = proof_compare(&p->v->seal, &p->at, p->differs, p, err);
 
-	for (uint64_t at = 0; at < p->length; at += CHUNK) {
-		size_t len = p->length - at < CHUNK ? (size_t)(p->length - at)
-						    : CHUNK;
-		size_t n = (size_t)seal_pieces(len, piece);
-
-		if (io_read_full(v->img->io, buf->data, len, p->offset + at,
-				 err) ||
-		    sealed_digests(&v->seal, p->place, at / piece, buf->digests,
-				   n, err))
-			return -1;
-		verify_tell_unreadable(v);
-		for (size_t i = 0; i < n; i++) {
-			size_t from = i * piece;
-			size_t size = len - from < piece ? len - from : piece;
-			struct seal_digest d =
-				hash_bytes(buf->data + from, size);
-			bool differs =
-				memcmp(&d, &buf->digests[i], sizeof(d)) != 0;
-
-			if (differs && bad == UINT64_MAX)
-				bad = at + from;
-			if (differs || bad == UINT64_MAX)
-				continue;
-			p->differs(v, p, bad, at + from);
-			bad = UINT64_MAX;
-		}
-	}
-	if (bad != UINT64_MAX)
-		p->differs(v, p, bad, p->length);
-	return 0;
+	if (!rc)
+		verify_tell_unreadable(p->v);
+	return rc;
 }
 
+/* What could not be read there is told before it. */
 static struct mr_finding bytes_finding(const struct part *p, uint64_t from,
 				       uint64_t to, enum mr_finding_kind kind)
 {
+	verify_tell_unreadable(p->v);
 	return (struct mr_finding){ .kind = kind,
 				    .damage = true,
 				    .block = p->block ? p->block->name : NULL,
-				    .offset = p->offset + from,
+				    .offset = p->at.offset + from,
 				    .length = to - from };
 }
 
-static void front_differs(struct verify *v, const struct part *p, uint64_t from,
-			  uint64_t to)
+static void front_differs(void *arg, uint64_t from, uint64_t to)
 {
+	const struct part *p = arg;
+	struct verify *v = p->v;
 	struct mr_finding f = bytes_finding(p, from, to, MR_FINDING_FRONT);
 
 	verify_tell(v, &f,
@@ -85,9 +47,10 @@ static void front_differs(struct verify *v, const struct part *p, uint64_t from,
 		    f.offset, f.offset + f.length - 1);
 }
 
-static void header_differs(struct verify *v, const struct part *p,
-			   uint64_t from, uint64_t to)
+static void header_differs(void *arg, uint64_t from, uint64_t to)
 {
+	const struct part *p = arg;
+	struct verify *v = p->v;
 	struct mr_finding f = bytes_finding(p, from, to, MR_FINDING_HEADER);
 
 	verify_tell(v, &f,
@@ -96,9 +59,10 @@ static void header_differs(struct verify *v, const struct part *p,
 		    f.offset, f.offset + f.length - 1);
 }
 
-static void bitmap_differs(struct verify *v, const struct part *p,
-			   uint64_t from, uint64_t to)
+static void bitmap_differs(void *arg, uint64_t from, uint64_t to)
 {
+	const struct part *p = arg;
+	struct verify *v = p->v;
 	struct mr_finding f = bytes_finding(p, from, to, MR_FINDING_BITMAP);
 	uint32_t piece = v->seal.head.piece_size;
 
@@ -138,9 +102,10 @@ static void name_sections(const struct mr_image_info *info, uint64_t from,
 		(void)snprintf(buf + at, size - at, ")");
 }
 
-static void tail_differs(struct verify *v, const struct part *p, uint64_t from,
-			 uint64_t to)
+static void tail_differs(void *arg, uint64_t from, uint64_t to)
 {
+	const struct part *p = arg;
+	struct verify *v = p->v;
 	struct mr_finding f = bytes_finding(p, from, to, MR_FINDING_TAIL);
 	char sections[160];
 
@@ -152,48 +117,25 @@ static void tail_differs(struct verify *v, const struct part *p, uint64_t from,
 		    f.offset, f.offset + f.length - 1, sections);
 }
 
-static int check_block(struct verify *v, size_t i, struct buffers *buf,
-		       struct mr_error *err)
+static int check_block(struct verify *v, size_t i, struct mr_error *err)
 {
-	const struct seal_block *s = &v->seal.blocks[i];
-	struct part header = { .offset = s->header_start,
-			       .length = s->header_end - s->header_start,
-			       .place = s->header_digests,
-			       .differs = header_differs,
-			       .block = &v->blocks[i] };
-	struct part bitmap = { .offset = s->bitmap_offset,
-			       .length = s->bitmap_size,
-			       .place = s->bitmap_digests,
-			       .differs = bitmap_differs,
-			       .block = &v->blocks[i] };
+	struct part header = { proof_header(&v->seal, i), v, header_differs,
+			       &v->blocks[i] };
+	struct part bitmap = { proof_bitmap(&v->seal, i), v, bitmap_differs,
+			       &v->blocks[i] };
 
-	if (check_part(v, &header, buf, err))
-		return -1;
-	return check_part(v, &bitmap, buf, err);
+	return check_part(&header, err) || check_part(&bitmap, err) ? -1 : 0;
 }
 
 int verify_parts(struct verify *v, struct mr_error *err)
 {
-	const struct seal_head *h = &v->seal.head;
-	struct part front = { .length = h->stream_offset,
-			      .place = v->seal.places.front,
-			      .differs = front_differs };
-	struct part tail = { .offset = h->tail_offset,
-			     .length = h->seal_offset - h->tail_offset,
-			     .place = v->seal.places.tail,
-			     .differs = tail_differs };
-	struct buffers *buf = malloc(sizeof(*buf));
-	int rc = -1;
+	struct part front = { proof_front(&v->seal), v, front_differs, NULL };
+	struct part tail = { proof_tail(&v->seal), v, tail_differs, NULL };
 
-	if (!buf)
-		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
-	if (check_part(v, &front, buf, err))
-		goto out;
+	if (check_part(&front, err))
+		return -1;
 	for (size_t i = 0; i < v->n; i++)
-		if (check_block(v, i, buf, err))
-			goto out;
-	rc = check_part(v, &tail, buf, err);
-out:
-	free(buf);
-	return rc;
+		if (check_block(v, i, err))
+			return -1;
+	return check_part(&tail, err);
 }

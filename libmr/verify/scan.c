@@ -18,6 +18,7 @@
 #include "libmr/base/pages.h"
 #include "libmr/memory/memory.h"
 #include "libmr/seal/pages.h"
+#include "libmr/seal/proof.h"
 #include "libmr/verify/state.h"
 
 #define MAX_PAGES (SEAL_EXTENT_MAX / MAPPED_RAM_PAGE_MIN)
@@ -205,23 +206,6 @@ static int agrees_1(struct crew_worker *w, const struct crew_slot *s,
 	return !memcmp(&is, &should, sizeof(is));
 }
 
-/* Whether these are the digests of the extent's pages that the seal means: 1,
- * 0 or -1. */
-static int is_table(const struct scan *c, const struct crew_slot *s,
-		    const uint64_t *table, struct mr_error *err)
-{
-	size_t block = s->extent.block, n = pages_of(c, &s->extent);
-	uint64_t extent = s->extent.offset / c->v->extent_size;
-	struct seal_digest is, should;
-
-	if (!sealed_has_extent(&c->v->seal, block, extent))
-		return seal_pages_none(table, n);
-	is = seal_pages_digest(table, n);
-	if (sealed_extent(&c->v->seal, block, extent, &should, err))
-		return -1;
-	return !memcmp(&is, &should, sizeof(is));
-}
-
 /* The same of the pages themselves, those with a bit. */
 static int agrees(struct crew_worker *w, const struct crew_slot *s,
 		  const uint64_t *bits, struct mr_error *err)
@@ -235,7 +219,8 @@ static int agrees(struct crew_worker *w, const struct crew_slot *s,
 	if (c->v->seal.head.version != SEAL_VERSION_1) {
 		seal_pages(own->is, s->buf, bits, pages_of(c, &s->extent),
 			   c->v->page_size);
-		return is_table(c, s, own->is, err);
+		return proof_pages(&c->v->seal, block, extent, own->is,
+				   pages_of(c, &s->extent), err);
 	}
 	if (!any || !sealed_has_extent(&c->v->seal, block, extent))
 		return any == sealed_has_extent(&c->v->seal, block, extent);
@@ -428,7 +413,9 @@ static int ask_table(const struct scan *c, const struct crew_slot *s,
 			 err))
 		return -1;
 	good = same == 1 ? !memcmp(own->table, own->is, n * sizeof(*own->table))
-			 : is_table(c, s, own->table, err);
+			 : proof_pages(&c->v->seal, s->extent.block,
+				       s->extent.offset / c->v->extent_size,
+				       own->table, n, err);
 	if (good < 0)
 		return -1;
 	x->bad_table = !good;
