@@ -15,7 +15,7 @@
 #define LONG_CHAIN 8
 
 static struct mr_convert_options convert = MR_CONVERT_OPTIONS_INIT;
-static int dry_run, force, no_seal;
+static int dry_run, force, no_seal, verify;
 static int level = CLI_NOT_GIVEN, jobs = CLI_NOT_GIVEN;
 static int full_every = CLI_NOT_GIVEN, dump_level = CLI_NOT_GIVEN;
 static char *format = NULL, *direct = NULL, *name = NULL, *base = NULL;
@@ -60,6 +60,8 @@ static struct poptOption options[] = {
 	  "what the VM is called, for the label", "TEXT" },
 	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
 	  "leave out the digests that mrverify checks", NULL },
+	{ "verify", '\0', POPT_ARG_NONE, &verify, 0,
+	  "compare what is read with IN's seal, or pack, and the base's", NULL },
 	{ "xml", '\0', POPT_ARG_STRING, &xml, 0,
 	  "for libvirt: the domain's XML (default: that of IN)", "FILE" },
 	{ "spool", '\0', POPT_ARG_STRING, &spool, 0,
@@ -313,6 +315,9 @@ static int check_options(const char *in, const char *out)
 	if (level != CLI_NOT_GIVEN &&
 	    (level < 1 || level > MR_CONVERT_LEVEL_MAX))
 		return cli_usage("--level takes 1 to %d", MR_CONVERT_LEVEL_MAX);
+	if (verify && dry_run)
+		return cli_usage("--dry-run looks at a part of the pages only: "
+				 "mrverify looks at all");
 	if (level != CLI_NOT_GIVEN)
 		convert.level = level;
 	if (full_every != CLI_NOT_GIVEN &&
@@ -331,6 +336,7 @@ static int check_options(const char *in, const char *out)
 	convert.dry_run = dry_run;
 	convert.force = force;
 	convert.no_seal = no_seal;
+	convert.verify = verify;
 	convert.name = name;
 	convert.xml = xml;
 	convert.watch = *cli_watch();
@@ -360,6 +366,8 @@ static int check_vm(const char *in, const char *out)
 {
 	struct mr_error err = MR_ERROR_INIT;
 
+	if (verify && !base)
+		return cli_usage("--verify is of an image: a VM has no seal");
 	if (dry_run)
 		return cli_usage("--dry-run reads an image: for a VM mrsave "
 				 "--check says what a save would take");

@@ -168,6 +168,7 @@ static int open_in(struct convert *x, const char *in, struct mr_error *err)
 	struct mr_convert_report *r = x->report;
 	struct stream_config config;
 	uint64_t present;
+	int proven;
 
 	if (input_open(&x->input, in, o, err))
 		return -1;
@@ -193,9 +194,17 @@ static int open_in(struct convert *x, const char *in, struct mr_error *err)
 		return -1;
 	r->device = x->state.early_len + x->state.late_len +
 		    x->state.description_len;
-	x->m = memory_of_image(x->img, true, err);
+	x->m = memory_of_image(x->img, !o->verify, err);
 	if (!x->m)
 		return -1;
+	proven = o->verify ? memory_prove(x->m, x->img, err) : 1;
+	if (proven < 0)
+		return -1;
+	if (!proven)
+		return error_set(
+			err, MR_REFUSED, MR_NO_OFFSET,
+			"nothing says whether it is what was saved: it "
+			"has no seal, and is no pack");
 	plain_config(x->info, &config);
 	x->m->who = CONVERT_IN;
 	x->m->page_bits = config.target_page_bits;
@@ -232,7 +241,8 @@ static int open_base(struct convert *x, const char *out, struct mr_error *err)
 	below = x->base.packed.label.below + 1;
 	if (below > PACK_BELOW_MAX || (o->full_every && below >= o->full_every))
 		base_release(&x->base);
-	return 0;
+	return x->base.open && o->verify ? base_verify(&x->base, &o->watch, err)
+					 : 0;
 }
 
 /* ---- the output ---- */

@@ -165,7 +165,8 @@ static int copy_extent(struct crew_worker *w, struct crew_slot *s,
 		return CREW_DONE;
 	}
 	p.buf = *room ? *room : s->buf;
-	if (memory_fetched(c->from, &p, s, err))
+	if (memory_fetched(c->from, &p, s, err) ||
+	    memory_prove_part(c->from, &p, err))
 		return CREW_FAILED;
 	if (*room)
 		count_room(w, s, &p);

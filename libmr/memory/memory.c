@@ -35,6 +35,7 @@ void memory_free(struct memory *m)
 	if (!m)
 		return;
 	cached_release(&m->cached);
+	memory_proof_free(m->proof);
 	for (size_t i = 0; i < m->n; i++)
 		zeros_free(m->blocks[i].bits, map_size(m, &m->blocks[i]));
 	free(m->blocks);

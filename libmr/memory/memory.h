@@ -86,6 +86,8 @@ struct memory {
 	 * what that has. */
 	bool direct;
 	struct cached cached;
+	/* memory_prove's: what is copied is compared; NULL: it is not. */
+	struct memory_proof *proof;
 };
 
 /* What back ends begin with: no blocks yet, and room for n. */
@@ -97,6 +99,16 @@ void memory_free(struct memory *m); /* m may be NULL */
  * holes of the file do not count as touched. */
 struct memory *memory_of_image(const struct mr_image *img, bool holes,
 			       struct mr_error *err);
+
+/*
+ * Has memory_copy compare the pages of a mapped-ram image with its seal, once
+ * all else is: m is that of the image, with its holes. 1; also of a pack, of
+ * which nothing is ever read unseen. 0: it has no seal. -1: *err is MR_FORMAT
+ * if something is not as it was sealed. img must outlive m.
+ */
+int memory_prove(struct memory *m, const struct mr_image *img,
+		 struct mr_error *err);
+void memory_proof_free(struct memory_proof *p); /* p may be NULL */
 
 struct guest;
 /* A paused VM after guest_map; g must outlive the memory. in_place: what
@@ -174,6 +186,11 @@ int64_t memory_fetch(const struct memory *m, const struct memory_part *p,
 		     struct mr_error *err);
 int memory_fetched(const struct memory *m, const struct memory_part *p,
 		   const struct crew_slot *s, struct mr_error *err);
+
+/* Whether a part that was fetched is as it was sealed, if the memory has a
+ * proof: whole extents of m->extent bytes. 0 or -1. */
+int memory_prove_part(const struct memory *m, const struct memory_part *p,
+		      struct mr_error *err);
 
 /* Makes those of a part's pages from .. to - 1 zero that have no bit. */
 void memory_blank(const struct memory_part *p, size_t from, size_t to);

@@ -59,6 +59,9 @@ struct mr_convert_options {
 	enum mr_direct direct; /* to read with; a mapped-ram image, to write */
 	bool dry_run; /* say how large it would be; nothing is made */
 	bool force; /* replace a file that is neither empty nor an image */
+	/* Of in, and of base: what is read is compared with what the seal says,
+	 * or the pack; MR_REFUSED: there is none. */
+	bool verify;
 	bool no_seal; /* of a mapped-ram image: leave the seal out */
 	/* A pack becomes an increment: what differs from this pack. NULL: all
 	 * of memory. What it stands on is found in its folder later: base and

@@ -493,3 +493,61 @@ number() { od -An -tu4 -j"$2" -N4 "$1" | tr -d ' '; } # FILE BYTE
 	refused 3 "neither empty nor an image" -O libvirt --xml xml image out
 	[ "$(cat out)" = precious ]
 }
+
+@test "--verify: what is read is what was saved, or nothing is made" {
+	local ram at
+	mkimage --block pc.ram=3000:0+700,1500+1,2900+100 --block bios=64:0+3 image
+	run -3 mrconvert --verify image a.mrp
+	[[ $output == "mrconvert: image: nothing says whether "* ]]
+	mkimage --plain stream
+	run -3 mrconvert --verify stream a.mrp
+	run -2 mrconvert --verify --dry-run image a.mrp
+	mrconvert -q --name web1 image sound.mr
+	for form in pack mapped stream; do
+		mrconvert -q --verify -O $form sound.mr out
+		mrconvert -q -O $form sound.mr same
+		cmp out same
+	done
+	run -3 mrconvert --verify out again.mrp
+	mrconvert -q --verify -O pack sound.mr sound.mrp
+	mrconvert -q --verify sound.mrp again.mrp
+	cmp sound.mrp again.mrp
+	ram=$(mrinspect --json sound.mr | jq '.files[0].blocks[0].pages_offset')
+	# A bit of a page; of its bitmap; of the device state; of the label.
+	flip() { # BYTE
+		cp sound.mr bad.mr
+		printf "\\x$(printf %x $((0x$(xxd -p -l 1 -s "$1" bad.mr) ^ 4)))" |
+			dd of=bad.mr bs=1 seek="$1" conv=notrunc status=none
+		run -2 mrconvert -q --verify bad.mr bad.mrp
+		[ "${#lines[@]}" = 1 ]
+		[ ! -e bad.mrp ]
+	}
+	flip $((ram + 1500 * 4096 + 77))
+	[[ $output == *"bad.mr: page 1500 of block pc.ram is not as it was sealed at byte $((ram + 1500 * 4096))"* ]]
+	mrconvert -q bad.mr unseen.mrp
+	at=$(mrinspect --json sound.mr | jq '.files[0].blocks[0].bitmap_offset')
+	flip $((at + 100))
+	[[ $output == *"the bitmap of block pc.ram differs from the seal"* ]]
+	at=$(mrinspect --json sound.mr | jq '.files[0].vmdesc.offset')
+	flip $((at + 30))
+	[[ $output == *"the device state differs from the seal"* ]]
+	flip "$(grep -obUa web1 sound.mr | head -n 1 | cut -d: -f1)"
+	[[ $output == *"the seal is damaged: its own digest differs"* ]]
+}
+
+@test "--base --verify: what an increment stands on is whole" {
+	mkimage --block pc.ram=3000:0+700 0.mr
+	mkimage --block pc.ram=3000:0+701 1.mr
+	mkimage --block pc.ram=3000:0+702 2.mr
+	for i in 0 1 2; do mrverify -q --seal $i.mr; done
+	mrconvert -q 0.mr 0.mrp
+	mrconvert -q --verify --base 0.mrp 1.mr 1.mrp
+	mrconvert -q --verify --base 1.mrp 2.mr 2.mrp
+	mrdiff -q 2.mr 2.mrp
+	# In the middle of a frame of the full one.
+	printf X | dd of=0.mrp bs=1 seek=50000 conv=notrunc status=none
+	mrconvert -q --base 1.mrp 2.mr unseen.mrp
+	run -2 mrconvert --verify --base 1.mrp 2.mr bad.mrp
+	[[ $output == "mrconvert: 1.mrp: base 0.mrp: pack: the frame in bytes "*"is damaged"* ]]
+	[ ! -e bad.mrp ]
+}
