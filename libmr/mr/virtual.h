@@ -40,8 +40,8 @@ struct mr_virtual {
  * as a layout's tables are (mr_image_layout). At most five entries are read,
  * whatever they say. MR_UNSUPPORTED: there is no such address, nothing is
  * mapped there, or no memory is known where an entry leads to; the error names
- * the entry, and out->page is how many bytes of addresses it is for (0: there is
- * none). 0 or -1.
+ * the entry, and out->page is how many bytes of addresses it is for (0: there
+ * is none). 0 or -1.
  */
 int mr_virtual_find(const struct mr_paging *p, const struct mr_layout *l,
 		    mr_layout_read read, void *arg, uint64_t va,

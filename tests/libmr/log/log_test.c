@@ -69,7 +69,18 @@ static uint8_t ram[4 * MIB];
 
 static void put(size_t at, const char *text)
 {
-	memcpy(ram + at, text, strlen(text));
+	for (size_t i = 0; text[i]; i++)
+		ram[at + i] = (uint8_t)text[i];
+}
+
+/* Another text of the kernel's, as long, instead of a part of it. */
+static void replace(const char *part, const char *with)
+{
+	const char *at = strstr((const char *)ram + INFO, part);
+
+	assert_non_null(at);
+	assert_int_equal(strlen(part), strlen(with));
+	put((size_t)(at - (const char *)ram), with);
 }
 
 /* A kernel with its page tables: its own addresses in pages of 2 MiB, and of
@@ -225,8 +236,7 @@ static void test_bad_ring(void **state)
 	refused(MR_FORMAT, "more than their buffer has room for");
 	/* A structure that its fields are not in. */
 	begin(TEXT(RING_TEXT));
-	memcpy(strstr((char *)ram + INFO, "SIZE(prb_desc)=24"),
-	       "SIZE(prb_desc)=23", 17);
+	replace("SIZE(prb_desc)=24", "SIZE(prb_desc)=23");
 	refused(MR_FORMAT, "not within its structure");
 }
 
@@ -285,11 +295,10 @@ static void test_nothing(void **state)
 	begin(TEXT("SYMBOL(log_buf)=ffffffff80031000\n"));
 	refused(MR_UNSUPPORTED, "does not tell where its messages are");
 	begin(TEXT(RING_TEXT));
-	memcpy(strstr((char *)ram + INFO, "SYMBOL(prb)"), "SYMBOL(prc)", 11);
+	replace("SYMBOL(prb)", "SYMBOL(prc)");
 	refused(MR_UNSUPPORTED, "Linux 6.1.0-test does not tell SYMBOL(prb)");
 	begin(TEXT(RING_TEXT));
-	memcpy(strstr((char *)ram + INFO, "SYMBOL(swapper"), "SYMBOL(swoppar",
-	       14);
+	replace("SYMBOL(swapper", "SYMBOL(swopper");
 	refused(MR_UNSUPPORTED, "does not tell where its page tables are");
 }
 
