@@ -11,7 +11,7 @@
 #include "libmr/linux/kernel.h"
 
 /* Walks for the maps of one set of tables, which may lead to nothing at all. */
-enum { WALKS = 16384 };
+enum { WALKS = 8192 };
 
 enum { UPPER_ENTRIES = 256 }; /* of the first table */
 #define UPPER_HALF (UINT64_C(1) << 63)

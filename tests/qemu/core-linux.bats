@@ -67,6 +67,23 @@ ask_crash() { # CORE
 	grep -q 'Linux version' ours
 	grep -q 'swapper/1' ours
 	diff ours <(ask_crash theirs.core)
+
+	# So does mrinspect, of messages and addresses, without symbols.
+	# (Further lines of a message have blanks for a time, there.)
+	mrinspect --log vm.mr | tail -n +3 >log
+	(($(wc -l <log) > 200))
+	diff <(cut -c 16- log) <(printf '%s\n' log quit |
+		timeout 200 crash -s vm.core "$LINUX/vmlinux" |
+		sed -n '/\] Linux version /,$p' | cut -c 16-)
+	read -r virt offset < <(mrinspect --json --find 'Linux version ' vm.mr |
+		jq -r '.files[0].found[] | select(.virtual | length == 2) |
+			[.virtual[0][2:], .offset] | @tsv')
+	run -0 crash -s vm.core "$LINUX/vmlinux" < <(
+		printf '%s\n' "vtop $virt" quit)
+	[[ $output == *"$virt  $(printf '%x' "$offset")"* ]]
+	[ "$(mrinspect --json --virt "0x$virt+14" vm.mr |
+		jq -r '.files[0].memory[0] | .gpa, .bytes')" = \
+		"$offset"$'\n'"$(printf 'Linux version ' | xxd -p)" ]
 	mrconvert -q vm.mr vm.kdump
 	diff <(grep -vE '^(bt|$)' ours) \
 		<(ask_crash vm.kdump | grep -vE '^(bt|$)')

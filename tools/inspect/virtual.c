@@ -1,6 +1,7 @@
 /* virtual.c - whose page tables are looked at, and what they map. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tools/inspect/show.h"
 
@@ -52,8 +53,8 @@ int show_paging(const struct show *s, struct mr_paging *p, uint32_t *index)
 
 /* ---- of what was found ---- */
 
-/* Page tables that are looked through; one is enough, mostly. */
-enum { TABLES = 16 };
+/* Page tables that are looked through; those of one CPU are enough, mostly. */
+enum { TABLES = 4 };
 
 struct virtuals {
 	struct mr_ram *ram;
@@ -92,6 +93,14 @@ static int add_cpu(struct virtuals *n, const struct mr_cpu *cpu,
 	return 0;
 }
 
+static bool in_kernel(const struct mr_cpu *cpu)
+{
+	for (size_t i = 0; i < cpu->n_segments; i++)
+		if (!strcmp(cpu->segments[i].name, "CS"))
+			return !(cpu->segments[i].selector & 3);
+	return false;
+}
+
 static int fill(struct virtuals *n, const struct show *s, struct mr_error *err)
 {
 	struct mr_cpu *cpus = NULL;
@@ -102,8 +111,12 @@ static int fill(struct virtuals *n, const struct show *s, struct mr_error *err)
 		n->layout = mr_ram_layout(s->ram, err);
 	if (!n->layout)
 		rc = -1;
-	for (size_t i = 0; i < n_cpus && !rc; i++)
-		rc = add_cpu(n, &cpus[i], err);
+	/* Those of a process may hide the kernel. */
+	for (int kernel = 1; kernel >= 0; kernel--)
+		for (size_t i = 0; i < n_cpus && !rc; i++)
+			if (in_kernel(&cpus[i]) == kernel &&
+			    !atomic_load(&cli_cancel))
+				rc = add_cpu(n, &cpus[i], err);
 	free(cpus);
 	return rc;
 }
@@ -137,12 +150,15 @@ size_t virtuals_of(struct virtuals *n, const struct mr_found *found, size_t len,
 	struct mr_error err = MR_ERROR_INIT;
 	size_t names = 0;
 
-	for (size_t i = 0; n && i < n->n && !names; i++) {
+	for (size_t i = 0; n && i < n->n && !names && !atomic_load(&cli_cancel);
+	     i++) {
 		*cpu = n->of[i].cpu;
 		if (mr_maps_names(&n->of[i].maps, n->ram, n->layout,
 				  found->block, found->offset, len, out, &names,
-				  &err))
+				  &err)) {
+			cli_note("no virtual address: %s", err.msg);
 			return 0;
+		}
 	}
 	return names;
 }
