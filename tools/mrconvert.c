@@ -20,7 +20,7 @@ static int level = CLI_NOT_GIVEN, jobs = CLI_NOT_GIVEN;
 static int full_every = CLI_NOT_GIVEN, dump_level = CLI_NOT_GIVEN;
 static char *format = NULL, *direct = NULL, *name = NULL, *base = NULL;
 static char *limit = NULL, *metrics = NULL;
-static char *xml = NULL;
+static char *xml = NULL, *bases = NULL;
 static char *spool = NULL, *spool_limit = NULL;
 static char **at = NULL; /* popt's, as it grew */
 static struct mr_convert_at *places;
@@ -38,6 +38,8 @@ static struct poptOption options[] = {
 	  "for elf and kdump: where in the guest's memory a block is (may be repeated)", "BLOCK=ADDRESS|none" },
 	{ "base", '\0', POPT_ARG_STRING, &base, 0,
 	  "make an increment: what differs from this pack", "PACK" },
+	{ "bases", '\0', POPT_ARG_STRING, &bases, 0,
+	  "where the packs are that IN, an increment, stands on (default: beside it)", "FOLDER" },
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
 	  "direct I/O: auto, on or off", "WHEN" },
 	{ "dry-run", '\0', POPT_ARG_NONE, &dry_run, 0,
@@ -337,6 +339,7 @@ static int check_options(const char *in, const char *out)
 	convert.force = force;
 	convert.no_seal = no_seal;
 	convert.verify = verify;
+	convert.bases = bases;
 	convert.name = name;
 	convert.xml = xml;
 	convert.watch = *cli_watch();

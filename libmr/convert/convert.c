@@ -1,6 +1,7 @@
 /* convert.c - the verb mr_convert: an image into one of another format. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,10 +170,16 @@ static int open_in(struct convert *x, const char *in, struct mr_error *err)
 	struct stream_config config;
 	uint64_t present;
 	int proven;
+	char bases[PATH_MAX];
+	const char *home = o->in_fd < 0 ? in : NULL;
 
+	if (o->bases) {
+		(void)snprintf(bases, sizeof(bases), "%.4000s/", o->bases);
+		home = bases;
+	}
 	if (input_open(&x->input, in, o, err))
 		return -1;
-	x->img = image_open_loadable(x->input.path, o->direct, false, &o->watch,
+	x->img = image_open_loadable(x->input.path, home, o->direct, false, &o->watch,
 				     &present, err);
 	if (!x->img)
 		return -1;

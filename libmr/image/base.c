@@ -48,7 +48,7 @@ int image_base_open(struct image_base *b, const char *path,
 	if (lock_base(b, path, err))
 		return -1;
 	(void)snprintf(locked, sizeof(locked), "/proc/self/fd/%d", b->lock);
-	b->img = image_open_loadable(locked, MR_DIRECT_OFF, false, watch,
+	b->img = image_open_loadable(locked, NULL, MR_DIRECT_OFF, false, watch,
 				     &present, err);
 	if (!b->img)
 		return -1;

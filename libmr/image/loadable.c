@@ -1,5 +1,6 @@
 /* loadable.c - is a file an image that can be loaded? */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "libmr/base/error.h"
@@ -130,34 +131,39 @@ static int check_mapped(const struct mr_image *img,
 	return rc;
 }
 
-struct mr_image *image_open_loadable(const char *path, enum mr_direct direct,
-				     bool for_vm, const struct mr_watch *watch,
+static int parse(struct mr_image *img, const char *home, bool for_vm,
+		 const struct mr_watch *watch, struct mr_error *err)
+{
+	char *path = home ? strdup(home) : NULL;
+
+	if (home && !path)
+		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
+	if (path) {
+		free(img->path);
+		img->path = path;
+	}
+	img->want_memory = !for_vm;
+	if (image_parse(img, watch, err))
+		return -1;
+	/* No QEMU reads one: its pages will be sent. */
+	if (!for_vm || !img->packed)
+		return 0;
+	img->want_memory = true;
+	return image_parse(img, watch, err);
+}
+
+struct mr_image *image_open_loadable(const char *path, const char *home,
+				     enum mr_direct direct, bool for_vm,
+				     const struct mr_watch *watch,
 				     uint64_t *present, struct mr_error *err)
 {
-	struct mr_image *img =
-		for_vm ? mr_image_open(path, direct, watch, err)
-		       : mr_image_open_memory(path, direct, watch, err);
-	const struct mr_image_info *info;
-	int rc;
+	struct mr_image *img = image_open_file(path, direct, err);
 
 	*present = 0;
-	if (!img)
-		return NULL;
-	info = mr_image_info(img);
-	/* No QEMU reads one: its pages will be sent. */
-	if (for_vm && img->packed) {
-		img->want_memory = true;
-		if (image_parse(img, watch, err)) {
-			mr_image_free(img);
-			return NULL;
-		}
-	}
-	rc = refuse_kind(info, err);
-	if (!rc)
-		rc = check_mapped(img, watch, present, err);
-	if (rc) {
-		mr_image_free(img);
-		return NULL;
-	}
-	return img;
+	if (img && !parse(img, home, for_vm, watch, err) &&
+	    !refuse_kind(mr_image_info(img), err) &&
+	    !check_mapped(img, watch, present, err))
+		return img;
+	mr_image_free(img);
+	return NULL;
 }

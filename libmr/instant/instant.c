@@ -104,7 +104,7 @@ static int open_image(struct mr_instant *in, const char *path,
 	(void)snprintf(in->path, sizeof(in->path), "/proc/self/fd/%d", in->fd);
 	if (lock_image(in, err))
 		return -1;
-	in->img = image_open_loadable(in->path, MR_DIRECT_OFF, true,
+	in->img = image_open_loadable(in->path, NULL, MR_DIRECT_OFF, true,
 				      &in->options->watch, &in->report->data,
 				      err);
 	if (!in->img)

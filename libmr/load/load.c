@@ -512,7 +512,7 @@ int mr_load(const char *image, const char *vm,
 	int rc = -1;
 
 	*report = (struct mr_load_report){ .vm = MR_VM_UNTOUCHED };
-	l.img = image_open_loadable(image, options->direct, true,
+	l.img = image_open_loadable(image, NULL, options->direct, true,
 				    &options->watch, &report->data, err);
 	if (!l.img) {
 		(void)error_about(err, LOAD_IMAGE);

@@ -113,7 +113,7 @@ int mr_load_memory(const char *image, const struct mr_memory *memory, size_t n,
 	int rc = -1;
 
 	*report = (struct mr_memory_report){ 0 };
-	img = image_open_loadable(image, options->direct, false,
+	img = image_open_loadable(image, NULL, options->direct, false,
 				  &options->watch, &present, err);
 	if (img)
 		m = memory_of_image(img, false, err);

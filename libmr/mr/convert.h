@@ -89,6 +89,9 @@ struct mr_convert_options {
 	 * out is what messages call it; the caller ignores SIGPIPE. -1: to
 	 * the file out. */
 	int fd;
+	/* The folder of the packs that in, an increment, stands on; NULL: its
+	 * own. */
+	const char *bases;
 	/* What is to be converted comes from this descriptor, from front to
 	 * back, and in is what messages call it. -1: from the file in. */
 	int in_fd;

@@ -31,7 +31,7 @@ static int open_image(struct send *x, const char *image, struct mr_error *err)
 {
 	struct mr_send_report *r = x->report;
 
-	x->img = image_open_loadable(image, x->options->direct, false,
+	x->img = image_open_loadable(image, NULL, x->options->direct, false,
 				     &x->options->watch, &r->data, err);
 	if (!x->img)
 		return -1;

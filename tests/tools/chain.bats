@@ -183,3 +183,22 @@ setup() {
 	[[ $output == "mrsave: inc.mrp: "*"is no *.mrp in folder ." ]]
 	[ ! -e new.mrp ]
 }
+
+@test "an increment from stdin, or compressed: where its base is" {
+	run -3 mrconvert -q -O mapped - out.mr <inc.mrp
+	[[ $output == *"base, the pack "*" is no *.mrp in folder "* ]]
+	mrconvert -q --bases . -O mapped - out.mr <inc.mrp
+	mrdiff -q 1.mr out.mr
+	mkdir apart
+	mv base.mrp apart
+	run -3 mrconvert -q --bases . inc.mrp out.mr
+	mrconvert -q --bases apart inc.mrp out.mr
+	mrdiff -q 1.mr out.mr
+	run -3 mrconvert -q --bases none inc.mrp out.mr
+	[[ $output == *"in folder none/ that can be read: cannot open it: No such"* ]]
+	# What is compressed has a folder.
+	gzip -k inc.mrp
+	cp inc.mrp.gz apart/inc.gz
+	mrconvert -q apart/inc.gz out.mr
+	mrdiff -q 1.mr out.mr
+}
