@@ -179,8 +179,8 @@ static int open_in(struct convert *x, const char *in, struct mr_error *err)
 	}
 	if (input_open(&x->input, in, o, err))
 		return -1;
-	x->img = image_open_loadable(x->input.path, home, o->direct, false, &o->watch,
-				     &present, err);
+	x->img = image_open_loadable(x->input.path, home, o->direct, false,
+				     &o->watch, &present, err);
 	if (!x->img)
 		return -1;
 	x->img->io->who = CONVERT_IN;

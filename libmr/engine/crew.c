@@ -402,16 +402,13 @@ static int make_arena(struct hand *h, const struct crew_plan *p,
 }
 
 static int hand_init(struct hand *h, struct crew *c, unsigned index,
-		     unsigned jobs, unsigned nslots, struct mr_error *err)
+		     unsigned nslots, struct mr_error *err)
 {
 	const struct crew_plan *p = c->plan;
 
 	h->w.crew = c;
 	h->w.index = index;
 	h->nslots = nslots;
-	/* They begin one after the other, not all at once. */
-	pace_begin(&h->pace, (double)p->limit / jobs,
-		   (double)p->extent_size * index / jobs, watch_clock());
 	h->slots = calloc(nslots, sizeof(*h->slots));
 	h->idle = calloc(nslots, sizeof(*h->idle));
 	h->spare = calloc(nslots, sizeof(*h->spare));
@@ -448,6 +445,36 @@ static void hand_release(struct hand *h)
 	free(h->idle);
 	free(h->spare);
 	free(h->w.priv);
+}
+
+/* As many of them as there is memory for: fewer do the same. Half of those
+ * leave the other half's to whatever else needs some. */
+static int make_hands(struct hand *hands, unsigned *jobs, struct crew *c,
+		      unsigned nslots)
+{
+	struct mr_error why = MR_ERROR_INIT;
+	unsigned n = 0;
+
+	while (n < *jobs && !hand_init(&hands[n], c, n, nslots, &why))
+		n++;
+	if (n < *jobs) {
+		unsigned keep = (n + 1) / 2;
+
+		for (unsigned i = keep; i <= n; i++) {
+			hand_release(&hands[i]);
+			hands[i] = (struct hand){ .started = false };
+		}
+		*jobs = n = keep;
+	}
+	if (!n) {
+		c->error = why;
+		return -1;
+	}
+	/* They begin one after the other, not all at once. */
+	for (unsigned i = 0; i < n; i++)
+		pace_begin(&hands[i].pace, (double)c->plan->limit / n,
+			   (double)c->plan->extent_size * i / n, watch_clock());
+	return 0;
 }
 
 static int count_extents(struct crew *c, struct mr_error *err)
@@ -579,9 +606,8 @@ int crew_run(const struct crew_plan *plan, struct mr_error *err)
 				"no memory for %u workers", jobs);
 		goto out;
 	}
-	for (unsigned i = 0; i < jobs; i++)
-		if (hand_init(&hands[i], &c, i, jobs, nslots, &c.error))
-			goto out;
+	if (make_hands(hands, &jobs, &c, nslots))
+		goto out;
 	heed_cancel(&c); /* before quick work could be done all the same */
 	start(&c, hands, jobs);
 	oversee(&c);

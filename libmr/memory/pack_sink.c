@@ -24,6 +24,8 @@
 #define AHEAD ((size_t)24 << 20)
 /* How long one waits before he looks whether all is over. */
 #define LOOK_UP 100000000L
+/* One is written, one is made. */
+#define SLOTS_MIN ((size_t)2)
 
 struct pack_slot {
 	struct pack_frame frame;
@@ -151,6 +153,16 @@ static int fit(const struct chain *base, struct pack_form *form,
 	return 0;
 }
 
+/* It has i slots with memory. */
+static void shorten_ring(struct pack_sink *s, size_t i)
+{
+	s->slots = i / 2;
+	while (i > s->slots) {
+		free(s->ring[--i].frame.bytes);
+		s->ring[i].frame.bytes = NULL;
+	}
+}
+
 /* A slot for each of `slots` extents ahead; their memory is taken when they
  * are used. Returns the number of extents, or -1. */
 static int64_t make_ring(struct pack_sink *s, struct mr_error *err)
@@ -171,11 +183,107 @@ static int64_t make_ring(struct pack_sink *s, struct mr_error *err)
 	}
 	for (size_t i = 0; i < s->slots; i++) {
 		s->ring[i].frame.bytes = malloc(pack_frame_room(&s->form));
-		if (!s->ring[i].frame.bytes)
+		if (s->ring[i].frame.bytes)
+			continue;
+		/* Fewer do; and others need memory, too. */
+		shorten_ring(s, i);
+		if (s->slots < SLOTS_MIN)
 			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
-					 "no memory for %zu frames", s->slots);
+					 "no memory for frames");
 	}
 	return (int64_t)n;
+}
+
+/* ---- those who compress ---- */
+
+static void packer_free(struct packer *p)
+{
+	if (p)
+		packer_release(p);
+	free(p);
+}
+
+/* NULL: there is no memory for one more; and no other. */
+static struct packer *take_packer(struct pack_sink *s)
+{
+	struct packer *p = NULL;
+
+	(void)pthread_mutex_lock(&s->lock);
+	if (!s->n_idle && !s->enough) {
+		p = calloc(1, sizeof(*p));
+		s->n_packers += p != NULL;
+		s->enough = !p || s->n_packers == MR_JOBS_MAX;
+	}
+	while (!p && !s->n_idle && s->n_packers)
+		(void)pthread_cond_wait(&s->spare, &s->lock);
+	if (!p && s->n_idle)
+		p = s->idle[--s->n_idle];
+	(void)pthread_mutex_unlock(&s->lock);
+	return p;
+}
+
+static void give_packer(struct pack_sink *s, struct packer *p)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	s->idle[s->n_idle++] = p;
+	(void)pthread_cond_signal(&s->spare);
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+/* There was no memory for what it needs. Whether there are others. */
+static bool drop_packer(struct pack_sink *s, struct packer *p)
+{
+	bool others;
+
+	packer_free(p);
+	(void)pthread_mutex_lock(&s->lock);
+	s->enough = true;
+	s->n_packers--;
+	others = s->n_packers > 0;
+	(void)pthread_cond_broadcast(&s->spare);
+	(void)pthread_mutex_unlock(&s->lock);
+	return others;
+}
+
+static int make_frame(struct pack_sink *s, const struct pack_extent *e,
+		      const char *block, const unsigned char *pages,
+		      struct pack_frame *f, struct mr_error *err)
+{
+	for (;;) {
+		struct mr_error why = MR_ERROR_INIT;
+		struct packer *p = take_packer(s);
+		int rc;
+
+		if (!p)
+			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
+					 "no memory to compress with");
+		rc = pack_frame_make(&s->form, p, e, block, pages, f, &why);
+		if (rc && why.code == MR_NOMEM && drop_packer(s, p))
+			continue;
+		if (!rc || why.code != MR_NOMEM)
+			give_packer(s, p);
+		if (rc && err && err->code == MR_OK)
+			*err = why;
+		return rc;
+	}
+}
+
+/* The first one takes all the memory that it will ever need before others take
+ * any: so there is one. */
+static int make_packer(struct pack_sink *s, struct mr_error *err)
+{
+	struct pack_extent e = { .block = 0 };
+	struct pack_frame f = { .bytes = malloc(pack_frame_room(&s->form)) };
+	unsigned char *zeros = calloc(1, s->form.label.extent_size);
+	int rc;
+
+	bits_set(e.there, 0, pack_pages(&s->form.label));
+	rc = f.bytes && zeros ? make_frame(s, &e, "any", zeros, &f, err)
+			      : error_set(err, MR_NOMEM, MR_NO_OFFSET,
+					  "no memory to compress with");
+	free(f.bytes);
+	free(zeros);
+	return rc;
 }
 
 static struct pack_block *list_blocks(const struct memory *m)
@@ -202,6 +310,8 @@ static int sink_begin(struct sink *k, const struct memory *m,
 
 	s->m = m;
 	if (fit(s->base, &s->form, m, err))
+		return -1;
+	if (make_packer(s, err))
 		return -1;
 	extents = make_ring(s, err);
 	if (extents < 0)
@@ -305,7 +415,7 @@ static int put_extent(struct pack_sink *s, const struct sink_hand *h,
 	}
 	if (s->base && pack_since(s->base, &e, b->name, pages, buf, err))
 		return -1;
-	if (pack_frame_make(&s->form, h->own, &e, b->name, buf, f, err))
+	if (make_frame(s, &e, b->name, buf, f, err))
 		return -1;
 	h->tally->written += f->len;
 	return advance(s, n, err);
@@ -378,12 +488,6 @@ static int64_t sink_take(struct sink *k, const struct sink_hand *h,
 	return advance(s, n, err) ? -1 : len;
 }
 
-static void sink_let_go(struct sink *k, void *own)
-{
-	(void)k;
-	packer_release(own);
-}
-
 /* ---- the end ---- */
 
 static int sink_end(struct sink *k, struct mr_error *err)
@@ -406,8 +510,11 @@ static void sink_abandon(struct sink *k)
 		free(s->ring[i].frame.bytes);
 	free(s->ring);
 	free(s->first);
+	for (unsigned i = 0; i < s->n_idle; i++)
+		packer_free(s->idle[i]);
 	pack_writer_release(&s->writer);
 	(void)pthread_cond_destroy(&s->moved);
+	(void)pthread_cond_destroy(&s->spare);
 	(void)pthread_mutex_destroy(&s->lock);
 }
 
@@ -417,7 +524,6 @@ static const struct sink_ops pack_ops = {
 	.take = sink_take,
 	.put = sink_put,
 	.zero = sink_zero,
-	.let_go = sink_let_go,
 	.end = sink_end,
 	.abandon = sink_abandon,
 };
@@ -427,8 +533,7 @@ void pack_sink_init(struct pack_sink *s, const struct pack_form *form)
 	pthread_condattr_t attr;
 
 	*s = (struct pack_sink){ .sink = { .ops = &pack_ops,
-					   .extent = form->label.extent_size,
-					   .hand_size = sizeof(struct packer) },
+					   .extent = form->label.extent_size },
 				 .form = *form,
 				 .jobs = 1,
 				 .writer = PACK_WRITER_NONE };
@@ -436,5 +541,6 @@ void pack_sink_init(struct pack_sink *s, const struct pack_form *form)
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_cond_init(&s->moved, &attr);
+	(void)pthread_cond_init(&s->spare, NULL);
 	(void)pthread_condattr_destroy(&attr);
 }

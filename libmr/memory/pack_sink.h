@@ -37,10 +37,15 @@ struct pack_sink {
 	struct pack_slot *ring;
 	size_t slots;
 	pthread_mutex_t lock;
-	pthread_cond_t moved;
+	pthread_cond_t moved, spare;
 	/* Under lock. */
 	uint64_t next; /* number of the extent that is to be written */
 	bool writing; /* somebody writes, or nobody ever will again */
+	/* Who compresses takes one, or makes one while there is memory for it;
+	 * then he waits for one. */
+	struct packer *idle[MR_JOBS_MAX];
+	unsigned n_idle, n_packers;
+	bool enough; /* there is no memory for more */
 };
 
 /* level, plain and label's extent_size, made, uuid, maker and name. */

@@ -137,6 +137,15 @@ refused() { # STATUS TEXT ARGUMENT...
 		cmp one <(tail -c +6 many)
 		rm one many
 	done
+	# Fewer, where there is no memory for so many.
+	if is_plain; then
+		for level in 1 13; do
+			mrconvert -q -O pack -j1 --level $level image one
+			(ulimit -v 200000 &&
+				exec mrconvert -q -O pack -j64 --level $level image many)
+			cmp one many
+		done
+	fi
 	mrconvert -q -O pack --level 19 image small
 	mrconvert -q -O pack image one
 	[ "$(stat -c %s small)" -le "$(stat -c %s one)" ]
