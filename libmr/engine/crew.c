@@ -447,6 +447,15 @@ static void hand_release(struct hand *h)
 	free(h->w.priv);
 }
 
+/* Hands from .. to - 1, none of which was started. */
+static void release_hands(struct hand *hands, unsigned from, unsigned to)
+{
+	for (unsigned i = from; i < to; i++) {
+		hand_release(&hands[i]);
+		hands[i] = (struct hand){ .started = false };
+	}
+}
+
 /* As many of them as there is memory for: fewer do the same. Half of those
  * leave the other half's to whatever else needs some. */
 static int make_hands(struct hand *hands, unsigned *jobs, struct crew *c,
@@ -460,10 +469,7 @@ static int make_hands(struct hand *hands, unsigned *jobs, struct crew *c,
 	if (n < *jobs) {
 		unsigned keep = (n + 1) / 2;
 
-		for (unsigned i = keep; i <= n; i++) {
-			hand_release(&hands[i]);
-			hands[i] = (struct hand){ .started = false };
-		}
+		release_hands(hands, keep, n + 1);
 		*jobs = n = keep;
 	}
 	if (!n) {
@@ -539,32 +545,44 @@ static void oversee(struct crew *c)
 	(void)pthread_mutex_unlock(&c->lock);
 }
 
-static void start(struct crew *c, struct hand *hands, unsigned jobs)
+static int start_one(struct crew *c, struct hand *h)
+{
+	int rc;
+
+	(void)pthread_mutex_lock(&c->lock);
+	c->running++;
+	(void)pthread_mutex_unlock(&c->lock);
+	rc = pthread_create(&h->thread, NULL, worker_main, h);
+	h->started = rc == 0;
+	if (rc) {
+		(void)pthread_mutex_lock(&c->lock);
+		c->running--;
+		(void)pthread_mutex_unlock(&c->lock);
+	}
+	return rc;
+}
+
+/* Where not one starts, what the others have may be what it lacks. */
+static void start(struct crew *c, struct hand *hands, unsigned *jobs)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	unsigned started = 0;
+	int rc = 0;
 
-	for (unsigned i = 0; i < jobs; i++) {
-		int rc;
-
-		(void)pthread_mutex_lock(&c->lock);
-		c->running++;
-		(void)pthread_mutex_unlock(&c->lock);
-		rc = pthread_create(&hands[i].thread, NULL, worker_main,
-				    &hands[i]);
-		hands[i].started = rc == 0;
+	for (unsigned i = 0; i < *jobs; i++) {
+		rc = start_one(c, &hands[i]);
 		started += rc == 0;
-		if (rc) {
-			(void)pthread_mutex_lock(&c->lock);
-			c->running--;
-			(void)pthread_mutex_unlock(&c->lock);
-		}
-		if (rc && !started && i + 1 == jobs) {
-			errno = rc;
-			(void)error_sys(&err, MR_NO_OFFSET,
-					"cannot start a thread");
-			stop_with(c, &err);
-		}
+	}
+	if (!started) {
+		release_hands(hands, 1, *jobs);
+		*jobs = 1;
+		rc = start_one(c, &hands[0]);
+		started = rc == 0;
+	}
+	if (!started) {
+		errno = rc;
+		(void)error_sys(&err, MR_NO_OFFSET, "cannot start a thread");
+		stop_with(c, &err);
 	}
 	if (c->plan->ran)
 		*c->plan->ran = started;
@@ -609,7 +627,7 @@ int crew_run(const struct crew_plan *plan, struct mr_error *err)
 	if (make_hands(hands, &jobs, &c, nslots))
 		goto out;
 	heed_cancel(&c); /* before quick work could be done all the same */
-	start(&c, hands, jobs);
+	start(&c, hands, &jobs);
 	oversee(&c);
 	for (unsigned i = 0; i < jobs; i++)
 		if (hands[i].started)
