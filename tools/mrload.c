@@ -10,7 +10,7 @@
 #include "tools/load/load.h"
 
 static int jobs = CLI_NOT_GIVEN, check, force, run_it, pause_it;
-static int instant;
+static int instant, verify;
 static struct load_instant how;
 static int record = CLI_NOT_GIVEN;
 static char *direct = NULL, *record_file = NULL, *prefault = NULL;
@@ -24,7 +24,7 @@ static struct poptOption options[] = {
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
 	  "direct I/O: auto, on or off", "WHEN" },
 	{ "force", '\0', POPT_ARG_NONE, &force, 0,
-	  "load over old content that cannot be cleared", NULL },
+	  "load over old content, or an image that is not as sealed", NULL },
 	{ "instant", '\0', POPT_ARG_NONE, &instant, 0,
 	  "become the QEMU that follows, its memory mapped from the image",
 	  NULL },
@@ -50,8 +50,8 @@ static struct poptOption options[] = {
 	  "let the guest run, also if it was saved paused", NULL },
 	{ "strict", '\0', POPT_ARG_NONE, &how.strict, 0,
 	  "refuse memory that cannot be mapped, rather than read it", NULL },
-	{ "verify", '\0', POPT_ARG_NONE, &how.verify, 0,
-	  "check all of the image by its seal first", NULL },
+	{ "verify", '\0', POPT_ARG_NONE, &verify, 0,
+	  "check all of the image by its seal first, pages too", NULL },
 	{ NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_common, 0, "Common options:",
 	  NULL },
 	POPT_TABLEEND
@@ -67,12 +67,40 @@ static void print_time(uint64_t bytes, double seconds)
 	       cli_rate(bytes, seconds));
 }
 
+static void print_image(const char *image, uint64_t allocated,
+			enum mr_seal_state seal)
+{
+	static const char *const said[] = {
+		[MR_SEAL_UNKNOWN] = "seal not checked",
+		[MR_SEAL_ABSENT] = "no seal",
+		[MR_SEAL_PROVEN] = "seal proven, pages not checked",
+		[MR_SEAL_BROKEN] = "not as it was sealed",
+		[MR_SEAL_FRAMES] = "checked as it is read",
+	};
+	char size[CLI_HUMAN];
+
+	printf("image      %s, %s on disk, %s\n", image,
+	       cli_human(size, allocated),
+	       verify && seal == MR_SEAL_PROVEN ? "seal proven, pages too"
+						: said[seal]);
+}
+
+static void json_image(const char *image, uint64_t allocated,
+		       enum mr_seal_state seal)
+{
+	cli_json_put_text("image", image);
+	cli_json_put_number("allocated", allocated);
+	cli_json_put_text("seal", mr_seal_state_name(seal));
+	cli_json_put_bool("verified", verify);
+}
+
 /* ---- into a VM ---- */
 
-static void print_load(const struct mr_load_report *r)
+static void print_load(const char *image, const struct mr_load_report *r)
 {
 	char a[CLI_HUMAN], b[CLI_HUMAN];
 
+	print_image(image, r->allocated, r->seal);
 	printf("machine    %s, saved %s", r->machine,
 	       r->saved[0] ? r->saved : "in a state that it does not say");
 	if (!check)
@@ -97,7 +125,7 @@ static void print_load(const struct mr_load_report *r)
 static int json_load(const char *image, const struct mr_load_report *r)
 {
 	cli_json_begin();
-	cli_json_put_text("image", image);
+	json_image(image, r->allocated, r->seal);
 	cli_json_put_text("vm", mr_vm_fate_name(r->vm));
 	cli_json_put_text("machine", r->machine);
 	cli_json_put_text("saved", r->saved[0] ? r->saved : NULL);
@@ -175,7 +203,7 @@ static int load_vm(const char *image, const char *vm)
 		return json_load(image, &report) && check ? CLI_TROUBLE
 							  : CLI_OK;
 	if (!cli.quiet)
-		print_load(&report);
+		print_load(image, &report);
 	return CLI_OK;
 }
 
@@ -184,7 +212,7 @@ static int load_vm(const char *image, const char *vm)
 static int json_memory(const char *image, const struct mr_memory_report *r)
 {
 	cli_json_begin();
-	cli_json_put_text("image", image);
+	json_image(image, r->allocated, r->seal);
 	cli_json_put_number("ram", r->ram);
 	cli_json_put_number("data", r->data);
 	cli_json_put_number("read", r->read);
@@ -197,10 +225,11 @@ static int json_memory(const char *image, const struct mr_memory_report *r)
 	return cli_json_end();
 }
 
-static void print_memory(const struct mr_memory_report *r)
+static void print_memory(const char *image, const struct mr_memory_report *r)
 {
 	char a[CLI_HUMAN], b[CLI_HUMAN], c[CLI_HUMAN], d[CLI_HUMAN];
 
+	print_image(image, r->allocated, r->seal);
 	printf("memory     %s: %s data, %s read, %s written",
 	       cli_human(a, r->ram), cli_human(b, r->data),
 	       cli_human(c, r->read), cli_human(d, r->written));
@@ -239,6 +268,8 @@ static int run_memory(const char *image, const struct mr_memory *m, size_t n)
 
 	o.jobs = threads;
 	o.direct = direct_io;
+	o.force = force;
+	o.verify = verify;
 	o.watch = *cli_watch();
 	rc = mr_load_memory(image, m, n, &o, &report, &err);
 	cli_tell_end();
@@ -251,7 +282,7 @@ static int run_memory(const char *image, const struct mr_memory *m, size_t n)
 	if (cli.json)
 		(void)json_memory(image, &report);
 	else if (!cli.quiet)
-		print_memory(&report);
+		print_memory(image, &report);
 	return CLI_OK;
 }
 
@@ -318,18 +349,18 @@ static int check_options(void)
 		return CLI_TROUBLE;
 	if (run_it && pause_it)
 		return cli_usage("--run and --paused contradict");
-	if (memory && (run_it || pause_it || check || force))
-		return cli_usage("--memory goes without a VM: --run, --paused, "
-				 "--check and --force are about one");
-	if (instant && (memory || direct || threads || force))
-		return cli_usage("--instant reads nothing: --memory, --direct, "
-				 "--jobs and --force are about that");
+	if (memory && (run_it || pause_it || check))
+		return cli_usage("--memory goes without a VM: --run, --paused "
+				 "and --check are about one");
+	if (instant && (memory || direct || threads))
+		return cli_usage("--instant reads nothing: --memory, --direct "
+				 "and --jobs are about that");
 	if (metrics && (instant || check))
 		return cli_usage("--check loads nothing that --metrics could "
 				 "tell of, and --instant has no end");
-	if (!instant && (how.print || how.strict || how.no_lock || how.verify))
-		return cli_usage("--print, --strict, --no-lock and --verify "
-				 "are about --instant");
+	if (!instant && (how.print || how.strict || how.no_lock))
+		return cli_usage("--print, --strict and --no-lock are about "
+				 "--instant");
 	if (!instant && (record != CLI_NOT_GIVEN || record_file || prefault))
 		return cli_usage("--record, --record-file and --prefault are "
 				 "about --instant");
@@ -343,6 +374,8 @@ static int run_instant(const char *image, const char *const *argv)
 				 "command line of a QEMU");
 	how.then = then();
 	how.check = check;
+	how.force = force;
+	how.verify = verify;
 	return load_instant(image, argv, &how);
 }
 
@@ -363,7 +396,9 @@ int main(int argc, char **argv)
 			status = cli_usage("IMAGE and VM (a QMP socket) are "
 					   "needed, or --memory and IMAGE "
 					   "alone");
-		else
+		else if (verify && !memory)
+			status = load_verify(image, image);
+		if (status == CLI_OK)
 			status = memory ? load_memory(image)
 					: load_vm(image, vm);
 	}

@@ -14,6 +14,7 @@
  *   memory.c  pages
  *   blame.c   which page it is that cannot be read
  *   plain.c   all but memory, as a plain stream has it (plain.h)
+ *   seal.c    does all but the pages agree with the seal?
  *   loadable.c  can a guest be made of it? (loadable.h)
  */
 #ifndef LIBMR_IMAGE_H

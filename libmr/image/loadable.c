@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
+#include "libmr/base/watch.h"
 #include "libmr/file/expand.h"
 #include "libmr/image/loadable.h"
 
@@ -166,4 +167,23 @@ struct mr_image *image_open_loadable(const char *path, const char *home,
 		return img;
 	mr_image_free(img);
 	return NULL;
+}
+
+int image_trust(const struct mr_image *img, bool force,
+		const struct mr_watch *watch, enum mr_seal_state *state,
+		struct mr_error *err)
+{
+	struct mr_error why;
+
+	if (mr_image_seal(img, state, &why, err))
+		return -1;
+	if (*state != MR_SEAL_BROKEN)
+		return 0;
+	if (!force)
+		return error_set(err, MR_REFUSED, why.offset,
+				 "not as it was sealed, and loaded only with "
+				 "--force: %.150s",
+				 why.msg);
+	watch_note(watch, "not as it was sealed: %s", why.msg);
+	return 0;
 }

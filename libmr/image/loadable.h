@@ -16,4 +16,12 @@ struct mr_image *image_open_loadable(const char *path, const char *home,
 				     const struct mr_watch *watch,
 				     uint64_t *present, struct mr_error *err);
 
+/*
+ * Compares all but the pages with the seal: MR_REFUSED if that is broken, and
+ * with force a note to watch. 0, and what the seal says in *state, or -1.
+ */
+int image_trust(const struct mr_image *img, bool force,
+		const struct mr_watch *watch, enum mr_seal_state *state,
+		struct mr_error *err);
+
 #endif

@@ -110,6 +110,10 @@ static int open_image(struct mr_instant *in, const char *path,
 	if (!in->img)
 		return -1;
 	in->info = mr_image_info(in->img);
+	in->report->allocated = in->info->file_allocated;
+	if (image_trust(in->img, in->options->force, &in->options->watch,
+			&in->report->seal, err))
+		return -1;
 	in->absent_zero = image_absent_zero(in->img);
 	in->places = calloc(in->info->n_blocks + 1, sizeof(*in->places));
 	if (!in->places)

@@ -184,6 +184,7 @@ static void describe(struct load *l)
 	(void)snprintf(r->saved, sizeof(r->saved), "%s", l->info->run_state);
 	r->blocks = l->info->n_blocks;
 	r->ram = l->info->ram;
+	r->allocated = l->info->file_allocated;
 	if (l->info->kind == MR_IMAGE_MAPPED)
 		r->jobs = l->options->jobs ? l->options->jobs : CHANNELS;
 }
@@ -520,7 +521,9 @@ int mr_load(const char *image, const char *vm,
 	}
 	l.info = mr_image_info(l.img);
 	describe(&l);
-	if (runstate_check_saved(l.info->run_state, err)) {
+	if (image_trust(l.img, options->force, &options->watch, &report->seal,
+			err) ||
+	    runstate_check_saved(l.info->run_state, err)) {
 		(void)error_about(err, LOAD_IMAGE);
 		goto out;
 	}

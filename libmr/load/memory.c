@@ -71,6 +71,19 @@ out:
 	return rc;
 }
 
+/* All that is read is compared with what was saved. */
+static int prove(struct memory *m, const struct mr_image *img,
+		 struct mr_error *err)
+{
+	int rc = memory_prove(m, img, err);
+
+	if (!rc)
+		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				"there is no seal to verify it by: mrverify "
+				"--seal adds one");
+	return rc > 0 ? 0 : error_about(err, MEMORY_IMAGE);
+}
+
 /* From m into the files. */
 static int load(struct memory *m, const struct mr_memory *memory, size_t n,
 		const struct mr_memory_options *o, struct mr_memory_report *r,
@@ -116,11 +129,16 @@ int mr_load_memory(const char *image, const struct mr_memory *memory, size_t n,
 	img = image_open_loadable(image, NULL, options->direct, false,
 				  &options->watch, &present, err);
 	if (img)
+		report->allocated = mr_image_info(img)->file_allocated;
+	if (img && !image_trust(img, options->force, &options->watch,
+				&report->seal, err))
 		m = memory_of_image(img, false, err);
 	if (m) {
 		m->who = MEMORY_IMAGE;
 		img->io->who = MEMORY_IMAGE;
-		rc = load(m, memory, n, options, report, err);
+		rc = options->verify ? prove(m, img, err) : 0;
+		if (!rc)
+			rc = load(m, memory, n, options, report, err);
 	} else {
 		(void)error_about(err, MEMORY_IMAGE);
 	}

@@ -197,6 +197,25 @@ const struct mr_image_info *mr_image_info(const struct mr_image *img);
  */
 int mr_image_label(const struct mr_image *img, struct mr_label *out,
 		   struct mr_error *err);
+
+/* What is known of an image by its seal. */
+enum mr_seal_state {
+	MR_SEAL_UNKNOWN, /* nobody has looked */
+	MR_SEAL_ABSENT,
+	MR_SEAL_PROVEN, /* all but the pages is as it was sealed */
+	MR_SEAL_BROKEN, /* it is not, or the seal is damaged */
+	MR_SEAL_FRAMES, /* a pack: every frame is checked when it is read */
+};
+/*
+ * Reads all but the pages and compares it with the seal. 0: *state is one of
+ * the latter four, and *why says what is wrong if it is MR_SEAL_BROKEN; -1:
+ * the file cannot be read.
+ */
+int mr_image_seal(const struct mr_image *img, enum mr_seal_state *state,
+		  struct mr_error *why, struct mr_error *err);
+/* "absent", "proven", "broken", ... */
+const char *mr_seal_state_name(enum mr_seal_state state);
+
 /* NULL: no block of that name. */
 const struct mr_block *mr_image_find(const struct mr_image *img,
 				     const char *name);

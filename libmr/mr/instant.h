@@ -23,6 +23,7 @@ enum mr_prefault {
 struct mr_instant_options {
 	enum mr_load_then then;
 	bool strict; /* memory that cannot be mapped is refused, not fed */
+	bool force; /* the image may be other than it was sealed */
 	bool no_lock; /* the file system has no locks, or they are not wanted */
 	/* The file of touched pages (formats/touched.md); NULL: none. */
 	const char *record;
@@ -53,6 +54,8 @@ struct mr_instant_report {
 	uint64_t stub; /* bytes of the stream with all the rest; 0: fed */
 	uint64_t stale; /* pages that the image lacks, but has room for */
 	bool locked;
+	uint64_t allocated; /* bytes that the image takes on the disk */
+	enum mr_seal_state seal; /* the image's: the pages are not looked at */
 	double seconds;
 };
 

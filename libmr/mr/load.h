@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "libmr/mr/error.h"
+#include "libmr/mr/image.h"
 #include "libmr/mr/vm.h"
 #include "libmr/mr/watch.h"
 
@@ -24,7 +25,8 @@ struct mr_load_options {
 	enum mr_direct direct;
 	enum mr_load_then then;
 	bool check_only; /* compare image and VM, nothing else */
-	/* Go on though memory may hold old content that cannot be cleared. */
+	/* Go on though memory may hold old content that cannot be cleared, and
+	 * though the image is not as it was sealed. */
 	bool force;
 	/* Called with each reason why the image does not fit the VM: a line
 	 * without newline. NULL: only counted. */
@@ -54,6 +56,8 @@ struct mr_load_report {
 	size_t blocks;
 	uint64_t ram; /* bytes of RAM that the image describes */
 	uint64_t data; /* of them in the image; plain streams: 0, unknown */
+	uint64_t allocated; /* bytes that the image takes on the disk */
+	enum mr_seal_state seal; /* the image's: the pages are not looked at */
 	double seconds;
 	bool direct; /* page data is read around the page cache */
 	unsigned jobs; /* multifd channels; 0: without multifd */
@@ -82,6 +86,9 @@ struct mr_memory {
 struct mr_memory_options {
 	unsigned jobs; /* worker threads, at most MR_JOBS_MAX; 0: CPUs, <= 8 */
 	enum mr_direct direct; /* for the image, and for files on disks */
+	bool force; /* go on though the image is not as it was sealed */
+	/* Pages, too, are compared as they are read; MR_REFUSED: by nothing. */
+	bool verify;
 	struct mr_watch watch;
 };
 #define MR_MEMORY_OPTIONS_INIT \
@@ -92,6 +99,8 @@ struct mr_memory_options {
 struct mr_memory_report {
 	uint64_t ram; /* bytes of the blocks, and so of the files */
 	uint64_t data; /* of them in the image */
+	uint64_t allocated; /* bytes that the image takes on the disk */
+	enum mr_seal_state seal; /* the image's: the pages are not looked at */
 	uint64_t read; /* from the image */
 	uint64_t written; /* the rest are holes, where there can be holes */
 	uint64_t huge; /* of them read straight into huge pages of tmpfs */

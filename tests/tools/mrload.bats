@@ -188,6 +188,64 @@ refused() { # STATUS TEXT ARGUMENT...
 	cmp old before
 }
 
+flip() { # BYTE
+	cp sealed image
+	printf '\125' | dd of=image bs=1 seek="$1" conv=notrunc status=none
+	run ! cmp -s sealed image
+}
+
+@test "an image that is not as it was sealed takes --force" {
+	local size end bitmap
+	make_image
+	mrload -q --memory pc.ram=want image
+	run -0 mrload --memory pc.ram=out image
+	[[ ${lines[0]} == "image      image, "*" on disk, no seal" ]]
+	mrload --json --memory pc.ram=out image |
+		jq -e '.seal == "absent" and .allocated > 0 and (.verified | not)'
+	run -3 mrload --verify --memory pc.ram=out image
+	[[ $output == *"no seal to verify it by"* ]]
+	rm out
+
+	mrverify -q --seal image
+	mv image sealed
+	run -0 mrload --memory pc.ram=out sealed
+	[[ ${lines[0]} == *"on disk, seal proven, pages not checked" ]]
+	run -0 mrload --verify --memory pc.ram=out sealed
+	[[ ${lines[0]} == *", seal proven, pages too" ]]
+	rm out
+
+	# Device state, a bit of the bitmap, the seal, and that it is cut off.
+	size=$(stat -c %s sealed)
+	end=$(mrinspect --json sealed | jq '.files[0].stream_end')
+	bitmap=$(mrinspect --json sealed |
+		jq '.files[0].blocks[0].bitmap_offset')
+	flip $((end - 1))
+	refused 3 'device state differs from the seal' --memory pc.ram=out image
+	refused 3 'device state differs from the seal' image vm
+	refused 3 'device state differs from the seal' --instant image -- true
+	refused 3 'no QEMU' --instant --force image -- true
+	flip $((bitmap + 50))
+	refused 3 'loaded only with --force: the bitmap of block pc.ram differs' \
+		--memory pc.ram=out image
+	run -0 mrload -v --force --memory pc.ram=out image
+	[[ $output == *"not as it was sealed: the bitmap of block pc.ram differs"* ]]
+	[[ $output == *" on disk, not as it was sealed"* ]]
+	rm out
+	flip $((end + 40))
+	refused 3 'the seal is damaged' --memory pc.ram=out image
+	cp sealed image
+	truncate -s $((size - 7)) image
+	refused 3 'its end is lost' --memory pc.ram=out image
+
+	# A page costs to read: only who asks is told.
+	flip 1048580
+	run -0 mrload -q --memory pc.ram=out image
+	rm out
+	refused 2 'page 0 of block pc.ram is not as it was sealed' \
+		--verify --memory pc.ram=out image
+	refused 3 'damaged: mrverify says where' --verify image vm
+}
+
 @test "a locked file is left alone" {
 	make_image
 	junk 5000 out

@@ -44,7 +44,7 @@ static void print_argv(char *const *argv)
 }
 
 static void json_instant(const char *image, const struct mr_instant_report *r,
-			 char *const *argv)
+			 bool verified, char *const *argv)
 {
 	cli_json_begin();
 	cli_json_put_text("image", image);
@@ -59,6 +59,9 @@ static void json_instant(const char *image, const struct mr_instant_report *r,
 	cli_json_put_number("stub", r->stub);
 	cli_json_put_number("stale_pages", r->stale);
 	cli_json_put_bool("locked", r->locked);
+	cli_json_put_number("allocated", r->allocated);
+	cli_json_put_text("seal", mr_seal_state_name(r->seal));
+	cli_json_put_bool("verified", verified);
 	cli_json_put_real("seconds", r->seconds);
 	cli_json_put_open("command", '[');
 	for (size_t i = 0; argv[i]; i++) {
@@ -77,22 +80,21 @@ static void note(const struct mr_instant_report *r)
 		 cli_human(b, r->fed), cli_human(c, r->stub), r->seconds);
 }
 
-/* Whether the image as it is open and locked is sound. */
-static int verify(const struct mr_instant *in, const char *image)
+int load_verify(const char *image, const char *shown)
 {
 	struct mr_verify_options o = { .watch = *cli_watch() };
 	struct mr_error err = MR_ERROR_INIT;
 	struct mr_verify_report r;
-	int rc = mr_verify(mr_instant_image(in), &o, &r, &err);
+	int rc = mr_verify(image, &o, &r, &err);
 
 	cli_tell_end();
 	if (rc)
-		return cli_fail(&err, CLI_PATHS(image));
+		return cli_fail(&err, CLI_PATHS(shown));
 	if (!r.sound)
-		return cli_trouble(image, MR_REFUSED,
+		return cli_trouble(shown, MR_REFUSED,
 				   "damaged: mrverify says where");
 	if (!r.sealed)
-		return cli_trouble(image, MR_REFUSED,
+		return cli_trouble(shown, MR_REFUSED,
 				   "there is no seal to verify it by: "
 				   "mrverify --seal adds one");
 	return CLI_OK;
@@ -144,6 +146,7 @@ static int run(const char *image, const char *const *argv,
 
 	io.then = o->then;
 	io.strict = o->strict;
+	io.force = o->force;
 	io.no_lock = o->no_lock;
 	io.record = record;
 	io.record_seconds = o->record_seconds;
@@ -156,9 +159,9 @@ static int run(const char *image, const char *const *argv,
 		return cli_fail(&err, paths);
 	note(&report);
 	if (o->verify)
-		status = verify(in, image);
+		status = load_verify(mr_instant_image(in), image);
 	if (status == CLI_OK && cli.json)
-		json_instant(image, &report, mr_instant_argv(in));
+		json_instant(image, &report, o->verify, mr_instant_argv(in));
 	else if (status == CLI_OK && o->print)
 		print_argv(mr_instant_argv(in));
 	if (status == CLI_OK && !o->print && !o->check)

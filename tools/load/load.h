@@ -16,8 +16,13 @@ struct load_instant {
 	unsigned record_seconds; /* 0: no record is written */
 	const char *record; /* NULL: beside the image */
 	enum mr_prefault prefault;
+	int force;
 	int verify; /* all of the image, before it is used */
 };
+
+/* Whether all of the image, pages too, is as it was sealed; shown is its name
+ * in messages. Or the exit status. */
+int load_verify(const char *image, const char *shown);
 
 /* Becomes the QEMU of argv; the exit status if it does not. */
 int load_instant(const char *image, const char *const *argv,
