@@ -114,8 +114,14 @@ static void print_load(const char *image, const struct mr_load_report *r)
 		       cli_human(a, r->ram), r->blocks);
 	if (r->way == MR_LOAD_SENT)
 		printf("engine     sent as a plain stream: %s\n", r->why);
-	if (check)
+	if (check) {
+		printf("fits       machine type, CPUs, page size, RAM "
+		       "blocks%s\n"
+		       "unchecked  %s devices and their properties, disks\n",
+		       r->pci ? ", places on the first PCI bus" : "",
+		       r->pci ? "other" : "all");
 		return;
+	}
 	if (r->jobs)
 		printf("engine     qemu, %u channels, %s I/O\n", r->jobs,
 		       r->direct ? "direct" : "buffered");

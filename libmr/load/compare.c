@@ -117,6 +117,39 @@ static void compare_pages(struct teller *t, const struct mr_image_info *image,
 		     target->page_least, target->page_size, target->arch);
 }
 
+/* The device's place on the first PCI bus, out of the path that QEMU puts
+ * before its section's name: "0000:00:03.0/". Behind a bridge it is longer. */
+static bool first_bus(const char *name, unsigned *place)
+{
+	unsigned slot, function;
+	int end = 0;
+
+	if (sscanf(name, "0000:00:%2x.%1u/%n", &slot, &function, &end) != 2 ||
+	    !end || slot > 31 || function > 7)
+		return false;
+	*place = slot * 8 + function;
+	return true;
+}
+
+/* QEMU finds out when it gets there, and is lost then. */
+static void compare_pci(struct teller *t, const struct mr_image_info *image,
+			const struct guest *g)
+{
+	for (size_t i = 0; g->has_pci && i < image->n_sections; i++) {
+		const struct mr_section *s = &image->sections[i];
+		unsigned place;
+
+		if ((s->type == MR_SECTION_FULL ||
+		     s->type == MR_SECTION_START) &&
+		    first_bus(s->name, &place) &&
+		    !(g->pci[place / 64] >> (place % 64) & 1))
+			tell(t,
+			     "device %s: the VM has no device at that place "
+			     "of its PCI bus",
+			     s->name);
+	}
+}
+
 size_t load_compare(const struct mr_image_info *image, const struct guest *g,
 		    void (*fn)(void *arg, const char *line), void *arg)
 {
@@ -130,5 +163,6 @@ size_t load_compare(const struct mr_image_info *image, const struct guest *g,
 		     image_cpus(image), g->cpus);
 	compare_pages(&t, image, &g->target);
 	compare_blocks(&t, image, g);
+	compare_pci(&t, image, g);
 	return t.told;
 }

@@ -124,8 +124,10 @@ static int check_waiting(const struct load *l, struct mr_error *err)
 static int check_fit(struct load *l, struct mr_error *err)
 {
 	const struct mr_load_options *o = l->options;
+	int pci = ask_pci(l->q, l->guest->pci, err);
 
-	if (target_ask(&l->guest->target, l->q, err) ||
+	l->guest->has_pci = l->report->pci = pci > 0;
+	if (pci < 0 || target_ask(&l->guest->target, l->q, err) ||
 	    ask_cpus(l->q, &l->guest->cpus, err) ||
 	    (l->info->ignore_shared && guest_ask_files(l->guest, l->q, err)))
 		return -1;

@@ -53,6 +53,7 @@ struct mr_load_report {
 	char saved[32]; /* run state in the image; "": it does not say */
 	char run_state[32]; /* the VM's, at the end */
 	size_t mismatches;
+	bool pci; /* devices on the first PCI bus were compared, by place */
 	size_t blocks;
 	uint64_t ram; /* bytes of RAM that the image describes */
 	uint64_t data; /* of them in the image; plain streams: 0, unknown */

@@ -441,6 +441,60 @@ int ask_cpus(struct qmp *q, unsigned *n, struct mr_error *err)
 	return rc;
 }
 
+/* The devices of a bus; -1 if that is no list of them. */
+static int take_places(const json_t *devices, uint64_t places[4])
+{
+	json_t *d;
+	size_t i;
+
+	if (!json_is_array(devices))
+		return -1;
+	json_array_foreach(devices, i, d)
+	{
+		const json_t *slot = json_object_get(d, "slot");
+		const json_t *function = json_object_get(d, "function");
+		json_int_t s = json_integer_value(slot);
+		json_int_t f = json_integer_value(function);
+
+		if (!json_is_integer(slot) || !json_is_integer(function) ||
+		    s < 0 || s > 31 || f < 0 || f > 7)
+			return -1;
+		places[s / 8] |= UINT64_C(1) << (s % 8 * 8 + f);
+	}
+	return 0;
+}
+
+int ask_pci(struct qmp *q, uint64_t places[4], struct mr_error *err)
+{
+	static const char command[] = "query-pci";
+	struct mr_error why = MR_ERROR_INIT;
+	json_t *ret, *bus;
+	int rc = 0;
+	size_t i;
+
+	memset(places, 0, 4 * sizeof(*places));
+	if (qmp_call(q, command, NULL, &ret, &why)) {
+		if (qmp_said_no(q))
+			return 0;
+		return error_set(err, why.code, MR_NO_OFFSET, "%s", why.msg);
+	}
+	if (!json_is_array(ret))
+		rc = fail_odd(err, command);
+	json_array_foreach(ret, i, bus)
+	{
+		const json_t *number = json_object_get(bus, "bus");
+
+		if (rc || !json_is_integer(number) ||
+		    json_integer_value(number))
+			continue;
+		rc = take_places(json_object_get(bus, "devices"), places);
+		rc = rc ? fail_odd(err, command) : 1;
+		break;
+	}
+	json_decref(ret);
+	return rc;
+}
+
 /* ---- its migration ---- */
 
 int ask_migration_there(struct qmp *q, bool *there, struct mr_error *err)

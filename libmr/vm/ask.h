@@ -37,6 +37,9 @@ int ask_machine(struct qmp *q, char name[256], struct mr_error *err);
 int ask_undescribed(struct qmp *q, bool *is, struct mr_error *err);
 /* CPUs that are there. */
 int ask_cpus(struct qmp *q, unsigned *n, struct mr_error *err);
+/* A bit for each place (slot * 8 + function) of the first PCI bus that has a
+ * device. 1; 0: there is no such bus, or QEMU does not tell; -1. */
+int ask_pci(struct qmp *q, uint64_t places[4], struct mr_error *err);
 /* The target: "x86_64", "aarch64", ... */
 int ask_target(struct qmp *q, char arch[32], struct mr_error *err);
 /* The text of x-query-ramblock, for guest_parse_ramblock; to be freed. NULL

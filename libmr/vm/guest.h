@@ -86,6 +86,8 @@ struct guest {
 	int major, minor, micro; /* of QEMU */
 	struct vm_target target; /* from target_ask; { 0 }: not asked */
 	unsigned cpus; /* from ask_cpus; 0: not asked */
+	bool has_pci; /* from ask_pci; and then pci is its answer */
+	uint64_t pci[4];
 	struct guest_block *blocks;
 	size_t n_blocks;
 	char *listing; /* of the blocks, as QEMU wrote it; NULL: guest_new's */

@@ -155,7 +155,8 @@ misfit() { # LINE...
 
 	waiting_vm -m 128M
 	misfit 'pc.ram: 262144 KiB in the image, 131072 KiB in the VM' \
-		'VM has no such block' 'VM has no such block'
+		'VM has no such block' 'VM has no such block' \
+		'0000:00:02.0/vga: the VM has no device at that place'
 	mrload "$BATS_TEST_TMPDIR/fits" "$(vm_qmp b)"
 	counts_on c b
 	stop_vm b
@@ -166,6 +167,10 @@ misfit() { # LINE...
 	stop_vm b
 
 	mv "$BATS_TEST_TMPDIR/fits" "$IMAGE"
+	waiting_vm -m 128M
+	run -0 mrload --check "$IMAGE" "$(vm_qmp b)"
+	[[ $output == *"RAM blocks, places on the first PCI bus"$'\n'"unchecked  other"* ]]
+	stop_vm b
 	# QEMU would load it, and have a CPU that nobody has begun
 	waiting_vm -m 128M -smp 2
 	misfit 'CPUs: 1 in the image, 2 in the VM'
@@ -205,7 +210,7 @@ misfit() { # LINE...
 	need_qemu 9.1
 	source_vm -device pci-ohci
 	mrsave "$(vm_qmp a)" "$IMAGE"
-	waiting_vm
+	waiting_vm -device piix3-usb-uhci
 	run -4 mrload "$IMAGE" "$(vm_qmp b)"
 	[[ $output == *'could not load it: load of migration failed'* ]]
 	[[ $output == *'start a new QEMU'* ]]

@@ -102,7 +102,7 @@ settings() {
 
 @test "mrload: what QEMU will not load, exit 4" {
 	saved -device pci-ohci
-	start_vm b -incoming defer
+	start_vm b -device piix3-usb-uhci -incoming defer
 	run -4 mrload "$IMAGE" "$(vm_qmp b)"
 	[[ $output == *'QEMU could not load it; QEMU has ended'* ]]
 }

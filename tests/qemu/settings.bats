@@ -36,7 +36,7 @@ settings() { # [VM]
 	need_qemu 9.1
 	start_vm c -m 32M -device pci-ohci -S
 	mrsave -q "$(vm_qmp c)" "$IMAGE"
-	start_vm d -m 32M -incoming defer
+	start_vm d -m 32M -device piix3-usb-uhci -incoming defer
 	was=$(settings d)
 	run -4 mrload -q "$IMAGE" "$(vm_qmp d)"
 	[ "$(settings d)" = "$was" ]

@@ -319,6 +319,7 @@ fake_qemu() { # VERSION [hang|end COMMAND]
 				\"running\": false}",
 			"query-target" => "{\"arch\": \"x86_64\"}",
 			"query-cpus-fast" => "[{}]",
+			"query-pci" => "[]",
 			"query-migrate-capabilities" => "[]",
 			"query-migrate-parameters" =>
 				"{\"max-bandwidth\": 134217728,

@@ -15,6 +15,7 @@ struct pair {
 	size_t n_there;
 	const char *machine;
 	unsigned cpus;
+	const uint64_t *pci; /* NULL: not known */
 	struct vm_target target;
 	char said[2048];
 };
@@ -69,10 +70,43 @@ static void expect(struct pair *p, size_t n, const char *said)
 	(void)snprintf(g->machine, sizeof(g->machine), "%s", p->machine);
 	g->target = p->target;
 	g->cpus = p->cpus;
+	g->has_pci = p->pci != NULL;
+	if (p->pci)
+		memcpy(g->pci, p->pci, sizeof(g->pci));
 	assert_int_equal(load_compare(&p->image, g, say, p), n);
 	assert_string_equal(p->said, said);
 	assert_int_equal(load_compare(&p->image, g, NULL, NULL), n);
 	guest_free(g);
+}
+
+/* Only what is at a place of the first bus can be looked for. */
+static void test_pci(void **state)
+{
+	static const struct mr_section sections[] = {
+		{ .type = MR_SECTION_FULL, .name = "0000:00:02.0/vga" },
+		{ .type = MR_SECTION_FULL, .name = "0000:00:1f.7/ahci" },
+		{ .type = MR_SECTION_FULL, .name = "0000:00:1e.0:01.0/e1000" },
+		{ .type = MR_SECTION_FULL, .name = "0001:00:04.0/e1000" },
+		{ .type = MR_SECTION_FULL, .name = "0000:00:20.0/e1000" },
+		{ .type = MR_SECTION_FULL, .name = "0000:00:05.0" },
+		{ .type = MR_SECTION_END, .name = "0000:00:06.0/x" },
+		{ .type = MR_SECTION_FULL, .name = "timer" },
+	};
+	const uint64_t both[4] = { 1 << 16, 0, 0, UINT64_C(1) << 63 };
+	const uint64_t one[4] = { 1 << 16, 0, 0, 0 };
+	struct pair p;
+
+	(void)state;
+	pair_init(&p);
+	p.image.sections = sections;
+	p.image.n_sections = ARRAY_LEN(sections);
+	expect(&p, 0, "");
+	p.pci = both;
+	expect(&p, 0, "");
+	p.pci = one;
+	expect(&p, 1,
+	       "device 0000:00:1f.7/ahci: the VM has no device at that place "
+	       "of its PCI bus\n");
 }
 
 static void test_fits(void **state)
@@ -256,6 +290,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fits),
+		cmocka_unit_test(test_pci),
 		cmocka_unit_test(test_machine),
 		cmocka_unit_test(test_cpus),
 		cmocka_unit_test(test_left_out),

@@ -20,6 +20,7 @@
 		{ "qom-list", RET("[]"), NULL },                              \
 		{ "query-target", RET("{\"arch\": \"x86_64\"}"), NULL },      \
 		{ "query-cpus-fast", RET("[{}]"), NULL },                     \
+		{ "query-pci", RET("[]"), NULL },                             \
 		{ "x-query-ramblock",                                         \
 		  RET("{\"human-readable-text\": \"Block Name PSize Offset "  \
 		      "Used Total "                                           \

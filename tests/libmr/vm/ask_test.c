@@ -116,6 +116,33 @@ static void cpus(void **state)
 	FAILS("query-cpus-fast", "{}", ask_cpus(q, &n, &err));
 }
 
+static void pci(void **state)
+{
+	uint64_t at[4];
+
+	(void)state;
+	ASK("query-pci",
+	    RET("[{\"bus\": 1, \"devices\": [{\"slot\": 9, \"function\": 0}]},"
+		" {\"bus\": 0, \"devices\": [{\"slot\": 0, \"function\": 1},"
+		" {\"slot\": 31, \"function\": 7}]}]"),
+	    assert_int_equal(ask_pci(q, at, NULL), 1));
+	assert_true(at[0] == 2 && !at[1] && !at[2] &&
+		    at[3] == UINT64_C(1) << 63);
+	ASK("query-pci", RET("[]"), assert_int_equal(ask_pci(q, at, NULL), 0));
+	ASK("query-pci",
+	    "\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no\"}",
+	    assert_int_equal(ask_pci(q, at, NULL), 0));
+	FAILS("query-pci", "{}", ask_pci(q, at, &err));
+	FAILS("query-pci", "[{\"bus\": 0}]", ask_pci(q, at, &err));
+	FAILS("query-pci",
+	      "[{\"bus\": 0, \"devices\": [{\"slot\": 32, \"function\": 0}]}]",
+	      ask_pci(q, at, &err));
+	FAILS("query-pci",
+	      "[{\"bus\": 0, \"devices\": [{\"slot\": 1, \"function\": "
+	      "\"0\"}]}]",
+	      ask_pci(q, at, &err));
+}
+
 static void target(void **state)
 {
 	char arch[32];
@@ -634,16 +661,16 @@ static void events(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(version),  cmocka_unit_test(machine),
-		cmocka_unit_test(target),   cmocka_unit_test(undescribed),
-		cmocka_unit_test(cpus),	    cmocka_unit_test(ramblock),
-		cmocka_unit_test(devices),  cmocka_unit_test(identity),
-		cmocka_unit_test(status),   cmocka_unit_test(migration),
-		cmocka_unit_test(put_away), cmocka_unit_test(blockers),
-		cmocka_unit_test(phases),   cmocka_unit_test(capabilities),
-		cmocka_unit_test(too_many), cmocka_unit_test(parameters),
-		cmocka_unit_test(sets),	    cmocka_unit_test(commands),
-		cmocka_unit_test(events),
+		cmocka_unit_test(version),	cmocka_unit_test(machine),
+		cmocka_unit_test(target),	cmocka_unit_test(undescribed),
+		cmocka_unit_test(cpus),		cmocka_unit_test(pci),
+		cmocka_unit_test(ramblock),	cmocka_unit_test(devices),
+		cmocka_unit_test(identity),	cmocka_unit_test(status),
+		cmocka_unit_test(migration),	cmocka_unit_test(put_away),
+		cmocka_unit_test(blockers),	cmocka_unit_test(phases),
+		cmocka_unit_test(capabilities), cmocka_unit_test(too_many),
+		cmocka_unit_test(parameters),	cmocka_unit_test(sets),
+		cmocka_unit_test(commands),	cmocka_unit_test(events),
 	};
 
 	return cmocka_run_group_tests_name("ask", tests, NULL, NULL);
