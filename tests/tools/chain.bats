@@ -176,6 +176,14 @@ setup() {
 	[[ $output == "mrsave: base.mrp: "*"stands on" ]]
 	run -3 mrsave --base=text.mrp no.qmp new.mrp
 	[[ $output == "mrsave: text.mrp: "*"since a pack, and this is none" ]]
+	run -2 mrsave --name x --no-seal no.qmp new.mr
+	[[ $output == *"--name is in the seal that --no-seal leaves out"* ]]
+	run -2 mrsave --name x --engine=qemu no.qmp new.mr
+	[[ $output == *"--name is in the seal, which --engine=qemu does not write"* ]]
+	run -2 mrsave --name x --engine=qemu --live=precopy no.qmp new.mr
+	[[ $output == *"--name is in the seal, which --engine=qemu does not write"* ]]
+	run -2 mrsave --name x --engine=qemu --live=background no.qmp new.mr
+	[[ $output == *"no.qmp: "* ]]
 	run -2 mrsave -O pack --name="$(printf %0256d 0)" no.qmp new.mrp
 	[[ $output == *"at most 255 bytes" ]]
 	rm base.mrp

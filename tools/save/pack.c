@@ -76,6 +76,10 @@ static int check_numbers(struct save_pack *p, const char *base,
 	if (p->name && save->no_seal && !p->wanted)
 		return cli_usage("--name is in the seal that --no-seal leaves "
 				 "out");
+	if (p->name && !p->wanted && save->engine == MR_ENGINE_QEMU &&
+	    save->live != MR_LIVE_BACKGROUND)
+		return cli_usage("--name is in the seal, which "
+				 "--engine=qemu does not write");
 	if (p->spool && !*p->spool)
 		return cli_usage("--spool takes a folder");
 	if (!p->wanted && p->spool)
