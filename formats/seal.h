@@ -16,7 +16,8 @@
  *                 48     8  seal offset: where this head is
  *                 56     8  tables offset; version 1: not there
  *   label, of an image that has one (a flag says so)
- *                  0     8  when it was made, seconds since 1970 (UTC)
+ *                  0     8  when it was made, seconds since 1970 (UTC);
+ *                           0: not known
  *                  8    16  UUID of the VM; zeros: not known
  *                 24     .  str8 who made it ("mrtools 0.1.0")
  *                  .     .  str8 name of the VM; of both the length may be 0
@@ -97,7 +98,7 @@ enum {
 };
 
 struct seal_label {
-	uint64_t made; /* seconds since 1970, UTC */
+	uint64_t made; /* seconds since 1970, UTC; 0: not known */
 	uint8_t uuid[16]; /* the VM's; zeros: not known */
 	char maker[NAME_SIZE], name[NAME_SIZE]; /* "": not said */
 };

@@ -83,7 +83,7 @@ struct mr_libvirt {
 
 /* When and of which VM an image was made. */
 struct mr_label {
-	uint64_t made; /* seconds since 1970, UTC */
+	uint64_t made; /* seconds since 1970, UTC; 0: it does not say */
 	bool has_uuid;
 	uint8_t uuid[16]; /* the VM's */
 	char name[256]; /* the VM's; "": it does not say */

@@ -184,13 +184,19 @@ static const uint8_t *uuid_of(const struct intake *in)
 	return in->n_channels ? in->channels[0].init.uuid : NULL;
 }
 
+/* A capture does not say when it was made. */
+static uint64_t moment(const struct recv *x)
+{
+	return x->options->replay ? 0 : (uint64_t)time(NULL);
+}
+
 static int publish(struct recv *x, struct mr_error *err)
 {
 	if (x->options->capture && capture_finish(&x->capture, err))
 		return error_about(err, RECV_CAPTURE);
 	if (!x->sink->ops->end)
 		return 0;
-	image_writer_label(&x->w, (uint64_t)time(NULL), uuid_of(&x->in), "");
+	image_writer_label(&x->w, moment(x), uuid_of(&x->in), "");
 	x->image.device = tail_device(&x->in.tail);
 	if (x->sink->ops->end(x->sink, err))
 		return -1;

@@ -371,6 +371,9 @@ s.recv(1)' "$IN" "$1" >here 3>&- 9<&- &
 	[[ $output == *"damage "*"multifd: "*" at byte 14"* ]]
 	mrrecv -q --replay kept again.mr
 	same_but_made "$IMAGE" again.mr
+	# when, a capture does not say
+	mrinspect --json "$IMAGE" again.mr | jq -e '.files | map(.label.made) |
+		.[0] > 1700000000 and .[1] == null'
 	# guest memory that has a name could be left behind
 	mkdir scratch
 	TMPDIR=$PWD/scratch mrdiff -q kept "$IMAGE" 3>&- &
