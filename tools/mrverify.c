@@ -202,7 +202,8 @@ static void print_line(const struct file *file,
 			printf(", %u note%s", r->notes,
 			       r->notes == 1 ? "" : "s");
 	} else {
-		printf("damaged: %s", file->first);
+		printf("%s%s", r->kind == MR_IMAGE_FOREIGN ? "" : "damaged: ",
+		       file->first);
 		if (r->damages > 1)
 			printf(" (and %u more)", r->damages - 1);
 		if (repair || seal)

@@ -5,6 +5,7 @@
 
 #include "formats/libvirt.h"
 #include "formats/mapped_ram.h"
+#include "formats/other.h"
 #include "formats/stream.h"
 #include "libmr/base/error.h"
 #include "libmr/file/expand.h"
@@ -150,6 +151,8 @@ static int other_file(struct parse *p, const uint8_t *buf, size_t n)
 	p->info->compression = expand_name(expand_find(buf, n));
 	if (p->info->compression)
 		p->info->kind = MR_IMAGE_COMPRESSED;
+	else
+		p->info->other = other_text(other_find(buf, (size_t)n));
 	return 0; /* else MR_IMAGE_FOREIGN */
 }
 

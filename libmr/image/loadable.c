@@ -36,6 +36,10 @@ static int refuse_kind(const struct mr_image_info *info, struct mr_error *err)
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "this holds device state only, no memory");
 	case MR_IMAGE_FOREIGN:
+		if (info->other)
+			return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+					 "this is no image, but %s",
+					 info->other);
 		return error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				 "this is no image of a virtual machine");
 	}

@@ -117,6 +117,9 @@ struct mr_image_info {
 	uint64_t file_size;
 	uint64_t file_allocated; /* bytes that it takes on the disk */
 	const char *compression; /* "zstd", ...: of all of the file; or NULL */
+	/* What a foreign file is, for people: "an ELF core: ..."; NULL: who
+	 * knows. */
+	const char *other;
 	bool has_libvirt;
 	struct mr_libvirt libvirt;
 	bool has_pack; /* kind is MR_IMAGE_STREAM, or the pack is damaged */

@@ -257,9 +257,11 @@ int verify_structure(struct verify *v, struct mr_error *err)
 		struct mr_finding f = { .kind = MR_FINDING_FOREIGN,
 					.damage = true };
 
-		verify_tell(v, &f,
-			    "not an image: it begins with nothing "
-			    "that we know");
+		verify_tell(v, &f, "not an image%s%s",
+			    info->other ? ", but "
+					: ": it begins with nothing that we "
+					  "know",
+			    info->other ? info->other : "");
 		return 0;
 	}
 	if (info->has_libvirt && info->libvirt.format &&

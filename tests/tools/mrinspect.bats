@@ -372,3 +372,23 @@ shows() {
 	run -2 mrinspect --list
 	[[ $output == *"no FILE"* ]]
 }
+
+@test "what is no image is named, and nobody calls it damaged" {
+	cd "$BATS_TEST_TMPDIR"
+	printf '\177ELF\2\1\1\0\0\0\0\0\0\0\0\0\4\0' >core
+	printf 'KDUMP   \0\0\0\6' >kdump
+	printf 'makedumpfile\0\0\0\0' >flat
+	printf 'QFI\373\0\0\0\3%052d\0\0\0\1' 0 >disk
+	run -1 mrinspect core kdump flat disk
+	[ "${lines[0]}" = "core: an ELF core: gdb, crash and drgn read it" ]
+	[[ $output == *"kdump: a kdump: crash and drgn read it"* ]]
+	[[ $output == *"flat: a flattened kdump: makedumpfile -R "* ]]
+	[[ $output == *"disk: a qcow2 disk with snapshots: "*" -loadvm NAME, then mrsave"* ]]
+	run ! grep damaged <<<"$output"
+	run -3 mrload --memory a=b disk
+	[[ $output == "mrload: disk: this is no image, but a qcow2 disk "* ]]
+	run -1 mrverify core
+	[ "$output" = "core: not an image, but an ELF core: gdb, crash and drgn read it" ]
+	run -1 mrinspect --json kdump
+	jq -e '.files[0].other == "a kdump: crash and drgn read it"' <<<"$output"
+}

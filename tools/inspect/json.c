@@ -173,6 +173,8 @@ void show_json(const char *path, const struct mr_image_info *info,
 	cli_json_put_number("file_allocated", info->file_allocated);
 	if (info->damage.code != MR_OK)
 		damage(&info->damage);
+	if (info->other)
+		cli_json_put_text("other", info->other);
 	if (info->compression)
 		cli_json_put_text("compression", info->compression);
 	if (info->has_libvirt && info->libvirt.format)

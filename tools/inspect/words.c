@@ -7,6 +7,8 @@ const char *show_kind(const struct mr_image_info *info)
 		return info->pack.increment ? "pack, an increment" : "pack";
 	switch (info->kind) {
 	case MR_IMAGE_FOREIGN:
+		if (info->other)
+			return info->other;
 		return "neither a QEMU migration stream nor a libvirt save "
 		       "image";
 	case MR_IMAGE_MAPPED:
