@@ -760,7 +760,8 @@ __attribute__((noreturn)) static void look(struct scene *s)
 {
 	struct guest *g = guest_new(getpid(), NULL, 0, NULL);
 	struct paused_vm v = { .q = qmp_attach(s->qmp, AMPLE, NULL),
-			       .guest = g };
+			       .guest = g,
+			       .devices = true };
 
 	if (!v.q || !g)
 		_exit(1);
