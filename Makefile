@@ -7,6 +7,7 @@ bindir = $(prefix)/bin
 libdir = $(prefix)/lib
 includedir = $(prefix)/include
 mandir = $(prefix)/share/man
+libexecdir = $(prefix)/lib/mrtools
 unitdir = $(prefix)/lib/systemd/system
 compdir = $(prefix)/share/bash-completion/completions
 VERSION := $(shell cat VERSION)
@@ -20,7 +21,7 @@ W = -Wall -Wextra -Wshadow -Wconversion -Wvla -Wundef -Wstrict-prototypes \
 	-Wmissing-prototypes -Wformat=2 -Wcast-qual -Wwrite-strings \
 	-Wswitch-enum -Werror
 ALL_CPPFLAGS = -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
-	-DMR_VERSION='"$(VERSION)"' \
+	-DMR_VERSION='"$(VERSION)"' -DMR_LIBEXEC='"$(libexecdir)"' \
 	$(if $(SAN),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2) \
 	$(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = -std=c11 -pthread $(W) $(CFLAGS) \
@@ -36,6 +37,11 @@ MORE_LIBS = $(eval MORE_LIBS := $(foreach l,bzlib=bz2 lzma=lzma lzo/lzo1x=lzo2,\
 	$(shell $(CC) $(CPPFLAGS) -E -include $(firstword $(subst =, ,$l)).h \
 		-x c /dev/null >/dev/null 2>&1 && \
 		echo -l$(lastword $(subst =, ,$l)))))$(MORE_LIBS)
+# And a program that has QMP from libvirt, where its library is.
+RELAY = $(wildcard tools/libvirt/relay.c)
+LIBVIRT_PKGS = libvirt libvirt-qemu
+HAS_LIBVIRT = $(eval HAS_LIBVIRT := $(if $(RELAY),$(shell $(PKG_CONFIG) --exists \
+	'libvirt >= 8.2' libvirt-qemu 2>/dev/null && echo yes)))$(HAS_LIBVIRT)
 LDLIBS = -laio $(MORE_LIBS) $(PKG_LIBS)
 # Of the library only what the public headers declare is seen from outside,
 # and it is machine code whatever the CFLAGS are.
@@ -60,7 +66,7 @@ HELPERS := $(patsubst %.c,$O/%,$(wildcard tests/helpers/*.c))
 FUZZERS := $(patsubst %.c,$O/%,$(wildcard tests/fuzz/*.c))
 SOURCES = $(call find,formats libmr tools tests,*.[ch])
 
-all: $(TOOLS:%=$O/%)
+all: $(TOOLS:%=$O/%) relay
 unit-tests: $(UNITS)
 helpers: $(HELPERS) $O/guest.img
 
@@ -99,11 +105,18 @@ $O/lib/libmr.a: $(LIBOBJ)
 	$(AR) rcs $@ $O/lib/libmr.o
 # What tools share; each takes what it needs.
 $O/tools.a: $(patsubst %.c,$O/%.o,$(filter-out $(TOOLS:%=tools/%.c),\
-	$(call find,tools,*.c)))
+	$(filter-out tools/libvirt/%,$(call find,tools,*.c))))
 	@rm -f $@
 	$(AR) rcs $@ $^
 $(TOOLS:%=$O/%): $O/%: $O/tools/%.o $O/tools.a $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+# libvirt is nobody's but this one's.
+relay: $(if $(HAS_LIBVIRT),$O/mrtools-libvirt)
+$O/tools/libvirt/relay.o: private ALL_CPPFLAGS += \
+	$(shell $(PKG_CONFIG) --cflags $(LIBVIRT_PKGS) 2>/dev/null)
+$O/mrtools-libvirt: $O/tools/libvirt/relay.o
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $$($(PKG_CONFIG) --libs \
+		$(LIBVIRT_PKGS) jansson)
 # The calls that a unit test stands in for (tests/libmr/fail.h).
 WRAP_libmr/file/io = pread64
 WRAP_libmr/file/expand = malloc
@@ -183,7 +196,8 @@ $O/%.tidy: %.c $(filter %.h,$(SOURCES)) .clang-tidy | $(FIRST)
 	@mkdir -p $(@D)
 	clang-tidy --quiet $< -- -std=c11 $(ALL_CPPFLAGS)
 	@touch $@
-lint: $(patsubst %.c,$O/%.tidy,$(filter %.c,$(SOURCES)))
+lint: $(patsubst %.c,$O/%.tidy,$(filter-out \
+	$(if $(HAS_LIBVIRT),,$(RELAY)),$(filter %.c,$(SOURCES))))
 	clang-format --dry-run -Werror $(SOURCES)
 	mandoc -T lint -W warning $(wildcard man/*.[1-8])
 
@@ -201,8 +215,9 @@ install: all $O/lib/libmr.a
 	install -m 644 $(wildcard man/*.7) $(DESTDIR)$(mandir)/man7
 	for t in $(TOOLS); do install -m 644 tools/completion.bash \
 		$(DESTDIR)$(compdir)/$$t || exit; done
-	install -d $(DESTDIR)$(unitdir) $(DESTDIR)$(prefix)/lib/mrtools
-	install -m 755 tools/systemd/mrsave-nightly $(DESTDIR)$(prefix)/lib/mrtools
+	install -d $(DESTDIR)$(unitdir) $(DESTDIR)$(libexecdir)
+	install -m 755 tools/systemd/mrsave-nightly $(DESTDIR)$(libexecdir)
+	$(if $(HAS_LIBVIRT),install -m 755 $O/mrtools-libvirt $(DESTDIR)$(libexecdir))
 	install -m 644 tools/systemd/mrsave@.timer $(DESTDIR)$(unitdir)
 	sed -e 's|@prefix@|$(prefix)|; s|@bindir@|$(bindir)|' \
 		tools/systemd/mrsave@.service.in >$O/lib/mrsave@.service
@@ -227,5 +242,5 @@ clean:
 	rm -rf build
 FORCE:
 .PHONY: all bench bench-quick check check-layers clean demo deps dist fuzz \
-	fuzzers helpers install lint ready storm unit-tests FORCE
+	fuzzers helpers install lint ready relay storm unit-tests FORCE
 -include $(shell find $O -name '*.d' 2>/dev/null)

@@ -112,9 +112,9 @@ struct mr_ram *ram_open(const char *path, unsigned who, bool holes,
 	if (!r)
 		return NULL;
 	r->who = who;
-	if (stat(path, &st))
+	if (!mr_is_domain(path) && stat(path, &st))
 		rc = error_sys(err, MR_NO_OFFSET, "cannot open");
-	else if (S_ISSOCK(st.st_mode))
+	else if (mr_is_vm(path))
 		rc = open_vm(r, path, options, err);
 	else
 		rc = open_image(r, path, holes, options, err);

@@ -2,7 +2,22 @@
 #ifndef LIBMR_MR_VM_H
 #define LIBMR_MR_VM_H
 
+#include <stdbool.h>
+
+#include "libmr/mr/error.h"
+
 #pragma GCC visibility push(default)
+
+/* Whether a VM is called so: it is a socket, or a domain of libvirt's
+ * ("libvirt:DOMAIN", "libvirt+URI:DOMAIN"), which may not be there. */
+bool mr_is_vm(const char *name);
+/* The latter. */
+bool mr_is_domain(const char *name);
+/* Whether this build can have one. */
+bool mr_has_libvirt(void);
+/* The XML of one that runs, as libvirt would save it, with its secrets; to be
+ * freed. NULL: *err says why not. */
+char *mr_domain_xml(const char *name, struct mr_error *err);
 
 /* How the VM was left. */
 enum mr_vm_fate {

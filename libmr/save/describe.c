@@ -136,6 +136,8 @@ static const char *why_not(struct save *s, struct mr_error *why)
 {
 	bool undescribed = false;
 
+	if (qmp_is_libvirts(s->q))
+		return "a libvirt domain's migrations are libvirt's own";
 	if (s->guest->major < 9)
 		return "QEMU before 9.0 would not go back to the run state "
 		       "that it was in";

@@ -261,11 +261,24 @@ int preflight_descriptors(struct qmp *q, struct mr_error *err)
 	return -1;
 }
 
+/* libvirt does not know what to make of a migration that is not its own. */
+static int check_relay(const struct qmp *q, struct mr_error *err)
+{
+	return qmp_is_libvirts(q)
+		       ? error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				   "a libvirt domain's migrations are "
+				   "libvirt's own (virsh save): only the "
+				   "engine direct does without")
+		       : 0;
+}
+
 int preflight_qemu(struct guest *g, struct qmp *q, struct mr_error *err)
 {
 	const struct runstate *r = runstate_find(g->status);
 	size_t jobs = 0;
 
+	if (check_relay(q, err))
+		return -1;
 	if (!r || !r->migrates)
 		return error_set(
 			err, MR_REFUSED, MR_NO_OFFSET,
@@ -300,7 +313,8 @@ int preflight_background(struct guest *g, struct qmp *q, uint32_t page_size,
 				 "the VM is in run state %s: a background "
 				 "snapshot begins from running or paused",
 				 g->status);
-	return refuse_fatal(g, q, err) || preflight_pages(g, page_size, err)
+	return check_relay(q, err) || refuse_fatal(g, q, err) ||
+			       preflight_pages(g, page_size, err)
 		       ? -1
 		       : 0;
 }

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "libmr/base/error.h"
+#include "libmr/vm/relay.h"
 
 #define READ_STEP ((size_t)64 << 10)
 /* For "what is there now", however fast more comes. */
@@ -678,6 +679,8 @@ static int greet(struct qmp *q, int timeout_ms, struct mr_error *err)
 		return fail_busy(err, timeout_ms);
 	if (rc)
 		return -1;
+	if (json_object_get(q->greeting, "error"))
+		return take_reply("libvirt", q->greeting, NULL, err);
 	if (!json_is_object(json_object_get(q->greeting, "QMP")))
 		return error_set(err, MR_QMP, MR_NO_OFFSET,
 				 "the socket's greeting is not QMP's");
@@ -712,7 +715,7 @@ static struct qmp *new_qmp(int fd, char *path, int timeout_ms,
 	}
 	q->fd = fd;
 	q->path = path;
-	q->peer = peer_of(q);
+	q->peer = -1;
 	q->timeout_ms = -1;
 	q->cancel = cancel;
 	q->broken = (struct mr_error)MR_ERROR_INIT;
@@ -721,6 +724,7 @@ static struct qmp *new_qmp(int fd, char *path, int timeout_ms,
 		(void)error_set(err, MR_NOMEM, MR_NO_OFFSET,
 				"no memory for QMP");
 	} else if (greet(q, timeout_ms, err) == 0) {
+		q->peer = peer_of(q);
 		q->cancel = NULL;
 		return q;
 	}
@@ -736,7 +740,9 @@ struct qmp *qmp_attach(int fd, int timeout_ms, struct mr_error *err)
 struct qmp *qmp_open(const char *path, int timeout_ms,
 		     const atomic_bool *cancel, struct mr_error *err)
 {
-	int fd = connect_unix(path, timeout_ms, cancel, err);
+	int fd = mr_is_domain(path)
+			 ? relay_open(path, err)
+			 : connect_unix(path, timeout_ms, cancel, err);
 	char *copy;
 
 	if (fd < 0)
@@ -840,11 +846,24 @@ int qmp_peer_pid(const struct qmp *q, pid_t *pid, struct mr_error *err)
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
+	if (relay_pid(q->greeting, pid))
+		return *pid ? 0
+			    : error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+					"which process is the domain's could "
+					"not be proven: is this libvirt's "
+					"user, or root?");
 	if (getsockopt(q->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		return error_sys(err, MR_NO_OFFSET,
 				 "cannot tell who is behind the QMP socket");
 	*pid = cred.pid;
 	return 0;
+}
+
+bool qmp_is_libvirts(const struct qmp *q)
+{
+	pid_t pid;
+
+	return relay_pid(q->greeting, &pid);
 }
 
 const json_t *qmp_greeting(const struct qmp *q)
@@ -985,7 +1004,8 @@ int qmp_rescue(int fd, const char *command, int timeout_ms)
 void qmp_address(const struct qmp *q, struct qmp_address *a)
 {
 	*a = (struct qmp_address){ .sa.sun_family = AF_UNIX };
-	if (q->path && strlen(q->path) < sizeof(a->sa.sun_path))
+	if (q->path && !mr_is_domain(q->path) &&
+	    strlen(q->path) < sizeof(a->sa.sun_path))
 		memcpy(a->sa.sun_path, q->path, strlen(q->path) + 1);
 }
 

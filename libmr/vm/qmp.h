@@ -71,6 +71,8 @@ int qmp_fd(const struct qmp *q);
  * stands between. 0 when it lives in a pid namespace that we cannot see.
  */
 int qmp_peer_pid(const struct qmp *q, pid_t *pid, struct mr_error *err);
+/* Whether it goes through libvirt, which migrates its domains itself. */
+bool qmp_is_libvirts(const struct qmp *q);
 /* The "QMP" object of the greeting, borrowed: version and capabilities. */
 const json_t *qmp_greeting(const struct qmp *q);
 

@@ -1,0 +1,182 @@
+/* relay.c - starting the program that speaks with libvirt. */
+#include "libmr/vm/relay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libmr/base/error.h"
+#include "libmr/vm/qmp.h"
+
+#define PROGRAM "mrtools-libvirt"
+/* Where it has the socket. */
+#define SOCKET 3
+#define ANSWER_MS 10000
+
+extern char **environ;
+
+bool mr_is_domain(const char *name)
+{
+	return !strncmp(name, "libvirt:", 8) || !strncmp(name, "libvirt+", 8);
+}
+
+bool mr_is_vm(const char *name)
+{
+	struct stat st;
+
+	return mr_is_domain(name) || (!stat(name, &st) && S_ISSOCK(st.st_mode));
+}
+
+/* "libvirt:DOMAIN", "libvirt+URI:DOMAIN": the URI has colons, too. Both are to
+ * be freed, if -1 is returned as well. */
+static int split(const char *vm, char **uri, char **domain,
+		 struct mr_error *err)
+{
+	const char *rest = vm + strlen("libvirt");
+	const char *colon = *rest == '+' ? strrchr(rest, ':') : rest;
+
+	*uri = *domain = NULL;
+	if (!colon || !colon[1] || (*rest == '+' && colon == rest + 1))
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "a domain is called libvirt:DOMAIN, or "
+				 "libvirt+URI:DOMAIN");
+	*uri = *rest == '+' ? strndup(rest + 1, (size_t)(colon - rest - 1))
+			    : strdup("");
+	*domain = strdup(colon + 1);
+	return *uri && *domain ? 0
+			       : error_set(err, MR_NOMEM, MR_NO_OFFSET,
+					   "out of memory");
+}
+
+/* Beside the program that runs, or where it is installed from there. */
+static bool find_program(char path[PATH_MAX])
+{
+	static const char *const places[] = { PROGRAM,
+					      "../lib/mrtools/" PROGRAM };
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n <= 0)
+		return false;
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	if (!slash)
+		return false;
+	slash[1] = '\0';
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+		if (snprintf(path, PATH_MAX, "%s%s", self, places[i]) <
+			    PATH_MAX &&
+		    !access(path, X_OK))
+			return true;
+	return snprintf(path, PATH_MAX, "%s/%s", MR_LIBEXEC, PROGRAM) <
+		       PATH_MAX &&
+	       !access(path, X_OK);
+}
+
+bool mr_has_libvirt(void)
+{
+	char path[PATH_MAX];
+
+	return find_program(path);
+}
+
+/* It leaves a child behind and ends at once: nobody has to wait for that. */
+static int start(const char *path, int fd, const char *uri, const char *domain)
+{
+	const char *argv[] = { PROGRAM, uri, domain, NULL };
+	posix_spawn_file_actions_t a;
+	pid_t pid;
+	int rc;
+
+	(void)posix_spawn_file_actions_init(&a);
+	(void)posix_spawn_file_actions_addopen(&a, 0, "/dev/null", O_RDWR, 0);
+	(void)posix_spawn_file_actions_adddup2(&a, 0, 1);
+	(void)posix_spawn_file_actions_adddup2(&a, fd, SOCKET);
+	rc = posix_spawn(&pid, path, &a, NULL, (char *const *)(uintptr_t)argv,
+			 environ);
+	(void)posix_spawn_file_actions_destroy(&a);
+	while (!rc && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return rc;
+}
+
+static int begin(const char *path, const char *uri, const char *domain,
+		 struct mr_error *err)
+{
+	int pair[2], far, rc;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		return error_sys(err, MR_NO_OFFSET, "cannot make sockets");
+	/* dup2 to its own number would leave it closed on exec. */
+	far = fcntl(pair[1], F_DUPFD_CLOEXEC, SOCKET + 1);
+	rc = far < 0 ? errno : start(path, far, uri, domain);
+	(void)close(pair[1]);
+	if (far >= 0)
+		(void)close(far);
+	if (!rc && !fcntl(pair[0], F_SETFL, O_NONBLOCK))
+		return pair[0];
+	(void)close(pair[0]);
+	errno = rc ? rc : errno;
+	return error_sys(err, MR_NO_OFFSET, "cannot run %.200s", path);
+}
+
+int relay_open(const char *vm, struct mr_error *err)
+{
+	char path[PATH_MAX], *uri, *domain;
+	int fd = split(vm, &uri, &domain, err);
+
+	if (!fd && !find_program(path))
+		fd = error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			       "this build knows nothing of libvirt: there is "
+			       "no " PROGRAM);
+	if (!fd)
+		fd = begin(path, uri, domain, err);
+	free(uri);
+	free(domain);
+	return fd;
+}
+
+bool relay_pid(const json_t *greeting, pid_t *pid)
+{
+	const json_t *ours = json_object_get(greeting, "mrtools");
+	const json_t *number = json_object_get(ours, "pid");
+
+	if (!json_is_object(ours))
+		return false;
+	*pid = json_is_integer(number) && json_integer_value(number) > 0 &&
+			       json_integer_value(number) <= INT_MAX
+		       ? (pid_t)json_integer_value(number)
+		       : 0;
+	return true;
+}
+
+char *mr_domain_xml(const char *name, struct mr_error *err)
+{
+	struct qmp *q = qmp_open(name, ANSWER_MS, NULL, err);
+	json_t *ret = NULL;
+	const char *text;
+	char *xml = NULL;
+
+	if (!q)
+		return NULL;
+	qmp_limit(q, ANSWER_MS, NULL);
+	if (!qmp_call(q, "x-mrtools-xml", NULL, &ret, err)) {
+		text = json_string_value(json_object_get(ret, "xml"));
+		xml = text ? strdup(text) : NULL;
+		if (!xml)
+			(void)error_set(err, text ? MR_NOMEM : MR_QMP,
+					MR_NO_OFFSET, "libvirt gave no XML");
+	}
+	json_decref(ret);
+	qmp_free(q);
+	return xml;
+}

@@ -1,0 +1,25 @@
+/*
+ * relay.h - QMP to a domain of libvirt's, whose monitor libvirt has.
+ *
+ * A VM may be called libvirt:DOMAIN, by name or UUID, or libvirt+URI:DOMAIN.
+ * A program of ours (tools/libvirt/relay.c), where it was built, speaks QMP on
+ * one end of a pair of sockets, and with libvirt.
+ */
+#ifndef LIBMR_RELAY_H
+#define LIBMR_RELAY_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include <jansson.h>
+
+#include "libmr/mr.h"
+
+/* Starts it. A connected socket, or -1: MR_UNSUPPORTED: it is not there. */
+int relay_open(const char *vm, struct mr_error *err);
+
+/* What its greeting says in addition to QEMU's: the domain's process, 0 if that
+ * could not be proven. false: this is no relay's. */
+bool relay_pid(const json_t *greeting, pid_t *pid);
+
+#endif
