@@ -350,10 +350,7 @@ static int check_options(const char *in, const char *out)
 
 static bool is_vm(const char *in)
 {
-	struct stat st;
-
-	return in && convert.in_fd < 0 && !stat(in, &st) &&
-	       S_ISSOCK(st.st_mode);
+	return in && convert.in_fd < 0 && mr_is_vm(in);
 }
 
 static int tell(const struct mr_error *err, const char *in, const char *out)
@@ -380,7 +377,8 @@ static int check_vm(const char *in, const char *out)
 	if (!convert.form)
 		convert.form = mr_convert_form_of(out);
 	if (convert.form >= MR_CONVERT_LIBVIRT &&
-	    convert.form <= MR_CONVERT_LIBVIRT_SPARSE && !xml)
+	    convert.form <= MR_CONVERT_LIBVIRT_SPARSE && !xml &&
+	    !mr_is_domain(in))
 		return cli_trouble(in, MR_REFUSED,
 				   "a VM does not say libvirt's domain: --xml "
 				   "with a file that has its XML is needed");
@@ -389,8 +387,8 @@ static int check_vm(const char *in, const char *out)
 	save.watch = convert.watch;
 	taken.out = out;
 	taken.convert = convert;
-	return taken_begin(&taken, spool, &save, &err) ? tell(&err, in, out)
-						       : CLI_OK;
+	return taken_begin(&taken, in, spool, &save, &err) ? tell(&err, in, out)
+							   : CLI_OK;
 }
 
 /* ---- all together ---- */
@@ -444,6 +442,7 @@ int main(int argc, char **argv)
 	int status;
 
 	cli.with = mr_convert_reads();
+	cli.domains = true;
 	ctx = cli_parse(argc, argv, options, "IN OUT");
 	in = poptGetArg(ctx);
 	out = poptGetArg(ctx);

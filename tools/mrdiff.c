@@ -138,6 +138,7 @@ int main(int argc, char **argv)
 	poptContext ctx;
 	int status;
 
+	cli.domains = true;
 	ctx = cli_parse(argc, argv, options, "A B");
 	show.pages = pages;
 	show.hex = hex;

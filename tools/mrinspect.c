@@ -137,7 +137,6 @@ static bool is_capture(const char *path)
 
 static int inspect_one(const char *path)
 {
-	struct stat st;
 	int status;
 
 	if (cli.json) {
@@ -146,7 +145,7 @@ static int inspect_one(const char *path)
 	}
 	if (is_capture(path))
 		status = show_capture(path);
-	else if (!stat(path, &st) && S_ISSOCK(st.st_mode))
+	else if (mr_is_vm(path))
 		status = show_vm(path, &request);
 	else
 		status = inspect_file(path);
@@ -253,6 +252,7 @@ int main(int argc, char **argv)
 	int status;
 
 	cli.schema = SCHEMA;
+	cli.domains = true;
 	ctx = cli_parse(argc, argv, options, "FILE...");
 	status = check_options(&pattern);
 	request.find = pattern;

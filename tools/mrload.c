@@ -183,6 +183,10 @@ static int load_vm(const char *image, const char *vm)
 	bool mismatches = false;
 	int rc;
 
+	if (mr_is_domain(vm))
+		return cli_usage("a domain is restored by libvirt: mrconvert "
+				 "-O libvirt:sparse --xml=FILE makes of IMAGE "
+				 "what `virsh restore` takes");
 	o.jobs = threads;
 	o.direct = direct_io;
 	o.then = then();

@@ -209,7 +209,7 @@ static const char *kept_folder(char *folder, size_t size)
 	return n > 0 && (size_t)n < size ? folder : NULL;
 }
 
-static int check_options(const char *image)
+static int check_options(const char *vm, const char *image)
 {
 	static const char *const engines[] = { "auto", "direct", "qemu" };
 	int z, d, e;
@@ -257,7 +257,7 @@ static int check_options(const char *image)
 	save.force = force;
 	save.no_seal = no_seal;
 	save.watch = *cli_watch();
-	return save_pack_begin(&pack, image, base, &save);
+	return save_pack_begin(&pack, vm, image, base, &save);
 }
 
 static int run(const char *vm, const char *image)
@@ -319,6 +319,7 @@ int main(int argc, char **argv)
 	int status;
 
 	complete_live(argv);
+	cli.domains = true;
 	ctx = cli_parse(argc, argv, options, "VM IMAGE");
 	vm = poptGetArg(ctx);
 	image = poptGetArg(ctx);
@@ -331,7 +332,7 @@ int main(int argc, char **argv)
 	else
 		status = metrics_begin(metrics, CLI_PATHS(image));
 	if (status == CLI_OK)
-		status = check_options(image);
+		status = check_options(vm, image);
 	if (status == CLI_OK)
 		status = check_command(vm, image);
 	if (status == CLI_OK)

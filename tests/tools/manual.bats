@@ -63,12 +63,16 @@ tools() { (cd "$ROOT/tools" && ls mr*.c | sed 's/\.c$//'); }
 	for tool in $(tools); do
 		run -0 "$tool" --version
 		[ "${lines[0]}" = "$tool (mrtools) $(cat "$ROOT/VERSION")" ]
-		if [ $tool = mrconvert ]; then
+		case $tool in
+		mrconvert)
 			[[ ${lines[1]} == "with: zstd gzip"* ]]
-			[ ${#lines[@]} = 2 ]
-		else
-			[ ${#lines[@]} = 1 ]
-		fi
+			[[ ${lines[2]} == "VMs of: QEMU"* && ${#lines[@]} = 3 ]]
+			;;
+		mrsave | mrdiff | mrinspect)
+			[[ ${lines[1]} == "VMs of: QEMU"* && ${#lines[@]} = 2 ]]
+			;;
+		*) [ ${#lines[@]} = 1 ] ;;
+		esac
 		run -0 "$tool" --usage
 		[[ $output == "Usage: $tool "* ]]
 		run -0 "$tool" --help

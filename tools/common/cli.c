@@ -89,9 +89,12 @@ static void answer(poptContext ctx, int val, const char *args)
 		       val == 'u' ? "" : "[OPTION...] ", args);
 	poptSetOtherOptionHelp(ctx, other);
 	if (val == 'V')
-		(void)printf("%s (mrtools) %s\n%s%s%s", cli.tool, MR_VERSION,
+		(void)printf("%s (mrtools) %s\n%s%s%s%s", cli.tool, MR_VERSION,
 			     cli.with ? "with: " : "", cli.with ? cli.with : "",
-			     cli.with ? "\n" : "");
+			     cli.with ? "\n" : "",
+			     !cli.domains	? ""
+			     : mr_has_libvirt() ? "VMs of: QEMU, libvirt\n"
+						: "VMs of: QEMU\n");
 	else if (val == 'u')
 		poptPrintUsage(ctx, stdout, 0);
 	else

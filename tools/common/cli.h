@@ -34,6 +34,7 @@ struct cli {
 	const char *tool; /* the tool's name, for messages */
 	int schema; /* of its JSON; the tool sets it before it parses */
 	const char *with; /* what --version says, too; or NULL; as schema */
+	bool domains; /* a VM may be libvirt's; as schema */
 	int quiet;
 	int verbose;
 	int json;

@@ -2,6 +2,9 @@
 #include "tools/common/taken.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* mr_error.who of mr_save. */
@@ -14,7 +17,8 @@ static int take(void *arg, const char *path, struct mr_error *err)
 
 	t->tried = true;
 	if ((t->convert.form == MR_CONVERT_PACK ||
-	     t->convert.form == MR_CONVERT_MAPPED) &&
+	     t->convert.form == MR_CONVERT_MAPPED ||
+	     t->convert.form == MR_CONVERT_LIBVIRT_SPARSE) &&
 	    !t->convert.no_seal && !t->convert.name && t->vm.name[0])
 		t->convert.name = t->vm.name;
 	t->convert.made = t->vm.made;
@@ -28,9 +32,63 @@ static int take(void *arg, const char *path, struct mr_error *err)
 	return -1;
 }
 
-int taken_begin(struct taken *t, const char *folder,
+/* The domain's XML, into a file that has no name. */
+static int put_xml(const struct taken *t, int fd, struct mr_error *err)
+{
+	char *xml = mr_domain_xml(t->domain, err);
+	size_t len = xml ? strlen(xml) : 0;
+	int rc = xml && !ftruncate(fd, 0) &&
+				 pwrite(fd, xml, len, 0) == (ssize_t)len
+			 ? 0
+			 : -1;
+
+	if (rc && err->code == MR_OK) {
+		err->code = MR_SYS;
+		(void)snprintf(err->msg, sizeof(err->msg),
+			       "the domain's XML cannot be kept");
+	}
+	free(xml);
+	return rc;
+}
+
+/* It may have changed since the save began. */
+static int in_pause(void *arg, struct mr_error *err)
+{
+	const struct taken *t = arg;
+	int fd;
+
+	if (sscanf(t->xml, "/proc/self/fd/%d", &fd) != 1 || put_xml(t, fd, err))
+		return -1;
+	return t->while_paused ? t->while_paused(t->while_paused_arg, err) : 0;
+}
+
+static int take_xml(struct taken *t, const char *vm,
+		    struct mr_save_options *save, struct mr_error *err)
+{
+	int fd = memfd_create("domain.xml", MFD_CLOEXEC);
+
+	t->domain = vm;
+	if (fd < 0 || put_xml(t, fd, err)) {
+		err->who = TAKEN_VM;
+		if (fd >= 0)
+			(void)close(fd);
+		return -1;
+	}
+	(void)snprintf(t->xml, sizeof(t->xml), "/proc/self/fd/%d", fd);
+	t->convert.xml = t->xml;
+	t->while_paused = save->while_paused;
+	t->while_paused_arg = save->while_paused_arg;
+	save->while_paused = in_pause;
+	save->while_paused_arg = t;
+	return 0;
+}
+
+int taken_begin(struct taken *t, const char *vm, const char *folder,
 		struct mr_save_options *save, struct mr_error *err)
 {
+	if (t->convert.form >= MR_CONVERT_LIBVIRT && !t->convert.xml &&
+	    mr_is_domain(vm) && take_xml(t, vm, save, err))
+		return -1;
 	(void)snprintf(t->image, sizeof(t->image), "%.4000s/mrsave.%ld", folder,
 		       (long)getpid());
 	save->base = NULL;

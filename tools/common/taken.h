@@ -23,6 +23,12 @@ struct taken {
 	struct mr_save_report vm;
 	struct mr_convert_report report; /* once it was tried */
 	bool tried;
+	/* For libvirt, of a domain: its XML, asked for again while the guest
+	 * stands still; and what else is to be done then. */
+	const char *domain; /* NULL: not wanted */
+	char xml[32]; /* a path to it */
+	int (*while_paused)(void *arg, struct mr_error *err);
+	void *while_paused_arg;
 };
 
 /* Of who an error is: those of mr_convert, 1 to 4, the VM for its input; and
@@ -31,7 +37,7 @@ enum { TAKEN_VM = 1, TAKEN_OUT, TAKEN_IMAGE = 5 };
 
 /* Before the VM is touched: whether options and output are of use. Then save
  * saves for it, into a file in folder. */
-int taken_begin(struct taken *t, const char *folder,
+int taken_begin(struct taken *t, const char *vm, const char *folder,
 		struct mr_save_options *save, struct mr_error *err);
 
 /* Saves the VM, and makes of it what is wanted. t->vm says how the VM was left

@@ -27,12 +27,13 @@ static int check_form(struct save_pack *p)
 {
 	enum mr_convert_form form = MR_CONVERT_BY_NAME;
 
-	for (int i = MR_CONVERT_MAPPED; p->format && i <= MR_CONVERT_PACK; i++)
+	for (int i = MR_CONVERT_MAPPED; p->format && i < MR_CONVERT_FORMS; i++)
 		if (!strcmp(p->format,
 			    mr_convert_form_name((enum mr_convert_form)i)))
 			form = (enum mr_convert_form)i;
 	if (p->format && !form)
-		return cli_usage("--format takes mapped, stream or pack");
+		return cli_usage("--format takes mapped, stream, pack, "
+				 "libvirt, libvirt:zstd or libvirt:sparse");
 	if (!form)
 		form = mr_convert_form_of(p->taken.out);
 	if (form == MR_CONVERT_ELF || form == MR_CONVERT_KDUMP)
@@ -96,8 +97,8 @@ static int check_numbers(struct save_pack *p, const char *base,
 	return CLI_OK;
 }
 
-int save_pack_begin(struct save_pack *p, const char *out, const char *base,
-		    struct mr_save_options *save)
+int save_pack_begin(struct save_pack *p, const char *vm, const char *out,
+		    const char *base, struct mr_save_options *save)
 {
 	char folder[PATH_MAX];
 	struct mr_error err = MR_ERROR_INIT;
@@ -107,6 +108,9 @@ int save_pack_begin(struct save_pack *p, const char *out, const char *base,
 	if (check_form(p) || check_stdout(p, save->check_only) ||
 	    check_numbers(p, base, save))
 		return CLI_TROUBLE;
+	if (p->taken.convert.form >= MR_CONVERT_LIBVIRT && !mr_is_domain(vm))
+		return cli_usage("only a domain (libvirt:DOMAIN) says its XML: "
+				 "mrconvert takes that from a file");
 	save->name = p->name;
 	if (!p->wanted)
 		return CLI_OK;
@@ -125,7 +129,7 @@ int save_pack_begin(struct save_pack *p, const char *out, const char *base,
 	p->taken.convert.jobs = save->jobs;
 	p->taken.convert.force = save->force;
 	p->taken.convert.watch = save->watch;
-	return taken_begin(&p->taken, spool_of(p, folder), save, &err)
+	return taken_begin(&p->taken, vm, spool_of(p, folder), save, &err)
 		       ? cli_fail(&err, CLI_PATHS(out, out, base))
 		       : CLI_OK;
 }

@@ -19,8 +19,8 @@ struct save_pack {
 
 /* Checks the options, before anything is touched; if it is wanted, save saves
  * for it. base: of an increment, or NULL. A status of the tool's. */
-int save_pack_begin(struct save_pack *p, const char *out, const char *base,
-		    struct mr_save_options *save);
+int save_pack_begin(struct save_pack *p, const char *vm, const char *out,
+		    const char *base, struct mr_save_options *save);
 
 void save_pack_text(const struct save_pack *p);
 void save_pack_json(const struct save_pack *p);

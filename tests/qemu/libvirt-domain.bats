@@ -1,0 +1,174 @@
+#!/usr/bin/env bats
+# A domain of libvirt's is a VM: libvirt:DOMAIN. With a daemon of a session, which
+# has all that it keeps in the test's folder.
+
+load ../lib/vm
+
+setup() {
+	local have
+	need_qemu
+	have=$(virsh --version 2>/dev/null) || skip "no virsh"
+	printf '%s\n' 11.2 "$have" | sort -CV ||
+		skip "libvirt is $have, sparse images need 11.2"
+	command -v libvirtd >/dev/null || skip "no libvirtd"
+	[ -x "$O/mrtools-libvirt" ] || skip "this build has no libvirt"
+	cd "$BATS_TEST_TMPDIR"
+	# Sockets are in there: a short name.
+	HOME_DIR=$(mktemp -d "${MR_SOCKETS:-/tmp}/mrld.XXXXXX")
+	mkdir -p "$HOME_DIR/conf/libvirt" "$HOME_DIR/cache"
+	cat >"$HOME_DIR/conf/libvirt/qemu.conf" <<-END
+		security_driver = "none"
+		namespaces = []
+		cgroup_controllers = []
+		stdio_handler = "file"
+		remember_owner = 0
+	END
+	cp "$O/guest.img" "$HOME_DIR/guest.img"
+	: >"$HOME_DIR/serial"
+	cat >"$HOME_DIR/vm.xml" <<-END
+		<domain type='qemu'>
+		  <name>web1</name><memory unit='MiB'>64</memory>
+		  <os><type arch='x86_64' machine='pc'>hvm</type>
+		    <kernel>$HOME_DIR/guest.img</kernel>
+		    <cmdline>fill=16M</cmdline></os>
+		  <cpu mode='custom'><model>qemu64</model></cpu>
+		  <devices>
+		    <emulator>$(command -v "$QEMU")</emulator>
+		    <serial type='file'><source path='$HOME_DIR/serial'/></serial>
+		    <controller type='usb' model='none'/>
+		    <memballoon model='none'/>
+		  </devices>
+		</domain>
+	END
+	URI="qemu+unix:///session?socket=$HOME_DIR/run/libvirt/libvirt-sock"
+	VM="libvirt+$URI:web1"
+	AS=(env "HOME=$HOME_DIR" "XDG_RUNTIME_DIR=$HOME_DIR/run"
+		"XDG_CONFIG_HOME=$HOME_DIR/conf" "XDG_CACHE_HOME=$HOME_DIR/cache")
+	# To root a daemon would be the machine's.
+	if [ "$(id -u)" = 0 ]; then
+		AS=(setpriv --reuid=65534 --regid=65534 --clear-groups "${AS[@]}")
+		chmod 711 "$HOME_DIR"
+		mkdir "$HOME_DIR/run"
+		chown -R 65534:65534 "$HOME_DIR"
+	fi
+	begin_daemon
+	virsh create "$HOME_DIR/vm.xml" >create.log 2>&1 ||
+		skip "libvirt starts no guest here: $(tail -n 1 create.log)"
+	until_counts 3
+}
+
+teardown() {
+	[ -n "${HOME_DIR:-}" ] || return 0
+	pkill -KILL -f "$HOME_DIR/" || :
+	pkill -KILL -f "mrtools-libvirt $URI" || :
+	[ -z "${DAEMON:-}" ] || kill -KILL "$DAEMON" 2>/dev/null || :
+	rm -rf "$HOME_DIR"
+}
+
+virsh() { command virsh -c "$URI" "$@"; }
+
+begin_daemon() {
+	"${AS[@]}" libvirtd >>"$HOME_DIR/daemon.log" 2>&1 3>&- &
+	DAEMON=$!
+	until virsh list >/dev/null 2>&1; do
+		kill -0 $DAEMON || skip "libvirtd ends: $(tail -n 1 "$HOME_DIR/daemon.log")"
+		sleep 0.1
+	done
+}
+
+count() { sed -n 's/^count //p' "$HOME_DIR/serial" | tail -n 1 | grep . || echo 0; }
+
+# The guest counts N more, without a fault.
+until_counts() { # N
+	local from
+	from=$(count)
+	until (($(count) >= from + $1)); do
+		! grep BAD "$HOME_DIR/serial"
+		sleep 0.1
+	done
+}
+
+@test "a domain is a VM: saved, looked at, compared, converted" {
+	run -0 mrsave "$VM" a.mr
+	[[ $output == *"found running, left as found"*"engine     direct"* ]]
+	[ "$(virsh domstate web1 | head -n 1)" = running ]
+	until_counts 2
+	mrverify -q a.mr
+	[[ $(mrinspect a.mr) == *" of VM web1 ($(virsh domuuid web1 | head -n 1)), by "* ]]
+	mrsave -q -O pack "libvirt+$URI:$(virsh domuuid web1 | head -n 1)" a.mrp
+	virsh suspend web1
+	mrsave -q "$VM" b.mr
+	# Its clock goes on.
+	[[ $(mrdiff "$VM" b.mr || :) == *"no page of "*" differs"* ]]
+	run -1 mrdiff "$VM" a.mr
+	cmp <(mrinspect --page pc.ram:0x100000+64 "$VM" | tail -n +2) \
+		<(mrinspect --page pc.ram:0x100000+64 b.mr | tail -n +2)
+	mrconvert -q "$VM" vm.core 2>/dev/null
+	[ "$(virsh domstate web1 | head -n 1)" = paused ]
+	virsh resume web1
+	# Migrations are libvirt's.
+	for how in --engine=qemu --live=background; do
+		run -3 mrsave $how "$VM" c.mr
+		[[ $output == *"libvirt's own (virsh save)"* ]]
+	done
+	[ ! -e c.mr ]
+	[ "$(virsh domstate web1 | head -n 1)" = running ]
+	# What is no domain, and what is off.
+	run -2 mrsave "libvirt+$URI:none" c.mr
+	[[ $output == *"libvirt: Domain not found"* && ${#lines[@]} = 1 ]]
+	run -2 mrsave "libvirt+qemu+unix:///session?socket=/none:web1" c.mr
+	[[ $output == *"libvirt: Failed to connect"* && ${#lines[@]} = 1 ]]
+	run -2 mrload b.mr "$VM"
+	[[ $output == *"a domain is restored by libvirt"* ]]
+	[[ $(mrsave --version) == *"VMs of: QEMU, libvirt"* ]]
+	run -2 mrsave "libvirt:" c.mr
+	[[ $output == *"a domain is called libvirt:DOMAIN"* ]]
+	until_counts 2
+}
+
+@test "virsh restore brings back what mrsave made of a domain" {
+	local form before
+	for form in libvirt:sparse libvirt:zstd; do
+		mrsave -q -O $form "$VM" web1.save --force
+		virsh destroy web1
+		run -2 mrsave "$VM" c.mr
+		[[ $output == *"omain"* ]]
+		before=$(count)
+		cp web1.save "$HOME_DIR/web1.save"
+		[ "$(id -u)" != 0 ] || chown 65534 "$HOME_DIR/web1.save"
+		virsh save-image-dumpxml "$HOME_DIR/web1.save" |
+			grep -q '<name>web1</name>'
+		virsh restore "$HOME_DIR/web1.save"
+		until (($(count) >= before + 2)); do
+			! grep BAD "$HOME_DIR/serial"
+			sleep 0.1
+		done
+	done
+	run -2 mrsave -O libvirt:sparse vm.sock web1.save
+	[[ $output == *"only a domain"* ]]
+}
+
+@test "whoever dies meanwhile: the domain runs on" {
+	local pid
+	paused() { # COMMAND while the guest stands still
+		rm -f here
+		mrsave "$VM" --while-paused "touch here; sleep 1" k.mr 3>&- &
+		pid=$!
+		until [ -e here ]; do kill -0 $pid; done
+		[ "$(virsh domstate web1 | head -n 1)" = paused ]
+	}
+	paused
+	kill -KILL $pid
+	wait $pid || :
+	until [ "$(virsh domstate web1 | head -n 1)" = running ]; do sleep 0.1; done
+	until_counts 2
+	[ ! -e k.mr ]
+	# The daemon: there is another one soon.
+	paused
+	kill -KILL $DAEMON
+	begin_daemon
+	wait $pid
+	[ "$(virsh domstate web1 | head -n 1)" = running ]
+	mrverify -q k.mr
+	until_counts 2
+}
