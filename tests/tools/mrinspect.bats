@@ -47,6 +47,8 @@ shows() {
 		--state paused --block pc.ram=1024:0+160,300+8 \
 		--block "sram A1=3:1+1" --device serial=11 image
 	run -0 --separate-stderr mrinspect image
+	[[ $output != *Sections* ]]
+	run -0 --separate-stderr mrinspect -v image
 	[ "${lines[0]}" = "image: mapped-ram image, complete" ]
 	[[ $output == *"  machine       pc-q35-9.2"$'\n'* ]]
 	[[ $output == *"  capabilities  mapped-ram"$'\n'* ]]
@@ -128,7 +130,7 @@ shows() {
 
 @test "device state alone" {
 	mkimage --devices --vmdesc none --device vga=1407 image
-	run -0 mrinspect image
+	run -0 mrinspect -v image
 	[ "${lines[0]}" = "image: device state without memory, complete" ]
 	[[ $output == *"none: device sections are told apart by their footers"* ]]
 	shows "vga 0 1 17 1407"

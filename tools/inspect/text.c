@@ -241,5 +241,6 @@ void show_text(const char *path, const struct mr_image_info *info,
 	show_memory(info, in);
 	show_file(info);
 	show_blocks(info, in);
-	show_sections(info);
+	if (cli.verbose)
+		show_sections(info);
 }
