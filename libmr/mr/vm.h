@@ -3,6 +3,7 @@
 #define LIBMR_MR_VM_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "libmr/mr/error.h"
 
@@ -15,9 +16,20 @@ bool mr_is_vm(const char *name);
 bool mr_is_domain(const char *name);
 /* Whether this build can have one. */
 bool mr_has_libvirt(void);
-/* The XML of one that runs, as libvirt would save it, with its secrets; to be
- * freed. NULL: *err says why not. */
-char *mr_domain_xml(const char *name, struct mr_error *err);
+struct mr_domain {
+	bool off; /* it does not run */
+	uint64_t libvirt; /* if it is off: 11002000 is 11.2.0; 0: not said */
+};
+/* The XML of one, as libvirt would save it, with its secrets; to be freed. Of
+ * one that is off it is that of its next start. NULL: *err says why not. */
+char *mr_domain_xml(const char *name, struct mr_domain *is,
+		    struct mr_error *err);
+
+enum mr_domain_run { MR_DOMAIN_AS_SAVED, MR_DOMAIN_RUN, MR_DOMAIN_PAUSE };
+/* Has libvirt restore one that is off from a save file, which libvirt has to be
+ * able to read. MR_REFUSED: it is on. 0 or -1. */
+int mr_domain_restore(const char *name, const char *path,
+		      enum mr_domain_run run, struct mr_error *err);
 
 /* How the VM was left. */
 enum mr_vm_fate {

@@ -737,8 +737,8 @@ struct qmp *qmp_attach(int fd, int timeout_ms, struct mr_error *err)
 	return new_qmp(fd, NULL, timeout_ms, NULL, err);
 }
 
-struct qmp *qmp_open(const char *path, int timeout_ms,
-		     const atomic_bool *cancel, struct mr_error *err)
+static struct qmp *open_any(const char *path, int timeout_ms,
+			    const atomic_bool *cancel, struct mr_error *err)
 {
 	int fd = mr_is_domain(path)
 			 ? relay_open(path, err)
@@ -753,6 +753,27 @@ struct qmp *qmp_open(const char *path, int timeout_ms,
 	(void)close(fd);
 	(void)error_set(err, MR_NOMEM, MR_NO_OFFSET, "no memory for QMP");
 	return NULL;
+}
+
+struct qmp *qmp_open(const char *path, int timeout_ms,
+		     const atomic_bool *cancel, struct mr_error *err)
+{
+	struct qmp *q = open_any(path, timeout_ms, cancel, err);
+
+	if (!q || !relay_domain(q->greeting).off)
+		return q;
+	qmp_free(q);
+	(void)error_set(err, MR_REFUSED, MR_NO_OFFSET, "the domain is off");
+	return NULL;
+}
+
+struct qmp *qmp_open_domain(const char *name, int timeout_ms,
+			    struct mr_domain *is, struct mr_error *err)
+{
+	struct qmp *q = open_any(name, timeout_ms, NULL, err);
+
+	*is = q ? relay_domain(q->greeting) : (struct mr_domain){ 0 };
+	return q;
 }
 
 bool qmp_peer_gone(const struct qmp *q, int timeout_ms)

@@ -37,6 +37,10 @@ struct qmp;
  */
 struct qmp *qmp_open(const char *path, int timeout_ms,
 		     const atomic_bool *cancel, struct mr_error *err);
+/* The same of a domain of libvirt's that may be off: then there is only what
+ * libvirt itself answers (relay.c). */
+struct qmp *qmp_open_domain(const char *name, int timeout_ms,
+			    struct mr_domain *is, struct mr_error *err);
 /*
  * The same socket once more, after the connection broke: q is as new then, but
  * for its limits; events may have been missed. Fails for one that was attached,

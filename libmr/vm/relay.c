@@ -20,6 +20,8 @@
 /* Where it has the socket. */
 #define SOCKET 3
 #define ANSWER_MS 10000
+/* It reads all of the memory. */
+#define RESTORE_MS (60 * 60 * 1000)
 
 extern char **environ;
 
@@ -159,9 +161,22 @@ bool relay_pid(const json_t *greeting, pid_t *pid)
 	return true;
 }
 
-char *mr_domain_xml(const char *name, struct mr_error *err)
+struct mr_domain relay_domain(const json_t *greeting)
 {
-	struct qmp *q = qmp_open(name, ANSWER_MS, NULL, err);
+	const json_t *ours = json_object_get(greeting, "mrtools");
+	json_int_t version =
+		json_integer_value(json_object_get(ours, "libvirt"));
+
+	return (struct mr_domain){
+		.off = json_is_true(json_object_get(ours, "off")),
+		.libvirt = version > 0 ? (uint64_t)version : 0,
+	};
+}
+
+char *mr_domain_xml(const char *name, struct mr_domain *is,
+		    struct mr_error *err)
+{
+	struct qmp *q = qmp_open_domain(name, ANSWER_MS, is, err);
 	json_t *ret = NULL;
 	const char *text;
 	char *xml = NULL;
@@ -179,4 +194,28 @@ char *mr_domain_xml(const char *name, struct mr_error *err)
 	json_decref(ret);
 	qmp_free(q);
 	return xml;
+}
+
+int mr_domain_restore(const char *name, const char *path,
+		      enum mr_domain_run run, struct mr_error *err)
+{
+	struct mr_domain is;
+	struct qmp *q = qmp_open_domain(name, ANSWER_MS, &is, err);
+	json_t *args = json_pack("{s:s}", "path", path);
+	int rc = -1;
+
+	if (run != MR_DOMAIN_AS_SAVED)
+		(void)json_object_set_new(args, "run",
+					  json_boolean(run == MR_DOMAIN_RUN));
+	if (q && !is.off)
+		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
+				"the domain is on: what it is would be lost");
+	if (q && is.off) {
+		qmp_limit(q, RESTORE_MS, NULL);
+		rc = qmp_call(q, "x-mrtools-restore", json_incref(args), NULL,
+			      err);
+	}
+	json_decref(args);
+	qmp_free(q);
+	return rc;
 }

@@ -21,5 +21,7 @@ int relay_open(const char *vm, struct mr_error *err);
 /* What its greeting says in addition to QEMU's: the domain's process, 0 if that
  * could not be proven. false: this is no relay's. */
 bool relay_pid(const json_t *greeting, pid_t *pid);
+/* And what it says of the domain. */
+struct mr_domain relay_domain(const json_t *greeting);
 
 #endif

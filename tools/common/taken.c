@@ -35,7 +35,8 @@ static int take(void *arg, const char *path, struct mr_error *err)
 /* The domain's XML, into a file that has no name. */
 static int put_xml(const struct taken *t, int fd, struct mr_error *err)
 {
-	char *xml = mr_domain_xml(t->domain, err);
+	struct mr_domain is;
+	char *xml = mr_domain_xml(t->domain, &is, err);
 	size_t len = xml ? strlen(xml) : 0;
 	int rc = xml && !ftruncate(fd, 0) &&
 				 pwrite(fd, xml, len, 0) == (ssize_t)len

@@ -51,6 +51,7 @@ struct relay {
 	size_t len;
 	int fd; /* that came with it, or -1 */
 	bool readable, pumped, over;
+	bool off; /* the domain is: there is no QEMU to speak with */
 };
 
 /* ---- what it says ---- */
@@ -177,8 +178,9 @@ static json_t *connect_to(struct relay *r)
 		r->dom = virDomainLookupByName(r->conn, r->name);
 	if (!r->dom)
 		return libvirt_error();
-	if (virDomainIsActive(r->dom) != 1)
-		return error_of("the domain is off");
+	r->off = virDomainIsActive(r->dom) != 1;
+	if (r->off)
+		return NULL;
 	r->watch = virConnectDomainQemuMonitorEventRegister(
 		r->conn, r->dom, NULL, tell_event, r, NULL, 0);
 	return r->watch < 0 ? libvirt_error() : NULL;
@@ -330,7 +332,9 @@ static json_t *done(int rc)
 static json_t *give_xml(const struct relay *r)
 {
 	char *xml = virDomainGetXMLDesc(
-		r->dom, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE);
+		r->dom,
+		VIR_DOMAIN_XML_SECURE | (r->off ? VIR_DOMAIN_XML_INACTIVE
+						: VIR_DOMAIN_XML_MIGRATABLE));
 	json_t *msg = xml ? json_pack("{s:{s:s}}", "return", "xml", xml)
 			  : libvirt_error();
 
@@ -356,6 +360,21 @@ static bool is_refused(const char *command, const json_t *msg)
 	       !strncmp(command, "snapshot-", 9);
 }
 
+/* A save file, into the domain. */
+static json_t *restore(const struct relay *r, const json_t *msg)
+{
+	const json_t *args = json_object_get(msg, "arguments");
+	const char *path = json_string_value(json_object_get(args, "path"));
+	const json_t *run = json_object_get(args, "run");
+	unsigned int flags = 0;
+
+	if (json_is_boolean(run))
+		flags = json_is_true(run) ? VIR_DOMAIN_SAVE_RUNNING
+					  : VIR_DOMAIN_SAVE_PAUSED;
+	return done(path ? virDomainRestoreFlags(r->conn, path, NULL, flags)
+			 : 0);
+}
+
 static json_t *answer(struct relay *r, const json_t *msg, int fd)
 {
 	const char *command =
@@ -373,6 +392,10 @@ static json_t *answer(struct relay *r, const json_t *msg, int fd)
 		return done(virDomainResume(r->dom));
 	if (!strcmp(command, "x-mrtools-xml"))
 		return give_xml(r);
+	if (r->off && !strcmp(command, "x-mrtools-restore"))
+		return restore(r, msg);
+	if (r->off)
+		return error_of("the domain is off");
 	if (is_refused(command, msg))
 		return error_of("a libvirt domain's migrations are libvirt's "
 				"own");
@@ -472,6 +495,17 @@ static void on_readable(int watch, int fd, int events, void *arg)
 	((struct relay *)arg)->readable = true;
 }
 
+/* In the place of a QEMU: none of any version. */
+static void greet_off(const struct relay *r)
+{
+	unsigned long version = 0;
+
+	(void)virConnectGetLibVersion(r->conn, &version);
+	say(json_pack("{s:{s:{}, s:[]}, s:{s:b, s:I}}", "QMP", "version",
+		      "capabilities", "mrtools", "off", 1, "libvirt",
+		      (json_int_t)version));
+}
+
 static void greet(struct relay *r)
 {
 	json_t *msg = ask(r, "{\"execute\":\"query-version\"}", -1);
@@ -510,7 +544,10 @@ int main(int argc, char **argv)
 	why = connect_to(&r);
 	if (why)
 		give_up(why);
-	greet(&r);
+	if (r.off)
+		greet_off(&r);
+	else
+		greet(&r);
 	if (virEventAddHandle(
 		    SOCKET, VIR_EVENT_HANDLE_READABLE | VIR_EVENT_HANDLE_HANGUP,
 		    on_readable, &r, NULL) < 0)
