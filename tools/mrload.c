@@ -183,10 +183,6 @@ static int load_vm(const char *image, const char *vm)
 	bool mismatches = false;
 	int rc;
 
-	if (mr_is_domain(vm))
-		return cli_usage("a domain is restored by libvirt: mrconvert "
-				 "-O libvirt:sparse --xml=FILE makes of IMAGE "
-				 "what `virsh restore` takes");
 	o.jobs = threads;
 	o.direct = direct_io;
 	o.then = then();
@@ -214,6 +210,60 @@ static int load_vm(const char *image, const char *vm)
 							  : CLI_OK;
 	if (!cli.quiet)
 		print_load(image, &report);
+	return CLI_OK;
+}
+
+/* ---- into a domain of libvirt's ---- */
+
+static void print_domain(const char *vm, const struct mr_convert_report *r)
+{
+	char a[CLI_HUMAN], b[CLI_HUMAN];
+
+	printf("machine    %s, saved %s\n", r->machine,
+	       r->run_state[0] ? r->run_state
+			       : "in a state that it does not say");
+	printf("memory     %s in %zu blocks: %s data\n", cli_human(a, r->ram),
+	       r->blocks, cli_human(b, r->data));
+	if (check)
+		printf("fits       machine type\n"
+		       "unchecked  all else: libvirt starts %s by its XML\n",
+		       vm);
+	else
+		print_time(r->data, r->seconds);
+}
+
+static int load_off(const char *image, const char *vm)
+{
+	const struct load_domain o = { .then = then(),
+				       .check = check,
+				       .force = force,
+				       .verify = verify,
+				       .direct = direct_io,
+				       .jobs = threads };
+	struct mr_convert_report r = { .ram = 0 };
+	int status = load_domain(image, vm, &o, &r);
+
+	if (status != CLI_OK)
+		return status;
+	cli.done = !check;
+	metrics_done(
+		0, CLI_OK,
+		&(struct metrics_figures){ .memory = r.ram, .data = r.data });
+	if (cli.json) {
+		cli_json_begin();
+		cli_json_put_text("image", image);
+		cli_json_put_text("vm", mr_vm_fate_name(check ? MR_VM_UNTOUCHED
+							      : MR_VM_LOADED));
+		cli_json_put_text("machine", r.machine);
+		cli_json_put_text("saved", r.run_state[0] ? r.run_state : NULL);
+		cli_json_put_number("blocks", r.blocks);
+		cli_json_put_number("ram", r.ram);
+		cli_json_put_number("data", r.data);
+		cli_json_put_real("seconds", r.seconds);
+		return cli_json_end();
+	}
+	if (!cli.quiet)
+		print_domain(vm, &r);
 	return CLI_OK;
 }
 
@@ -406,11 +456,12 @@ int main(int argc, char **argv)
 			status = cli_usage("IMAGE and VM (a QMP socket) are "
 					   "needed, or --memory and IMAGE "
 					   "alone");
-		else if (verify && !memory)
+		else if (verify && !memory && !mr_is_domain(vm))
 			status = load_verify(image, image);
 		if (status == CLI_OK)
-			status = memory ? load_memory(image)
-					: load_vm(image, vm);
+			status = memory		    ? load_memory(image)
+				 : mr_is_domain(vm) ? load_off(image, vm)
+						    : load_vm(image, vm);
 	}
 	poptFreeContext(ctx);
 	return cli_finish(status);

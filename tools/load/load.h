@@ -28,4 +28,19 @@ int load_verify(const char *image, const char *shown);
 int load_instant(const char *image, const char *const *argv,
 		 const struct load_instant *o);
 
+/* ---- domain.c: a domain of libvirt's that is off ---- */
+
+struct load_domain {
+	enum mr_load_then then;
+	int check; /* nothing is restored */
+	int force; /* an image that is not as it was sealed, too */
+	int verify; /* an image without a seal is refused */
+	enum mr_direct direct;
+	unsigned jobs;
+};
+
+/* Has libvirt restore it; fills *r, and says what failed. The exit status. */
+int load_domain(const char *image, const char *vm, const struct load_domain *o,
+		struct mr_convert_report *r);
+
 #endif
