@@ -412,7 +412,8 @@ int pause_end(struct pause *p, bool resume_it, double *seconds,
 	if (p->stopped)
 		*seconds += watch_clock() - p->since;
 	if (rc) {
-		gone = qmp_broken(p->q) && qmp_peer_gone(p->q, GONE_MS);
+		gone = (qmp_broken(p->q) || qmp_is_libvirts(p->q)) &&
+		       qmp_peer_gone(p->q, GONE_MS);
 		silent = !gone && !qmp_said_no(p->q);
 		(void)fail_resume(p, &why, gone, err);
 	}

@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #include "libmr/base/error.h"
-#include "libmr/vm/relay.h"
 
 #define READ_STEP ((size_t)64 << 10)
 /* For "what is there now", however fast more comes. */
@@ -1025,22 +1024,26 @@ int qmp_rescue(int fd, const char *command, int timeout_ms)
 void qmp_address(const struct qmp *q, struct qmp_address *a)
 {
 	*a = (struct qmp_address){ .sa.sun_family = AF_UNIX };
-	if (q->path && !mr_is_domain(q->path) &&
-	    strlen(q->path) < sizeof(a->sa.sun_path))
+	if (q->path && mr_is_domain(q->path))
+		(void)relay_look(&a->relay, q->path, NULL);
+	else if (q->path && strlen(q->path) < sizeof(a->sa.sun_path))
 		memcpy(a->sa.sun_path, q->path, strlen(q->path) + 1);
 }
 
 int qmp_rescue_dial(const struct qmp_address *a, int timeout_ms)
 {
+	bool relayed = a->relay.path[0];
 	int fd;
 
-	if (!a->sa.sun_path[0])
+	if (!relayed && !a->sa.sun_path[0])
 		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = relayed ? relay_dial(&a->relay)
+		     : socket(AF_UNIX,
+			      SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -1;
 	/* The greeting is a line that is not the answer. */
-	if (dial(fd, &a->sa, timeout_ms, NULL, NULL) ||
+	if ((!relayed && dial(fd, &a->sa, timeout_ms, NULL, NULL)) ||
 	    qmp_rescue(fd, QMP_RESCUE_HELLO, timeout_ms) < 0) {
 		(void)close(fd);
 		return -1;

@@ -23,6 +23,7 @@
 #include <jansson.h>
 
 #include "libmr/mr.h"
+#include "libmr/vm/relay.h"
 
 #define QMP_MESSAGE_MAX ((size_t)64 << 20)
 /* Events kept while nobody asks for them; beyond that the oldest goes. */
@@ -157,6 +158,7 @@ int qmp_rescue(int fd, const char *command, int timeout_ms);
  * here allocates. Returns a descriptor, or -1. */
 struct qmp_address {
 	struct sockaddr_un sa; /* no path: there is none that fits */
+	struct relay_plan relay; /* no path: it is no domain of libvirt's */
 };
 void qmp_address(const struct qmp *q, struct qmp_address *a);
 int qmp_rescue_dial(const struct qmp_address *a, int timeout_ms);

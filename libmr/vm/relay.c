@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,25 +36,25 @@ bool mr_is_vm(const char *name)
 	return mr_is_domain(name) || (!stat(name, &st) && S_ISSOCK(st.st_mode));
 }
 
-/* "libvirt:DOMAIN", "libvirt+URI:DOMAIN": the URI has colons, too. Both are to
- * be freed, if -1 is returned as well. */
-static int split(const char *vm, char **uri, char **domain,
-		 struct mr_error *err)
+/* "libvirt:DOMAIN", "libvirt+URI:DOMAIN": the URI has colons, too. */
+static int split(const char *vm, struct relay_plan *p, struct mr_error *err)
 {
 	const char *rest = vm + strlen("libvirt");
 	const char *colon = *rest == '+' ? strrchr(rest, ':') : rest;
+	size_t uri = *rest == '+' && colon ? (size_t)(colon - rest - 1) : 0;
 
-	*uri = *domain = NULL;
-	if (!colon || !colon[1] || (*rest == '+' && colon == rest + 1))
+	if (!colon || !colon[1] || (*rest == '+' && !uri))
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
 				 "a domain is called libvirt:DOMAIN, or "
 				 "libvirt+URI:DOMAIN");
-	*uri = *rest == '+' ? strndup(rest + 1, (size_t)(colon - rest - 1))
-			    : strdup("");
-	*domain = strdup(colon + 1);
-	return *uri && *domain ? 0
-			       : error_set(err, MR_NOMEM, MR_NO_OFFSET,
-					   "out of memory");
+	if (uri >= sizeof(p->uri) || strlen(colon + 1) >= sizeof(p->domain))
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "nothing of libvirt's is called so: it is too "
+				 "long");
+	if (uri)
+		memcpy(p->uri, rest + 1, uri);
+	memcpy(p->domain, colon + 1, strlen(colon + 1) + 1);
+	return 0;
 }
 
 /* Beside the program that runs, or where it is installed from there. */
@@ -91,60 +90,68 @@ bool mr_has_libvirt(void)
 	return find_program(path);
 }
 
-/* It leaves a child behind and ends at once: nobody has to wait for that. */
-static int start(const char *path, int fd, const char *uri, const char *domain)
+int relay_look(struct relay_plan *p, const char *vm, struct mr_error *err)
 {
-	const char *argv[] = { PROGRAM, uri, domain, NULL };
-	posix_spawn_file_actions_t a;
-	pid_t pid;
-	int rc;
-
-	(void)posix_spawn_file_actions_init(&a);
-	(void)posix_spawn_file_actions_addopen(&a, 0, "/dev/null", O_RDWR, 0);
-	(void)posix_spawn_file_actions_adddup2(&a, 0, 1);
-	(void)posix_spawn_file_actions_adddup2(&a, fd, SOCKET);
-	rc = posix_spawn(&pid, path, &a, NULL, (char *const *)(uintptr_t)argv,
-			 environ);
-	(void)posix_spawn_file_actions_destroy(&a);
-	while (!rc && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	return rc;
+	*p = (struct relay_plan){ .path = "" };
+	if (split(vm, p, err))
+		return -1;
+	if (find_program(p->path))
+		return 0;
+	p->path[0] = '\0';
+	return error_set(
+		err, MR_UNSUPPORTED, MR_NO_OFFSET,
+		"this build knows nothing of libvirt: there is no " PROGRAM);
 }
 
-static int begin(const char *path, const char *uri, const char *domain,
-		 struct mr_error *err)
+/* In a child: becomes it. */
+__attribute__((noreturn)) static void become(const struct relay_plan *p, int fd)
 {
-	int pair[2], far, rc;
+	const char *const argv[] = { PROGRAM, p->uri, p->domain, NULL };
+	int null = open("/dev/null", O_RDWR);
+
+	if (null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 &&
+	    dup2(fd, SOCKET) == SOCKET)
+		(void)execve(p->path, (char *const *)(uintptr_t)argv, environ);
+	_exit(127);
+}
+
+int relay_dial(const struct relay_plan *p)
+{
+	int pair[2], far = -1, status = 0;
+	pid_t pid = -1;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-		return error_sys(err, MR_NO_OFFSET, "cannot make sockets");
+		return -1;
 	/* dup2 to its own number would leave it closed on exec. */
 	far = fcntl(pair[1], F_DUPFD_CLOEXEC, SOCKET + 1);
-	rc = far < 0 ? errno : start(path, far, uri, domain);
+	if (far >= 0)
+		pid = fork();
+	if (!pid)
+		become(p, far);
 	(void)close(pair[1]);
 	if (far >= 0)
 		(void)close(far);
-	if (!rc && !fcntl(pair[0], F_SETFL, O_NONBLOCK))
+	/* It leaves a child behind and ends at once. */
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid > 0 && !status && !fcntl(pair[0], F_SETFL, O_NONBLOCK))
 		return pair[0];
 	(void)close(pair[0]);
-	errno = rc ? rc : errno;
-	return error_sys(err, MR_NO_OFFSET, "cannot run %.200s", path);
+	errno = pid < 0 ? errno : ENOEXEC;
+	return -1;
 }
 
 int relay_open(const char *vm, struct mr_error *err)
 {
-	char path[PATH_MAX], *uri, *domain;
-	int fd = split(vm, &uri, &domain, err);
+	struct relay_plan p;
+	int fd;
 
-	if (!fd && !find_program(path))
-		fd = error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
-			       "this build knows nothing of libvirt: there is "
-			       "no " PROGRAM);
-	if (!fd)
-		fd = begin(path, uri, domain, err);
-	free(uri);
-	free(domain);
-	return fd;
+	if (relay_look(&p, vm, err))
+		return -1;
+	fd = relay_dial(&p);
+	return fd < 0 ? error_sys(err, MR_NO_OFFSET, "cannot run %.200s",
+				  p.path)
+		      : fd;
 }
 
 bool relay_pid(const json_t *greeting, pid_t *pid)

@@ -62,7 +62,7 @@ setup() {
 teardown() {
 	[ -n "${HOME_DIR:-}" ] || return 0
 	pkill -KILL -f "$HOME_DIR/" || :
-	pkill -KILL -f "mrtools-libvirt $URI" || :
+	pkill -KILL -f "mrtools-libvirt .*$HOME_DIR" || :
 	[ -z "${DAEMON:-}" ] || kill -KILL "$DAEMON" 2>/dev/null || :
 	rm -rf "$HOME_DIR"
 }
@@ -194,12 +194,34 @@ until_counts() { # N
 		until [ -e here ]; do kill -0 $pid; done
 		[ "$(virsh domstate web1 | head -n 1)" = paused ]
 	}
+	ended() { # STATUS
+		local is=0
+		wait $pid || is=$?
+		[ $is = "$1" ]
+	}
 	paused
 	kill -KILL $pid
-	wait $pid || :
+	ended 137
 	until [ "$(virsh domstate web1 | head -n 1)" = running ]; do sleep 0.1; done
 	until_counts 2
 	[ ! -e k.mr ]
+	# With who speaks with libvirt: the guardian starts another one.
+	paused
+	kill -KILL $pid
+	pkill -KILL -f "mrtools-libvirt .*$HOME_DIR"
+	ended 137
+	until [ "$(virsh domstate web1 | head -n 1)" = running ]; do sleep 0.1; done
+	until_counts 2
+	[ ! -e k.mr ]
+	until mrsave --check -q "$VM" k.mr 2>/dev/null; do sleep 0.1; done
+	# Somebody else lets it go on, for a moment.
+	paused 2>says
+	virsh resume web1
+	virsh suspend web1
+	ended 2
+	grep -q "another client of QEMU's disturbed the VM meanwhile" says
+	[ ! -e k.mr ]
+	[ "$(virsh domstate web1 | head -n 1)" = running ]
 	# The daemon: there is another one soon.
 	paused
 	kill -KILL $DAEMON
@@ -208,4 +230,8 @@ until_counts() { # N
 	[ "$(virsh domstate web1 | head -n 1)" = running ]
 	mrverify -q k.mr
 	until_counts 2
+	paused 2>says
+	virsh destroy web1
+	ended 4
+	grep -q "QEMU has ended, and the VM with it" says
 }
