@@ -222,6 +222,21 @@ until_counts() { # N
 	grep -q "another client of QEMU's disturbed the VM meanwhile" says
 	[ ! -e k.mr ]
 	[ "$(virsh domstate web1 | head -n 1)" = running ]
+	# For good: then it runs, and is not said to be paused.
+	paused 2>says
+	virsh resume web1
+	ended 2
+	grep -q "another client of QEMU's disturbed the VM meanwhile" says
+	# The guardian does not undo what somebody does after that.
+	paused
+	virsh resume web1
+	kill -KILL $pid
+	ended 137
+	sleep 1
+	virsh suspend web1
+	sleep 0.2
+	[ "$(virsh domstate web1 | head -n 1)" = paused ]
+	virsh resume web1
 	# The daemon: there is another one soon.
 	paused
 	kill -KILL $DAEMON

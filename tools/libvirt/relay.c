@@ -342,6 +342,21 @@ static json_t *give_xml(const struct relay *r)
 	return msg;
 }
 
+/* QEMU's `cont` is no error where the VM runs already; libvirt's is. Whoever
+ * took it for a refusal would try on, and undo a later suspend. */
+static json_t *resume(const struct relay *r)
+{
+	int rc = virDomainResume(r->dom), state;
+	json_t *why = done(rc);
+
+	if (rc < 0 && !virDomainGetState(r->dom, &state, NULL, 0) &&
+	    state == VIR_DOMAIN_RUNNING) {
+		json_decref(why);
+		return done(0);
+	}
+	return why;
+}
+
 /* libmr finds out the size of pages by parameters that QEMU refuses: such an
  * announcement takes too long for it, and then it changes none. */
 static bool is_probe(const json_t *msg)
@@ -389,7 +404,7 @@ static json_t *answer(struct relay *r, const json_t *msg, int fd)
 	if (!strcmp(command, "stop"))
 		return done(virDomainSuspend(r->dom));
 	if (!strcmp(command, "cont"))
-		return done(virDomainResume(r->dom));
+		return resume(r);
 	if (!strcmp(command, "x-mrtools-xml"))
 		return give_xml(r);
 	if (r->off && !strcmp(command, "x-mrtools-restore"))
