@@ -953,6 +953,7 @@ static const char *const disturbances[] = {
 	"MEMORY_FAILURE",
 	"MIGRATION",
 	"COLO_EXIT",
+	"MRTOOLS_EVENTS_LOST", /* a relay's: there may have been any */
 	NULL,
 };
 

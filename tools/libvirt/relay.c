@@ -14,7 +14,8 @@
  *
  * Whoever has an answer has all events before it: libvirt tells of those on a
  * way of its own, but what its daemon has queued goes out before it answers
- * another question.
+ * another question. Where a daemon was lost, so are the events until the next
+ * one is reached: MRTOOLS_EVENTS_LOST says that.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -195,8 +196,10 @@ static bool reconnect(struct relay *r)
 
 		disconnect(r);
 		why = connect_to(r);
-		if (!why)
+		if (!why) {
+			say(json_pack("{s:s}", "event", "MRTOOLS_EVENTS_LOST"));
 			return true;
+		}
 		json_decref(why);
 		if (poll(&p, 1, RECONNECT_MS) > 0) /* hung up */
 			exit(0);
