@@ -109,8 +109,10 @@ __attribute__((noreturn)) static void become(const struct relay_plan *p, int fd)
 	const char *const argv[] = { PROGRAM, p->uri, p->domain, NULL };
 	int null = open("/dev/null", O_RDWR);
 
+	/* Nobody's pipes are kept open by it. */
 	if (null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 &&
-	    dup2(fd, SOCKET) == SOCKET)
+	    dup2(null, 2) == 2 && dup2(fd, SOCKET) == SOCKET &&
+	    (!close_range(SOCKET + 1, ~0U, 0) || errno == ENOSYS))
 		(void)execve(p->path, (char *const *)(uintptr_t)argv, environ);
 	_exit(127);
 }

@@ -115,6 +115,9 @@ until_counts() { # N
 	done
 	[ ! -e c.mr ]
 	[ "$(virsh domstate web1 | head -n 1)" = running ]
+	# Nobody waits for who speaks with libvirt.
+	[ "$(mrsave -q "$VM" c.mr 2>&1 | cat)" = "" ]
+	rm c.mr
 	# What is no domain, and what is off.
 	run -2 mrsave "libvirt+$URI:none" c.mr
 	[[ $output == *"libvirt: Domain not found"* && ${#lines[@]} = 1 ]]

@@ -78,8 +78,12 @@ static void say(json_t *msg)
 
 static json_t *error_of(const char *desc)
 {
-	return json_pack("{s:{s:s, s:s}}", "error", "class", "GenericError",
-			 "desc", desc);
+	json_t *text = json_string(desc);
+
+	if (!text)
+		text = json_string("the reason is no UTF-8");
+	return json_pack("{s:{s:s, s:o}}", "error", "class", "GenericError",
+			 "desc", text);
 }
 
 static json_t *libvirt_error(void)
