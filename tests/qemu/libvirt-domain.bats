@@ -194,7 +194,7 @@ until_counts() { # N
 		rm -f here
 		mrsave "$VM" --while-paused "touch here; sleep 1" k.mr 3>&- &
 		pid=$!
-		until [ -e here ]; do kill -0 $pid; done
+		until [ -e here ]; do kill -0 $pid && sleep 0.02; done
 		[ "$(virsh domstate web1 | head -n 1)" = paused ]
 	}
 	ended() { # STATUS
@@ -210,8 +210,8 @@ until_counts() { # N
 	[ ! -e k.mr ]
 	# With who speaks with libvirt: the guardian starts another one.
 	paused
-	kill -KILL $pid
 	pkill -KILL -f "mrtools-libvirt .*$HOME_DIR"
+	kill -KILL $pid
 	ended 137
 	until [ "$(virsh domstate web1 | head -n 1)" = running ]; do sleep 0.1; done
 	until_counts 2
