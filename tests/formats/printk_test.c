@@ -266,6 +266,8 @@ static void put_record(uint8_t *p, uint64_t ns, uint32_t len, uint32_t text)
 
 static void test_log(void **state)
 {
+	static const char older[5] = { 'o', 'l', 'd', 'e', 'r' };
+	static const char newer[3] = { 'n', 'e', 'w' };
 	uint8_t buf[128] = { 0 };
 	struct printk_log_reader r = { .at = 64, .next = 32 };
 	struct printk_record m;
@@ -273,9 +275,9 @@ static void test_log(void **state)
 
 	(void)state;
 	put_record(buf + 64, 7, 24, 5);
-	memcpy(buf + 64 + 16, "older", 5);
+	memcpy(buf + 64 + 16, older, sizeof(older));
 	put_record(buf, 8, 32, 3);
-	memcpy(buf + 16, "new", 3);
+	memcpy(buf + 16, newer, sizeof(newer));
 	assert_int_equal(
 		printk_log_next(&log_shape, buf, sizeof(buf), &r, &m, &f), 1);
 	assert_int_equal(m.ns, 7);
