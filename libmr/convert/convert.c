@@ -169,10 +169,14 @@ static int open_in(struct convert *x, const char *in, struct mr_error *err)
 	struct mr_convert_report *r = x->report;
 	struct stream_config config;
 	uint64_t present;
+	const bool compare = o->verify || o->verify_sealed;
 	int proven;
 	char bases[PATH_MAX];
 	const char *home = o->in_fd < 0 ? in : NULL;
 
+	if (o->bases && strlen(o->bases) > 4000)
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "no folder has so long a name");
 	if (o->bases) {
 		(void)snprintf(bases, sizeof(bases), "%.4000s/", o->bases);
 		home = bases;
@@ -201,10 +205,10 @@ static int open_in(struct convert *x, const char *in, struct mr_error *err)
 		return -1;
 	r->device = x->state.early_len + x->state.late_len +
 		    x->state.description_len;
-	x->m = memory_of_image(x->img, !o->verify, err);
+	x->m = memory_of_image(x->img, !compare, err);
 	if (!x->m)
 		return -1;
-	proven = o->verify ? memory_prove(x->m, x->img, err) : 1;
+	proven = compare ? memory_prove(x->m, x->img, err) : 1;
 	if (proven < 0)
 		return -1;
 	if (!proven)
@@ -570,7 +574,7 @@ int mr_convert(const char *in, const char *out,
 	if (!rc && open_in(&x, in, err))
 		rc = error_about(err, CONVERT_IN);
 	if (!rc && x.report->form == MR_CONVERT_KDUMP)
-		rc = convert_kdump_check(err);
+		rc = convert_kdump_check(&x, err);
 	if (!rc && is_libvirt(&x))
 		rc = convert_front(&x, err);
 	if (!rc)
@@ -597,7 +601,7 @@ int mr_convert_check(const char *out, const struct mr_convert_options *options,
 	if (!rc && options->base && open_base(&x, out, err))
 		rc = error_about(err, CONVERT_BASE);
 	if (!rc && x.report->form == MR_CONVERT_KDUMP)
-		rc = convert_kdump_check(err);
+		rc = convert_kdump_check(&x, err);
 	if (!rc && is_libvirt(&x))
 		rc = convert_front_check(&x, err);
 	base_release(&x.base);

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "formats/other.h"
 #include "libmr/base/error.h"
 #include "libmr/convert/state.h"
 #include "libmr/file/output.h"
@@ -123,10 +124,16 @@ static int finish(pid_t pid, int says, struct words *w,
 {
 	int cancelled = listen_to(says, w, cancel), status = 0;
 
-	if (cancelled)
+	/* One that says no more may still run. */
+	while (!cancelled && !waitpid(pid, &status, WNOHANG)) {
+		(void)poll(NULL, 0, LOOK_UP_MS / 10);
+		cancelled = cancel && atomic_load(cancel);
+	}
+	if (cancelled) {
 		(void)kill(-pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+	}
 	if (cancelled)
 		return error_set(err, MR_CANCELLED, MR_NO_OFFSET,
 				 "interrupted");
@@ -154,14 +161,26 @@ static int run(const char *const *argv, int core, int out,
 	return rc;
 }
 
-int convert_kdump_check(struct mr_error *err)
+int convert_kdump_check(const struct convert *x, struct mr_error *err)
 {
 	static const char *const argv[] = { PROGRAM, "-v", NULL };
 	int none = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int rc = run(argv, none, none, NULL, err);
+	int rc = run(argv, none, none, x->options->watch.cancel, err);
 
 	close_all(&none, 1);
 	return rc;
+}
+
+/* Whatever it says of itself. */
+static int check_made(const struct output *out, struct mr_error *err)
+{
+	uint8_t first[OTHER_MAX];
+	ssize_t n = pread(out->file.fd, first, sizeof(first), 0);
+
+	if (n > 0 && other_find(first, (size_t)n) == OTHER_KDUMP)
+		return 0;
+	return error_set(err, MR_UNSUPPORTED, MR_NO_OFFSET,
+			 PROGRAM " ended well, and made no kdump");
 }
 
 int convert_kdump(struct convert *x, const struct output *core,
@@ -187,6 +206,8 @@ int convert_kdump(struct convert *x, const struct output *core,
 		     ? error_about(err, CONVERT_OUT)
 		     : run(argv, core->file.fd, out.file.fd,
 			   x->options->watch.cancel, err);
+	if (!rc)
+		rc = check_made(&out, err);
 	if (!rc) {
 		x->report->size = convert_allocated(&out.file);
 		rc = convert_publish(&out, err);

@@ -63,7 +63,7 @@ uint64_t convert_allocated(const struct file *f);
 /* All of it as an ELF core. */
 int convert_core(struct convert *x, const char *out, struct mr_error *err);
 /* Whether there is who makes a kdump. */
-int convert_kdump_check(struct mr_error *err);
+int convert_kdump_check(const struct convert *x, struct mr_error *err);
 /* That, which is never seen, as a kdump at path. */
 int convert_kdump(struct convert *x, const struct output *core,
 		  const char *path, struct mr_error *err);

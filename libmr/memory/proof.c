@@ -55,6 +55,10 @@ static int attach(struct memory *m, struct memory_proof *p,
 	const struct seal_head *h = &p->seal.head;
 	int rc = sealed_open(&p->seal, img->io, err);
 
+	/* One whose end is lost is none that proves anything. */
+	if (!rc && img->info.sealed)
+		return error_set(err, MR_FORMAT, img->info.stream_end,
+				 "the seal is damaged: its end is lost");
 	if (rc <= 0)
 		return rc;
 	if (!is_of(&p->seal, img))

@@ -62,6 +62,7 @@ struct mr_convert_options {
 	/* Of in, and of base: what is read is compared with what the seal says,
 	 * or the pack; MR_REFUSED: there is none. */
 	bool verify;
+	bool verify_sealed; /* in alone, if it has one */
 	bool no_seal; /* of a mapped-ram image: leave the seal out */
 	/* A pack becomes an increment: what differs from this pack. NULL: all
 	 * of memory. What it stands on is found in its folder later: base and

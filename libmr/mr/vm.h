@@ -2,6 +2,7 @@
 #ifndef LIBMR_MR_VM_H
 #define LIBMR_MR_VM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,9 +28,11 @@ char *mr_domain_xml(const char *name, struct mr_domain *is,
 
 enum mr_domain_run { MR_DOMAIN_AS_SAVED, MR_DOMAIN_RUN, MR_DOMAIN_PAUSE };
 /* Has libvirt restore one that is off from a save file, which libvirt has to be
- * able to read. MR_REFUSED: it is on. 0 or -1. */
+ * able to read. MR_REFUSED: it is on. MR_CANCELLED, when cancel was raised:
+ * libvirt may go on. 0 or -1. */
 int mr_domain_restore(const char *name, const char *path,
-		      enum mr_domain_run run, struct mr_error *err);
+		      enum mr_domain_run run, const atomic_bool *cancel,
+		      struct mr_error *err);
 
 /* How the VM was left. */
 enum mr_vm_fate {

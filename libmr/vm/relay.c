@@ -206,7 +206,8 @@ char *mr_domain_xml(const char *name, struct mr_domain *is,
 }
 
 int mr_domain_restore(const char *name, const char *path,
-		      enum mr_domain_run run, struct mr_error *err)
+		      enum mr_domain_run run, const atomic_bool *cancel,
+		      struct mr_error *err)
 {
 	struct mr_domain is;
 	struct qmp *q = qmp_open_domain(name, ANSWER_MS, &is, err);
@@ -220,7 +221,7 @@ int mr_domain_restore(const char *name, const char *path,
 		(void)error_set(err, MR_REFUSED, MR_NO_OFFSET,
 				"the domain is on: what it is would be lost");
 	if (q && is.off) {
-		qmp_limit(q, RESTORE_MS, NULL);
+		qmp_limit(q, RESTORE_MS, cancel);
 		rc = qmp_call(q, "x-mrtools-restore", json_incref(args), NULL,
 			      err);
 	}

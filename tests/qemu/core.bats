@@ -111,7 +111,8 @@ a_kdump() {
 		#!/bin/bash
 		[ "$1" != -v ] || exit 0
 		echo "$*" >called
-		cat "${@: -2:1}" >"${@: -1}"
+		[ ! -e none ] || exit 0
+		{ printf 'KDUMP   ' && cat "${@: -2:1}"; } >"${@: -1}"
 		[ ! -e fail ] || { printf 'no\tkernel\nFailed.\n' >&2; exit 1; }
 		[ ! -e kill ] || kill -9 $$
 	END
@@ -119,7 +120,7 @@ a_kdump() {
 	run -0 mrconvert vm.mr vm.kdump
 	[[ $output == *"format     kdump"*"kernel     Linux 6.1.0-test"* ]]
 	[[ $(cat called) == "-f -l --message-level 4 -d 1 /proc/self/fd/"* ]]
-	cmp vm.core vm.kdump
+	cmp vm.core <(tail -c +9 vm.kdump)
 	[ "$(stat -c %a vm.kdump)" = 600 ]
 	mrconvert -q --force --dump-level=31 vm.mr vm.kdump
 	[[ $(cat called) == *" -d 31 "* ]]
@@ -130,6 +131,21 @@ a_kdump() {
 	mv fail kill
 	run -2 mrconvert --force vm.mr vm.kdump
 	[[ $output == *"was ended by signal 9" ]]
+	mv kill none
+	run -2 mrconvert --force vm.mr vm.kdump
+	[[ $output == *"ended well, and made no kdump" ]]
+	# One that hangs, and says nothing, ends with a signal.
+	cat >bin/makedumpfile <<-'END'
+		#!/bin/bash
+		[ "$1" != -v ] || exit 0
+		exec 2>&-
+		exec sleep 1000
+	END
+	mrconvert --force vm.mr vm.kdump >says 2>&1 3>&- &
+	until pgrep -P $! -x sleep >/dev/null; do kill -0 $!; done
+	kill -TERM $!
+	wait $! && false
+	grep -q interrupted says
 	chmod -x bin/makedumpfile
 	run ! mrconvert --force vm.mr vm.kdump
 	[[ $output == *"makedumpfile"* ]]

@@ -25,18 +25,6 @@ static int tell(const struct mr_error *err, const char *image, const char *vm,
 	return cli_fail(err, CLI_PATHS(image, path, "", vm, path));
 }
 
-/* Whether there is something to compare its pages with. */
-static bool is_sealed(const char *image)
-{
-	struct mr_error err = MR_ERROR_INIT;
-	struct mr_image *img = mr_image_open_devices(image, cli_watch(), &err);
-	bool yes = img &&
-		   (mr_image_info(img)->sealed || mr_image_info(img)->has_pack);
-
-	mr_image_free(img);
-	return yes;
-}
-
 /* What libvirt says of the domain, in a file without a name. */
 static int take_xml(const char *vm, struct mr_domain *is, int *file)
 {
@@ -69,7 +57,7 @@ static int restore(const char *vm, const char *path, enum mr_load_then then)
 				 : then == MR_THEN_PAUSE ? MR_DOMAIN_PAUSE
 							 : MR_DOMAIN_AS_SAVED;
 
-	return mr_domain_restore(vm, path, run, &err)
+	return mr_domain_restore(vm, path, run, &cli_cancel, &err)
 		       ? cli_fail(&err, CLI_PATHS(vm))
 		       : CLI_OK;
 }
@@ -91,7 +79,8 @@ static int make(const char *image, const char *vm, const char *folder,
 					    : MR_CONVERT_LIBVIRT;
 	c.xml = xml;
 	c.no_seal = c.form == MR_CONVERT_LIBVIRT_SPARSE;
-	c.verify = o->verify || (!o->force && is_sealed(image));
+	c.verify = o->verify;
+	c.verify_sealed = !o->force;
 	c.dry_run = o->check;
 	c.direct = o->direct;
 	c.jobs = o->jobs;
