@@ -136,6 +136,9 @@ static int check_options(struct convert *x, const char *out,
 				"end: it needs a file");
 		return error_about(err, CONVERT_OUT);
 	}
+	if (o->bases && strlen(o->bases) > 4000)
+		return error_set(err, MR_USAGE, MR_NO_OFFSET,
+				 "no folder has so long a name");
 	if (o->n_at && !is_core(x))
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
 				 "only a core says where blocks are");
@@ -174,9 +177,6 @@ static int open_in(struct convert *x, const char *in, struct mr_error *err)
 	char bases[PATH_MAX];
 	const char *home = o->in_fd < 0 ? in : NULL;
 
-	if (o->bases && strlen(o->bases) > 4000)
-		return error_set(err, MR_USAGE, MR_NO_OFFSET,
-				 "no folder has so long a name");
 	if (o->bases) {
 		(void)snprintf(bases, sizeof(bases), "%.4000s/", o->bases);
 		home = bases;

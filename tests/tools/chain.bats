@@ -204,6 +204,8 @@ setup() {
 	mrdiff -q 1.mr out.mr
 	run -3 mrconvert -q --bases none inc.mrp out.mr
 	[[ $output == *"in folder none/ that can be read: cannot open it: No such"* ]]
+	run -2 mrconvert -q --bases "$(printf '%5000s' '' | tr ' ' a)" inc.mrp out.mr
+	[[ $output == *"no folder has so long a name"* ]]
 	# What is compressed has a folder.
 	gzip -k inc.mrp
 	cp inc.mrp.gz apart/inc.gz
