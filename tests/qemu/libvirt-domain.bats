@@ -3,45 +3,21 @@
 # has all that it keeps in the test's folder.
 
 load ../lib/vm
+load ../lib/libvirt
 
 setup() {
-	local have
-	need_qemu
-	have=$(virsh --version 2>/dev/null) || skip "no virsh"
-	printf '%s\n' 11.2 "$have" | sort -CV ||
-		skip "libvirt is $have, sparse images need 11.2"
+	need_virsh
 	command -v libvirtd >/dev/null || skip "no libvirtd"
 	[ -x "$O/mrtools-libvirt" ] || skip "this build has no libvirt"
 	cd "$BATS_TEST_TMPDIR"
 	# Sockets are in there: a short name.
 	HOME_DIR=$(mktemp -d "${MR_SOCKETS:-/tmp}/mrld.XXXXXX")
 	mkdir -p "$HOME_DIR/conf/libvirt" "$HOME_DIR/cache"
-	cat >"$HOME_DIR/conf/libvirt/qemu.conf" <<-END
-		security_driver = "none"
-		namespaces = []
-		cgroup_controllers = []
-		stdio_handler = "file"
-		remember_owner = 0
-	END
+	qemu_conf "$HOME_DIR/conf/libvirt/qemu.conf"
 	cp "$O/guest.img" "$HOME_DIR/guest.img"
 	: >"$HOME_DIR/serial"
-	cat >"$HOME_DIR/vm.xml" <<-END
-		<domain type='qemu'>
-		  <name>web1</name>
-		  <uuid>c0ffee00-1234-4abc-8def-0000000000a1</uuid>
-		  <memory unit='MiB'>64</memory>
-		  <os><type arch='x86_64' machine='pc'>hvm</type>
-		    <kernel>$HOME_DIR/guest.img</kernel>
-		    <cmdline>fill=16M</cmdline></os>
-		  <cpu mode='custom'><model>qemu64</model></cpu>
-		  <devices>
-		    <emulator>$(command -v "$QEMU")</emulator>
-		    <serial type='file'><source path='$HOME_DIR/serial'/></serial>
-		    <controller type='usb' model='none'/>
-		    <memballoon model='none'/>
-		  </devices>
-		</domain>
-	END
+	domain_xml web1 "$HOME_DIR/guest.img" "$HOME_DIR/serial" \
+		>"$HOME_DIR/vm.xml"
 	URI="qemu+unix:///session?socket=$HOME_DIR/run/libvirt/libvirt-sock"
 	VM="libvirt+$URI:web1"
 	AS=(env "HOME=$HOME_DIR" "XDG_RUNTIME_DIR=$HOME_DIR/run"

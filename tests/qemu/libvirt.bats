@@ -4,41 +4,18 @@
 # the test's folder.
 
 load ../lib/vm
+load ../lib/libvirt
 
 setup() {
-	local have
-	need_qemu
-	have=$(virsh --version 2>/dev/null) || skip "no virsh"
-	printf '%s\n' 11.2 "$have" | sort -CV ||
-		skip "libvirt is $have, sparse images need 11.2"
+	need_virsh
 	# Sockets are in there: a short name.
 	ROOT_DIR=$(mktemp -d "${MR_SOCKETS:-/tmp}/mrlv.XXXXXX")
 	mkdir "$ROOT_DIR/etc"
-	cat >"$ROOT_DIR/etc/qemu.conf" <<-END
-		user = "$(id -un)"
-		group = "$(id -gn)"
-		security_driver = "none"
-		namespaces = []
-		cgroup_controllers = []
-		stdio_handler = "file"
-		remember_owner = 0
-	END
+	qemu_conf "$ROOT_DIR/etc/qemu.conf"
+	printf '%s = "%s"\n' user "$(id -un)" group "$(id -gn)" \
+		>>"$ROOT_DIR/etc/qemu.conf"
 	cd "$BATS_TEST_TMPDIR"
-	cat >vm.xml <<-END
-		<domain type='qemu'>
-		  <name>t</name><memory unit='MiB'>64</memory>
-		  <os><type arch='x86_64' machine='pc'>hvm</type>
-		    <kernel>$O/guest.img</kernel>
-		    <cmdline>fill=16M</cmdline></os>
-		  <cpu mode='custom'><model>qemu64</model></cpu>
-		  <devices>
-		    <emulator>$(command -v "$QEMU")</emulator>
-		    <serial type='file'><source path='$PWD/serial'/></serial>
-		    <controller type='usb' model='none'/>
-		    <memballoon model='none'/>
-		  </devices>
-		</domain>
-	END
+	domain_xml t "$O/guest.img" "$PWD/serial" >vm.xml
 	# It wants more of a machine than we do: a chroot is not enough.
 	: >serial
 	printf '%s\n' 'create vm.xml' 'destroy t' | driver >driver.log 2>&1 ||
