@@ -79,22 +79,38 @@ static struct mr_image *open_image(const char *path, struct mr_error *err)
 	return mr_image_open(path, MR_DIRECT_OFF, cli_watch(), err);
 }
 
+/* Whether all but the pages is as it was sealed. Of a file with something else
+ * wrong nobody wants to know. */
+static int read_seal(const struct show *s, const struct mr_inspection *in,
+		     struct show_seal *seal)
+{
+	struct mr_error err = MR_ERROR_INIT;
+
+	if (show_is_asked(&request) || request.vmdesc ||
+	    in->verdict != MR_VERDICT_SOUND ||
+	    !mr_image_seal(s->img, &seal->state, &seal->why, &err))
+		return CLI_OK;
+	return cli_fail(&err, CLI_PATHS(s->path));
+}
+
 /* What is in the image: the overview, or what was asked for instead. */
 static int show_file(const struct show *s, const struct mr_inspection *in)
 {
 	const struct mr_image_info *info = mr_image_info(s->img);
+	struct show_seal seal = { .state = MR_SEAL_UNKNOWN };
 	int status = in->verdict == MR_VERDICT_SOUND	 ? CLI_OK
 		     : in->verdict == MR_VERDICT_UNKNOWN ? CLI_TROUBLE
 							 : CLI_NO;
 
+	status = cli_worse(status, read_seal(s, in, &seal));
 	if (cli.json) {
-		show_json(s->path, info, in);
+		show_json(s->path, info, in, &seal);
 	} else if (request.vmdesc) {
 		/* Nothing but that. */
 	} else if (show_is_asked(&request)) {
 		show_head(s->path, info, in);
 	} else {
-		show_text(s->path, info, in);
+		show_text(s->path, info, in, &seal);
 	}
 	return cli_worse(status, show_asked(s));
 }

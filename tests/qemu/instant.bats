@@ -79,9 +79,9 @@ mapped() {
 	saved_vm "${memory[@]}"
 	goes_on "${memory[@]}"
 	[ "$(mapped b)" = 64 ]
-	mrinspect "$IMAGE" | grep -q /objects/m
+	mrinspect -v "$IMAGE" | grep -q /objects/m
 	mrsave -q "$(vm_qmp b)" "$IMAGE.2"
-	mrinspect "$IMAGE.2" | grep -q /objects/m
+	mrinspect -v "$IMAGE.2" | grep -q /objects/m
 }
 
 @test "QEMU's own image" {

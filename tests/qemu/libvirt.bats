@@ -67,7 +67,7 @@ body() { # FILE PROGRAM...
 	save sparse --image-format sparse
 	save bypass --image-format sparse --bypass-cache --parallel-channels 2
 	for format in sparse bypass; do
-		run -0 mrinspect "$format"
+		run -0 mrinspect -v "$format"
 		[[ $output == "$format: libvirt save image, mapped-ram, complete"* ]]
 		[[ $output == *"format sparse, VM was running"* ]]
 		run -0 mrverify "$format"

@@ -473,12 +473,12 @@ no_temporary() {
 		.made >= $before and .made <= $after)"
 	mrsave -q --name web1 "$(vm_qmp a)" "$IMAGE"
 	[[ $(mrinspect --list "$IMAGE" | tr -s ' ') == *" whole web1 "*"$(date -u +%Y)-"* ]]
-	run ! grep uuid <(mrinspect "$IMAGE")
+	run ! grep uuid <(mrinspect -v "$IMAGE")
 	incoming_vm b "$IMAGE" -uuid "${id/0/1}" -append fill=16M
 	wait_checked b
 	set_caps a validate-uuid
 	mrsave -q "$(vm_qmp a)" "$IMAGE"
-	mrinspect "$IMAGE" | grep "^  uuid  *$id$"
+	mrinspect -v "$IMAGE" | grep "^  uuid  *$id$"
 	mrverify -q "$IMAGE"
 	incoming_vm c "$IMAGE" -uuid "$id" -append fill=16M
 	wait_checked c

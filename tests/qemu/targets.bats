@@ -275,7 +275,7 @@ legal() {
 	start_target a -S "$@"
 	qmp_do a migrate "{\"uri\":\"file:$PWD/stream\"}" >/dev/null
 	qmp_do a --wait-migration
-	run -0 mrinspect stream
+	run -0 mrinspect -v stream
 	[[ $output == *"page size     $kind"* ]]
 	[[ $output == *", complete"* ]]
 	run -0 mrverify stream

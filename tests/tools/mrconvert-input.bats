@@ -130,7 +130,7 @@ sys.exit(os.waitstatus_to_exitcode(pty.spawn(["mrconvert", "-", "a.mr"])))' </de
 	mrconvert -q raw want.mr
 	for f in $(formats); do
 		libvirt $f raw >in
-		mrinspect in | grep "format $f"
+		mrinspect -v in | grep "format $f"
 		mrconvert -q in out.mr
 		cmp want.mr out.mr
 		cat in | mrconvert -q - out.mr

@@ -183,7 +183,7 @@ refused() { # STATUS TEXT ARGUMENT...
 	mrconvert -q --name db image d.mr
 	mrinspect --json d.mr | jq -e '.files[0].label | .name == "db" and .made == null'
 	run -0 mrinspect d.mr
-	[[ $output == *"made          at a time that it does not say of VM db"* ]]
+	[[ $output == *"made          not said (file of "*" UTC) of VM db"* ]]
 }
 
 @test "what it says" {

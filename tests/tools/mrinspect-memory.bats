@@ -329,6 +329,6 @@ message() {
 	# The first word has the name, the data 4096 bytes, zeros one.
 	[ "$(mrinspect --json image | jq '.files[0].blocks[0].wire_bytes')" = \
 		$((1024 * 8 + 7 + 168 * 4096 + 856)) ]
-	run -0 mrinspect image
+	run -0 mrinspect -v image
 	[[ $output == *"BYTES"*"DATA PAGES"*"ZERO PAGES"* ]]
 }

@@ -15,16 +15,16 @@ make() { # OPTION of mkpack...
 
 @test "mrinspect: what it is" {
 	make --name "vm one" --maker "somebody 1" --uuid 0123456789abcdef
-	run -0 --separate-stderr mrinspect pack
+	run -0 --separate-stderr mrinspect -v pack
 	[ -z "$stderr" ]
 	[ "${lines[0]}" = "pack: pack, complete" ]
-	[ "${lines[1]}" = "  made          2023-11-14 22:13:20 UTC of VM vm one (30313233-3435-3637-3839-616263646566), by somebody 1" ]
-	[[ ${lines[2]} =~ ^"  identity      "[0-9a-f]{32}$ ]]
-	[ "${lines[3]}" = "  packed        1.9 MiB of stream in 1.7 MiB, 6 frames, extents of 1 MiB" ]
+	[ "${lines[2]}" = "  made          2023-11-14 22:13:20 UTC of VM vm one (30313233-3435-3637-3839-616263646566), by somebody 1" ]
+	[[ ${lines[5]} =~ ^"  identity      "[0-9a-f]{32}$ ]]
+	[ "${lines[6]}" = "  packed        1.9 MiB of stream in 1.7 MiB, 6 frames, extents of 1 MiB" ]
 	[[ $output == *"  file          1.7 MiB ($(stat -c %s pack) bytes), "* ]]
 	make --made 9000000000000000000
 	run -0 mrinspect pack
-	[ "${lines[1]}" = "  made          9000000000000000000 s after 1970, by mkpack" ]
+	[ "${lines[2]}" = "  made          9000000000000000000 s after 1970, VM not said, by mkpack" ]
 }
 
 @test "mrinspect --json" {
@@ -49,7 +49,7 @@ make() { # OPTION of mkpack...
 	zstd -dcq pack >unpacked
 	for file in pack unpacked; do
 		mrinspect --json $file | jq '.files[0] | del(.path, .pack, .label,
-			.file_size, .file_allocated)' >$file.json
+			.seal, .file_size, .file_allocated)' >$file.json
 		mrinspect --map $file | sed 1d >$file.map
 		mrinspect --device all $file | sed 1d >$file.devices
 		mrinspect --page pc.ram:0x12c000+8192 $file | sed 1d >$file.page
@@ -120,10 +120,10 @@ make() { # OPTION of mkpack...
 
 @test "an increment: its devices, not its memory" {
 	make --increment
-	run -0 mrinspect pack
+	run -0 mrinspect -v pack
 	[ "${lines[0]}" = "pack: pack, an increment, complete" ]
 	[ "${lines[1]}" = "  beware        its base, the pack 11111111111111111111111111111111, is no *.mrp in folder ." ]
-	[ "${lines[3]}" = "  increment     1 pack below it, the next is 11111111111111111111111111111111" ]
+	[ "${lines[5]}" = "  increment     1 pack below it, the next is 11111111111111111111111111111111" ]
 	run -0 mrinspect --json pack
 	jq -e '.files[0] | .pack.increment and .pack.below == 1 and
 		.pack.base == "11111111111111111111111111111111" and

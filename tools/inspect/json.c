@@ -164,7 +164,7 @@ static void damage(const struct mr_error *e)
 }
 
 void show_json(const char *path, const struct mr_image_info *info,
-	       const struct mr_inspection *in)
+	       const struct mr_inspection *in, const struct show_seal *seal)
 {
 	cli_json_put_text("path", path);
 	cli_json_put_text("kind", mr_image_kind_name(info->kind));
@@ -201,5 +201,8 @@ void show_json(const char *path, const struct mr_image_info *info,
 		cli_json_put_number("stream_end", info->stream_end);
 		cli_json_put_number("trailing", info->trailing);
 		cli_json_put_bool("sealed", info->sealed);
+		if (seal->state != MR_SEAL_UNKNOWN)
+			cli_json_put_text("seal",
+					  mr_seal_state_name(seal->state));
 	}
 }

@@ -88,12 +88,35 @@ int show_map(const struct show *s, const char *svg);
  * may precede. The caller frees *bytes, on failure too. */
 int show_pattern(const char *text, uint8_t **bytes, size_t *n);
 
-/* The first lines: what the file is, and what is wrong with it. */
+/* What the seal says of all but the pages. */
+struct show_seal {
+	enum mr_seal_state state; /* MR_SEAL_UNKNOWN: nobody has looked */
+	struct mr_error why; /* it is broken */
+};
+
+/* The first line: what the file is. */
+void show_first(const char *path, const struct mr_image_info *info,
+		const struct mr_inspection *in);
+/* The same, and what is wrong with it. */
 void show_head(const char *path, const struct mr_image_info *info,
 	       const struct mr_inspection *in);
-/* All of it. path is how the user called the file. */
+/* Five lines, of a file that is not foreign. path is how the user called it. */
+void show_answer(const char *path, const struct mr_image_info *info,
+		 const struct mr_inspection *in, const struct show_seal *seal);
+/* These, and with -v all of it. */
 void show_text(const char *path, const struct mr_image_info *info,
-	       const struct mr_inspection *in);
+	       const struct mr_inspection *in, const struct show_seal *seal);
+
+/* "  label         " before a fact. */
+void show_label(const char *text);
+/* What is wrong with a file, and where; what follows from it. */
+void show_damage(const struct mr_image_info *info);
+void show_advised(const char *advice);
+/* Pages of a plain stream that went elsewhere. */
+void show_flushes(const struct mr_image_info *info);
+/* Of the former two the answer tells one: is it the damage? */
+bool show_is_damage(const struct mr_image_info *info,
+		    const struct mr_inspection *in);
 
 /* All files, the last is NULL: a line of each, or an object. */
 int show_list(const char *const *paths);
@@ -113,7 +136,7 @@ const char *show_advice(const struct mr_image_info *info,
 
 /* All of it, as members of the object that is being printed. */
 void show_json(const char *path, const struct mr_image_info *info,
-	       const struct mr_inspection *in);
+	       const struct mr_inspection *in, const struct show_seal *seal);
 
 /* 16 bytes as hexadecimal digits. */
 #define SHOW_DIGEST 33
