@@ -54,6 +54,9 @@ long_mode:
 	xorl	%ebp, %ebp
 	call	guest_main
 
+	.globl nmi
+nmi:	iretq
+
 	.balign 8
 gdt:	.quad 0, 0x00af9a000000ffff, 0x00cf92000000ffff
 gdt_ptr: .word . - gdt - 1

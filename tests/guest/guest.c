@@ -30,6 +30,7 @@
  *   tick=1          the pages of 10 MiB are used
  *   turn=SIZE:SIZE  after each pass so much of the data in so much of memory
  *                   (1M:10M) is written anew, and "turned N" said
+ *   rest=1          after the first pass it sleeps until it gets an NMI
  *   range=BASE:SIZE memory that the memory map leaves out, such as a dimm
  */
 #include <stdint.h>
@@ -82,6 +83,7 @@ static volatile uint64_t last_count; /* must stay what the register says */
 extern uint64_t pml4[512], pdpt[8 * 512];
 void guest_main(const struct boot_info *info);
 void *memset(void *dst, int c, unsigned long n);
+void nmi(void);
 
 /* The compiler may call it. */
 void *memset(void *dst, int c, unsigned long n)
@@ -455,6 +457,30 @@ static void turn(void)
 	put_line("turned ", turned, 10);
 }
 
+/* ---- sleep ---- */
+
+struct gate { /* of the interrupt table */
+	uint16_t low, segment, type, middle;
+	uint32_t high, zero;
+};
+
+/* An NMI is the one interrupt that is not off. */
+static void sleep(void)
+{
+	static struct gate gates[3];
+	const struct {
+		uint16_t limit;
+		uint64_t base;
+	} __attribute__((packed))
+	table = { sizeof(gates) - 1, (uintptr_t)gates };
+
+	gates[2] = (struct gate){ .low = (uint16_t)(uintptr_t)nmi,
+				  .segment = 8,
+				  .type = 0x8e00,
+				  .middle = (uint16_t)((uintptr_t)nmi >> 16) };
+	__asm__ volatile("lidt %0\n\thlt" : : "m"(table) : "memory");
+}
+
 /* ---- the story ---- */
 
 static uint64_t granules_of(const char *line, const char *key,
@@ -517,6 +543,8 @@ void guest_main(const struct boot_info *info)
 		count = check_all(count);
 		if (!bad)
 			put_line("pass ", ++pass, 10);
+		if (pass == 1 && option(line, "rest", 0))
+			sleep();
 		if (!bad && turn_span)
 			turn();
 	}

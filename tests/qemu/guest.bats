@@ -46,6 +46,18 @@ boots_and_moves() { # QEMU ARGUMENT...
 	wait_checked a
 }
 
+@test "it sleeps after its first pass, on request, until an NMI" {
+	local image=$BATS_TEST_TMPDIR/image
+	start_vm a -m 64M -append "fill=8M rest=1"
+	wait_serial a "pass 1" >/dev/null
+	qemu_save a "$image"
+	[ "$(tail -n 1 "$(vm_serial a)")" = "pass 1" ]
+	incoming_vm b "$image" -m 64M
+	qmp_do b inject-nmi >/dev/null
+	wait_serial b "pass 3" >/dev/null
+	assert_no_bad b
+}
+
 @test "some of the data is written anew after each pass, on request" {
 	local image=$BATS_TEST_TMPDIR/image pages
 	start_vm a -m 64M -append "fill=32M turn=4K:40K"
