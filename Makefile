@@ -150,6 +150,8 @@ storm: all helpers
 	O=$O tests/qemu/storm $(or $(ROUNDS),200) $(SEED)
 
 # The tools beside QEMU and the machine's limits; ROWS="save-anon live" for some.
+# Those of COLO take COLO_CHECKPOINTS=60 each time, one every COLO_DELAY=200 ms,
+# and a QEMU of 11.0 or later: PATH=$PWD/build/qemu-newest:$PATH.
 BENCH := $(addprefix $O/tests/bench/,bench bare decode page)
 $O/tests/bench/bench: $(patsubst %.c,$O/%.o,$(filter-out \
 	%/bare.c %/decode.c %/page.c,$(wildcard tests/bench/*.c))) $O/libmr.a
@@ -158,7 +160,7 @@ $O/tests/bench/decode: $O/tests/bench/decode.o $O/libmr.a
 $O/tests/bench/page: $O/tests/bench/page.o $O/libmr.a
 $(BENCH):
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
-bench bench-quick: all $(BENCH) $O/guest.img
+bench bench-quick: all $(BENCH) $O/guest.img $O/tests/helpers/colo-null
 	$O/tests/bench/bench $(if $(filter %-quick,$@),-q) -b $O \
 		-o build/bench.json $(if $(BENCH_DIR),-d $(BENCH_DIR)) $(ROWS)
 

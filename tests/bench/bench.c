@@ -157,6 +157,14 @@ static const contenders background = {
 	{ "qemu to a file", PEER, run_qemu_background, 0, { NULL }, 0, 0 }
 };
 
+#define COLO(n)                                                            \
+	{ "mrrecv --colo", OURS, run_colo, n, { NULL }, "mrrecv",          \
+	  check_image },                                                   \
+	{ "qemu", PEER, run_colo_qemu, n, { NULL }, 0, 0 },                \
+	{ "nobody", LIMIT, run_colo_null, n, { NULL }, 0, 0 }
+static const contenders colo = { COLO(0) };
+static const contenders colo_multifd = { COLO(4) };
+
 /* The changes since a base, against all of it; the limit writes the changes. */
 static const contenders base = {
 	{ "--base", OURS, run_mrsave_base, 0, { NULL }, "mrsave", check_image },
@@ -213,6 +221,7 @@ enum {
 	BASE = 64, /* it was saved to the base, or begins on it, and changes */
 	BEGIN = 128,
 	REFLINK = 256, /* on a file system that can */
+	CHECKPOINTS = 512, /* of a VM that runs */
 };
 
 struct set {
@@ -236,6 +245,9 @@ struct set {
 #define SINCE(mib, run, each)                                           \
 	{ MEM_ANON, .fill = 64, .hole = 2560, .files = (mib), .changed = (run), \
 	  .changed_each = (each) }
+#define RESTS(mib) { MEM_ANON, .fill = (mib), .rest = true }
+#define WRITES(mib) \
+	{ MEM_ANON, .fill = (mib), .turn = 1024, .turn_each = 8192, .tick = true }
 #define BEGAN (BASE | BEGIN | REFLINK)
 #define SAVED (BASE | REFLINK)
 
@@ -278,6 +290,12 @@ static const struct set sets[] = {
 	  FILL(MEM_ANON, 256), LOAD | STAYS },
 	{ "background", background, FILL(MEM_ANON, 1 * GIB),
 	  FILL(MEM_ANON, 128), RUNNING },
+	{ "colo-idle", colo, RESTS(1 * GIB), NO_QUICK, CHECKPOINTS },
+	{ "colo-load", colo, WRITES(192), WRITES(64), CHECKPOINTS },
+	{ "colo-idle-multifd", colo_multifd, RESTS(1 * GIB), NO_QUICK,
+	  CHECKPOINTS },
+	{ "colo-load-multifd", colo_multifd, WRITES(192), NO_QUICK,
+	  CHECKPOINTS },
 	{ "base-1", base, CHANGED(1), TURN(256, 1024, 102400), BEGAN },
 	{ "base-10", base, CHANGED(10), NO_QUICK, BEGAN },
 	{ "base-1-pages", base, PAGES(1), NO_QUICK, BEGAN },
@@ -415,7 +433,9 @@ static const char *no_room(const struct set *set)
 		/* The guest (or a file in memory), what the limits use, page
 		 * tables. */
 		{ "of memory",
-		  spec->fill + spec->zero + spec->hole / 256 + 1536,
+		  spec->fill + spec->zero + spec->hole / 256 + 1536 +
+			  /* QEMU's secondary, and its cache. */
+			  (set->flags & CHECKPOINTS ? 2 * spec->fill : 0),
 		  free_memory() },
 		{ config.tmpfs, shared_of(set), free_disk(config.tmpfs) },
 		{ config.images, room_of(set), free_disk(config.images) },
@@ -507,6 +527,8 @@ static bool fits(const struct set *set)
 		why = no_pages(set);
 	if (!why)
 		why = no_disk(set);
+	if (!why && set->flags & CHECKPOINTS)
+		why = no_colo();
 	if (!why)
 		return true;
 	(void)snprintf(line, sizeof(line), "left out: %s", why);
@@ -629,7 +651,7 @@ static void prepare_base(const struct set *set, struct vm *vm)
 static void prepare(const struct set *set, struct vm *vm)
 {
 	vm_start(vm, spec_of(set), false);
-	vm->running = set->flags & RUNNING;
+	vm->running = set->flags & (RUNNING | CHECKPOINTS);
 	if (vm_wait(vm, spec_of(set)->turn ? "turned " : "pass ", 1))
 		die("the guest cannot check its memory");
 	if (!vm->running)

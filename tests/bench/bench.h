@@ -43,6 +43,8 @@ struct sample {
 	double peak; /* bytes of the tool's memory; < 0: not known */
 	double grew; /* bytes by which the VM's own memory grew */
 	double still; /* seconds for which the guest stood still; < 0: - */
+	double tail; /* of many times that seconds is the mean of, the 99th
+		      * percentile; 0: it is one time */
 	bool direct;
 	char remark[128];
 };
@@ -111,6 +113,8 @@ struct vm_spec {
 	/* Pages of each so many of these that are changed afterwards; 0: none
 	 */
 	unsigned changed, changed_each;
+	bool tick; /* 6 MiB say another number every time it counts */
+	bool rest; /* it sleeps after its first pass */
 };
 
 struct vm {
@@ -118,6 +122,7 @@ struct vm {
 	struct qmp *q;
 	char tool_qmp[128]; /* the socket for the tools */
 	char serial[128];
+	char log[128]; /* what QEMU says on standard error */
 	long heard; /* bytes of the serial port that were looked at */
 	bool running; /* the guest runs while it is saved */
 };
@@ -215,6 +220,12 @@ run_fn run_instant, run_instant_serial, run_instant_read;
 run_fn run_start_load, run_start_load_serial, run_start_load_read, run_start;
 /* What eight VMs on the image take, against one that has loaded it: a line. */
 const char *weigh_clones(const struct vm_spec *spec, const char *image);
+
+/* Checkpoints to mrrecv, to QEMU's secondary, to nobody; n: channels, 0: one
+ * connection. Seconds are from a request until the guest runs on. */
+run_fn run_colo, run_colo_qemu, run_colo_null;
+/* NULL, or why there are no checkpoints here. */
+const char *no_colo(void);
 
 /* Takes the capture away. Its memory is checked where the same goes into an
  * image. */

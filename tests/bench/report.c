@@ -175,6 +175,8 @@ static void print_row(const struct result *r, size_t ours, const char *name)
 		printf("%-16s %s\n", "", r->samples[ours][0].remark);
 	if (peer < r->n && *r->samples[peer][0].remark)
 		printf("%-16s %s\n", "", r->samples[peer][0].remark);
+	if (limit < r->n && *r->samples[limit][0].remark)
+		printf("%-16s %s\n", "", r->samples[limit][0].remark);
 	(void)fflush(stdout);
 }
 
@@ -206,7 +208,7 @@ static json_t *json_of(const struct result *r, size_t who)
 		numbers(r, who, STILL));
 }
 
-void report(const struct result *r)
+static void report_one(const struct result *r)
 {
 	json_t *list = json_array();
 	unsigned ours = 0;
@@ -226,6 +228,26 @@ void report(const struct result *r)
 	(void)json_array_append_new(rows, json_pack("{s:s,s:f,s:o}", "name",
 						    r->set, "gib", r->gib,
 						    "contenders", list));
+}
+
+void report(const struct result *r)
+{
+	static struct result tail;
+	static char name[64];
+
+	report_one(r);
+	if (!(r->samples[0][0].tail > 0))
+		return;
+	(void)snprintf(name, sizeof(name), "%s 99%%", r->set);
+	tail = *r;
+	tail.set = name;
+	for (size_t i = 0; i < r->n; i++) {
+		for (unsigned k = 0; k < r->rounds; k++) {
+			tail.samples[i][k].seconds = tail.samples[i][k].tail;
+			*tail.samples[i][k].remark = '\0';
+		}
+	}
+	report_one(&tail);
 }
 
 void report_note(const char *set, const char *what)

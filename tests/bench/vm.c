@@ -63,9 +63,10 @@ static const char **arguments(const struct vm *vm, const struct vm_spec *spec,
 		       kinds[spec->memory], size);
 	(void)snprintf(append, sizeof(append),
 		       "fill=%" PRIu64 "M zero=%" PRIu64
-		       "M every=%u turn=%uK:%uK",
+		       "M every=%u turn=%uK:%uK%s%s",
 		       spec->fill, spec->zero, spec->every ? spec->every : 1,
-		       spec->turn, spec->turn_each);
+		       spec->turn, spec->turn_each, spec->tick ? " tick=1" : "",
+		       spec->rest ? " rest=1" : "");
 	(void)snprintf(serial, sizeof(serial), "file:%s", vm->serial);
 	(void)snprintf(qmp, sizeof(qmp), "unix:%s,server=on,wait=off",
 		       vm->tool_qmp);
@@ -78,6 +79,8 @@ static const char **arguments(const struct vm *vm, const struct vm_spec *spec,
 					    "-nodefaults",
 					    "-display",
 					    "none",
+					    "-msg",
+					    "timestamp=on",
 					    "-cpu",
 					    "qemu64,phys-bits=46",
 					    "-m",
@@ -129,6 +132,7 @@ static void start(struct vm *vm, const struct vm_spec *spec, bool incoming,
 	(void)snprintf(name, sizeof(name), "vm%u", ++number);
 	(void)snprintf(vm->serial, sizeof(vm->serial), "%s/%s.serial",
 		       config.run, name);
+	(void)snprintf(vm->log, sizeof(vm->log), "%s/%s.log", config.run, name);
 	(void)snprintf(vm->tool_qmp, sizeof(vm->tool_qmp), "%s/%s.qmp",
 		       config.run, name);
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) ||

@@ -430,11 +430,13 @@ const char *weigh_clones(const struct vm_spec *spec, const char *of)
 /* ---- is it true? ---- */
 
 /* Lets the guest check its memory and ends it. */
-static int check_guest(struct vm *vm)
+static int check_guest(struct vm *vm, const struct vm_spec *spec)
 {
 	int rc;
 
 	vm_do(vm, "cont");
+	if (spec->rest)
+		vm_do(vm, "inject-nmi");
 	/* Two passes: the first began before it was saved. */
 	rc = vm_wait(vm, "pass ", 2);
 	if (rc)
@@ -452,7 +454,7 @@ int check_image(const struct contender *c, const struct vm_spec *spec,
 	(void)c;
 	vm_start(&vm, spec, true);
 	if (!qemu_load(&vm, 2, image, &why))
-		return check_guest(&vm);
+		return check_guest(&vm, spec);
 	(void)fprintf(stderr, "bench: QEMU does not load it: %s\n", why);
 	vm_stop(&vm);
 	return -1;
@@ -464,7 +466,7 @@ int check_instant(const struct contender *c, const struct vm_spec *spec,
 	struct vm vm;
 
 	vm_start_on(&vm, spec, image, c->options[0], true);
-	return check_guest(&vm);
+	return check_guest(&vm, spec);
 }
 
 int check_load(const struct contender *c, const struct vm_spec *spec,
@@ -474,7 +476,7 @@ int check_load(const struct contender *c, const struct vm_spec *spec,
 
 	vm_start(&vm, spec, true);
 	(void)mrload(c, (const char *[]){ image, vm.tool_qmp, NULL });
-	return check_guest(&vm);
+	return check_guest(&vm, spec);
 }
 
 static XXH128_hash_t memory_digest;
