@@ -118,6 +118,7 @@ $O/mrtools-libvirt: $O/tools/libvirt/relay.o
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $$($(PKG_CONFIG) --libs \
 		$(LIBVIRT_PKGS) jansson)
 # The calls that a unit test stands in for (tests/libmr/fail.h).
+WRAP_libmr/base/inflate = inflateInit_
 WRAP_libmr/file/io = pread64
 WRAP_libmr/file/expand = malloc
 WRAP_libmr/file/queue = io_setup io_submit io_getevents io_destroy

@@ -35,9 +35,10 @@ const char *ram_kind_name(unsigned int kind)
 	}
 }
 
-static bool names_block(unsigned int kind)
+bool ram_names_page(unsigned int kind)
 {
-	return kind == RAM_ZERO || kind == RAM_PAGE || kind == RAM_XBZRLE;
+	return kind == RAM_ZERO || kind == RAM_PAGE || kind == RAM_XBZRLE ||
+	       kind == RAM_COMPRESS;
 }
 
 /* Splits the word into out; the rules that one word can break. */
@@ -52,11 +53,6 @@ static int decode_word(uint64_t word, uint32_t page_size, struct ram_item *out,
 	if (kind == 0 || (kind & (kind - 1)))
 		return fault_value(f, FAULT_BAD, 0,
 				   "RAM word needs exactly one flag", flags);
-	if (kind == RAM_COMPRESS)
-		return fault_value(f, FAULT_UNSUPPORTED, 0,
-				   "a page compressed by capability compress, "
-				   "which QEMU has not had since 9.1",
-				   flags);
 	if (kind == RAM_FULL || kind == RAM_HOOK)
 		return fault_value(f, FAULT_UNSUPPORTED, 0,
 				   "RAM word of a kind no longer sent", flags);
@@ -65,7 +61,7 @@ static int decode_word(uint64_t word, uint32_t page_size, struct ram_item *out,
 		.cont = flags & RAM_CONTINUE,
 		.offset = word - flags,
 	};
-	if (out->cont && !names_block(kind))
+	if (out->cont && !ram_names_page(kind))
 		return fault_value(f, FAULT_BAD, 0,
 				   "RAM word continues no block", flags);
 	if (out->offset && (kind == RAM_EOS || kind == RAM_FLUSH))
@@ -74,14 +70,21 @@ static int decode_word(uint64_t word, uint32_t page_size, struct ram_item *out,
 	return 0;
 }
 
+int ram_compress_length(const uint8_t *head, uint32_t page_size, uint32_t *len)
+{
+	*len = get_be32(head);
+	return *len == 0 || *len > ram_compress_max(page_size) ? -1 : 0;
+}
+
 /* What stands between the block's name and the data, at byte at. */
 static ssize_t decode_body(const uint8_t *buf, size_t len, size_t at,
 			   uint32_t page_size, struct ram_item *out,
 			   struct fault *f)
 {
-	size_t need = out->kind == RAM_ZERO	? 1
-		      : out->kind == RAM_XBZRLE ? 3
-						: 0;
+	size_t need = out->kind == RAM_ZERO	  ? 1
+		      : out->kind == RAM_XBZRLE	  ? 3
+		      : out->kind == RAM_COMPRESS ? RAM_COMPRESS_HEAD
+						  : 0;
 
 	if (len - at < need)
 		return fault_set(f, FAULT_SHORT, len, "ends inside a RAM item");
@@ -100,6 +103,11 @@ static ssize_t decode_body(const uint8_t *buf, size_t len, size_t at,
 					   "XBZRLE length out of range",
 					   out->data_len);
 	}
+	if (out->kind == RAM_COMPRESS &&
+	    ram_compress_length(buf + at, page_size, &out->data_len))
+		return fault_value(f, FAULT_BAD, at,
+				   "length of a compressed page out of range",
+				   out->data_len);
 	return (ssize_t)(at + need);
 }
 
@@ -113,7 +121,7 @@ ssize_t ram_item_decode(const uint8_t *buf, size_t len, uint32_t page_size,
 		return fault_set(f, FAULT_SHORT, len, "ends inside a RAM word");
 	if (decode_word(get_be64(buf), page_size, out, f))
 		return -1;
-	if (!names_block(out->kind))
+	if (!ram_names_page(out->kind))
 		return RAM_WORD_SIZE;
 	if (!out->cont) {
 		n = name_decode(buf, len, at, out->block, f);
@@ -131,7 +139,7 @@ size_t ram_item_encode(uint8_t buf[RAM_ITEM_MAX], const struct ram_item *item)
 	uint8_t *p = buf + RAM_WORD_SIZE;
 
 	put_be64(buf, item->offset | flags);
-	if (!names_block(item->kind))
+	if (!ram_names_page(item->kind))
 		return RAM_WORD_SIZE;
 	if (!item->cont)
 		p += name_encode(p, item->block);
@@ -141,6 +149,10 @@ size_t ram_item_encode(uint8_t buf[RAM_ITEM_MAX], const struct ram_item *item)
 		*p = RAM_XBZRLE_ENCODING;
 		put_be16(p + 1, (uint16_t)item->data_len);
 		p += 3;
+	}
+	if (item->kind == RAM_COMPRESS) {
+		put_be32(p, item->data_len);
+		p += RAM_COMPRESS_HEAD;
 	}
 	return (size_t)(p - buf);
 }

@@ -11,9 +11,11 @@
  *   0x008 PAGE      [str8 block], one page
  *   0x010 EOS       nothing; ends the section's payload
  *   0x040 XBZRLE    [str8 block], u8 = 1, u16 n, n bytes
+ *   0x100 COMPRESS  [str8 block], u32 n, n bytes of zlib (before QEMU 9.1)
  *   0x200 FLUSH     nothing (multifd)
- *   0x020 CONTINUE  with ZERO, PAGE, XBZRLE: the block is that of the last
- *                   such item of the stream, and [str8 block] is absent
+ *   0x020 CONTINUE  with ZERO, PAGE, XBZRLE, COMPRESS: the block is that of
+ *                   the last such item of the stream, and [str8 block] is
+ *                   absent
  *
  * Block list entry:
  *   str8 name
@@ -22,7 +24,8 @@
  *   [u64 addr]             x-ignore-shared
  *   [28 bytes, then the memory itself: mapped_ram.h]    mapped-ram
  *
- * Facts from QEMU 10.0 migration/ram.h, ram.c, xbzrle.c. All big-endian.
+ * Facts from QEMU 10.0 migration/ram.h, ram.c, xbzrle.c, and of COMPRESS from
+ * QEMU 7.2 ram.c, 9.0 ram-compress.c. All big-endian.
  * Decoders as in stream.h: bytes consumed, or -1 with *f filled.
  */
 #ifndef FORMATS_RAM_H
@@ -43,8 +46,9 @@ enum {
 	RAM_VERSION = 4,
 	RAM_WORD_SIZE = 8,
 	RAM_XBZRLE_ENCODING = 1, /* the one there is */
-	/* The longest item header: XBZRLE with a 255-byte block name. */
-	RAM_ITEM_MAX = 8 + 256 + 3,
+	RAM_COMPRESS_HEAD = 4, /* the length before the zlib stream */
+	/* The longest item header: COMPRESS with a 255-byte block name. */
+	RAM_ITEM_MAX = 8 + 256 + RAM_COMPRESS_HEAD,
 	/* The longest block list entry. */
 	RAM_BLOCK_MAX = 256 + 8 + 8 + 8 + MAPPED_RAM_HEADER_SIZE,
 	/* More blocks than any machine has; a reader stops there. */
@@ -60,7 +64,7 @@ enum ram_flag {
 	RAM_CONTINUE = 0x020, /* modifier */
 	RAM_XBZRLE = 0x040,
 	RAM_HOOK = 0x080, /* RDMA only */
-	RAM_COMPRESS = 0x100, /* removed in QEMU 9.1 */
+	RAM_COMPRESS = 0x100, /* until QEMU 9.0 */
 	RAM_FLUSH = 0x200,
 };
 
@@ -70,18 +74,20 @@ struct ram_item {
 	enum ram_flag kind; /* exactly one flag, never CONTINUE */
 	bool cont; /* CONTINUE was set */
 	uint64_t offset; /* in the block; MEM_SIZE: the total */
-	char block[NAME_SIZE]; /* ZERO PAGE XBZRLE without cont; else empty */
-	uint32_t data_len; /* PAGE, XBZRLE: bytes that follow */
+	/* ZERO PAGE XBZRLE COMPRESS without cont; else empty */
+	char block[NAME_SIZE];
+	uint32_t data_len; /* PAGE, XBZRLE, COMPRESS: bytes that follow */
 };
 
 /*
- * One item without its data (a page, an XBZRLE body) and without the block
- * list. page_size must be legal (mapped_ram_page_size_ok). Refused: no flag
- * or several, CONTINUE beside a kind that names no block, an offset beside
- * EOS or FLUSH, a fill byte that is not 0, an XBZRLE length of 0 or above a
- * page; the kinds that QEMU 10.0 no longer reads are FAULT_UNSUPPORTED. That
- * the offset lies in the block, and that CONTINUE has a block to continue, is
- * for the caller to check.
+ * One item without its data (a page, an XBZRLE body, a zlib stream) and
+ * without the block list. page_size must be legal (mapped_ram_page_size_ok).
+ * Refused: no flag or several, CONTINUE beside a kind that names no block, an
+ * offset beside EOS or FLUSH, a fill byte that is not 0, an XBZRLE length of 0
+ * or above a page, a zlib stream of no bytes or more than ram_compress_max;
+ * FULL and HOOK, which no file has, are FAULT_UNSUPPORTED. That the offset
+ * lies in the block, and that CONTINUE has a block to continue, is for the
+ * caller to check.
  */
 ssize_t ram_item_decode(const uint8_t *buf, size_t len, uint32_t page_size,
 			struct ram_item *out, struct fault *f);
@@ -92,6 +98,20 @@ size_t ram_item_encode(uint8_t buf[RAM_ITEM_MAX], const struct ram_item *item);
 
 /* "page", "zero", ...; NULL for what is not one flag. */
 const char *ram_kind_name(unsigned int kind);
+
+/* Whether items of this kind are about a page. */
+bool ram_names_page(unsigned int kind);
+
+/* The longest zlib stream that a page is taken in: more than the compressBound
+ * of any zlib, as one that can't be compressed grows by less than an eighth. */
+static inline uint32_t ram_compress_max(uint32_t page_size)
+{
+	return page_size + page_size / 8 + 64;
+}
+
+/* The RAM_COMPRESS_HEAD bytes before a zlib stream: *len is what they say;
+ * -1: that is no length that one has. */
+int ram_compress_length(const uint8_t *head, uint32_t page_size, uint32_t *len);
 
 /* ---- block list ---- */
 

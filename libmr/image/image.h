@@ -122,6 +122,10 @@ int image_check_index(const struct mr_image *img, struct mr_error *err);
  * x-ignore-shared leaves out, but no word is about them. */
 bool image_block_sent(const struct mr_image *img, const struct mr_block *b);
 
+/* Pages that came compressed, one by one: the QEMU that reads them must be told
+ * before, and there has been none since 9.1. */
+uint64_t image_compressed(const struct mr_image_info *info);
+
 /* All that was found, as before image_parse. */
 void image_forget(struct mr_image *img);
 

@@ -8,6 +8,7 @@
 
 #include "libmr/base/error.h"
 #include "libmr/base/grow.h"
+#include "libmr/base/inflate.h"
 #include "libmr/base/zeros.h"
 #include "libmr/image/image.h"
 
@@ -18,17 +19,17 @@
 
 static enum page_index_kind kind_of(uint64_t word)
 {
-	return (enum page_index_kind)(word & 3);
+	return (enum page_index_kind)(word & 7);
 }
 
 static uint64_t value_of(uint64_t word)
 {
-	return word >> 2;
+	return word >> 3;
 }
 
 static uint64_t word_of(enum page_index_kind kind, uint64_t value)
 {
-	return value << 2 | kind;
+	return value << 3 | kind;
 }
 
 /* ---- making one ---- */
@@ -149,7 +150,7 @@ int page_index_add(struct page_index *x, size_t block,
 		return 0;
 	if (value_of(word_of(PAGE_INDEX_DATA, at)) != at) {
 		(void)error_set(&x->why, MR_UNSUPPORTED, at,
-				"pages beyond byte 2^62 of the file");
+				"pages beyond byte 2^61 of the file");
 		return 0;
 	}
 	x->data += item->kind != RAM_ZERO;
@@ -158,7 +159,9 @@ int page_index_add(struct page_index *x, size_t block,
 	if (kind_of(*word) == PAGE_INDEX_DELTA)
 		give_back(x, (uint32_t)value_of(*word));
 	*word = item->kind == RAM_ZERO ? word_of(PAGE_INDEX_ZERO, 0)
-				       : word_of(PAGE_INDEX_DATA, at);
+		: item->kind == RAM_COMPRESS
+			? word_of(PAGE_INDEX_ZLIB, at - RAM_COMPRESS_HEAD)
+			: word_of(PAGE_INDEX_DATA, at);
 	return 0;
 }
 
@@ -169,9 +172,16 @@ struct reading {
 	struct io *io;
 	const struct mr_block *b;
 	const uint64_t *words; /* the block's */
-	uint8_t *scratch; /* two pages, once there was a need */
+	/* Once there was a need: a page, and room for what makes one. */
+	uint8_t *scratch;
 	struct mr_error *err;
 };
+
+/* The longest: a zlib stream is longer than changes can be. */
+static size_t packed_max(const struct reading *r)
+{
+	return ram_compress_max(r->x->page_size);
+}
 
 /* Bytes of the file that belong to a page. */
 static int read_bytes(struct reading *r, uint64_t page, void *buf, size_t len,
@@ -192,6 +202,49 @@ static int read_bytes(struct reading *r, uint64_t page, void *buf, size_t len,
 			 r->b->name);
 }
 
+/* A page that came compressed; buf: room for that. */
+static int read_zlib(struct reading *r, uint64_t page, uint64_t at, uint8_t *to,
+		     uint8_t *buf)
+{
+	uint32_t size = r->x->page_size, len;
+	struct mr_error e = MR_ERROR_INIT;
+
+	if (read_bytes(r, page, buf, RAM_COMPRESS_HEAD, at))
+		return -1;
+	if (ram_compress_length(buf, size, &len))
+		return error_set(r->err, MR_FORMAT, at,
+				 "page %" PRIu64 " of block %.64s: the length "
+				 "of its zlib data has changed",
+				 page, r->b->name);
+	at += RAM_COMPRESS_HEAD;
+	if (read_bytes(r, page, buf, len, at))
+		return -1;
+	if (!inflate_whole(buf, len, to, size, &e))
+		return 0;
+	return error_set(r->err, e.code,
+			 e.code == MR_FORMAT ? at + e.offset : e.offset,
+			 "page %" PRIu64 " of block %.64s: %.100s", page,
+			 r->b->name, e.msg);
+}
+
+/* A page that is whole in the file, or zero. */
+static int read_whole(struct reading *r, uint64_t page, uint64_t word,
+		      uint8_t *to, uint8_t *buf)
+{
+	switch (kind_of(word)) {
+	case PAGE_INDEX_DATA:
+		return read_bytes(r, page, to, r->x->page_size, value_of(word));
+	case PAGE_INDEX_ZLIB:
+		return read_zlib(r, page, value_of(word), to, buf);
+	case PAGE_INDEX_ABSENT:
+	case PAGE_INDEX_ZERO:
+	case PAGE_INDEX_DELTA:
+	default:
+		memset(to, 0, r->x->page_size);
+		return 0;
+	}
+}
+
 /* What a page is made of that came in changes; buf: room for one of them. */
 static int read_ring(struct reading *r, uint64_t page, uint8_t *to,
 		     uint8_t *buf)
@@ -199,12 +252,9 @@ static int read_ring(struct reading *r, uint64_t page, uint8_t *to,
 	const struct page_index_delta *deltas = r->x->deltas;
 	uint32_t newest = (uint32_t)value_of(r->words[page]);
 	uint32_t n = deltas[newest].next;
-	uint64_t base = deltas[n].at;
 	struct fault f;
 
-	if (kind_of(base) != PAGE_INDEX_DATA)
-		memset(to, 0, r->x->page_size);
-	else if (read_bytes(r, page, to, r->x->page_size, value_of(base)))
+	if (read_whole(r, page, deltas[n].at, to, buf))
 		return -1;
 	while (n != newest) {
 		n = deltas[n].next;
@@ -227,18 +277,20 @@ static int read_piece(struct reading *r, uint64_t page, size_t skip,
 
 	if (kind_of(word) == PAGE_INDEX_DATA)
 		return read_bytes(r, page, buf, n, value_of(word) + skip);
-	if (kind_of(word) != PAGE_INDEX_DELTA) {
+	if (kind_of(word) < PAGE_INDEX_DATA) {
 		memset(buf, 0, n);
 		return 0;
 	}
 	if (!r->scratch)
-		r->scratch = malloc(2 * size);
+		r->scratch = malloc(size + packed_max(r));
 	if (!r->scratch)
 		return error_set(r->err, MR_NOMEM, MR_NO_OFFSET,
 				 "out of memory");
 	if (n < size)
-		whole = r->scratch + size;
-	if (read_ring(r, page, whole, r->scratch))
+		whole = r->scratch;
+	if (kind_of(word) == PAGE_INDEX_DELTA
+		    ? read_ring(r, page, whole, r->scratch + size)
+		    : read_whole(r, page, word, whole, r->scratch + size))
 		return -1;
 	if (n < size)
 		memcpy(buf, whole + skip, n);
@@ -395,7 +447,17 @@ int image_check_index(const struct mr_image *img, struct mr_error *err)
 			 mr_image_kind_name(img->info.kind));
 }
 
+uint64_t image_compressed(const struct mr_image_info *info)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < info->n_blocks; i++)
+		n += info->blocks[i].compress_words;
+	return n;
+}
+
 bool image_block_sent(const struct mr_image *img, const struct mr_block *b)
 {
-	return !img->info.ignore_shared || b->normal_words || b->zero_words;
+	return !img->info.ignore_shared || b->normal_words || b->zero_words ||
+	       b->compress_words;
 }

@@ -2,13 +2,17 @@
  * index.h - where each page of a plain stream last came.
  *
  * In a plain stream a page may come many times, as it is, as a word that says
- * zeros, or as the bytes that changed since it came last (XBZRLE). One word in
- * memory for each page says what counts in the end:
+ * zeros, compressed, or as the bytes that changed since it came last (XBZRLE).
+ * One word in memory for each page says what counts in the end:
  *
  *   0                there was no word about it
  *   1                zeros
- *   byte << 2 | 2    the page is there in the file
- *   n << 2 | 3       changes, of which deltas[n] is the newest
+ *   byte << 3 | 2    the page is there in the file
+ *   byte << 3 | 3    there are 32 bits, the length of the zlib stream behind
+ *   n << 3 | 4       changes, of which deltas[n] is the newest
+ *
+ * A zlib stream is unpacked when its page is read, and not before: there may be
+ * a newer one.
  *
  * The changes of a page are a ring: behind the newest comes what the page was
  * before all of them (length 0, and a word as above), then the first change,
@@ -38,6 +42,7 @@ enum page_index_kind {
 	PAGE_INDEX_ABSENT,
 	PAGE_INDEX_ZERO,
 	PAGE_INDEX_DATA,
+	PAGE_INDEX_ZLIB,
 	PAGE_INDEX_DELTA,
 };
 
@@ -68,8 +73,8 @@ struct page_index *page_index_new(const struct mr_block *blocks, size_t n,
 				  uint32_t page_size, struct mr_error *err);
 void page_index_free(struct page_index *x); /* x may be NULL */
 
-/* The next word of the stream about a page: a ZERO, PAGE or XBZRLE item in
- * this block, whose data is at this byte of the file. 0, or -1: MR_NOMEM. */
+/* The next word of the stream about a page: an item in this block whose data is
+ * at this byte of the file. 0, or -1: MR_NOMEM. */
 int page_index_add(struct page_index *x, size_t block,
 		   const struct ram_item *item, uint64_t at,
 		   struct mr_error *err);
@@ -77,14 +82,14 @@ int page_index_add(struct page_index *x, size_t block,
 static inline enum page_index_kind page_index_kind(const struct page_index *x,
 						   size_t block, uint64_t page)
 {
-	return (enum page_index_kind)(x->words[x->first[block] + page] & 3);
+	return (enum page_index_kind)(x->words[x->first[block] + page] & 7);
 }
 
 /*
  * len bytes of a block, which has them, from offset on; pages without a word
  * are zero. *present: how many of the bytes belong to others. io is the file
  * that the places are in. Threads may share the index, not while words are
- * added. 0 or -1.
+ * added. 0 or -1; MR_FORMAT: a zlib stream that does not give its page.
  */
 int page_index_read(const struct page_index *x, struct io *io, size_t block,
 		    uint64_t offset, void *buf, size_t len, size_t *present,

@@ -150,8 +150,8 @@ static int parse(struct mr_image *img, const char *home, bool for_vm,
 	img->want_memory = !for_vm;
 	if (image_parse(img, watch, err))
 		return -1;
-	/* No QEMU reads one: its pages will be sent. */
-	if (!for_vm || !img->packed)
+	/* No QEMU reads it: its pages will be sent. */
+	if (!for_vm || (!img->packed && !image_compressed(&img->info)))
 		return 0;
 	img->want_memory = true;
 	return image_parse(img, watch, err);

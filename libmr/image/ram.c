@@ -237,12 +237,6 @@ static uint32_t word_page_size(const struct parse *p, const uint8_t *buf,
 		       : MAPPED_RAM_PAGE_MIN;
 }
 
-static bool is_page(const struct ram_item *item)
-{
-	return item->kind == RAM_PAGE || item->kind == RAM_ZERO ||
-	       item->kind == RAM_XBZRLE;
-}
-
 /* The body behind an XBZRLE word: that it stays in its page. */
 static int xbzrle_body(struct parse *p, const struct ram_item *item,
 		       size_t header)
@@ -349,8 +343,10 @@ static int page_word(struct parse *p, const struct ram_item *item,
 		b->normal_words++;
 	else if (item->kind == RAM_ZERO)
 		b->zero_words++;
-	else
+	else if (item->kind == RAM_XBZRLE)
 		b->xbzrle_words++;
+	else
+		b->compress_words++;
 	mr_reader_skip(&p->r, header + item->data_len);
 	return 0;
 }
@@ -370,14 +366,14 @@ static int ram_item(struct parse *p, bool start, bool *end)
 			    &item, &f);
 	if (!p->info->page_size_known && !p->info->mapped_ram &&
 	    p->info->n_blocks &&
-	    (n < 0 ? f.kind != FAULT_SHORT : is_page(&item))) {
+	    (n < 0 ? f.kind != FAULT_SHORT : ram_names_page(item.kind))) {
 		if (guess_page_size(p) || p->again)
 			return -1;
 		return 0; /* once more, with the right size */
 	}
 	if (n < 0)
 		return parse_fault(p, &f, at);
-	if (is_page(&item))
+	if (ram_names_page(item.kind))
 		return page_word(p, &item, (size_t)n);
 	mr_reader_skip(&p->r, (uint64_t)n);
 	if (item.kind == RAM_EOS) {

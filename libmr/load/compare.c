@@ -59,7 +59,7 @@ bool load_left_out(const struct mr_image_info *image, const struct mr_block *b)
 	if (image->kind == MR_IMAGE_MAPPED)
 		return !b->in_file;
 	return image->ignore_shared && b->length && !b->normal_words &&
-	       !b->zero_words && !b->xbzrle_words;
+	       !b->zero_words && !b->xbzrle_words && !b->compress_words;
 }
 
 static void compare_blocks(struct teller *t, const struct mr_image_info *image,

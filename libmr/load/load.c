@@ -79,6 +79,12 @@ static int choose_way(struct load *l, struct mr_error *err)
 
 	if (l->info->has_pack)
 		return choose_sent(l, "QEMU does not read packs", err);
+	/* One before 9.1 would, with that capability on. */
+	if (image_compressed(l->info))
+		return choose_sent(l,
+				   "its pages are compressed one by one "
+				   "(capability compress)",
+				   err);
 	if (l->info->kind != MR_IMAGE_MAPPED)
 		return 0;
 	if (!is_old(g) && g->major < 11 && l->info->ignore_shared)

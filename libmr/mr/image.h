@@ -67,6 +67,7 @@ struct mr_block {
 	bool in_file;
 	/* Plain streams: page words. A page may have come several times. */
 	uint64_t normal_words, zero_words, xbzrle_words;
+	uint64_t compress_words; /* zlib, capability compress */
 	uint64_t wire_bytes; /* Plain streams: that the words and data take */
 };
 

@@ -7,6 +7,7 @@
  *   scan.c       every page: zero, stale, missing, changed
  *   pages.c      which pages those were
  *   pack.c       every frame of a pack
+ *   compressed.c  pages of a plain stream that are compressed one by one
  *   tell.c       telling the caller
  *   repair.c     mending, in place or onto a copy; sealing
  */
@@ -115,6 +116,8 @@ void verify_did(struct verify *v, const char *fmt, ...)
 void verify_tell_unreadable(struct verify *v);
 
 int verify_structure(struct verify *v, struct mr_error *err);
+/* All of a plain stream's that came compressed, and still count. */
+int verify_compressed(struct verify *v, struct mr_error *err);
 int verify_parts(struct verify *v, struct mr_error *err);
 int verify_scan(struct verify *v, struct mr_error *err);
 /* All of a pack that is open, and then its stream. */

@@ -375,7 +375,8 @@ static int look_pack(struct verify *v, struct mr_error *err)
 static int look(struct verify *v, struct mr_error *err)
 {
 	verify_tell_unreadable(v);
-	if (verify_structure(v, err) || find_seal(v, err))
+	if (verify_structure(v, err) || verify_compressed(v, err) ||
+	    find_seal(v, err))
 		return -1;
 	verify_tell_unreadable(v);
 	if (!v->has_seal && !v->layout_ok)
@@ -403,6 +404,12 @@ static int open_image(struct verify *v, struct mr_error *err)
 		return -1;
 	salvage_init(&v->salvage, &v->img->file);
 	v->img->io = &v->salvage.io;
+	if (image_parse(v->img, &v->o->watch, err))
+		return -1;
+	if (!image_compressed(mr_image_info(v->img)))
+		return 0;
+	/* Once more, to know which of them count. */
+	v->img->want_memory = true;
 	return image_parse(v->img, &v->o->watch, err);
 }
 

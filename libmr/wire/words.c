@@ -6,6 +6,7 @@
 #include "formats/ram.h"
 #include "libmr/base/error.h"
 #include "libmr/base/grow.h"
+#include "libmr/base/inflate.h"
 #include "libmr/wire/intake.h"
 
 /* An entry's room in memory.blocks; the names are these. */
@@ -117,6 +118,24 @@ static int xbzrle(struct intake *in, const struct ram_item *item,
 	return 0;
 }
 
+/* A page that an old source compressed: at, its data's place. */
+static int unpack(struct intake *in, const struct ram_item *item,
+		  const uint8_t *data, uint64_t at, struct mr_error *err)
+{
+	struct mr_error e = MR_ERROR_INIT;
+	unsigned char *page =
+		pour_page(&in->pour, in->last_block, item->offset, err);
+
+	if (!page)
+		return -1;
+	if (!inflate_whole(data, item->data_len, page, in->memory.page, &e))
+		return 0;
+	return error_set(
+		err, e.code, e.code == MR_FORMAT ? at + e.offset : e.offset,
+		"a page at %" PRIu64 " of RAM block \"%.64s\": %.100s",
+		item->offset, in->memory.blocks[in->last_block].name, e.msg);
+}
+
 /* A word about a page, header bytes long, and its data. */
 static int page_word(struct intake *in, const struct ram_item *item,
 		     size_t header, struct mr_error *err)
@@ -146,6 +165,8 @@ static int page_word(struct intake *in, const struct ram_item *item,
 		rc = pour_zero(&in->pour, in->last_block, item->offset, err);
 	} else if (item->kind == RAM_XBZRLE) {
 		rc = xbzrle(in, item, buf + header, err);
+	} else if (item->kind == RAM_COMPRESS) {
+		rc = unpack(in, item, buf + header, at + header, err);
 	} else {
 		page = pour_page(&in->pour, in->last_block, item->offset, err);
 		if (page)
@@ -209,8 +230,7 @@ static int ram_item(struct intake *in, bool start, bool *end,
 	} while (n < 0 && f.kind == FAULT_SHORT);
 	if (n < 0)
 		return error_fault(err, &f, at);
-	if (item.kind == RAM_PAGE || item.kind == RAM_ZERO ||
-	    item.kind == RAM_XBZRLE)
+	if (ram_names_page(item.kind))
 		return page_word(in, &item, (size_t)n, err);
 	mr_reader_skip(&in->r, (uint64_t)n);
 	*end = item.kind == RAM_EOS;

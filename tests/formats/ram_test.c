@@ -58,10 +58,10 @@ static void samples(void **state)
  * known, with CONTINUE only where a block is named. */
 static void every_word(void **state)
 {
-	static const uint32_t pages = RAM_ZERO | RAM_PAGE | RAM_XBZRLE;
-	static const uint32_t good = RAM_ZERO | RAM_PAGE | RAM_XBZRLE |
-				     RAM_MEM_SIZE | RAM_EOS | RAM_FLUSH;
-	static const uint32_t old = RAM_FULL | RAM_HOOK | RAM_COMPRESS;
+	static const uint32_t pages =
+		RAM_ZERO | RAM_PAGE | RAM_XBZRLE | RAM_COMPRESS;
+	static const uint32_t good = pages | RAM_MEM_SIZE | RAM_EOS | RAM_FLUSH;
+	static const uint32_t old = RAM_FULL | RAM_HOOK;
 	uint8_t buf[16];
 	uint32_t flags;
 
@@ -75,7 +75,7 @@ static void every_word(void **state)
 
 			memset(buf, 0, sizeof(buf));
 			put_be64(buf, flags);
-			/* A name, then what ZERO or XBZRLE want. */
+			/* A name, then what ZERO, XBZRLE or COMPRESS want. */
 			buf[8] = 1;
 			buf[9] = 'b';
 			if (flags == (RAM_ZERO | RAM_CONTINUE))
@@ -86,6 +86,12 @@ static void every_word(void **state)
 				buf[9] = 0;
 				buf[10] = 1;
 			}
+			if (kind == RAM_COMPRESS)
+				buf[13] = 1;
+			if (flags == (RAM_COMPRESS | RAM_CONTINUE)) {
+				buf[8] = buf[9] = 0;
+				buf[11] = 1;
+			}
 			n = ram_item_decode(buf, sizeof(buf), page_size, &item,
 					    &f);
 			if (one && (kind & good) &&
@@ -95,6 +101,8 @@ static void every_word(void **state)
 				assert_int_equal(item.cont,
 						 (flags & RAM_CONTINUE) != 0);
 				assert_non_null(ram_kind_name(kind));
+				assert_int_equal(ram_names_page(kind),
+						 (kind & pages) != 0);
 			} else {
 				assert_int_equal(n, -1);
 				assert_int_equal(f.at, 0);
@@ -115,9 +123,10 @@ static void every_word(void **state)
 
 static void item_round_trip(void **state)
 {
-	static const enum ram_flag kinds[] = {
-		RAM_ZERO, RAM_MEM_SIZE, RAM_PAGE, RAM_EOS, RAM_XBZRLE, RAM_FLUSH
-	};
+	static const enum ram_flag kinds[] = { RAM_ZERO,   RAM_MEM_SIZE,
+					       RAM_PAGE,   RAM_EOS,
+					       RAM_XBZRLE, RAM_COMPRESS,
+					       RAM_FLUSH };
 	uint8_t buf[RAM_ITEM_MAX];
 	size_t i, k, n, longest = 0;
 
@@ -126,7 +135,8 @@ static void item_round_trip(void **state)
 		for (k = 0; k <= 255; k++) {
 			bool page = kinds[i] == RAM_ZERO ||
 				    kinds[i] == RAM_PAGE ||
-				    kinds[i] == RAM_XBZRLE;
+				    kinds[i] == RAM_XBZRLE ||
+				    kinds[i] == RAM_COMPRESS;
 			struct ram_item in = { .kind = kinds[i] };
 
 			if (page || kinds[i] == RAM_MEM_SIZE)
@@ -138,6 +148,8 @@ static void item_round_trip(void **state)
 				in.data_len = 4096;
 			if (kinds[i] == RAM_XBZRLE)
 				in.data_len = (uint32_t)(4096 - k);
+			if (kinds[i] == RAM_COMPRESS)
+				in.data_len = (uint32_t)(4672 - k);
 			n = ram_item_encode(buf, &in);
 			if (n > longest)
 				longest = n;
@@ -193,6 +205,37 @@ static void item_refuses(void **state)
 		else
 			assert_int_equal(decode_item(buf, 11, &f), 11);
 	}
+}
+
+/* The length of a zlib stream, for every size of a page that has room for the
+ * flag; pages of 256 bytes have not. */
+static void compressed_length(void **state)
+{
+	uint8_t buf[12];
+	struct fault f;
+
+	(void)state;
+	put_be64(buf, RAM_COMPRESS | RAM_CONTINUE);
+	for (page_size = 1024; page_size <= 65536; page_size *= 2) {
+		const uint32_t most = page_size + page_size / 8 + 64;
+		const uint32_t bad[] = { 0, most + 1, most + 256, 1U << 31,
+					 UINT32_MAX };
+
+		for (uint32_t n = 1; n <= most; n++) {
+			put_be32(buf + 8, n);
+			assert_int_equal(decode_item(buf, 12, &f), 12);
+			assert_int_equal(item.kind, RAM_COMPRESS);
+			assert_int_equal(item.data_len, n);
+		}
+		for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+			put_be32(buf + 8, bad[i]);
+			check_fault(decode_item, buf, 12, FAULT_BAD, 8);
+		}
+	}
+	page_size = 256;
+	put_be32(buf + 8, 1);
+	check_fault(decode_item, buf, 12, FAULT_BAD, 0);
+	page_size = 4096;
 }
 
 /* ---- block list ---- */
@@ -459,6 +502,7 @@ int main(void)
 		cmocka_unit_test(every_word),
 		cmocka_unit_test(item_round_trip),
 		cmocka_unit_test(item_refuses),
+		cmocka_unit_test(compressed_length),
 		cmocka_unit_test(block_sample),
 		cmocka_unit_test(block_round_trip),
 		cmocka_unit_test(block_refuses),

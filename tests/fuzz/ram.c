@@ -33,7 +33,9 @@ static void item(struct input *in)
 	must(n <= RAM_ITEM_MAX);
 	must(ram_kind_name(a.item.kind));
 	must(a.item.offset % a.page_size == 0);
-	must(a.item.data_len <= a.page_size);
+	must(a.item.data_len <= (a.item.kind == RAM_COMPRESS
+					 ? ram_compress_max(a.page_size)
+					 : a.page_size));
 	must(ram_item_encode(back, &a.item) == (size_t)n);
 	must(!memcmp(back, in->p, (size_t)n));
 }

@@ -174,3 +174,40 @@ disturb() { # SIGNAL vm|mrload
 		qmp_do a cont
 	done
 }
+
+# It is read as what the guest had, and loaded: by being played, as no QEMU
+# reads it that was not told to.
+@test "capability compress: its streams, and mrrecv of one" {
+	local ram=$BATS_TEST_TMPDIR/ram in=$VM_DIR/in.sock
+	local board="-m 64M -M pc,memory-backend=m
+		-object memory-backend-file,id=m,size=64M,share=on,mem-path="
+	start_vm a $board"$ram" -append fill=16M
+	wait_ready a
+	wait_count a
+	set_caps a compress
+	qmp_do a migrate "{\"uri\":\"exec:cat >$IMAGE\"}"
+	qmp_do a --wait-migration
+	run -0 mrinspect --json "$IMAGE"
+	jq -e '.files[0] | .verdict == "sound" and
+		(.blocks | map(.compress_words) | add) > 1000' <<<"$output"
+	mrverify "$IMAGE"
+	mrload -q --memory "m=$ram.made" "$IMAGE"
+	cmp "$ram" "$ram.made"
+	mrconvert -q "$IMAGE" "$IMAGE.mr"
+	mrdiff -q "$IMAGE" "$IMAGE.mr"
+	start_vm b $board"$ram.made" -incoming defer
+	run -0 mrload --json "$IMAGE" "$(vm_qmp b)"
+	jq -e '.way == "sent" and (.why | contains("compress"))' <<<"$output"
+	counts_on a b
+	assert_no_bad b
+	stop_vm b
+	qmp_do a cont
+	mrrecv -q "unix:$in" "$IMAGE.recv" 3>&- &
+	until [ -S "$in" ]; do kill -0 $!; done
+	qmp_do a migrate "{\"uri\":\"unix:$in\"}"
+	qmp_do a --wait-migration
+	wait $!
+	mrverify -q "$IMAGE.recv"
+	mrload -q --memory "m=$ram.made" "$IMAGE.recv"
+	cmp "$ram" "$ram.made"
+}

@@ -332,3 +332,31 @@ message() {
 	run -0 mrinspect -v image
 	[[ $output == *"BYTES"*"DATA PAGES"*"ZERO PAGES"* ]]
 }
+
+@test "pages that QEMU before 9.1 compressed" {
+	# "ab" 600 times, then zeros.
+	local words=00000000000011000670632e72616d00000020 to
+	words+=78daedc1310d0000080330ac0eff22e6818fa46d36aa2f0e000070
+	words+=56b665c918
+	mkimage --plain --block pc.ram=4:0+1 --device serial=8 \
+		--part-bytes "${words}0000000000000010" image
+	[ "$(mrinspect --json image | jq -c '.files[0].blocks[0] |
+		[.data_words,.compress_words,.data_pages,.zero_pages]')" = \
+		'[1,1,2,2]' ]
+	run -0 mrinspect -v image
+	[[ $output == *"XBZRLE WORDS  ZLIB WORDS  BYTES"* ]]
+	run -0 mrinspect -p pc.ram:0x14a0+32 image
+	[[ $output == *"61 62 61 62 61 62 61 62  61 62 61 62 61 62 61 62"* ]]
+	[[ $output == *"000014b0  00 00 00"* ]]
+	run -0 mrverify image
+	for to in image.mr image.mrp image.stream; do
+		mrconvert -q image $to
+		run -0 mrdiff image $to
+	done
+	[ "$(mrinspect --json image.stream |
+		jq '.files[0].blocks[0].compress_words')" = 0 ]
+	# Another length: then it is no page.
+	mkimage --plain --block pc.ram=4:0+1 --device serial=8 \
+		--part-bytes "${words/00000020/0000001f}0000000000000010" image
+	run -1 mrinspect image
+}

@@ -68,6 +68,7 @@ static void block(const struct mr_image_info *info,
 		cli_json_put_number("data_words", b->normal_words);
 		cli_json_put_number("zero_words", b->zero_words);
 		cli_json_put_number("xbzrle_words", b->xbzrle_words);
+		cli_json_put_number("compress_words", b->compress_words);
 		cli_json_put_number("wire_bytes", b->wire_bytes);
 		if (!in->classes)
 			return;

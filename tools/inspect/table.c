@@ -62,18 +62,34 @@ static void stream_pages(struct cli_table *t, const struct mr_inspection *in,
 		cli_table_cell(t, "?");
 }
 
+/* Few streams have any: they have a column more. */
+enum { COMPRESSED_BEHIND = 5 };
+
+static bool any_compressed(const struct mr_image_info *info)
+{
+	for (size_t i = 0; i < info->n_blocks; i++)
+		if (info->blocks[i].compress_words)
+			return true;
+	return false;
+}
+
 static void stream_blocks(const struct mr_image_info *info,
 			  const struct mr_inspection *in)
 {
-	struct cli_table *t = cli_table_new("lrrrrrrrrr");
 	static const char *const head[] = { "NAME",	  "LENGTH",
 					    "PAGES",	  "DATA WORDS",
 					    "ZERO WORDS", "XBZRLE WORDS",
 					    "BYTES",	  "DATA PAGES",
 					    "ZERO PAGES", "LISTED AT" };
+	bool compressed = any_compressed(info);
+	struct cli_table *t =
+		cli_table_new(compressed ? "lrrrrrrrrrr" : "lrrrrrrrrr");
 
-	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++)
+	for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++) {
 		cli_table_cell(t, "%s", head[i]);
+		if (i == COMPRESSED_BEHIND && compressed)
+			cli_table_cell(t, "ZLIB WORDS");
+	}
 	for (size_t i = 0; i < info->n_blocks; i++) {
 		const struct mr_block *b = &info->blocks[i];
 		char h[CLI_HUMAN];
@@ -84,6 +100,8 @@ static void stream_blocks(const struct mr_image_info *info,
 		stream_words(t, info, b->normal_words);
 		stream_words(t, info, b->zero_words);
 		stream_words(t, info, b->xbzrle_words);
+		if (compressed)
+			stream_words(t, info, b->compress_words);
 		stream_words(t, info, b->wire_bytes);
 		stream_pages(t, in, i, MR_PAGE_PRESENT);
 		stream_pages(t, in, i, MR_PAGE_ZERO);

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <zlib.h>
 
 #include "tests/libmr/unit.h"
 
@@ -109,6 +110,23 @@ static void send_page(struct model *m, size_t block, uint64_t page)
 	m->sent[block][page] = 1;
 }
 
+/* Compressed by itself; n bytes of it say little. Pages of 256 bytes have no
+ * room for the flag. */
+static void send_packed(struct model *m, size_t block, uint64_t page, size_t n)
+{
+	static uint8_t packed[2 * PAGE_MAX];
+	uint32_t size = m->b.page_size;
+	uint8_t *at = m->bytes[block] + page * size;
+	uLongf len = sizeof(packed);
+
+	fill_random(at, size, next_random(&m->random) | 1);
+	memset(at, 'x', n);
+	assert_int_equal(compress2(packed, &len, at, size, (int)below(m, 10)),
+			 Z_OK);
+	build_item(&m->b, RAM_COMPRESS, names[block], page * size, packed, len);
+	m->sent[block][page] = 1;
+}
+
 static void send_zero(struct model *m, size_t block, uint64_t page)
 {
 	uint32_t size = m->b.page_size;
@@ -169,6 +187,8 @@ static void send_some(struct model *m)
 			send_change(m, block, page);
 		else if (what == 0)
 			send_zero(m, block, page);
+		else if (what == 1)
+			send_packed(m, block, page, below(m, m->b.page_size));
 		else
 			send_page(m, block, page);
 	}
@@ -512,6 +532,65 @@ static void test_long_ring(void **state)
 
 /* ---- what cannot be read ---- */
 
+/* What does not unpack is of no account until it is the page; then it is told,
+ * as is a file that was written to since. */
+static void test_bad_zlib(void **state)
+{
+	static const uint8_t junk[40] = { 0x78, 1, 0xff };
+	struct mr_error err = MR_ERROR_INIT;
+	struct model m = { .random = 14 };
+	const struct mr_block *b;
+	uint8_t buf[8 * 4096];
+	uint64_t at[3];
+	struct opened o;
+	size_t n;
+
+	(void)state;
+	begin_file(&m, 4096);
+	begin(&m, 4096, 7);
+	part(&m, STREAM_END);
+	build_item(&m.b, RAM_COMPRESS, "pc.ram", 0, junk, sizeof(junk));
+	send_packed(&m, 0, 0, 4000);
+	at[0] = m.b.at - 4;
+	send_packed(&m, 0, 1, 4000);
+	build_item(&m.b, RAM_COMPRESS, "pc.ram", 4096, junk, sizeof(junk));
+	at[1] = m.b.at - sizeof(junk);
+	build_item(&m.b, RAM_COMPRESS, "pc.ram", 2 * 4096, junk, sizeof(junk));
+	at[2] = m.b.at - sizeof(junk) - 4;
+	part_end(&m);
+	devices(&m);
+	open_all(&m, &o);
+	b = mr_image_info(o.img)->blocks;
+	assert_int_equal(mr_image_info(o.img)->damage.code, MR_OK);
+	assert_int_equal(b[0].compress_words, 5);
+	assert_int_equal(image_compressed(mr_image_info(o.img)), 5);
+	expect_bytes(&m, o.img, 0, 0, 4096);
+	assert_int_equal(memory_of(o.img, b, 0, buf, sizeof(buf), &n, &err),
+			 -1);
+	assert_int_equal(err.code, MR_FORMAT);
+	assert_in_range(err.offset, at[1], at[1] + sizeof(junk));
+	assert_non_null(strstr(err.msg, "page 1 of block pc.ram: zlib data: "));
+	/* Its checksum. */
+	o.data[at[0]] ^= 1;
+	err = (struct mr_error)MR_ERROR_INIT;
+	assert_int_equal(memory_of(o.img, b, 9, buf, 1, &n, &err), -1);
+	assert_int_equal(err.code, MR_FORMAT);
+	assert_non_null(strstr(err.msg, "page 0 of block pc.ram"));
+	for (size_t i = 0; i < 3; i++) {
+		static const uint32_t lengths[] = { 0, 4673, UINT32_MAX };
+
+		put_be32(o.data + at[2], lengths[i]);
+		err = (struct mr_error)MR_ERROR_INIT;
+		assert_int_equal(
+			memory_of(o.img, b, 2 * 4096, buf, 99, &n, &err), -1);
+		assert_int_equal(err.code, MR_FORMAT);
+		assert_int_equal(err.offset, at[2]);
+		assert_non_null(strstr(err.msg, "has changed"));
+	}
+	drop(&o);
+	model_free(&m);
+}
+
 /* Changes are kept track of up to a limit, which nobody reaches in a test: the
  * index is told that it has so many. */
 static void test_changes_limit(void **state)
@@ -665,9 +744,12 @@ static void small(struct model *m)
 	send_change(m, 0, 2);
 	send_zero(m, 0, 3);
 	send_change(m, 0, 3);
+	send_packed(m, 0, 5, 900);
 	part_end(m);
 	part(m, STREAM_END);
 	send_change(m, 0, 3);
+	send_change(m, 0, 5);
+	send_packed(m, 2, 0, 1000);
 	send_page(m, 1, 0);
 	send_page(m, 1, 1);
 	send_page(m, 0, 4);
@@ -998,6 +1080,7 @@ int main(void)
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_elsewhere),
 		cmocka_unit_test(test_page_sizes),
+		cmocka_unit_test(test_bad_zlib),
 		cmocka_unit_test(test_changes_limit),
 		cmocka_unit_test(test_page_size_late),
 		cmocka_unit_test(test_page_size_command),

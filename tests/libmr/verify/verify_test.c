@@ -9,6 +9,7 @@
 #include "tests/libmr/folder.h"
 
 #include <inttypes.h>
+#include <zlib.h>
 
 #include "formats/seal.h"
 #include "libmr/base/hash.h"
@@ -312,6 +313,89 @@ static void same_memory(const struct seal_digest *a)
 }
 
 /* ---- structure ---- */
+
+/* Page n of "pc.ram", compressed by itself. Returns the byte of its end. */
+static uint64_t put_packed(struct build *b, uint64_t n)
+{
+	uint8_t page[PAGE], packed[2 * PAGE];
+	uLongf len = sizeof(packed);
+
+	build_page(page, PAGE, n);
+	assert_int_equal(compress2(packed, &len, page, PAGE, 1), Z_OK);
+	build_item(b, RAM_COMPRESS, "pc.ram", n * PAGE, packed, len);
+	return b->at;
+}
+
+static void put_part(struct build *b, enum stream_type type)
+{
+	build_element(b, type, b->ram_id, NULL, 0);
+}
+
+/* A plain stream as of QEMU before 9.1; ends: where pages 0 to 3 do. */
+static void make_compressed(uint64_t ends[4], bool whole)
+{
+	struct build b = { .fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600),
+			   .page_size = PAGE,
+			   .ram_id = 2,
+			   .next_id = 3 };
+	static const uint8_t change[] = { 9, 1, 0x55 };
+	struct build_block k = { .name = "pc.ram", .length = 8 * PAGE };
+
+	assert_true(b.fd >= 0);
+	build_header(&b);
+	build_config(&b);
+	build_ram_start(&b, &k, 1);
+	put_part(&b, STREAM_PART);
+	for (uint64_t p = 0; p < 4; p++)
+		ends[p] = put_packed(&b, p);
+	build_item(&b, RAM_XBZRLE, "pc.ram", 3 * (uint64_t)PAGE, change,
+		   sizeof(change));
+	(void)put_packed(&b, 2);
+	build_word(&b, RAM_EOS);
+	build_footer(&b, b.ram_id);
+	if (whole) {
+		build_ram_empty(&b, STREAM_END);
+		build_filler(&b, "serial", 100);
+		build_eof(&b);
+		build_vmdesc(&b);
+	}
+	build_done(&b);
+	assert_int_equal(close(b.fd), 0);
+}
+
+static void compressed_pages(void **state)
+{
+	uint64_t ends[4];
+
+	(void)state;
+	make_compressed(ends, true);
+	assert_true(sound());
+	assert_int_equal(got.r.read, 4 * PAGE);
+	(void)found(0, MR_FINDING_NO_SEAL, false, "");
+	/* Page 2 came again. */
+	poke_byte(ends[2] - 1, 0x77);
+	poke_byte(ends[2] - 2, 0x77);
+	assert_true(sound());
+	/* Of page 3 something changed then. */
+	poke_byte(ends[3] - 1, 0x77);
+	poke_byte(ends[3] - 2, 0x77);
+	assert_false(sound());
+	found_pages(0, MR_FINDING_STREAM, true, "pc.ram", 3, 1, 1);
+	assert_string_equal(got.f[0].text, "page 3 is damaged: its zlib data "
+					   "do not give one");
+	assert_in_range(got.f[0].offset, ends[2], ends[3]);
+	poke_byte(ends[0] - 1, 0x77);
+	poke_byte(ends[0] - 2, 0x77);
+	assert_false(sound());
+	found_pages(0, MR_FINDING_STREAM, true, "pc.ram", 0, 1, 1);
+	assert_non_null(strstr(got.f[0].text, "page 0 and 1 more are damaged"));
+	/* One that breaks off: no more is to be said of it. */
+	make_compressed(ends, false);
+	poke_byte(ends[0] - 1, 0x77);
+	assert_false(sound());
+	(void)found(0, MR_FINDING_STREAM, true, "");
+	assert_null(strstr(got.f[0].text, "zlib"));
+}
 
 static void sound_without_seal(void **state)
 {
@@ -1577,6 +1661,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sound_without_seal),
+		cmocka_unit_test(compressed_pages),
 		cmocka_unit_test(foreign_and_absent),
 		cmocka_unit_test(trailing_bytes),
 		cmocka_unit_test(layout_flaws),

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
+#include <zlib.h>
 
 #include "formats/bits.h"
 #include "formats/bytes.h"
@@ -487,6 +488,50 @@ static void twice_in_a_round(void **state)
 	}
 }
 
+/* A page as a source with capability compress sends it. */
+static void add_packed(struct source *s, size_t page, size_t bytes)
+{
+	struct ram_item item = { .kind = RAM_COMPRESS, .offset = page * PAGE };
+	uint8_t buf[RAM_ITEM_MAX], packed[2 * PAGE];
+	uLongf len = sizeof(packed);
+
+	assert_int_equal(compress2(packed, &len, s->pages[page], bytes, 1),
+			 Z_OK);
+	item.data_len = (uint32_t)len;
+	memcpy(item.block, "ram0", 5);
+	add(&s->main, buf, ram_item_encode(buf, &item));
+	add(&s->main, packed, len);
+}
+
+static void compressed_one_by_one(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 40; seed += ONE_OF) {
+		struct source *s = new_source(0, true);
+		struct destination *d = new_destination(s);
+		uint64_t random = seed;
+
+		begin_source(s);
+		add_element(&s->main, STREAM_PART);
+		for (size_t i = 0; i < 3 * PAGES; i++) {
+			size_t page = i * 7 % PAGES;
+
+			fill_random(s->pages[page], PAGE / 2,
+				    next_random(&random) | 1);
+			add_packed(s, page, PAGE);
+		}
+		memset(s->pages[5], 0, PAGE);
+		add_word(&s->main, RAM_ZERO, 5 * PAGE);
+		end_section(s);
+		end_source(s);
+		deliver(s, d, seed);
+		assert_string_equal(d->err.msg, "");
+		assert_int_equal(d->rc, 0);
+		assert_memory_equal(d->sink.pages, s->pages, sizeof(s->pages));
+		free_both(s, d);
+	}
+}
+
 /* Page 5 comes twice, and whoever waits for it has had enough. */
 static void twice_cancelled(void **state)
 {
@@ -612,9 +657,36 @@ static void other_method(struct source *s)
 	s->method = 0;
 }
 
+static void packed_short(struct source *s)
+{
+	add_packed(s, 3, PAGE - 1);
+}
+
+static void packed_changed(struct source *s)
+{
+	add_packed(s, 3, PAGE);
+	s->main.bytes[s->main.len - 1] ^= 1;
+}
+
+static void packed_length(struct source *s)
+{
+	add_word(&s->main, RAM_COMPRESS, 0);
+	put_be32(s->main.bytes + s->main.len - 4, PAGE + PAGE / 8 + 65);
+}
+
+static void packed_outside(struct source *s)
+{
+	add_word(&s->main, RAM_COMPRESS, PAGES * PAGE);
+	put_be32(s->main.bytes + s->main.len - 4, 9);
+}
+
 static void told(void **state)
 {
 	(void)state;
+	lies(packed_short, "a page at 12288 of RAM block \"ram0\": zlib data");
+	lies(packed_changed, "zlib data: incorrect data check");
+	lies(packed_length, "length of a compressed page out of range (4673)");
+	lies(packed_outside, "which has 196608 bytes");
 	lies(outside, "channel 1, packet ");
 	lies(outside, "which has 196608 bytes");
 	lies(other_block, "\"other\", which is not listed");
@@ -891,6 +963,7 @@ int main(void)
 		cmocka_unit_test(any_order),
 		cmocka_unit_test(twice_in_a_round),
 		cmocka_unit_test(twice_cancelled),
+		cmocka_unit_test(compressed_one_by_one),
 		cmocka_unit_test(told),
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(behind_the_end),
