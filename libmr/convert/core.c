@@ -86,11 +86,18 @@ static int place_one(struct core *c, const struct mr_convert_at *at,
 {
 	const struct mr_block *b = mr_image_find(c->x->img, at->block);
 
+	if (at->of_qemu) {
+		if (b)
+			(void)mr_layout_put(c->layout, b, at->gpa,
+					    "as QEMU says", NULL);
+		return 0;
+	}
 	if (!b)
 		return error_set(err, MR_USAGE, MR_NO_OFFSET,
 				 "no block is called %.60s", at->block);
 	if (!at->nowhere)
-		return mr_layout_put(c->layout, b, at->gpa, err);
+		return mr_layout_put(c->layout, b, at->gpa, "as it was said",
+				     err);
 	mr_layout_drop(c->layout, b);
 	return 0;
 }

@@ -328,7 +328,7 @@ void mr_layout_drop(struct mr_layout *l, const struct mr_block *b)
 }
 
 int mr_layout_put(struct mr_layout *l, const struct mr_block *b, uint64_t gpa,
-		  struct mr_error *err)
+		  const char *how, struct mr_error *err)
 {
 	struct mr_layout_range *r = l->ranges;
 	size_t i = 0;
@@ -355,8 +355,8 @@ int mr_layout_put(struct mr_layout *l, const struct mr_block *b, uint64_t gpa,
 	memmove(r + i + 1, r + i, (l->n_ranges++ - i) * sizeof(*r));
 	r[i] = (struct mr_layout_range){ .gpa = gpa,
 					 .length = b->length,
-					 .block = b,
-					 .how = "as it was said" };
+					 .block = b };
+	(void)snprintf(r[i].how, sizeof(r[i].how), "%s", how);
 	mr_layout_drop(l, b);
 	return 0;
 }

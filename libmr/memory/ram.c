@@ -9,6 +9,7 @@
 
 #include "formats/bits.h"
 #include "libmr/base/error.h"
+#include "libmr/vm/ask.h"
 
 /* ---- opening ---- */
 
@@ -203,7 +204,7 @@ static int list_blocks(struct mr_ram *r, struct mr_image *img,
 	return 0;
 }
 
-static int ask_devices(struct mr_ram *r, struct mr_error *err)
+static int read_devices(struct mr_ram *r, struct mr_error *err)
 {
 	const struct mr_error *damage;
 
@@ -224,7 +225,7 @@ const struct mr_image *mr_ram_devices(struct mr_ram *ram, struct mr_error *err)
 {
 	if (ram->img)
 		return ram->img;
-	if (!ram->state_img && ask_devices(ram, err)) {
+	if (!ram->state_img && read_devices(ram, err)) {
 		mr_image_free(ram->state_img);
 		ram->state_img = NULL;
 		(void)error_about(err, ram->who);
@@ -291,13 +292,39 @@ int mr_ram_virtual(struct mr_ram *ram, const struct mr_paging *p,
 	return 0;
 }
 
+/* Memory that was plugged: QEMU knows what its device state does not say. */
+struct placing {
+	const struct mr_image *img;
+	struct mr_layout *layout;
+};
+
+/* What cannot be stays unplaced. */
+static void place(void *arg, const struct ask_memory_device *d)
+{
+	const struct placing *p = arg;
+
+	for (size_t i = 0; i < p->img->info.n_blocks; i++) {
+		const struct mr_block *b = &p->img->info.blocks[i];
+
+		if (b->length == d->length && ask_is_block_of(d, b->name))
+			(void)mr_layout_put(p->layout, b, d->gpa,
+					    "as QEMU says", NULL);
+	}
+}
+
 struct mr_layout *mr_ram_layout(struct mr_ram *ram, struct mr_error *err)
 {
 	const struct mr_image *img = mr_ram_devices(ram, err);
-	struct mr_layout *l =
-		img ? mr_image_layout(img, ram_read_block, ram, err) : NULL;
+	struct placing p = { .img = img };
 
-	if (!l)
+	if (img)
+		p.layout = mr_image_layout(img, ram_read_block, ram, err);
+	if (p.layout && p.layout->n_unplaced && !ram->img &&
+	    ask_memory_devices(ram->vm.q, place, &p, err)) {
+		mr_layout_free(p.layout);
+		p.layout = NULL;
+	}
+	if (!p.layout)
 		(void)error_about(err, ram->who);
-	return l;
+	return p.layout;
 }

@@ -42,6 +42,9 @@ struct mr_convert_at {
 	const char *block; /* its name */
 	bool nowhere; /* a core does not have it */
 	uint64_t gpa; /* else: the guest-physical address of its first byte */
+	/* QEMU says it: of a block of which somebody said otherwise, or that
+	 * cannot be there, as if it had not. */
+	bool of_qemu;
 };
 
 struct mr_convert_options {

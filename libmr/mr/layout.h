@@ -46,10 +46,10 @@ struct mr_layout *mr_image_layout(const struct mr_image *img,
 				  struct mr_error *err);
 void mr_layout_free(struct mr_layout *l); /* l may be NULL */
 
-/* Has an unplaced block be at gpa, because somebody knows; it is unplaced no
- * more. MR_USAGE: it would overlap. 0 or -1. */
+/* Has an unplaced block be at gpa, because somebody knows, "as ..." how; it is
+ * unplaced no more. MR_USAGE: it would overlap. 0 or -1. */
 int mr_layout_put(struct mr_layout *l, const struct mr_block *b, uint64_t gpa,
-		  struct mr_error *err);
+		  const char *how, struct mr_error *err);
 /* Has it be nowhere. */
 void mr_layout_drop(struct mr_layout *l, const struct mr_block *b);
 

@@ -94,6 +94,14 @@ struct mr_save_options {
 	int (*while_paused)(void *arg, struct mr_error *err);
 	void *while_paused_arg;
 	/*
+	 * Engine direct, while the guest stands still: called for each DIMM,
+	 * and other memory that was plugged, with the name of its RAM block and
+	 * the guest-physical address of its first byte. No image says that.
+	 * NULL: QEMU is not asked.
+	 */
+	void (*memory_device)(void *arg, const char *block, uint64_t gpa);
+	void *memory_device_arg;
+	/*
 	 * The finished image is not published: it stays without a name, and
 	 * this is called with a path to it that leads there as long as it
 	 * runs. -1 with *err: the save has failed. The guest runs again then,

@@ -102,7 +102,7 @@ static int copy_paused(struct save *s, struct copy *c, struct mr_error *err)
 	 * comes first, so that it is known what is where in the image. */
 	if (save_describe(s, &c->description, err) ||
 	    still_begin(&still, s->q, s->guest, err) ||
-	    guest_map(s->guest, err) ||
+	    guest_map(s->guest, err) || save_memory_devices(s, err) ||
 	    device_state_fetch(&state, s->q, s->fdset, s->found->image, err)) {
 		(void)error_about(err, SAVE_VM);
 		goto out;

@@ -72,6 +72,28 @@ void save_label(const struct save *s, struct image_writer *w)
 			   s->options->name ? s->options->name : r->name);
 }
 
+static void tell_device(void *arg, const struct ask_memory_device *d)
+{
+	const struct save *s = arg;
+	const struct mr_save_options *o = s->options;
+
+	for (size_t i = 0; i < s->guest->n_blocks; i++) {
+		const struct guest_block *b = &s->guest->blocks[i];
+
+		/* Of one that the guest sees a part of it is not known which
+		 * (the labels of an NVDIMM). */
+		if (b->used == d->length && ask_is_block_of(d, b->name))
+			o->memory_device(o->memory_device_arg, b->name, d->gpa);
+	}
+}
+
+int save_memory_devices(struct save *s, struct mr_error *err)
+{
+	if (!s->options->memory_device)
+		return 0;
+	return ask_memory_devices(s->q, tell_device, s, err);
+}
+
 int save_while_paused(struct save *s, struct mr_error *err)
 {
 	const struct mr_save_options *o = s->options;

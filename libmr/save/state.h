@@ -108,6 +108,8 @@ int save_hold(struct save *s, const struct output *o, bool watch,
 	      struct mr_error *err);
 /* After that: what the image says of its moment and of the VM. */
 void save_label(const struct save *s, struct image_writer *w);
+/* Tells the caller where memory was plugged, if that is wanted. */
+int save_memory_devices(struct save *s, struct mr_error *err);
 /* Calls what the caller wants done before the guest goes on, if anything. */
 int save_while_paused(struct save *s, struct mr_error *err);
 /* Opens a connection that was lost again. 0 if there is one. */

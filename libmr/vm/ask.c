@@ -246,6 +246,89 @@ char *ask_devices(struct qmp *q, struct mr_error *err)
 	return all;
 }
 
+/* ---- the memory that was plugged ---- */
+
+/* The members that each kind has for where it is, and for how long that is. */
+static const struct memory_kind {
+	const char *type, *gpa, *length;
+} memory_kinds[] = {
+	{ "dimm", "addr", "size" },
+	{ "nvdimm", "addr", "size" },
+	{ "virtio-pmem", "memaddr", "size" },
+	{ "virtio-mem", "memaddr", "max-size" },
+};
+
+static const struct memory_kind *find_kind(const char *type)
+{
+	for (size_t i = 0; i < sizeof(memory_kinds) / sizeof(*memory_kinds);
+	     i++)
+		if (!strcmp(memory_kinds[i].type, type))
+			return &memory_kinds[i];
+	return NULL;
+}
+
+/* 1; 0: it is of another kind; -1. */
+static int take_memory_device(struct ask_memory_device *to, const json_t *from,
+			      const char *command, struct mr_error *err)
+{
+	const char *type = json_string_value(json_object_get(from, "type"));
+	const json_t *data = json_object_get(from, "data");
+	const struct memory_kind *k = type ? find_kind(type) : NULL;
+
+	if (!type)
+		return fail_odd(err, command);
+	if (!k)
+		return 0;
+	if (!json_object_get(data, k->gpa) || !json_object_get(data, k->length))
+		return fail_odd(err, command);
+	return take_name(to->memdev, sizeof(to->memdev),
+			 json_object_get(data, "memdev"), command, err) ||
+			       take_count(&to->gpa, data, k->gpa, command,
+					  err) ||
+			       take_count(&to->length, data, k->length, command,
+					  err)
+		       ? -1
+		       : 1;
+}
+
+int ask_memory_devices(struct qmp *q,
+		       void (*device)(void *arg,
+				      const struct ask_memory_device *d),
+		       void *arg, struct mr_error *err)
+{
+	static const char command[] = "query-memory-devices";
+	json_t *ret, *one;
+	size_t i;
+	int rc;
+
+	if (qmp_call(q, command, NULL, &ret, err))
+		return -1;
+	rc = json_is_array(ret) ? 0 : fail_odd(err, command);
+	json_array_foreach(ret, i, one)
+	{
+		struct ask_memory_device d;
+		int is = take_memory_device(&d, one, command, err);
+
+		if (is > 0)
+			device(arg, &d);
+		if (is < 0) {
+			rc = -1;
+			break;
+		}
+	}
+	json_decref(ret);
+	return rc;
+}
+
+bool ask_is_block_of(const struct ask_memory_device *d, const char *block)
+{
+	static const char objects[] = "/objects/";
+	const size_t n = sizeof(objects) - 1;
+
+	return !strcmp(d->memdev, block) || (!strncmp(d->memdev, objects, n) &&
+					     !strcmp(d->memdev + n, block));
+}
+
 /* ---- the files that it uses ---- */
 
 struct teller {

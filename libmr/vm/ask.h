@@ -57,6 +57,20 @@ char *ask_devices(struct qmp *q, struct mr_error *err);
 int ask_file_names(struct qmp *q, void (*name)(void *arg, const char *text),
 		   void *arg, struct mr_error *err);
 
+/* Memory that was plugged: a DIMM, virtio-mem, virtio-pmem. */
+struct ask_memory_device {
+	char memdev[256]; /* its backend: a path of QEMU's objects */
+	uint64_t gpa, length; /* bytes that the guest may see it at */
+};
+/* Each of them; those of other kinds are left out. */
+int ask_memory_devices(struct qmp *q,
+		       void (*device)(void *arg,
+				      const struct ask_memory_device *d),
+		       void *arg, struct mr_error *err);
+/* Whether its memory is the RAM block of that name: that is the path of the
+ * backend, or its id. */
+bool ask_is_block_of(const struct ask_memory_device *d, const char *block);
+
 /* The files of its memory backends, each with its backend's id. */
 int ask_memory_files(struct qmp *q,
 		     void (*file)(void *arg, const char *id, const char *path),

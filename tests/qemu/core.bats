@@ -167,9 +167,9 @@ a_kdump() {
 		'["6.1.0-test",true]' ]
 }
 
-@test "where a DIMM is must be said" {
+@test "where a DIMM is must be said, unless QEMU is there to say it" {
 	start_vm a -M q35 -m 64M,slots=2,maxmem=1G -append fill=16M \
-		-object memory-backend-ram,id=d0,size=128M \
+		-object memory-backend-memfd,id=d0,size=128M,share=on \
 		-device pc-dimm,memdev=d0,addr=0x110000000 \
 		-device loader,addr=0x110400000,data=0x1122334455667788,data-len=8
 	wait_ready a
@@ -194,6 +194,16 @@ a_kdump() {
 	[[ $output == "memory differs at 0x110000000" ]]
 	mrconvert -q --force --at d0=0x110000000 vm.mr vm.core 2>/dev/null
 	same_core vm.core theirs.core
+	mrconvert -q "$(vm_qmp a)" asked.core 2>/dev/null
+	cmp vm.core asked.core
+	# Who says it all the same is believed.
+	mrconvert -q --force --at d0=none "$(vm_qmp a)" asked.core 2>/dev/null
+	run -1 same_core asked.core theirs.core
+	[[ $output == "memory differs at 0x110000000" ]]
+	run -2 mrconvert -q --force --at d0=16M "$(vm_qmp a)" asked.core
+	[[ $output == *"would overlap"* ]]
+	run -0 mrinspect --gpa 0x110400000+8 "$(vm_qmp a)"
+	[[ $output == *"d0:0x400000"*"as QEMU says"*"88 77 66 55 44 33 22 11"* ]]
 }
 
 @test "a core shares the image's memory, where files can" {

@@ -294,8 +294,12 @@ marked() { # ADDRESS...
 	done
 	run -2 mrinspect --gpa 0x108000000 image
 	[[ $output == *"nothing tells where block d0 is"* ]]
+	# QEMU does.
 	run -2 mrinspect --gpa 0x108000000 "$(vm_qmp a)"
-	[[ $output == *"nothing tells where block d0 is"* ]]
+	[[ $output == *"no RAM is known at 0x108000000"* ]]
+	[[ $output != *"nothing tells"* ]]
+	run -0 mrinspect --gpa 0x140000000 "$(vm_qmp a)"
+	[[ $output == *"d0:0x0"*"as QEMU says"* ]]
 }
 
 @test "memory by address: NUMA nodes of the same length" {

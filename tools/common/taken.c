@@ -10,6 +10,50 @@
 /* mr_error.who of mr_save. */
 enum { SAVE_IMAGE = 2, SAVE_REPLACES = 4 };
 
+static void keep_device(void *arg, const char *block, uint64_t gpa)
+{
+	struct taken *t = arg;
+	struct taken_device *more =
+		realloc(t->devices, (t->n_devices + 1) * sizeof(*t->devices));
+
+	if (!more) {
+		t->no_memory = true;
+		return;
+	}
+	t->devices = more;
+	more += t->n_devices++;
+	(void)snprintf(more->block, sizeof(more->block), "%s", block);
+	more->gpa = gpa;
+}
+
+/* What the user says of blocks comes first, then what QEMU said. */
+static int convert(struct taken *t, const char *path, struct mr_error *err)
+{
+	struct mr_convert_options o = t->convert;
+	struct mr_convert_at *all =
+		calloc(o.n_at + t->n_devices + 1, sizeof(*all));
+	int rc;
+
+	if (!all || t->no_memory) {
+		err->code = MR_NOMEM;
+		(void)snprintf(err->msg, sizeof(err->msg), "out of memory");
+		free(all);
+		return -1;
+	}
+	for (size_t i = 0; i < o.n_at; i++)
+		all[i] = o.at[i];
+	for (size_t i = 0; i < t->n_devices; i++)
+		all[o.n_at + i] =
+			(struct mr_convert_at){ .block = t->devices[i].block,
+						.gpa = t->devices[i].gpa,
+						.of_qemu = true };
+	o.at = all;
+	o.n_at += t->n_devices;
+	rc = mr_convert(path, t->out, &o, &t->report, err);
+	free(all);
+	return rc;
+}
+
 /* What QEMU says of the VM is for the label, unless the user has said it. */
 static int take(void *arg, const char *path, struct mr_error *err)
 {
@@ -24,7 +68,7 @@ static int take(void *arg, const char *path, struct mr_error *err)
 	t->convert.made = t->vm.made;
 	if (t->vm.has_uuid)
 		t->convert.uuid = t->vm.uuid;
-	if (!mr_convert(path, t->out, &t->convert, &t->report, err))
+	if (!convert(t, path, err))
 		return 0;
 	/* The image that is read has no name: it is what was to be made. */
 	if (err->who == TAKEN_VM)
@@ -98,13 +142,23 @@ int taken_begin(struct taken *t, const char *vm, const char *folder,
 	save->no_seal = true;
 	save->take = take;
 	save->take_arg = t;
+	if (t->convert.form == MR_CONVERT_ELF ||
+	    t->convert.form == MR_CONVERT_KDUMP) {
+		save->memory_device = keep_device;
+		save->memory_device_arg = t;
+	}
 	return mr_convert_check(t->out, &t->convert, err);
 }
 
 int taken_save(struct taken *t, const char *vm,
 	       const struct mr_save_options *save, struct mr_error *err)
 {
-	if (!mr_save(vm, t->image, save, &t->vm, err))
+	int rc = mr_save(vm, t->image, save, &t->vm, err);
+
+	free(t->devices);
+	t->devices = NULL;
+	t->n_devices = 0;
+	if (!rc)
 		return 0;
 	if (!t->tried && err->who == SAVE_REPLACES)
 		err->who = TAKEN_OUT;

@@ -13,6 +13,11 @@
 
 #include "libmr/mr.h"
 
+struct taken_device {
+	char block[256];
+	uint64_t gpa;
+};
+
 /* Filled with zeros and NULLs, but for the caller's. */
 struct taken {
 	/* The caller's. */
@@ -29,6 +34,10 @@ struct taken {
 	char xml[32]; /* a path to it */
 	int (*while_paused)(void *arg, struct mr_error *err);
 	void *while_paused_arg;
+	/* For a core: where QEMU says that memory was plugged. */
+	struct taken_device *devices;
+	size_t n_devices;
+	bool no_memory; /* for all of them */
 };
 
 /* Of who an error is: those of mr_convert, 1 to 4, the VM for its input; and

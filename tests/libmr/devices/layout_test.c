@@ -549,18 +549,28 @@ static void test_put(void **state)
 	v.more[2].root = true;
 	m = make(&v);
 	d0 = mr_image_find(m.img, "d0");
-	assert_int_equal(mr_layout_put(m.layout, d0, 4 * GIB, &err), -1);
+	assert_int_equal(
+		mr_layout_put(m.layout, d0, 4 * GIB, "as it was said", &err),
+		-1);
 	assert_int_equal(err.code, MR_USAGE);
 	err = (struct mr_error)MR_ERROR_INIT;
-	assert_int_equal(mr_layout_put(m.layout, d0, UINT64_MAX - 5, &err), -1);
+	assert_int_equal(mr_layout_put(m.layout, d0, UINT64_MAX - 5,
+				       "as it was said", &err),
+			 -1);
 	err = (struct mr_error)MR_ERROR_INIT;
-	assert_int_equal(mr_layout_put(m.layout, d0, 4 * GIB - 1, &err), -1);
+	assert_int_equal(mr_layout_put(m.layout, d0, 4 * GIB - 1,
+				       "as it was said", &err),
+			 -1);
 	err = (struct mr_error)MR_ERROR_INIT;
-	assert_int_equal(mr_layout_put(m.layout, d0, 5 * GIB, &err), 0);
+	assert_int_equal(
+		mr_layout_put(m.layout, d0, 5 * GIB, "as it was said", &err),
+		0);
 	assert_int_equal(m.layout->n_unplaced, 0);
 	at(&m, 5 * GIB, "d0", 0, 3 * GIB, "as it was said");
 	at(&m, 5 * GIB - 1, "m1", 2 * GIB - 1, 1, NULL);
-	assert_int_equal(mr_layout_put(m.layout, d0, 99 * GIB, &err), -1);
+	assert_int_equal(
+		mr_layout_put(m.layout, d0, 99 * GIB, "as it was said", &err),
+		-1);
 	assert_int_equal(err.code, MR_USAGE);
 	drop(&m);
 	m = make(&v);

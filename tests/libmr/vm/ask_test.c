@@ -250,6 +250,78 @@ static void identify(const char *name, const char *uuid, struct ask_identity *i)
 	fake_close(&f, q);
 }
 
+static void note_memory(void *arg, const struct ask_memory_device *d)
+{
+	char *text = arg, more[400];
+
+	(void)snprintf(more, sizeof(more), "%s 0x%llx+0x%llx\n", d->memdev,
+		       (unsigned long long)d->gpa,
+		       (unsigned long long)d->length);
+	append(text, 1024, more);
+}
+
+#define DIMM(data) "[{\"type\": \"dimm\", \"data\": {" data "}}]"
+
+static void memory_devices(void **state)
+{
+	static const char *const odd[] = {
+		"{}",
+		"[1]",
+		"[{\"data\": {}}]",
+		"[{\"type\": 1, \"data\": {}}]",
+		"[{\"type\": \"dimm\"}]",
+		"[{\"type\": \"dimm\", \"data\": []}]",
+		DIMM("\"addr\": 1, \"size\": 2"),
+		DIMM("\"addr\": 1, \"memdev\": \"/objects/m\""),
+		DIMM("\"size\": 1, \"memdev\": \"/objects/m\""),
+		DIMM("\"addr\": -1, \"size\": 2, \"memdev\": \"m\""),
+		DIMM("\"addr\": \"1\", \"size\": 2, \"memdev\": \"m\""),
+		DIMM("\"addr\": 1, \"size\": 2, \"memdev\": 3"),
+		DIMM("\"addr\": 1, \"size\": 2, \"memdev\": \"m\\u0000\""),
+		/* where virtio-mem has it */
+		DIMM("\"memaddr\": 1, \"size\": 2, \"memdev\": \"m\""),
+	};
+	static const struct ask_memory_device path = { .memdev = "/objects/m" };
+	static const struct ask_memory_device other = { .memdev = "/other/m" };
+	char text[1024] = "";
+
+	(void)state;
+	ASK("query-memory-devices",
+	    RET("[{\"type\": \"dimm\", \"data\": {\"addr\": 4563402752, "
+		"\"size\": 134217728, \"slot\": 0, \"node\": 0, "
+		"\"memdev\": \"/objects/m1\", \"hotplugged\": false}}, "
+		"{\"type\": \"hv-balloon\", \"data\": {}}, "
+		"{\"type\": \"virtio-mem\", \"data\": {\"memaddr\": 1, "
+		"\"size\": 2, \"max-size\": 3, "
+		"\"memdev\": \"/objects/m2\"}}]"),
+	    assert_int_equal(ask_memory_devices(q, note_memory, text, NULL),
+			     0));
+	assert_string_equal(text, "/objects/m1 0x110000000+0x8000000\n"
+				  "/objects/m2 0x1+0x3\n");
+	text[0] = '\0';
+	ASK("query-memory-devices", RET("[]"),
+	    assert_int_equal(ask_memory_devices(q, note_memory, text, NULL),
+			     0));
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+		struct mr_error err = MR_ERROR_INIT;
+		char answer[400] = "\"return\": ";
+
+		append(answer, sizeof(answer), odd[i]);
+		ASK("query-memory-devices", answer,
+		    assert_int_equal(
+			    ask_memory_devices(q, note_memory, text, &err),
+			    -1));
+		expect_odd(&err, "query-memory-devices");
+	}
+	assert_string_equal(text, "");
+	assert_true(ask_is_block_of(&path, "m"));
+	assert_true(ask_is_block_of(&path, "/objects/m"));
+	assert_false(ask_is_block_of(&path, "objects/m"));
+	assert_false(ask_is_block_of(&path, "m2"));
+	assert_false(ask_is_block_of(&other, "m"));
+	assert_true(ask_is_block_of(&other, "/other/m"));
+}
+
 static void identity(void **state)
 {
 	static const uint8_t id[16] = { 0x01, 0x23, 0x45, 0x67, 0x89, 0xab,
@@ -661,16 +733,27 @@ static void events(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(version),	cmocka_unit_test(machine),
-		cmocka_unit_test(target),	cmocka_unit_test(undescribed),
-		cmocka_unit_test(cpus),		cmocka_unit_test(pci),
-		cmocka_unit_test(ramblock),	cmocka_unit_test(devices),
-		cmocka_unit_test(identity),	cmocka_unit_test(status),
-		cmocka_unit_test(migration),	cmocka_unit_test(put_away),
-		cmocka_unit_test(blockers),	cmocka_unit_test(phases),
-		cmocka_unit_test(capabilities), cmocka_unit_test(too_many),
-		cmocka_unit_test(parameters),	cmocka_unit_test(sets),
-		cmocka_unit_test(commands),	cmocka_unit_test(events),
+		cmocka_unit_test(version),
+		cmocka_unit_test(machine),
+		cmocka_unit_test(target),
+		cmocka_unit_test(undescribed),
+		cmocka_unit_test(cpus),
+		cmocka_unit_test(pci),
+		cmocka_unit_test(ramblock),
+		cmocka_unit_test(devices),
+		cmocka_unit_test(memory_devices),
+		cmocka_unit_test(identity),
+		cmocka_unit_test(status),
+		cmocka_unit_test(migration),
+		cmocka_unit_test(put_away),
+		cmocka_unit_test(blockers),
+		cmocka_unit_test(phases),
+		cmocka_unit_test(capabilities),
+		cmocka_unit_test(too_many),
+		cmocka_unit_test(parameters),
+		cmocka_unit_test(sets),
+		cmocka_unit_test(commands),
+		cmocka_unit_test(events),
 	};
 
 	return cmocka_run_group_tests_name("ask", tests, NULL, NULL);
