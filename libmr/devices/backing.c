@@ -521,6 +521,21 @@ static int by_machine(struct layout *l, struct mr_error *err)
 
 /* ---- together ---- */
 
+/* virtio-mem calls its block by its own path, as its sections are called:
+ * PATH/ID beside PATH/virtio-mem. */
+static bool is_virtio_mem(const struct mr_image *img, const struct mr_block *b)
+{
+	static const char section[] = "/virtio-mem";
+	const char *slash = strrchr(b->name, '/');
+	size_t n = slash ? (size_t)(slash - b->name) : 0;
+
+	for (size_t i = 0; n && b->length && i < img->info.n_sections; i++)
+		if (!strncmp(img->sections[i].name, b->name, n) &&
+		    !strcmp(img->sections[i].name + n, section))
+			return true;
+	return false;
+}
+
 static int list_unplaced(struct layout *l, struct mr_error *err)
 {
 	const struct mr_image *img = l->img;
@@ -531,7 +546,8 @@ static int list_unplaced(struct layout *l, struct mr_error *err)
 	if (!out->unplaced)
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");
 	for (size_t i = 0; i < img->info.n_blocks; i++)
-		if (may_be_ram(l, &img->blocks[i]) &&
+		if ((may_be_ram(l, &img->blocks[i]) ||
+		     is_virtio_mem(img, &img->blocks[i])) &&
 		    !is_taken(&l->ram, &img->blocks[i]))
 			out->unplaced[out->n_unplaced++] = &img->blocks[i];
 	return 0;

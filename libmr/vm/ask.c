@@ -251,11 +251,12 @@ char *ask_devices(struct qmp *q, struct mr_error *err)
 /* The members that each kind has for where it is, and for how long that is. */
 static const struct memory_kind {
 	const char *type, *gpa, *length;
+	bool has_path;
 } memory_kinds[] = {
-	{ "dimm", "addr", "size" },
-	{ "nvdimm", "addr", "size" },
-	{ "virtio-pmem", "memaddr", "size" },
-	{ "virtio-mem", "memaddr", "max-size" },
+	{ "dimm", "addr", "size", false },
+	{ "nvdimm", "addr", "size", false },
+	{ "virtio-pmem", "memaddr", "size", true },
+	{ "virtio-mem", "memaddr", "max-size", true },
 };
 
 static const struct memory_kind *find_kind(const char *type)
@@ -279,6 +280,7 @@ static int take_memory_device(struct ask_memory_device *to, const json_t *from,
 		return fail_odd(err, command);
 	if (!k)
 		return 0;
+	to->has_path = k->has_path;
 	if (!json_object_get(data, k->gpa) || !json_object_get(data, k->length))
 		return fail_odd(err, command);
 	return take_name(to->memdev, sizeof(to->memdev),
@@ -323,10 +325,20 @@ int ask_memory_devices(struct qmp *q,
 bool ask_is_block_of(const struct ask_memory_device *d, const char *block)
 {
 	static const char objects[] = "/objects/";
-	const size_t n = sizeof(objects) - 1;
+	const size_t n = sizeof(objects) - 1, len = strlen(block);
+	const char *id = d->memdev;
+	size_t end;
 
-	return !strcmp(d->memdev, block) || (!strncmp(d->memdev, objects, n) &&
-					     !strcmp(d->memdev + n, block));
+	if (!strcmp(d->memdev, block))
+		return true;
+	if (strncmp(id, objects, n) != 0)
+		return false;
+	id += n;
+	end = strlen(id);
+	if (!strcmp(id, block))
+		return true;
+	return d->has_path && len > end && block[len - end - 1] == '/' &&
+	       !strcmp(block + len - end, id);
 }
 
 /* ---- the files that it uses ---- */

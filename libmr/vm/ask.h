@@ -61,6 +61,7 @@ int ask_file_names(struct qmp *q, void (*name)(void *arg, const char *text),
 struct ask_memory_device {
 	char memdev[256]; /* its backend: a path of QEMU's objects */
 	uint64_t gpa, length; /* bytes that the guest may see it at */
+	bool has_path; /* it is on a bus: its block has its path in front */
 };
 /* Each of them; those of other kinds are left out. */
 int ask_memory_devices(struct qmp *q,
@@ -68,7 +69,7 @@ int ask_memory_devices(struct qmp *q,
 				      const struct ask_memory_device *d),
 		       void *arg, struct mr_error *err);
 /* Whether its memory is the RAM block of that name: that is the path of the
- * backend, or its id. */
+ * backend, or its id, which may have the device's path in front. */
 bool ask_is_block_of(const struct ask_memory_device *d, const char *block);
 
 /* The files of its memory backends, each with its backend's id. */

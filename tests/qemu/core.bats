@@ -206,6 +206,19 @@ a_kdump() {
 	[[ $output == *"d0:0x400000"*"as QEMU says"*"88 77 66 55 44 33 22 11"* ]]
 }
 
+@test "virtio-mem is plugged memory, too" {
+	start_vm a -S -M q35 -m 64M,maxmem=1G \
+		-object memory-backend-ram,id=m0,size=128M \
+		-device virtio-mem-pci,memdev=m0,memaddr=0x110000000
+	mrsave -q "$(vm_qmp a)" vm.mr
+	run -3 mrconvert vm.mr vm.core
+	[[ $output == *"block 0000:00:0"?".0/m0 is (1 such blocks)"* ]]
+	mrconvert -q "$(vm_qmp a)" vm.core 2>/dev/null
+	# Physical address and length, of whatever comes first in a header.
+	xxd -p vm.core | tr -d '\n' | head -c 4096 |
+		grep -q 0000001001000000'.\{16\}'0000000800000000
+}
+
 @test "a core shares the image's memory, where files can" {
 	command -v mkfs.xfs >/dev/null || skip "no mkfs.xfs"
 	mkdir fs

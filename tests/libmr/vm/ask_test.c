@@ -283,6 +283,8 @@ static void memory_devices(void **state)
 	};
 	static const struct ask_memory_device path = { .memdev = "/objects/m" };
 	static const struct ask_memory_device other = { .memdev = "/other/m" };
+	static const struct ask_memory_device bus = { .memdev = "/objects/m",
+						      .has_path = true };
 	char text[1024] = "";
 
 	(void)state;
@@ -320,6 +322,12 @@ static void memory_devices(void **state)
 	assert_false(ask_is_block_of(&path, "m2"));
 	assert_false(ask_is_block_of(&other, "m"));
 	assert_true(ask_is_block_of(&other, "/other/m"));
+	assert_false(ask_is_block_of(&path, "0000:00:02.0/m"));
+	assert_true(ask_is_block_of(&bus, "0000:00:02.0/m"));
+	assert_true(ask_is_block_of(&bus, "0000:00:02.0//objects/m"));
+	assert_true(ask_is_block_of(&bus, "m"));
+	assert_false(ask_is_block_of(&bus, "0000:00:02.0/xm"));
+	assert_false(ask_is_block_of(&bus, "xm"));
 }
 
 static void identity(void **state)
