@@ -60,6 +60,7 @@ static struct poptOption options[] = {
 
 static enum mr_direct direct_io;
 static unsigned threads;
+static struct mr_file_mark verified;
 
 static void print_time(uint64_t bytes, double seconds)
 {
@@ -188,6 +189,7 @@ static int load_vm(const char *image, const char *vm)
 	o.then = then();
 	o.check_only = check;
 	o.force = force;
+	o.verified = verify ? &verified : NULL;
 	o.mismatch = on_mismatch;
 	o.mismatch_arg = &mismatches;
 	o.watch = *cli_watch();
@@ -457,7 +459,7 @@ int main(int argc, char **argv)
 					   "needed, or --memory and IMAGE "
 					   "alone");
 		else if (verify && !memory && !mr_is_domain(vm))
-			status = load_verify(image, image);
+			status = load_verify(image, image, &verified);
 		if (status == CLI_OK)
 			status = memory		    ? load_memory(image)
 				 : mr_is_domain(vm) ? load_off(image, vm)

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "libmr/base/error.h"
+#include "libmr/image/mark.h"
 #include "libmr/image/plain.h"
 #include "libmr/vm/ask.h"
 #include "libmr/vm/migrate.h"
@@ -227,6 +228,26 @@ static int look(struct load *l, struct mr_error *err)
 
 /* ---- the run state afterwards ---- */
 
+/* What QEMU reads, or is sent, is the open file: nobody can put another in its
+ * place, but it can be written to. */
+static int check_verified(const struct load *l, bool loaded,
+			  struct mr_error *err)
+{
+	const struct mr_file_mark *was = l->options->verified;
+	int same = was ? image_is_as(l->img, was, err) : 1;
+
+	if (same > 0)
+		return 0;
+	if (!same)
+		(void)error_set(err, MR_MISMATCH, MR_NO_OFFSET,
+				loaded ? "written to, or replaced, while it "
+					 "was loaded: what the VM has is not "
+					 "what was verified"
+				       : "written to, or replaced, since it "
+					 "was verified");
+	return error_about(err, LOAD_IMAGE);
+}
+
 /* What the guest is to do: 1 run, 0 stand still, -1 what QEMU makes of it. */
 static int wanted_run(const struct load *l)
 {
@@ -351,7 +372,9 @@ static void add_advice(const struct load *l, struct mr_error *err)
 	if (!err)
 		return;
 	n = strlen(err->msg);
-	if (l->gone || (qmp_broken(l->q) && err->code != MR_CANCELLED))
+	if (err->code == MR_MISMATCH)
+		advice = "start a new QEMU for the next try";
+	else if (l->gone || (qmp_broken(l->q) && err->code != MR_CANCELLED))
 		advice = "QEMU has ended, see what it said itself";
 	else if (err->code == MR_CANCELLED && l->report->way != MR_LOAD_SENT)
 		advice = "QEMU goes on loading by itself, quit it if it is "
@@ -440,9 +463,10 @@ static int prepare(struct load *l, struct lent *lent, struct mr_error *err)
 			     migrate_set(l->q, &set_to, err)
 		     ? -1
 		     : 0;
-	/* While it waits these say what comes afterwards, -S or not. */
+	/* While it waits these say what comes afterwards, -S or not; a guest
+	 * that is to be looked at first stands still until settle(). */
 	if (!rc && run >= 0)
-		rc = set_running(l, run, err);
+		rc = set_running(l, run && !l->options->verified, err);
 	return rc ? -1 : lend(l, lent, err);
 }
 
@@ -466,7 +490,7 @@ static int incoming(struct load *l, struct lent *lent, struct mr_error *err)
 		return -1;
 	lent->named = false;
 	l->report->vm = MR_VM_LOST;
-	if (rc || give(l, err))
+	if (rc || give(l, err) || check_verified(l, true, err))
 		return -1;
 	l->report->vm = MR_VM_LOADED;
 	qmp_patience(l->q, NULL, NULL);
@@ -502,8 +526,8 @@ static int load(struct load *l, struct mr_error *err)
 
 	l->report->vm = MR_VM_AS_FOUND;
 	qmp_limit(l->q, ANSWER_MS, l->options->watch.cancel);
-	rc = clear_old(l, err) || prepare(l, &lent, err) ||
-			     incoming(l, &lent, err)
+	rc = check_verified(l, false, err) || clear_old(l, err) ||
+			     prepare(l, &lent, err) || incoming(l, &lent, err)
 		     ? -1
 		     : 0;
 	player_release(&l->player);
@@ -529,6 +553,8 @@ int mr_load(const char *image, const char *vm,
 	}
 	l.info = mr_image_info(l.img);
 	describe(&l);
+	if (check_verified(&l, false, err))
+		goto out;
 	if (image_trust(l.img, options->force, &options->watch, &report->seal,
 			err) ||
 	    runstate_check_saved(l.info->run_state, err)) {

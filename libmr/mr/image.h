@@ -162,6 +162,14 @@ struct mr_image_info {
 	struct mr_error damage;
 };
 
+/* Which file it is, and when it was written to, and renamed, last: where one of
+ * these differs, it is not what it was. */
+struct mr_file_mark {
+	uint64_t device, inode, size;
+	int64_t written, written_ns; /* since 1970 */
+	int64_t changed, changed_ns;
+};
+
 struct mr_image; /* opaque; never changes once open: threads may share it */
 
 /*

@@ -28,6 +28,13 @@ struct mr_load_options {
 	/* Go on though memory may hold old content that cannot be cleared, and
 	 * though the image is not as it was sealed. */
 	bool force;
+	/*
+	 * Of the file that mr_verify has looked at. Another one, and this one
+	 * if it was written to since, is MR_MISMATCH, before the VM is touched;
+	 * and again at the end, before the guest goes on, when the VM is of no
+	 * use any more (MR_VM_LOST). NULL: whatever the file is.
+	 */
+	const struct mr_file_mark *verified;
 	/* Called with each reason why the image does not fit the VM: a line
 	 * without newline. NULL: only counted. */
 	void (*mismatch)(void *arg, const char *line);

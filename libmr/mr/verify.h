@@ -92,6 +92,7 @@ struct mr_verify_report {
 	bool sealed; /* there is a whole seal (as found) */
 	bool changed; /* something was written */
 	enum mr_image_kind kind;
+	struct mr_file_mark mark; /* of the file, before it was read */
 	unsigned damages, notes; /* findings; as found */
 	unsigned subset, subsets; /* the part that was looked at; 0, 0: all */
 	uint64_t ram; /* bytes of memory that the image describes */

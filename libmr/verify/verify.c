@@ -12,6 +12,7 @@
 #include "libmr/engine/crew.h"
 #include "libmr/base/error.h"
 #include "libmr/base/zeros.h"
+#include "libmr/image/mark.h"
 #include "libmr/base/watch.h"
 
 /* Bounds what a hostile file makes us allocate. */
@@ -441,6 +442,8 @@ static int verify(struct verify *v, struct mr_error *err)
 				"this is the image itself");
 		return error_about(err, VERIFY_OUTPUT);
 	}
+	if (image_mark(v->img, &v->r->mark, err))
+		return -1;
 	v->info = mr_image_info(v->img);
 	v->r->kind = v->info->kind;
 	if (v->info->kind == MR_IMAGE_COMPRESSED)

@@ -89,6 +89,43 @@ qemu_to_mrload() { # CAPABILITY... -- QEMU ARGUMENT...
 	done
 }
 
+# Until mrload of $! has verified the image, opened it and come to the VM.
+at_the_vm() {
+	until ls -l "/proc/$!/fd" | grep -q socket:; do kill -0 $!; done
+}
+
+@test "what was verified is what is loaded" {
+	local how
+	source_vm -m 32M -append fill=8M
+	mrsave -q --leave-paused "$(vm_qmp a)" "$IMAGE"
+	cp "$IMAGE" "$IMAGE.2"
+	waiting_vm -m 32M
+	# Before the VM is touched: it waits for the next.
+	for how in written replaced none; do
+		kill -STOP "$(vm_pid b)"
+		mrload -q --verify "$IMAGE" "$(vm_qmp b)" 2>"$IMAGE.says" 3>&- &
+		at_the_vm
+		case $how in
+		written)
+			printf x | dd of="$IMAGE" bs=1 seek=3000000 \
+				conv=notrunc status=none
+			;;
+		replaced) mv "$IMAGE.2" "$IMAGE" ;;
+		esac
+		kill -CONT "$(vm_pid b)"
+		status=0
+		wait $! || status=$?
+		[ $how = none ] || {
+			[ $status = 3 ]
+			[ "$(cat "$IMAGE.says")" = "mrload: $IMAGE: written to, or replaced, since it was verified" ]
+		}
+		[ $how != written ] || cp "$IMAGE.2" "$IMAGE"
+	done
+	[ $status = 0 ]
+	counts_on a b
+	assert_no_bad b
+}
+
 @test "progress, and JSON" {
 	source_vm
 	mrsave --leave-paused "$(vm_qmp a)" "$IMAGE"

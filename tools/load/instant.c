@@ -80,7 +80,7 @@ static void note(const struct mr_instant_report *r)
 		 cli_human(b, r->fed), cli_human(c, r->stub), r->seconds);
 }
 
-int load_verify(const char *image, const char *shown)
+int load_verify(const char *image, const char *shown, struct mr_file_mark *mark)
 {
 	struct mr_verify_options o = { .watch = *cli_watch() };
 	struct mr_error err = MR_ERROR_INIT;
@@ -97,6 +97,8 @@ int load_verify(const char *image, const char *shown)
 		return cli_trouble(shown, MR_REFUSED,
 				   "there is no seal to verify it by: "
 				   "mrverify --seal adds one");
+	if (mark)
+		*mark = r.mark;
 	return CLI_OK;
 }
 
@@ -159,7 +161,7 @@ static int run(const char *image, const char *const *argv,
 		return cli_fail(&err, paths);
 	note(&report);
 	if (o->verify)
-		status = load_verify(mr_instant_image(in), image);
+		status = load_verify(mr_instant_image(in), image, NULL);
 	if (status == CLI_OK && cli.json)
 		json_instant(image, &report, o->verify, mr_instant_argv(in));
 	else if (status == CLI_OK && o->print)

@@ -21,8 +21,10 @@ struct load_instant {
 };
 
 /* Whether all of the image, pages too, is as it was sealed; shown is its name
- * in messages. Or the exit status. */
-int load_verify(const char *image, const char *shown);
+ * in messages. *mark (NULL: not wanted) is of what was read. Or the exit
+ * status. */
+int load_verify(const char *image, const char *shown,
+		struct mr_file_mark *mark);
 
 /* Becomes the QEMU of argv; the exit status if it does not. */
 int load_instant(const char *image, const char *const *argv,

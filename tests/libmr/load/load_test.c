@@ -229,6 +229,128 @@ static void old_does_not_fit(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+static void verified_as(const struct mr_file_mark *mark, bool same)
+{
+	const struct mr_load_options o = { .verified = mark };
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_load_report report;
+
+	/* There is no VM: who gets to it, has the file that was verified. */
+	assert_int_equal(
+		mr_load(in_dir("image"), in_dir("none"), &o, &report, &err),
+		-1);
+	assert_int_equal(report.vm, MR_VM_UNTOUCHED);
+	assert_int_equal(err.who, same ? 2 : 1);
+	assert_int_equal(err.code, same ? MR_SYS : MR_MISMATCH);
+	if (!same)
+		assert_string_equal(err.msg, "written to, or replaced, since "
+					     "it was verified");
+}
+
+static void verified(void **state)
+{
+	const struct mr_verify_options o = { .jobs = 1 };
+	const struct timespec then[2] = { { .tv_nsec = UTIME_OMIT },
+					  { .tv_sec = 1000000000 } };
+	struct mr_error err = MR_ERROR_INIT;
+	struct mr_verify_report r;
+	const char *image = make_image();
+
+	(void)state;
+	assert_int_equal(mr_verify(image, &o, &r, &err), 0);
+	verified_as(&r.mark, true);
+	for (unsigned i = 0; i < 7; i++) {
+		struct mr_file_mark other = r.mark;
+		uint64_t *const of[] = { &other.device,
+					 &other.inode,
+					 &other.size,
+					 (uint64_t *)&other.written,
+					 (uint64_t *)&other.written_ns,
+					 (uint64_t *)&other.changed,
+					 (uint64_t *)&other.changed_ns };
+
+		*of[i] ^= 1;
+		verified_as(&other, false);
+	}
+	/* Somebody puts the time back. */
+	assert_int_equal(utimensat(AT_FDCWD, image, then, 0), 0);
+	verified_as(&r.mark, false);
+	assert_int_equal(mr_verify(image, &o, &r, &err), 0);
+	verified_as(&r.mark, true);
+	/* The same in another file. */
+	assert_int_equal(unlink(image), 0);
+	(void)make_image();
+	assert_int_equal(utimensat(AT_FDCWD, image, then, 0), 0);
+	verified_as(&r.mark, false);
+}
+
+#define STATUS(text)                                                           \
+	{                                                                      \
+		"query-status",                                                \
+			RET("{\"status\": \"" text "\", \"running\": false}"), \
+			NULL                                                   \
+	}
+#define COMPLETES                                                            \
+	{                                                                    \
+		"migrate-incoming", RET("{}"),                               \
+			"{\"event\": \"MIGRATION\", \"data\": {\"status\": " \
+			"\"completed\"}}\n"                                  \
+	}
+
+/* Somebody writes to it: what is noted comes behind the last look at it that
+ * leaves QEMU alone. */
+static void touch(void *arg, const char *line)
+{
+	assert_non_null(strstr(line, "channels"));
+	assert_int_equal(utimensat(AT_FDCWD, arg, NULL, 0), 0);
+}
+
+/* The guest goes on when it is known what it has. */
+static void verified_to_the_end(void **state)
+{
+	static const struct fake_says good[] = { STATUS("inmigrate"),
+						 STATUS("paused"),
+						 STATUS("running"),
+						 COMPLETES,
+						 WAITS,
+						 { 0 } };
+	/* To let it run would end the connection. */
+	static const struct fake_says bad[] = { STATUS("inmigrate"),
+						{ "cont", NULL, NULL },
+						COMPLETES,
+						WAITS,
+						{ 0 } };
+	const struct mr_verify_options v = { .jobs = 1 };
+	struct mr_load_options o = { .force = true };
+	struct mr_error err = MR_ERROR_INIT;
+	const char *image = make_image(), *path = in_dir("vm");
+	struct mr_load_report report;
+	struct mr_verify_report r;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(mr_verify(image, &v, &r, &err), 0);
+	o.verified = &r.mark;
+	pid = serve(path, good);
+	assert_int_equal(mr_load(image, path, &o, &report, &err), 0);
+	assert_string_equal(report.run_state, "running");
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(unlink(path), 0);
+	o.watch = (struct mr_watch){ .note = touch,
+				     .arg = (void *)(uintptr_t)image };
+	pid = serve(path, bad);
+	assert_int_equal(mr_load(image, path, &o, &report, &err), -1);
+	assert_int_equal(err.code, MR_MISMATCH);
+	assert_int_equal(err.who, 1);
+	assert_string_equal(err.msg,
+			    "written to, or replaced, while it was loaded: "
+			    "what the VM has is not what was verified; start a "
+			    "new QEMU for the next try");
+	assert_int_equal(report.vm, MR_VM_LOST);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -237,6 +359,8 @@ int main(void)
 		cmocka_unit_test(a_no),
 		cmocka_unit_test(too_old),
 		cmocka_unit_test(old_does_not_fit),
+		cmocka_unit_test(verified),
+		cmocka_unit_test(verified_to_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
