@@ -211,7 +211,8 @@ static int page_size_fits(struct parse *p, uint32_t size)
  */
 static int guess_page_size(struct parse *p)
 {
-	static const uint32_t sizes[] = { 4096, 1024, 8192, 16384, 256 };
+	static const uint32_t sizes[] = { 4096, 1024, 8192,  16384,
+					  256,	2048, 65536, 32768 };
 	struct mr_image_info *info = p->info;
 	int fits = 0;
 

@@ -16,7 +16,7 @@ enum { MAX_BLOCKS = 64, MAX_RUNS = 64 };
 
 static int plain, devices_only, ignore_shared, no_config, no_end, no_bitmaps;
 static int interrupted, big_endian, part, was_running, page_bits, parts;
-static int no_devices, no_footers, no_pages, flush;
+static int no_devices, no_footers, no_pages, flush, unsaid;
 static long long trailing, truncate_to = -1, advise;
 static char *machine, *uuid, *libvirt, *vmdesc, *state;
 static char *early_bytes, *part_bytes, *late_bytes;
@@ -70,6 +70,7 @@ static const struct poptOption options[] = {
 	FLAG("flush", flush, "FLUSH words, as with multifd"),
 	{ "parts", 0, POPT_ARG_INT, &parts, 0, "empty PARTs", "N" },
 	{ "page-bits", 0, POPT_ARG_INT, &page_bits, 0, "page size", "N" },
+	FLAG("unsaid", unsaid, "the configuration does not say page-bits"),
 	{ "advise", 0, POPT_ARG_LONGLONG, &advise, 0,
 	  "POSTCOPY_ADVISE with these page sizes", "MASK" },
 	{ "trailing", 0, POPT_ARG_LONGLONG, &trailing, 0,
@@ -297,7 +298,7 @@ static void configure(struct build *b)
 	b->page_size = page_bits ? 1U << page_bits : 4096;
 	b->config.mapped_ram = !plain;
 	b->config.ignore_shared = ignore_shared;
-	b->config.target_page_bits = (unsigned int)page_bits;
+	b->config.target_page_bits = unsaid ? 0 : (unsigned int)page_bits;
 	(void)snprintf(b->config.machine, sizeof(b->config.machine), "%s",
 		       machine ? machine : "pc-i440fx-10.0");
 	if (uuid) {

@@ -560,3 +560,36 @@ number() { od -An -tu4 -j"$2" -N4 "$1" | tr -d ' '; } # FILE BYTE
 	[[ $output == "mrconvert: 1.mrp: base 0.mrp: pack: the frame in bytes "*"is damaged"* ]]
 	[ ! -e bad.mrp ]
 }
+
+# Who needs another is told; nobody calls a size that is not ours damage.
+@test "plain streams with pages of every size" {
+	need_zstd
+	local bits how
+	for bits in 10 11 13 14 15 16; do
+		for how in "" "--unsaid --vmdesc none"; do
+			mkimage --plain --page-bits $bits $how \
+				--block pc.ram=64:0+3,20+2 --device cpu=50 in
+			[ "$(mrinspect --json in | jq -c '.files[0].blocks[0] |
+				[.page_size,.data_words,.zero_words]')" = \
+				"[$((1 << bits)),5,59]" ]
+			mrload -q --memory pc.ram=ram in
+			[ "$(stat -c %s ram)" = $((64 << bits)) ]
+			for out in a.mrp a.stream; do
+				mrconvert -q in $out
+				mrdiff -q in $out
+				mrload -q --memory pc.ram=again $out
+				cmp ram again
+			done
+			refused 2 "in: pages of $((1 << bits)) bytes do not go" in a.mr
+			[[ $output == *"into a mapped-ram image of ours: make a"* ]]
+			rm a.mrp a.stream ram again
+		done
+	done
+	mkimage --plain --page-bits 8 --unsaid --block pc.ram=64:0+3 in
+	[ "$(mrinspect --json in | jq '.files[0].blocks[0].page_size')" = 256 ]
+	mrload -q --memory pc.ram=ram in
+	[ "$(stat -c %s ram)" = 16384 ]
+	refused 2 "pages of 256 bytes do not go into a stream" in a.mrp
+	refused 2 "pages of 256 bytes do not go into a stream" in a.stream
+	[ ! -e a.mrp ] && [ ! -e a.stream ] && [ ! -e a.mr ]
+}
