@@ -44,6 +44,8 @@ enum other_kind other_find(const uint8_t *buf, size_t len)
 		return OTHER_KDUMP_FLAT;
 	if (begins(buf, len, "QFI\373", 4))
 		return qcow2(buf, len);
+	if (begins(buf, len, "PAGEDU64", 8) || begins(buf, len, "PAGEDUMP", 8))
+		return OTHER_WINDOWS;
 	return OTHER_NONE;
 }
 
@@ -59,6 +61,7 @@ const char *other_text(enum other_kind kind)
 		[OTHER_QCOW2_SNAPSHOTS] =
 			"a qcow2 disk with snapshots: if they hold a VM, start "
 			"it from a copy with -S -loadvm NAME, then mrsave",
+		[OTHER_WINDOWS] = "a Windows crash dump: WinDbg reads it",
 	};
 
 	return texts[kind];

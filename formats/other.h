@@ -5,6 +5,7 @@
  *   kdump     "KDUMP   " or "DISKDUMP"
  *   flattened "makedumpfile", four zeros
  *   qcow2     "QFI" fb; be32 at 4: version; be32 at 60: snapshots
+ *   Windows   "PAGEDU64" or "PAGEDUMP"
  */
 #ifndef FORMATS_OTHER_H
 #define FORMATS_OTHER_H
@@ -22,6 +23,7 @@ enum other_kind {
 	OTHER_KDUMP_FLAT,
 	OTHER_QCOW2,
 	OTHER_QCOW2_SNAPSHOTS,
+	OTHER_WINDOWS,
 	OTHER_KINDS
 };
 

@@ -25,6 +25,10 @@ static void known(void **state)
 		{ "QFI\373\0\0\0\2", 8, OTHER_QCOW2 },
 		{ "QFI\373\0\0\0\4", 8, OTHER_NONE },
 		{ "QFI\373", 4, OTHER_NONE },
+		{ "PAGEDU64", 8, OTHER_WINDOWS },
+		{ "PAGEDUMP", 8, OTHER_WINDOWS },
+		{ "PAGEDU6", 7, OTHER_NONE },
+		{ "PAGEFILE", 8, OTHER_NONE },
 		{ "QEVM\0\0\0\3", 8, OTHER_NONE },
 		{ "", 0, OTHER_NONE },
 	};

@@ -84,6 +84,39 @@ body() { # FILE PROGRAM...
 	done
 }
 
+# Without libvirt's header; of --memory-only it is told what it is.
+@test "virsh dump" {
+	: >serial
+	{
+		echo create vm.xml
+		serial-wait serial 0 1 "count " $$ >&2
+		echo dump t "$PWD/plain"
+		echo dump t "$PWD/elf" --memory-only
+		echo dump t "$PWD/kdump" --memory-only --format kdump-zlib
+		echo destroy t
+	} | driver
+	run -0 mrinspect plain
+	[[ $output == "plain: plain migration stream, complete"* ]]
+	mrconvert -q plain plain.mr
+	mrdiff -q plain plain.mr
+	run -1 mrinspect elf kdump
+	[ "${lines[0]}" = "elf: an ELF core: gdb, crash and drgn read it" ]
+	[[ ${lines[1]} == "kdump: a "*"kdump: "* ]]
+	# All of a compressed one: dump_image_format.
+	echo 'dump_image_format = "zstd"' >>"$ROOT_DIR/etc/qemu.conf"
+	: >serial
+	{
+		echo create vm.xml
+		serial-wait serial 0 1 "count " $$ >&2
+		echo dump t "$PWD/zstd"
+		echo destroy t
+	} | driver
+	run -0 mrinspect --json zstd
+	[ "$(jq -r .files[0].compression <<<"$output")" = zstd ]
+	mrconvert -q zstd zstd.mr
+	run -0 mrverify zstd.mr
+}
+
 @test "virsh restore of a sparse image that we sealed" {
 	save image --image-format sparse
 	mrverify -q --seal image

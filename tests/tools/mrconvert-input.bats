@@ -41,12 +41,16 @@ libvirt() {
 	mrconvert -q image a.mr
 	mkimage --plain --libvirt raw libvirt
 	mkimage --libvirt sparse sparse
-	for from in image a.mrp a.stream a.mr libvirt sparse; do
+	# And of a host with the other byte order.
+	mkimage --plain --libvirt raw --big-endian libvirt-be
+	mkimage --libvirt sparse --big-endian sparse-be
+	for from in image a.mrp a.stream a.mr {libvirt,sparse}{,-be}; do
 		mrconvert -q $from want.mr
 		cat $from | mrconvert -q - out.mr
 		cmp want.mr out.mr
 		mrconvert -q - out.mr <$from
 		cmp want.mr out.mr
+		[[ $from != *-be ]] || mrdiff -q $from "${from%-be}"
 		rm want.mr out.mr
 	done
 	cat a.mrp | mrconvert -q - b.mrp

@@ -469,11 +469,13 @@ answers() {
 	printf 'KDUMP   \0\0\0\6' >kdump
 	printf 'makedumpfile\0\0\0\0' >flat
 	printf 'QFI\373\0\0\0\3%052d\0\0\0\1' 0 >disk
-	run -1 mrinspect core kdump flat disk
+	printf 'PAGEDU64\017\0\0\0' >windows
+	run -1 mrinspect core kdump flat disk windows
 	[ "${lines[0]}" = "core: an ELF core: gdb, crash and drgn read it" ]
 	[[ $output == *"kdump: a kdump: crash and drgn read it"* ]]
 	[[ $output == *"flat: a flattened kdump: makedumpfile -R "* ]]
 	[[ $output == *"disk: a qcow2 disk with snapshots: "*" -loadvm NAME, then mrsave"* ]]
+	[[ $output == *"windows: a Windows crash dump: WinDbg reads it"* ]]
 	run ! grep damaged <<<"$output"
 	run -3 mrload --memory a=b disk
 	[[ $output == "mrload: disk: this is no image, but a qcow2 disk "* ]]
