@@ -260,6 +260,17 @@ static int check_options(const char *vm, const char *image)
 	return save_pack_begin(&pack, vm, image, base, &save);
 }
 
+/* Nobody asked for an image without a seal, or for QEMU's own. To add one would
+ * be to read all of it again, and the moment and the VM are not in that. */
+static void tell_unsealed(const struct mr_save_report *r)
+{
+	if (r->why[0] && r->engine == MR_ENGINE_QEMU && !no_seal)
+		cli_say("%sQEMU makes the image itself, without a seal: when "
+			"and of which VM is not in it; mrverify --seal adds "
+			"digests alone",
+			pack.name ? "--name is of no use: " : "");
+}
+
 static int run(const char *vm, const char *image)
 {
 	struct mr_error err = MR_ERROR_INIT;
@@ -281,6 +292,7 @@ static int run(const char *vm, const char *image)
 	if (report.vm == MR_VM_POSTMIGRATE)
 		cli_say("the VM is stopped as before, but in run state "
 			"postmigrate: its disks are inactive until `cont`");
+	tell_unsealed(&report);
 	cli.done = !check;
 	metrics_done(0, CLI_OK,
 		     &(struct metrics_figures){

@@ -342,8 +342,9 @@ no_temporary() {
 	need_qemu 9.1
 	start_vm a
 	wait_ready a
-	run -0 mrsave --engine=qemu "$(vm_qmp a)" "$IMAGE"
+	run -0 --separate-stderr mrsave --engine=qemu "$(vm_qmp a)" "$IMAGE"
 	[[ $output == *"engine     qemu"* ]]
+	[ -z "$stderr" ]
 	unharmed
 	run -0 qmp_do a query-migrate-capabilities
 	[[ $output =~ '"mapped-ram"' ]]
@@ -367,8 +368,16 @@ no_temporary() {
 	cp "$(command -v mrsave)" "$VM_DIR"
 	mkdir "$VM_DIR/out"
 	chown 65534 "$VM_DIR/out"
-	run -0 "${as[@]}" "$VM_DIR/mrsave" "$(vm_qmp a)" "$VM_DIR/out/image"
+	run -0 --separate-stderr "${as[@]}" "$VM_DIR/mrsave" --name web1 \
+		"$(vm_qmp a)" "$VM_DIR/out/image"
 	[[ $output == *"engine     qemu"*"process"* ]]
+	[ "$stderr" = "mrsave: --name is of no use: QEMU makes the image itself, without a seal: when and of which VM is not in it; mrverify --seal adds digests alone" ]
+	run -0 --separate-stderr "${as[@]}" "$VM_DIR/mrsave" --check \
+		"$(vm_qmp a)" "$VM_DIR/out/none"
+	[[ $stderr == "mrsave: QEMU makes the image itself, without a seal: "* ]]
+	run -0 --separate-stderr "${as[@]}" "$VM_DIR/mrsave" --check --no-seal \
+		"$(vm_qmp a)" "$VM_DIR/out/none"
+	[ -z "$stderr" ]
 	run -3 "${as[@]}" "$VM_DIR/mrsave" --engine=direct "$(vm_qmp a)" \
 		"$VM_DIR/out/second"
 	[[ $output == *"--engine=qemu"* ]]
