@@ -80,7 +80,8 @@ static struct mr_image *open_image(const char *path, struct mr_error *err)
 }
 
 /* Whether all but the pages is as it was sealed. Of a file with something else
- * wrong nobody wants to know. */
+ * wrong nobody wants to know; and bitmaps are read for it, of which a sparse
+ * file can promise more than there is time for. */
 static int read_seal(const struct show *s, const struct mr_inspection *in,
 		     struct show_seal *seal)
 {
@@ -88,6 +89,7 @@ static int read_seal(const struct show *s, const struct mr_inspection *in,
 
 	if (show_is_asked(&request) || request.vmdesc ||
 	    in->verdict != MR_VERDICT_SOUND ||
+	    mr_image_info(s->img)->ram > MR_MEMORY_MAX ||
 	    !mr_image_seal(s->img, &seal->state, &seal->why, &err))
 		return CLI_OK;
 	return cli_fail(&err, CLI_PATHS(s->path));

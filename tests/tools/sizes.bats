@@ -37,6 +37,9 @@ quick() {
 	[ ! -e memory ]
 	quick 2 mrverify --repair -o memory a
 	[ ! -e memory ]
+	printf '\213mrseal\n' >>a
+	quick 0 mrinspect a
+	[[ $output == *"its seal was not looked at"* ]]
 }
 
 @test "1 TiB of memory, of which little is there" {
@@ -44,6 +47,8 @@ quick() {
 		skip "no file of that size on this file system"
 	quick 0 mrinspect --map a
 	quick 0 mrverify --seal a
+	quick 0 mrinspect a
+	[[ $output == *"as it was sealed"* ]]
 	quick 0 mrverify a
 	[[ $output == *"sound, sealed, "*", 16 KiB looked at"* ]]
 	quick 0 mrdiff a a

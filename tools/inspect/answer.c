@@ -70,6 +70,8 @@ static void put_seal(const struct mr_image_info *info,
 	else if (seal->state == MR_SEAL_PROVEN)
 		(void)puts("as it was sealed; its pages were not looked at, "
 			   "mrverify does that");
+	else if (seal->state == MR_SEAL_UNKNOWN && info->sealed)
+		(void)puts("it has its end; its seal was not looked at");
 	else if (p->increment)
 		(void)printf("with the %" PRIu32 " pack%s below it; their "
 			     "frames were not looked at, mrverify does that\n",
