@@ -132,6 +132,10 @@ static int check_mapped(const struct mr_image *img,
 	*present = look.present * info->page_size;
 	for (size_t i = 0; img->packed && i < info->n_blocks; i++)
 		*present += info->blocks[i].normal_words * info->page_size;
+	/* What will be sent of it, which is each page once. */
+	for (size_t i = 0;
+	     look.classes && image_compressed(info) && i < info->n_blocks; i++)
+		*present += look.classes[i][MR_PAGE_PRESENT] * info->page_size;
 	mr_inspection_release(&look);
 	return rc;
 }

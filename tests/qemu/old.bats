@@ -197,7 +197,8 @@ disturb() { # SIGNAL vm|mrload
 	mrdiff -q "$IMAGE" "$IMAGE.mr"
 	start_vm b $board"$ram.made" -incoming defer
 	run -0 mrload --json "$IMAGE" "$(vm_qmp b)"
-	jq -e '.way == "sent" and (.why | contains("compress"))' <<<"$output"
+	jq -e '.way == "sent" and (.why | contains("compress")) and
+		.data > 16777216 and .data < .ram' <<<"$output"
 	counts_on a b
 	assert_no_bad b
 	stop_vm b
