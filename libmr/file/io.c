@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "libmr/base/error.h"
+#include "libmr/file/place.h"
 
 /* The largest alignment we serve: guest pages are 4 KiB and so are ours. */
 #define MAX_ALIGN 4096u
@@ -311,6 +312,31 @@ int file_close(struct file *f)
 		rc |= close(f->fd);
 	*f = (struct file)FILE_CLOSED;
 	return rc;
+}
+
+/* Where a file system has no holes. */
+static int write_zeros(struct file *f, uint64_t at, uint64_t length,
+		       struct mr_error *err)
+{
+	static const unsigned char zeros[64 << 10]
+		__attribute__((aligned(MAX_ALIGN)));
+
+	for (uint64_t n; length; at += n, length -= n) {
+		n = length < sizeof(zeros) ? length : sizeof(zeros);
+		if (file_write(f, zeros, (size_t)n, at, err))
+			return -1;
+	}
+	return 0;
+}
+
+int file_clear(struct file *f, uint64_t offset, uint64_t length,
+	       struct mr_error *err)
+{
+	if (!length || !place_punch(f->fd, offset, length) ||
+	    (errno == EOPNOTSUPP && !write_zeros(f, offset, length, err)))
+		return 0;
+	(void)error_sys(err, MR_NO_OFFSET, "cannot punch a hole");
+	return error_about(err, f->io.who);
 }
 
 /* A file's direct half, for whole writes. */

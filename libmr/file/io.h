@@ -101,6 +101,9 @@ int file_lock(int fd, struct mr_error *err);
 /* As io_write_full; around the page cache if it can be. */
 int file_write(struct file *f, const void *buf, size_t len, uint64_t offset,
 	       struct mr_error *err);
+/* Those bytes are zero then: a hole, where the file system has holes. */
+int file_clear(struct file *f, uint64_t offset, uint64_t length,
+	       struct mr_error *err);
 /* f may be closed already. Returns -1 with errno if close(2) failed. */
 int file_close(struct file *f);
 

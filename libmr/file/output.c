@@ -1,11 +1,13 @@
 /* output.c - nameless file, then fsync, link, rename, fsync the folder. */
 #include "libmr/file/output.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -138,42 +140,178 @@ static int give_name(struct output *o, struct mr_error *err)
 	return 0;
 }
 
-int output_publish(struct output *o, struct mr_error *err)
+/* All is on the disk, under a hidden name. */
+static int settle(struct output *o, struct mr_error *err)
 {
 	/* close() can carry the last write error on network file systems. */
 	int fd = -1;
 
-	if (fsync(o->file.fd)) {
-		(void)error_sys(err, MR_NO_OFFSET, "cannot sync");
-		goto fail;
-	}
+	if (fsync(o->file.fd))
+		return error_sys(err, MR_NO_OFFSET, "cannot sync");
 	if (give_name(o, err))
-		goto fail;
+		return -1;
 	fd = dup(o->file.fd);
-	if (fd < 0 || close(fd)) {
-		(void)error_sys(err, MR_NO_OFFSET, "cannot close");
-		goto fail;
-	}
+	if (fd < 0 || close(fd))
+		return error_sys(err, MR_NO_OFFSET, "cannot close");
 	/* The work took its time: what has the name by now? */
-	if (gate_look(&o->gate, o->rule, &o->found, err))
-		goto fail;
-	if (renameat(o->gate.dir, o->tmp, o->gate.dir, o->gate.name)) {
+	return gate_look(&o->gate, o->rule, &o->found, err);
+}
+
+/* The rename happened; not knowing whether it lasts is a failure to report, but
+ * the file stays. */
+static int sync_folder(struct output *o, struct mr_error *err)
+{
+	return fsync(o->gate.dir)
+		       ? error_sys(err, MR_NO_OFFSET, "cannot sync the folder")
+		       : 0;
+}
+
+int output_publish(struct output *o, struct mr_error *err)
+{
+	int rc = settle(o, err);
+
+	if (!rc && renameat(o->gate.dir, o->tmp, o->gate.dir, o->gate.name))
+		rc = error_sys(err, MR_NO_OFFSET, "cannot rename into place");
+	if (!rc) {
+		free(o->tmp);
+		o->tmp = NULL;
+		rc = sync_folder(o, err);
+	}
+	output_discard(o);
+	return rc;
+}
+
+/* ---- files that take turns ---- */
+
+/* Nobody sees a moment without the name, nor one with a part of a file. */
+static int exchange(struct output *o, struct mr_error *err)
+{
+	char *old;
+
+	if (!renameat2(o->gate.dir, o->tmp, o->gate.dir, o->gate.name,
+		       RENAME_EXCHANGE))
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return error_sys(err, MR_NO_OFFSET, "cannot rename into place");
+	/* Where a file system cannot do it in one step. */
+	old = temporary_name(o->gate.name, err);
+	if (!old)
+		return -1;
+	if (linkat(o->gate.dir, o->gate.name, o->gate.dir, old, 0) ||
+	    renameat(o->gate.dir, o->tmp, o->gate.dir, o->gate.name)) {
 		(void)error_sys(err, MR_NO_OFFSET, "cannot rename into place");
-		goto fail;
+		(void)unlinkat(o->gate.dir, old, 0);
+		free(old);
+		return -1;
 	}
 	free(o->tmp);
-	o->tmp = NULL;
-	/* The rename happened; not knowing whether it lasts is a failure to
-	 * report, but the file stays. */
-	if (fsync(o->gate.dir)) {
-		(void)error_sys(err, MR_NO_OFFSET, "cannot sync the folder");
-		goto fail;
+	o->tmp = old;
+	return 0;
+}
+
+int output_exchange(struct output *o, const struct gate_found *was,
+		    char **hidden, int *fd, struct mr_error *err)
+{
+	int rc = settle(o, err);
+
+	*hidden = NULL;
+	*fd = rc ? -1 : fcntl(o->file.fd, F_DUPFD_CLOEXEC, 3);
+	if (!rc && *fd < 0)
+		rc = error_sys(err, MR_NO_OFFSET, "no descriptor");
+	if (!rc && was &&
+	    (!o->found.exists || o->found.dev != was->dev ||
+	     o->found.ino != was->ino))
+		rc = error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			       "somebody else has put another file in its "
+			       "place, or removed it: not replaced");
+	if (!rc && was) {
+		rc = exchange(o, err);
+	} else if (!rc) {
+		rc = renameat(o->gate.dir, o->tmp, o->gate.dir, o->gate.name);
+		if (rc)
+			(void)error_sys(err, MR_NO_OFFSET,
+					"cannot rename into place");
+	}
+	if (!rc) {
+		*hidden = was ? o->tmp : NULL;
+		if (!was)
+			free(o->tmp);
+		o->tmp = NULL;
+		rc = sync_folder(o, err);
+	} else if (*fd >= 0) {
+		(void)close(*fd);
+		*fd = -1;
 	}
 	output_discard(o);
-	return 0;
-fail:
+	return rc;
+}
+
+int output_reuse(struct output *o, const char *path, enum gate_rule rule,
+		 enum mr_direct direct, int fd, char *hidden,
+		 struct mr_error *err)
+{
+	*o = (struct output)OUTPUT_NONE;
+	o->rule = rule;
+	if (gate_find(&o->gate, path, err)) {
+		free(hidden);
+		(void)close(fd);
+		return -1;
+	}
+	o->tmp = hidden;
+	if (!file_adopt(&o->file, fd, O_RDWR, direct, err))
+		return 0;
+	(void)close(fd);
 	output_discard(o);
 	return -1;
+}
+
+/* ".NAME.0123456789abcdef.tmp", as temporary_name makes them. */
+static bool is_temporary(const char *entry, const char *name)
+{
+	size_t n = strlen(name) < 100 ? strlen(name) : 100;
+
+	return entry[0] == '.' && !strncmp(entry + 1, name, n) &&
+	       entry[n + 1] == '.' &&
+	       strspn(entry + n + 2, "0123456789abcdef") == 16 &&
+	       !strcmp(entry + n + 18, ".tmp");
+}
+
+/* Who is at work on one has it open: a lease is given only to the last. */
+static void sweep(const struct gate *p, const char *entry)
+{
+	int fd = openat(p->dir, entry,
+			O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+	    !fcntl(fd, F_SETLEASE, F_WRLCK)) {
+		(void)unlinkat(p->dir, entry, 0);
+		(void)fcntl(fd, F_SETLEASE, F_UNLCK);
+	}
+	(void)close(fd);
+}
+
+void output_sweep(const char *path)
+{
+	struct gate p;
+	struct dirent *e;
+	DIR *dir;
+	int fd;
+
+	if (gate_find(&p, path, NULL))
+		return;
+	fd = openat(p.dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir && fd >= 0)
+		(void)close(fd);
+	while (dir && (e = readdir(dir)))
+		if (is_temporary(e->d_name, p.name))
+			sweep(&p, e->d_name);
+	if (dir)
+		(void)closedir(dir);
+	gate_release(&p);
 }
 
 void output_discard(struct output *o)

@@ -56,6 +56,22 @@ int output_resize(struct output *o, uint64_t size, struct mr_error *err);
  * folder, fails is the new file there (but may not survive a crash). */
 int output_publish(struct output *o, struct mr_error *err);
 
+/*
+ * The same, but only if the file that has the name is `was` (NULL: whatever the
+ * rule lets go), and that is not gone: it has a hidden name then, *hidden,
+ * which is the caller's, as is the descriptor of the new file, *fd.
+ */
+int output_exchange(struct output *o, const struct gate_found *was,
+		    char **hidden, int *fd, struct mr_error *err);
+/* Such a file is output again, with all that is in it. Takes fd and hidden
+ * over, on failure too. */
+int output_reuse(struct output *o, const char *path, enum gate_rule rule,
+		 enum mr_direct direct, int fd, char *hidden,
+		 struct mr_error *err);
+/* Removes hidden files beside path that some work left behind that was killed:
+ * those that nobody has open. */
+void output_sweep(const char *path);
+
 /* Forgets the file if it was not published; nothing of it stays. o may be
  * OUTPUT_NONE or published. */
 void output_discard(struct output *o);

@@ -3,14 +3,12 @@
 #include "libmr/memory/image_sink.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "formats/bits.h"
 #include "libmr/base/error.h"
 #include "libmr/base/hash.h"
-#include "libmr/file/place.h"
 
 /* Of a part whose pages are compared: 4 MiB of 4 KiB pages, and more. */
 #define WORDS ((size_t)64)
@@ -37,21 +35,6 @@ static const struct image_base *base_of(struct sink *k)
 	return ((struct image_sink *)(void *)k)->base;
 }
 
-/* Where a file system has no holes. */
-static int write_zeros(struct file *file, uint64_t at, uint64_t length,
-		       struct mr_error *err)
-{
-	static const unsigned char zeros[64 << 10]
-		__attribute__((aligned(4096)));
-
-	for (uint64_t n; length; at += n, length -= n) {
-		n = length < sizeof(zeros) ? length : sizeof(zeros);
-		if (file_write(file, zeros, (size_t)n, at, err))
-			return -1;
-	}
-	return 0;
-}
-
 /* Old data must not stay where there is none any more. */
 static int punch(struct image_writer *w, const struct sink_hand *h,
 		 const struct writer_block *b, uint64_t offset, uint64_t length,
@@ -61,12 +44,7 @@ static int punch(struct image_writer *w, const struct sink_hand *h,
 
 	if (h && sink_settle(h, &w->out.file, at, length, err))
 		return -1;
-	if (!place_punch(w->out.file.fd, at, length) ||
-	    (errno == EOPNOTSUPP &&
-	     !write_zeros(&w->out.file, at, length, err)))
-		return 0;
-	(void)error_sys(err, MR_NO_OFFSET, "cannot punch a hole");
-	return error_about(err, w->out.file.io.who);
+	return file_clear(&w->out.file, at, length, err);
 }
 
 /* What is asked of a VM before its pages come. */

@@ -590,6 +590,109 @@ static void every_call_fails(void **state)
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, folder_teardown)
 
+/* ---- files that take turns ---- */
+
+static void create(struct output *o, const char *text)
+{
+	struct mr_error err = MR_ERROR_INIT;
+
+	assert_int_equal(output_create(o, in_dir("image"), GATE_ANY_FILE,
+				       MR_DIRECT_AUTO, &err),
+			 0);
+	assert_int_equal(write_new(o, text, &err), 0);
+}
+
+static struct gate_found who(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return (struct gate_found){ .dev = st.st_dev, .ino = st.st_ino };
+}
+
+static void taking_turns(void **state)
+{
+	struct mr_error err = MR_ERROR_INIT;
+	struct gate_found was;
+	struct output o;
+	char *hidden;
+	int first, second, third;
+
+	(void)state;
+	create(&o, "one");
+	assert_int_equal(output_exchange(&o, NULL, &hidden, &first, &err), 0);
+	assert_null(hidden);
+	assert_string_equal(content("image"), "one");
+	create(&o, "the second");
+	was = who(first);
+	memset(order, 0, sizeof(order));
+	assert_int_equal(output_exchange(&o, &was, &hidden, &second, &err), 0);
+	assert_string_equal(order, "FLD");
+	assert_string_equal(content("image"), "the second");
+	assert_int_equal(count_names(), 2);
+	/* What had the name is written to, and has it again. */
+	assert_int_equal(output_reuse(&o, in_dir("image"), GATE_ANY_FILE,
+				      MR_DIRECT_AUTO, first, hidden, &err),
+			 0);
+	assert_int_equal(o.file.io.size, 3);
+	assert_int_equal(write_new(&o, "third", &err), 0);
+	assert_string_equal(content("image"), "the second");
+	was = who(second);
+	assert_int_equal(output_exchange(&o, &was, &hidden, &third, &err), 0);
+	assert_string_equal(content("image"), "third");
+	assert_int_equal(output_reuse(&o, in_dir("image"), GATE_ANY_FILE,
+				      MR_DIRECT_AUTO, second, hidden, &err),
+			 0);
+	output_discard(&o);
+	assert_int_equal(count_names(), 1);
+	/* Somebody else has put another one there. */
+	was = who(third);
+	expect_story("image", "another's");
+	create(&o, "fourth");
+	assert_int_equal(output_exchange(&o, &was, &hidden, &first, &err), -1);
+	assert_int_equal(err.code, MR_REFUSED);
+	assert_int_equal(first, -1);
+	assert_null(hidden);
+	assert_string_equal(content("image"), "another's");
+	assert_int_equal(count_names(), 1);
+	assert_int_equal(close(third), 0);
+	assert_int_equal(unlink(in_dir("image")), 0);
+}
+
+static void make_named(const char *name)
+{
+	int fd = open(in_dir(name), O_CREAT | O_WRONLY, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(close(fd), 0);
+}
+
+static void swept(void **state)
+{
+	static const char *const kept[] = { ".image.0123456789abcde.tmp",
+					    ".image.0123456789abcdef.tm",
+					    ".image2.0123456789abcdef.tmp",
+					    "image.0123456789abcdef.tmp",
+					    ".image.0123456789abcdeg.tmp" };
+	int fd;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+		make_named(kept[i]);
+	make_named(".image.0123456789abcdef.tmp");
+	make_named(".image.fedcba9876543210.tmp");
+	/* Somebody is at work on it. */
+	fd = open(in_dir(".image.fedcba9876543210.tmp"), O_RDONLY);
+	assert_true(fd >= 0);
+	output_sweep(in_dir("image"));
+	assert_int_equal(count_names(), ARRAY_LEN(kept) + 1);
+	assert_int_equal(close(fd), 0);
+	output_sweep(in_dir("image"));
+	assert_int_equal(count_names(), ARRAY_LEN(kept));
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+		assert_int_equal(unlink(in_dir(kept[i])), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -606,6 +709,8 @@ int main(void)
 		TEST(looks_at_room),
 		TEST(sizes),
 		TEST(every_call_fails),
+		TEST(taking_turns),
+		TEST(swept),
 	};
 
 	return cmocka_run_group_tests_name("output", tests, NULL, NULL);
