@@ -185,7 +185,9 @@ int image_base_keep(const struct image_base *b, struct image_writer *w,
 
 	if (!old || !old->in_file || old->length != to->used)
 		return 1;
-	if (share(b, w, old->pages_offset, old->length, to->place.pages_offset))
+	if (b->in_place ? old->pages_offset != to->place.pages_offset
+			: share(b, w, old->pages_offset, old->length,
+				to->place.pages_offset) != 0)
 		return 1;
 	if (mr_image_bitmap(b->img, old, 0, to->bits,
 			    (size_t)mr_block_words(old), err))

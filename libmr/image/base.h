@@ -21,6 +21,9 @@ struct image_base {
 	/* Pages can be told by their digests from those of the base: the image
 	 * is sealed, and the base has nothing in the place of absent ones. */
 	bool comparable;
+	/* The new file was a copy of the base's pages before it was opened:
+	 * nothing is to be shared. The caller's. */
+	bool in_place;
 };
 
 /* Opens the base and locks it for reading. b is to be released, on failure

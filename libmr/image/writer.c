@@ -124,6 +124,9 @@ int image_writer_block(struct image_writer *w, const char *name,
 		return -1;
 	w->tail = b->place.end;
 	w->ram += length;
+	/* One that begins as a copy has its pages already. */
+	if (w->tail <= w->out.file.io.size)
+		return 0;
 	return output_resize(&w->out, w->tail, err);
 }
 
