@@ -186,6 +186,9 @@ static int command(struct intake *in, const struct stream_element *e,
 	const uint8_t *buf;
 	int rc = 0;
 
+	if (in->state == RAM_ENDED && e->command != STREAM_CMD_SWITCHOVER_START)
+		return error_set(err, MR_FORMAT, at, "%s in the wrong place",
+				 stream_command_name(e->command));
 	switch (e->command) {
 	case STREAM_CMD_OPEN_RETURN_PATH:
 		in->return_path = true;
@@ -203,12 +206,13 @@ static int command(struct intake *in, const struct stream_element *e,
 				 "off",
 				 e->length ? "postcopy-ram" : "dirty-bitmaps");
 	case STREAM_CMD_ENABLE_COLO:
-		if (in->devices_only)
+		in->announced = true;
+		if (in->devices_only || in->colo)
 			break;
 		return error_set(
 			err, MR_UNSUPPORTED, at,
-			"capability x-colo is on in the source: switch "
-			"it off");
+			"capability x-colo is on in the source: switch it off, "
+			"or take it with --colo");
 	default:
 		return error_set(err, MR_UNSUPPORTED, at,
 				 "the source sends %s, which only a running VM "
@@ -242,6 +246,18 @@ static int footer(struct intake *in, uint32_t section, struct mr_error *err)
 	return 0;
 }
 
+/* Whether a section may come now: of a primary's checkpoints there are only
+ * ends. */
+static bool fits(const struct intake *in, const struct stream_element *e)
+{
+	if (e->type == STREAM_START)
+		return in->state == SECTIONS_NONE;
+	if (e->section_id != in->section)
+		return false;
+	return in->state == RAM_STARTED ||
+	       (in->checkpoint && e->type == STREAM_END);
+}
+
 static int section(struct intake *in, const struct stream_element *e,
 		   struct mr_error *err)
 {
@@ -257,8 +273,7 @@ static int section(struct intake *in, const struct stream_element *e,
 		return error_set(err, MR_UNSUPPORTED, at,
 				 "version %" PRIu32 " of section \"ram\"",
 				 e->version_id);
-	if (start ? in->state != SECTIONS_NONE
-		  : in->state != RAM_STARTED || e->section_id != in->section)
+	if (!fits(in, e))
 		return error_set(err, MR_FORMAT, at,
 				 "section %" PRIu32 " in the wrong place",
 				 e->section_id);
@@ -305,8 +320,7 @@ static int device_state(struct intake *in, struct mr_error *err)
 	return rc < 0 ? -1 : 0;
 }
 
-/* 1: there are more of these; 0: what is left is device state; or -1. */
-static int element(struct intake *in, struct mr_error *err)
+int intake_element(struct intake *in, struct mr_error *err)
 {
 	uint64_t at = mr_reader_tell(&in->r);
 	struct stream_element e;
@@ -341,7 +355,7 @@ static int run(struct intake *in, struct mr_error *err)
 
 	if (head(in, err) || check_config(in, err))
 		return -1;
-	while ((rc = element(in, err)) > 0)
+	while ((rc = intake_element(in, err)) > 0)
 		;
 	if (rc || device_state(in, err))
 		return -1;
@@ -368,18 +382,36 @@ static void blame(struct intake *in, struct mr_error *err)
 	(void)pthread_mutex_unlock(&in->lock);
 }
 
+void intake_blame(struct intake *in, struct mr_error *err)
+{
+	(void)intake_join_channels(in, NULL);
+	blame(in, err);
+}
+
+int intake_settle(struct intake *in, struct sink *to, struct mr_error *err)
+{
+	return twice_settle(&in->twice, to, in->wire.watch, err);
+}
+
+int intake_first(struct intake *in, struct mr_error *err)
+{
+	if (!run(in, err))
+		return 0;
+	intake_blame(in, err);
+	return -1;
+}
+
 int intake_run(struct intake *in, struct mr_error *err)
 {
 	int rc = run(in, err);
 
 	if (!rc && !intake_join_channels(in, err) &&
-	    !twice_settle(&in->twice, in->to, in->wire.watch, err)) {
+	    !intake_settle(in, in->to, err)) {
 		for (size_t i = 0; i < in->n_channels; i++)
 			outbox_leave(&in->channels[i].pour.out);
 		outbox_leave(&in->pour.out);
 		return 0;
 	}
-	(void)intake_join_channels(in, NULL);
-	blame(in, err);
+	intake_blame(in, err);
 	return -1;
 }

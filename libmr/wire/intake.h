@@ -68,6 +68,7 @@ struct intake {
 	/* The memory is of no concern: the source may leave some of it out, and
 	 * keep its disks. */
 	bool devices_only;
+	bool colo; /* it may be a primary's, and is not the last (colo.h) */
 
 	/* What is found. */
 	struct stream_config config;
@@ -75,6 +76,7 @@ struct intake {
 	size_t blocks_room;
 	struct names names;
 	bool return_path; /* the source listens */
+	bool announced; /* it says that it is a primary: before QEMU 11.0 */
 	uint64_t words; /* pages of the main connection */
 	uint64_t barriers;
 	struct memory_tally tally; /* of all threads, after intake_run */
@@ -86,6 +88,7 @@ struct intake {
 	uint32_t section; /* of "ram" */
 	size_t last_block; /* CONTINUE's; memory.n: none yet */
 	enum { SECTIONS_NONE, RAM_STARTED, RAM_ENDED } state;
+	bool checkpoint; /* one is being taken (colo.c) */
 	bool no_footers; /* the source sends none */
 	bool flushed; /* the source says FLUSH: barriers are not at EOS */
 	bool gathered;
@@ -112,6 +115,13 @@ int intake_channel_add(struct intake *in, int fd, struct mr_error *err);
 /* All of the stream, up to the end of its description: the memory is in the
  * sink, which was begun and not ended. */
 int intake_run(struct intake *in, struct mr_error *err);
+/* The same, and the channels go on: not all may be in the sink that came more
+ * than once since the last barrier (intake_settle, with nobody putting). */
+int intake_first(struct intake *in, struct mr_error *err);
+int intake_settle(struct intake *in, struct sink *to, struct mr_error *err);
+/* After that: ends the channels, and says in *err what was wrong first, with
+ * them or the connection, if that is why *err is what it is. */
+void intake_blame(struct intake *in, struct mr_error *err);
 
 /* What the channels carried, after that: their packets, and how they are
  * packed, "none" without any. */
@@ -127,6 +137,8 @@ int intake_answer(struct intake *in, bool well, struct mr_error *err);
  * than there are, for who finds that too few. */
 int intake_peek(struct intake *in, size_t *need, const uint8_t **buf,
 		size_t *len, struct mr_error *err);
+/* The next element: 1; 0: it is device state, and still to be read; or -1. */
+int intake_element(struct intake *in, struct mr_error *err);
 /* A payload of "ram". */
 int intake_ram(struct intake *in, bool start, struct mr_error *err);
 /* Starts the threads of the channels; -1 also if one of them is missing. */

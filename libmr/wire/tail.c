@@ -146,6 +146,16 @@ static int describes(struct tail *t, size_t eof, const uint8_t *text,
 	return rc;
 }
 
+int tail_described(struct tail *t, const uint8_t *text, size_t len,
+		   uint32_t page_size, struct mr_error *err)
+{
+	int rc = describes(t, t->len - 1, text, len, page_size, err);
+
+	if (rc <= 0)
+		t->run_state[0] = '\0';
+	return rc;
+}
+
 /* Bytes that a text at byte `at` says it has; 0: it is no description. */
 static size_t text_length(const struct tail *t, size_t at)
 {

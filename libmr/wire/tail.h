@@ -45,7 +45,12 @@ int tail_add(struct tail *t, const uint8_t *bytes, size_t n,
  * yet; or -1. page_size: the description's has to be that. */
 int tail_ended(struct tail *t, uint32_t page_size, struct mr_error *err);
 
-/* After that, for an image; it points into t. */
+/* Whether a text of len bytes describes all that was added, of which the last
+ * byte is EOF: 1, and the run state is known; 0; or -1. */
+int tail_described(struct tail *t, const uint8_t *text, size_t len,
+		   uint32_t page_size, struct mr_error *err);
+
+/* After tail_ended, for an image; it points into t. */
 struct image_device tail_device(const struct tail *t);
 
 void tail_release(struct tail *t);
