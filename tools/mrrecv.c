@@ -8,16 +8,23 @@
 
 static struct mr_recv_options recv = MR_RECV_OPTIONS_INIT;
 static int force, no_seal, timeout = CLI_NOT_GIVEN;
-static int replay;
-static char *capture = NULL, *direct = NULL;
+static int replay, colo, durable;
+static char *cache = NULL, *capture = NULL, *direct = NULL;
 
 /* clang-format off */
 static struct poptOption options[] = {
+	{ "cache", '\0', POPT_ARG_STRING, &cache, 0,
+	  "keep what is not in IMAGE yet in a file in this folder, not in memory",
+	  "DIR" },
 	{ "capture", '\0', POPT_ARG_STRING, &capture, 0,
 	  "keep what the source sends in this new folder; IMAGE may be left out",
 	  "DIR" },
+	{ "colo", '\0', POPT_ARG_NONE, &colo, 0,
+	  "the source is a COLO primary: each checkpoint becomes IMAGE", NULL },
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
 	  "direct I/O: auto, on or off", "WHEN" },
+	{ "durable", '\0', POPT_ARG_NONE, &durable, 0,
+	  "the primary waits until a checkpoint is on the disk", NULL },
 	{ "force", '\0', POPT_ARG_NONE, &force, 0,
 	  "replace a file that is no image", NULL },
 	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
@@ -32,6 +39,26 @@ static struct poptOption options[] = {
 	POPT_TABLEEND
 };
 /* clang-format on */
+
+static void print_checkpoints(const struct mr_recv_report *r)
+{
+	char changed[CLI_HUMAN];
+
+	if (!r->primary)
+		printf("primary    never was one: the migration ended as an "
+		       "ordinary one does\n");
+	else
+		printf("primary    %" PRIu64
+		       " checkpoints, %s changed; %" PRIu64
+		       " became the image%s\n",
+		       r->checkpoints, cli_human(changed, r->changed), r->kept,
+		       r->broken ? "; the last one broke off, and is not kept"
+				 : "");
+	printf("image      %s%s%s\n",
+	       r->last ? "of the last whole checkpoint"
+		       : "of the first migration",
+	       r->end[0] ? "; " : "", r->end);
+}
 
 static void print_text(const struct mr_recv_report *r)
 {
@@ -52,13 +79,27 @@ static void print_text(const struct mr_recv_report *r)
 	printf("received   %s, written %s, device state %s, %s I/O\n",
 	       cli_human(a, r->received), cli_human(b, r->written),
 	       cli_human(c, r->device), r->direct ? "direct" : "buffered");
-	if (!replay)
+	if (colo) {
+		print_checkpoints(r);
+	} else if (!replay) {
 		printf("source     %s\n",
 		       r->told ? "told that all has arrived"
 			       : "not told: without return-path its "
 				 "\"completed\" proves nothing");
+	}
 	printf("time       %.3f s (%.0f MiB/s)\n", r->seconds,
 	       cli_rate(r->received, r->seconds));
+}
+
+static void put_checkpoints(const struct mr_recv_report *r)
+{
+	cli_json_put_bool("primary", r->primary);
+	cli_json_put_number("checkpoints", r->checkpoints);
+	cli_json_put_number("kept", r->kept);
+	cli_json_put_number("last", r->last);
+	cli_json_put_number("changed", r->changed);
+	cli_json_put_bool("broken", r->broken);
+	cli_json_put_text("end", r->end[0] ? r->end : NULL);
 }
 
 static int print_json(const char *image, const struct mr_recv_report *r)
@@ -82,6 +123,7 @@ static int print_json(const char *image, const struct mr_recv_report *r)
 	cli_json_put_number("device", r->device);
 	cli_json_put_number("size", r->size);
 	cli_json_put_bool("return_path", r->return_path);
+	put_checkpoints(r);
 	cli_json_put_bool("direct_io", r->direct);
 	cli_json_put_bool("sealed", r->sealed);
 	cli_json_put_real("waited_seconds", r->waited);
@@ -105,6 +147,11 @@ static int check_options(const char *image)
 		return CLI_TROUBLE;
 	if (capture && replay)
 		return cli_usage("--capture and --replay contradict");
+	if ((durable || cache) && !colo)
+		return cli_usage("--%s is for --colo only",
+				 durable ? "durable" : "cache");
+	if (colo && !image)
+		return cli_usage("--colo needs IMAGE");
 	if (capture && image && !strcmp(capture, image))
 		return cli_usage("%s cannot be both the folder of a capture "
 				 "and the image",
@@ -115,6 +162,9 @@ static int check_options(const char *image)
 	recv.force = force;
 	recv.no_seal = no_seal;
 	recv.capture = capture;
+	recv.colo = colo;
+	recv.durable = durable;
+	recv.cache = cache;
 	recv.replay = replay;
 	recv.tell = tell;
 	recv.watch = *cli_watch();

@@ -14,6 +14,11 @@
 /* Seconds without a byte after which a source counts as gone. */
 #define MR_RECV_TIMEOUT 300u
 
+struct mr_checkpoint {
+	uint64_t number; /* counts from 1, those that were merged too */
+	uint64_t pages; /* that it changed, bytes */
+};
+
 struct mr_recv_options {
 	enum mr_direct direct;
 	bool force; /* replace a file that is neither empty nor an image */
@@ -27,6 +32,20 @@ struct mr_recv_options {
 	 * goes here, and its path only says where it lies. NULL: as usual. */
 	int *unnamed;
 	bool replay; /* uri is such a folder: the source is not needed */
+	/* The source is a COLO primary: each of its checkpoints becomes the
+	 * image. */
+	bool colo;
+	bool durable; /* it waits until each of them is on the disk */
+	/* A folder for what is not on the disk yet; NULL: in memory. */
+	const char *cache;
+	/* With replay: the image is that checkpoint, from 1 on; 0: the last. */
+	uint64_t checkpoint;
+	/* Such a one has become the image; 0: the first migration. From a
+	 * thread of its own, which makes no other meanwhile. -1: it ends with
+	 * *err. May be NULL. */
+	int (*kept)(void *arg, const struct mr_checkpoint *c,
+		    struct mr_error *err);
+	void *kept_arg;
 	/* One line that whoever waits for a source wants to know: where it can
 	 * connect to now ("listening on " and a URI), and who else did. May be
 	 * NULL. */
@@ -61,6 +80,15 @@ struct mr_recv_report {
 	bool told; /* it has our word */
 	double waited; /* seconds until the source came */
 	double seconds; /* from then on */
+	/* With colo. What was received and written is that of the first
+	 * migration; these are of all. */
+	bool primary; /* the source has asked for a checkpoint */
+	uint64_t checkpoints; /* that came, whole */
+	uint64_t kept; /* that have been the image, one after the other */
+	uint64_t last; /* number of the one that is; 0: the first migration */
+	uint64_t changed; /* pages of checkpoints that came, bytes */
+	bool broken; /* one broke off, and left no trace */
+	char end[240]; /* why it ended; "": the source closed the connection */
 	bool direct; /* page data went around the page cache */
 	bool sealed; /* the image ends in a seal */
 };
@@ -73,6 +101,8 @@ struct mr_recv_report {
  * 3 capture. *report is filled as far as
  * things went, on failure too.
  */
+/* With colo, it goes on until the source is gone: that is no failure once there
+ * is an image. */
 int mr_recv(const char *uri, const char *image,
 	    const struct mr_recv_options *options,
 	    struct mr_recv_report *report, struct mr_error *err);

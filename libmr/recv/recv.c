@@ -9,26 +9,8 @@
 #include "formats/multifd.h"
 #include "libmr/base/error.h"
 #include "libmr/base/watch.h"
-#include "libmr/image/writer.h"
-#include "libmr/memory/image_sink.h"
-#include "libmr/wire/intake.h"
-#include "libmr/wire/lobby.h"
+#include "libmr/recv/state.h"
 #include "libmr/wire/replay.h"
-
-/* mr_error.who */
-enum { RECV_URI = 1, RECV_IMAGE, RECV_CAPTURE };
-
-struct recv {
-	const struct mr_recv_options *options;
-	struct mr_recv_report *report;
-	struct lobby lobby;
-	struct image_writer w;
-	struct image_sink image;
-	struct sink *sink; /* the image's, or that of nothing */
-	struct capture capture; /* made, or replayed */
-	struct intake in;
-	bool taking; /* in is to be released */
-};
 
 /* ---- who connects ---- */
 
@@ -97,6 +79,11 @@ static int open_image(struct recv *x, const char *image, struct mr_error *err)
 	x->image.later = true;
 	x->image.config = &x->in.config;
 	x->sink = &x->image.sink;
+	if (!o->colo)
+		return 0;
+	output_sweep(image);
+	sluice_init(&x->sluice, x->sink);
+	x->sink = &x->sluice.sink;
 	return 0;
 }
 
@@ -156,7 +143,12 @@ static int take(struct recv *x, struct mr_error *err)
 	if (x->in.capture &&
 	    capture_link(&x->capture, &x->in.main, 0, NULL, 0, err))
 		return error_about(err, RECV_CAPTURE);
-	if (!intake_run(&x->in, err))
+	x->in.colo = x->options->colo;
+	if (x->in.colo) {
+		x->in.round_over = recv_barrier;
+		x->in.round_arg = &x->sluice;
+	}
+	if (!(x->in.colo ? intake_first(&x->in, err) : intake_run(&x->in, err)))
 		return 0;
 	if (atomic_load(&x->capture.failed)) {
 		*err = (struct mr_error)MR_ERROR_INIT;
@@ -176,8 +168,7 @@ static int hand_over(struct recv *x, struct mr_error *err)
 	return 0;
 }
 
-/* The VM's, if the stream or its channels say it; or NULL. */
-static const uint8_t *uuid_of(const struct intake *in)
+const uint8_t *recv_uuid(const struct intake *in)
 {
 	if (in->config.has_uuid)
 		return in->config.uuid;
@@ -190,14 +181,20 @@ static uint64_t moment(const struct recv *x)
 	return x->options->replay ? 0 : (uint64_t)time(NULL);
 }
 
+/* All of a stream is there, and a primary's goes on. */
+static void label(struct recv *x)
+{
+	image_writer_label(&x->w, moment(x), recv_uuid(&x->in), "");
+	x->image.device = tail_device(&x->in.tail);
+}
+
 static int publish(struct recv *x, struct mr_error *err)
 {
 	if (x->options->capture && capture_finish(&x->capture, err))
 		return error_about(err, RECV_CAPTURE);
 	if (!x->sink->ops->end)
 		return 0;
-	image_writer_label(&x->w, moment(x), uuid_of(&x->in), "");
-	x->image.device = tail_device(&x->in.tail);
+	label(x);
 	if (x->sink->ops->end(x->sink, err))
 		return -1;
 	x->report->size = x->w.size;
@@ -210,7 +207,36 @@ static int publish(struct recv *x, struct mr_error *err)
 	return error_about(err, RECV_IMAGE);
 }
 
+/* A primary's: what is kept of it is all there is, and no more is captured. */
+static int go_on(struct recv *x, struct mr_error *err)
+{
+	int rc;
+
+	label(x);
+	x->went_on = true;
+	rc = recv_checkpoints(x, err);
+	if (x->options->capture && capture_finish(&x->capture, rc ? NULL : err))
+		return rc ? rc : error_about(err, RECV_CAPTURE);
+	return rc;
+}
+
 /* ---- the report ---- */
+
+void recv_tally(struct recv *x)
+{
+	struct mr_recv_report *r = x->report;
+	const struct intake *in = &x->in;
+
+	r->packets = intake_packets(in);
+	if (in->n_channels)
+		(void)snprintf(r->method, sizeof(r->method), "%s",
+			       intake_method(in));
+	r->received = atomic_load(&in->wire.bytes);
+	r->pages = in->tally.scanned;
+	r->zero = in->tally.zero;
+	r->written = in->tally.written;
+	r->barriers = in->barriers;
+}
 
 static void report(struct recv *x)
 {
@@ -229,17 +255,9 @@ static void report(struct recv *x)
 				      x->w.blocks[i].place.num_pages) *
 			   IMAGE_PAGE;
 	r->channels = (unsigned)in->n_channels;
-	r->packets = intake_packets(in);
-	if (in->n_channels)
-		(void)snprintf(r->method, sizeof(r->method), "%s",
-			       intake_method(in));
+	recv_tally(x);
 	if (x->sink == &sink_nothing)
 		r->data = in->tally.data;
-	r->received = atomic_load(&in->wire.bytes);
-	r->pages = in->tally.scanned;
-	r->zero = in->tally.zero;
-	r->written = in->tally.written;
-	r->barriers = in->barriers;
 	r->device = in->tail.device;
 	r->return_path = in->return_path;
 	r->direct = x->w.out.file.direct_fd >= 0;
@@ -266,7 +284,8 @@ int mr_recv(const char *uri, const char *image,
 	    const struct mr_recv_options *options, struct mr_recv_report *r,
 	    struct mr_error *err)
 {
-	struct recv x = { .options = options,
+	struct recv x = { .path = image,
+			  .options = options,
 			  .report = r,
 			  .lobby = LOBBY_NONE,
 			  .w = IMAGE_WRITER_NONE,
@@ -282,12 +301,16 @@ int mr_recv(const char *uri, const char *image,
 		rc = error_about(err, RECV_URI);
 	if (x.taking)
 		report(&x);
-	if (!rc)
+	if (!rc && options->colo)
+		rc = go_on(&x, err);
+	else if (!rc)
 		rc = publish(&x, err);
-	if (tell(&x, !rc, err))
+	if (!x.went_on && tell(&x, !rc, err))
 		rc = error_about(err, RECV_URI);
 	if (x.taking)
 		intake_release(&x.in);
+	if (x.sluice.image)
+		sluice_destroy(&x.sluice);
 	wire_release(&x.in.wire);
 	lobby_close(&x.lobby);
 	capture_close(&x.capture);

@@ -1,0 +1,214 @@
+/* colo.c - a source that is a COLO primary: one image after the other. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "libmr/base/error.h"
+#include "libmr/base/watch.h"
+#include "libmr/checkpoint/keeper.h"
+#include "libmr/recv/state.h"
+#include "libmr/wire/colo.h"
+
+/* ---- one checkpoint ---- */
+
+/* Nobody is to send anything behind the last barrier. */
+static int check_beyond(const struct recv *x, bool puts, struct mr_error *err)
+{
+	if (!puts || !x->in.n_channels)
+		return 0;
+	return error_set(err, MR_FORMAT, MR_NO_OFFSET,
+			 "a channel goes on behind the last barrier");
+}
+
+/* The memory of the first migration has its last word: what came over two
+ * connections too. */
+static int settle(struct recv *x, struct mr_error *err)
+{
+	bool puts = sluice_shut(&x->sluice);
+
+	return check_beyond(x, puts, err) ||
+			       intake_settle(&x->in, &x->image.sink, err)
+		       ? -1
+		       : 0;
+}
+
+/* Into d, all of it or nothing: 1; 0: the source is gone; or -1. */
+static int take(struct recv *x, struct delta *d, struct mr_error *err)
+{
+	struct mr_recv_report *r = x->report;
+	struct tail t = { 0 };
+	int rc = colo_wait(&x->in, err);
+
+	if (rc <= 0)
+		return rc;
+	r->primary = true;
+	sluice_open(&x->sluice, d);
+	rc = colo_take(&x->in, &t, err);
+	if (check_beyond(x, sluice_shut(&x->sluice), rc ? NULL : err))
+		rc = -1;
+	if (rc) {
+		r->broken = true;
+		tail_release(&t);
+		return -1;
+	}
+	d->device = t.bytes;
+	d->device_len = t.len;
+	d->number = ++r->checkpoints;
+	return 1;
+}
+
+int recv_barrier(void *arg, uint64_t at)
+{
+	(void)at;
+	sluice_barrier(arg);
+	return 0;
+}
+
+/* ---- one after the other ---- */
+
+static int kept(void *arg, uint64_t number, uint64_t pages,
+		struct mr_error *err)
+{
+	const struct recv *x = arg;
+	const struct mr_checkpoint c = { .number = number,
+					 .pages = pages * x->in.memory.page };
+
+	if (number)
+		watch_note(&x->options->watch,
+			   "checkpoint %" PRIu64 ": %" PRIu64 " pages", number,
+			   pages);
+	return x->options->kept
+		       ? x->options->kept(x->options->kept_arg, &c, err)
+		       : 0;
+}
+
+/* Whoever waits for the source is woken. */
+static void not_kept(void *arg)
+{
+	(void)wire_end(&((struct recv *)arg)->in.wire);
+}
+
+static int page_before(void *arg, size_t block, uint64_t offset,
+		       unsigned char *page, struct mr_error *err)
+{
+	return keeper_get(arg, block, offset, page, err);
+}
+
+/* The primary's VM stands still until this is over. */
+static int answer(struct recv *x, struct keeper *k, struct delta *d,
+		  struct mr_error *err)
+{
+	bool durable = x->options->durable;
+	int rc = durable ? 0 : colo_done(&x->in, err);
+
+	x->report->changed += delta_pages(d) * x->in.memory.page;
+	/* It is whole, whoever is gone. */
+	if (keeper_keep(k, d, rc ? NULL : err))
+		return -1;
+	if (durable)
+		rc = keeper_wait(k, err) || colo_done(&x->in, err);
+	return rc ? -1 : 0;
+}
+
+static int go_on(struct recv *x, struct keeper *k, struct mr_error *err)
+{
+	int rc;
+
+	if (x->options->durable && keeper_wait(k, err))
+		return -1;
+	if (colo_ready(&x->in, err))
+		return -1;
+	do {
+		struct delta *d = keeper_delta(k);
+
+		rc = take(x, d, err);
+		if (rc > 0)
+			rc = answer(x, k, d, err) ? -1 : 1;
+	} while (rc > 0);
+	return rc;
+}
+
+/* Nobody says goodbye: the last checkpoint is what there is for this. */
+static bool is_gone(const struct mr_error *err)
+{
+	switch (err->code == MR_SYS ? err->sys : 0) {
+	case ECONNRESET:
+	case ECONNABORTED:
+	case EPIPE:
+	case ETIMEDOUT:
+	case ENETDOWN:
+	case ENETRESET:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+		return true;
+	default:
+		return err->code == MR_SHORT;
+	}
+}
+
+static void make_keeper(struct recv *x, struct keeper *k)
+{
+	*k = (struct keeper)KEEPER_NONE;
+	k->turns.path = x->path;
+	k->turns.rule = x->options->force ? GATE_ANY_FILE : GATE_IMAGE;
+	k->turns.direct = x->options->direct;
+	k->turns.seal = !x->options->no_seal;
+	k->m = &x->in.memory;
+	k->config = &x->in.config;
+	k->uuid = recv_uuid(&x->in);
+	k->dated = true;
+	k->cache = x->options->cache;
+	k->first = &x->in.tail;
+	k->done = kept;
+	k->failed = not_kept;
+	k->arg = x;
+}
+
+static void report(struct recv *x, const struct keeper *k)
+{
+	struct mr_recv_report *r = x->report;
+
+	recv_tally(x);
+	r->written += k->written;
+	r->kept = k->published;
+	r->last = k->last;
+	if (k->last)
+		(void)snprintf(r->run_state, sizeof(r->run_state), "%s",
+			       k->run_state);
+}
+
+int recv_checkpoints(struct recv *x, struct mr_error *err)
+{
+	struct mr_error why = MR_ERROR_INIT;
+	struct keeper k;
+	int rc;
+
+	if (settle(x, err))
+		return error_about(err, RECV_URI);
+	make_keeper(x, &k);
+	x->sluice.get = page_before;
+	x->sluice.arg = &k;
+	rc = keeper_start(&k, &x->image.sink, &x->w, err);
+	if (!rc)
+		rc = go_on(x, &k, &why);
+	/* The channels end before what they put into does. */
+	sluice_over(&x->sluice);
+	intake_blame(&x->in, &why);
+	if (keeper_end(&k, err)) {
+		report(x, &k);
+		keeper_release(&k);
+		return error_about(err, RECV_IMAGE);
+	}
+	report(x, &k);
+	keeper_release(&k);
+	if (!rc || err->code != MR_OK)
+		return rc;
+	if (is_gone(&why)) {
+		(void)snprintf(x->report->end, sizeof(x->report->end), "%s",
+			       why.msg);
+		return 0;
+	}
+	*err = why;
+	return error_about(err, RECV_URI);
+}
