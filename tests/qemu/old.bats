@@ -185,6 +185,7 @@ disturb() { # SIGNAL vm|mrload
 	wait_ready a
 	wait_count a
 	set_caps a compress
+	qmp_do a stop
 	qmp_do a migrate "{\"uri\":\"exec:cat >$IMAGE\"}"
 	qmp_do a --wait-migration
 	run -0 mrinspect --json "$IMAGE"
@@ -199,10 +200,13 @@ disturb() { # SIGNAL vm|mrload
 	run -0 mrload --json "$IMAGE" "$(vm_qmp b)"
 	jq -e '.way == "sent" and (.why | contains("compress")) and
 		.data > 16777216 and .data < .ram' <<<"$output"
+	qmp_do b cont
 	counts_on a b
 	assert_no_bad b
 	stop_vm b
 	qmp_do a cont
+	wait_count a 2
+	qmp_do a stop
 	mrrecv -q "unix:$in" "$IMAGE.recv" 3>&- &
 	until [ -S "$in" ]; do kill -0 $!; done
 	qmp_do a migrate "{\"uri\":\"unix:$in\"}"
