@@ -5,10 +5,12 @@
 
 #include "libmr/mr.h"
 #include "tools/common/cli.h"
+#include "tools/recv/history.h"
 
 static struct mr_recv_options recv = MR_RECV_OPTIONS_INIT;
 static int force, no_seal, timeout = CLI_NOT_GIVEN;
 static int replay, colo, durable;
+static struct history history = { .keep = CLI_NOT_GIVEN };
 static char *cache = NULL, *capture = NULL, *direct = NULL;
 
 /* clang-format off */
@@ -25,8 +27,15 @@ static struct poptOption options[] = {
 	  "direct I/O: auto, on or off", "WHEN" },
 	{ "durable", '\0', POPT_ARG_NONE, &durable, 0,
 	  "the primary waits until a checkpoint is on the disk", NULL },
+	{ "every", '\0', POPT_ARG_STRING, &history.every, 0,
+	  "of --history: a checkpoint so often, not each of them", "TIME" },
 	{ "force", '\0', POPT_ARG_NONE, &force, 0,
 	  "replace a file that is no image", NULL },
+	{ "history", '\0', POPT_ARG_STRING, &history.folder, 0,
+	  "with --colo: keep each checkpoint in this folder, as a pack",
+	  "DIR" },
+	{ "keep", '\0', POPT_ARG_INT, &history.keep, 0,
+	  "of --history: the newest ones, and what they stand on", "N" },
 	{ "no-seal", '\0', POPT_ARG_NONE, &no_seal, 0,
 	  "leave out the digests that mrverify checks", NULL },
 	{ "replay", '\0', POPT_ARG_NONE, &replay, 0,
@@ -54,6 +63,10 @@ static void print_checkpoints(const struct mr_recv_report *r)
 		       r->checkpoints, cli_human(changed, r->changed), r->kept,
 		       r->broken ? "; the last one broke off, and is not kept"
 				 : "");
+	if (history.folder)
+		printf("history    %" PRIu64 " packs, %zu there now%s\n",
+		       history.made, history.n,
+		       history.failed ? "; some could not be made" : "");
 	printf("image      %s%s%s\n",
 	       r->last ? "of the last whole checkpoint"
 		       : "of the first migration",
@@ -100,6 +113,9 @@ static void put_checkpoints(const struct mr_recv_report *r)
 	cli_json_put_number("changed", r->changed);
 	cli_json_put_bool("broken", r->broken);
 	cli_json_put_text("end", r->end[0] ? r->end : NULL);
+	cli_json_put_text("history", history.folder);
+	cli_json_put_number("history_made", history.made);
+	cli_json_put_number("history_failed", history.failed);
 }
 
 static int print_json(const char *image, const struct mr_recv_report *r)
@@ -147,9 +163,11 @@ static int check_options(const char *image)
 		return CLI_TROUBLE;
 	if (capture && replay)
 		return cli_usage("--capture and --replay contradict");
-	if ((durable || cache) && !colo)
+	if ((durable || cache || history.folder) && !colo)
 		return cli_usage("--%s is for --colo only",
-				 durable ? "durable" : "cache");
+				 durable ? "durable"
+				 : cache ? "cache"
+					 : "history");
 	if (colo && !image)
 		return cli_usage("--colo needs IMAGE");
 	if (capture && image && !strcmp(capture, image))
@@ -165,10 +183,15 @@ static int check_options(const char *image)
 	recv.colo = colo;
 	recv.durable = durable;
 	recv.cache = cache;
+	if (history.folder) {
+		recv.kept = history_kept;
+		recv.kept_arg = &history;
+	}
+	history.image = image;
 	recv.replay = replay;
 	recv.tell = tell;
 	recv.watch = *cli_watch();
-	return CLI_OK;
+	return history_begin(&history);
 }
 
 static int run(const char *uri, const char *image)
@@ -182,11 +205,12 @@ static int run(const char *uri, const char *image)
 		return cli_fail(&err,
 				CLI_PATHS(uri, image ? image : "", capture));
 	cli.done = true;
+	rc = CLI_OK;
 	if (cli.json)
-		return print_json(image, &report);
-	if (!cli.quiet)
+		rc = print_json(image, &report);
+	else if (!cli.quiet)
 		print_text(&report);
-	return CLI_OK;
+	return history.failed ? cli_worse(rc, CLI_TROUBLE) : rc;
 }
 
 int main(int argc, char **argv)
@@ -202,6 +226,7 @@ int main(int argc, char **argv)
 		status = check_options(image);
 	if (status == CLI_OK)
 		status = run(uri, image);
+	history_release(&history);
 	poptFreeContext(ctx);
 	return cli_finish(status);
 }

@@ -184,6 +184,37 @@ comes_back() { # QEMU ARGUMENT...
 	comes_back
 }
 
+@test "a history: packs of moments, as many as are to be kept" {
+	local last=0 n packs
+	start_primary
+	begin_recv --history=past --keep=5
+	go 50
+	wait_checkpoint 24
+	alone
+	end_recv
+	grep -E "^history +[0-9]+ packs, [0-9]+ there now$" recv.out
+	packs=(past/*.mrp)
+	((${#packs[@]} >= 5 && ${#packs[@]} <= 12))
+	mrverify -q "${packs[@]}"
+	mrdiff -q "$IMAGE" "${packs[-1]}"
+	for pack in "${packs[0]}" "${packs[-3]}" "${packs[-1]}"; do
+		mrconvert -q "$pack" moment.mr
+		n=$(one_moment moment.mr)
+		((n >= last))
+		last=$n
+	done
+	mrinspect --json past/*.mrp | python3 -c 'import json, sys
+print(max(f["pack"]["below"] for f in json.load(sys.stdin)["files"]))' >below
+	[ "$(cat below)" -le 7 ]
+	# Those of before count; one that cannot be made is told.
+	begin_recv --history=past --keep=1 --every=1h
+	go 50
+	wait_checkpoint 2
+	alone
+	end_recv
+	[ "$(ls past)" = "$(ls past | tail -n 1)" ]
+}
+
 @test "no primary: an ordinary migration" {
 	start_primary
 	begin_recv

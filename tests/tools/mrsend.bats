@@ -39,6 +39,19 @@ refused() { # STATUS TEXT TOOL ARGUMENT...
 	refused 2 "at most 107" mrrecv "unix:$(printf %0108d 0)" image
 	refused 2 "No such file" mrrecv unix:none/sock image
 	refused 2 "cannot be both" mrrecv --capture=z unix:sock z
+	refused 2 "durable is for --colo" mrrecv --durable unix:sock z
+	refused 2 "cache is for --colo" mrrecv --cache=. unix:sock z
+	refused 2 "history is for --colo" mrrecv --history=h unix:sock z
+	refused 2 "needs IMAGE" mrrecv --colo --capture=c unix:sock
+	refused 2 "keep is for --history" mrrecv --colo --keep=3 unix:sock z
+	refused 2 "every is for --history" mrrecv --colo --every=3 unix:sock z
+	refused 2 "1 or more" mrrecv --colo --history=h --keep=0 unix:sock z
+	for every in "" s -1 1.5s "1 s" 1d 99999999; do
+		refused 2 "is not a time" mrrecv --colo --history=h \
+			--every="$every" unix:sock z
+	done
+	[ ! -e h ]
+	refused 2 "cannot make" mrrecv --colo --history=no/h unix:sock z
 	mkdir kept
 	mkfifo kept/main
 	refused 2 'cannot open "main"' mrrecv --replay kept image
