@@ -175,9 +175,9 @@ static void tell(struct story *s, struct sample *out)
 	out->still = s->still / n;
 	(void)snprintf(out->remark, sizeof(out->remark),
 		       "%u checkpoints; mean of one: reply %.2f, memory %.2f, "
-		       "answer %.2f ms",
+		       "answer %.2f ms; takes %.0f MiB",
 		       s->n, 1e3 * s->reply / n, 1e3 * s->memory / n,
-		       1e3 * s->answer / n);
+		       1e3 * s->answer / n, out->peak / (double)MIB);
 }
 
 /* ---- a session ---- */
