@@ -136,6 +136,9 @@ WRAP_libmr/engine/crew = $(WRAP_libmr/file/queue) calloc mmap64 munmap \
 WRAP_libmr/verify/verify = io_setup io_getevents pread64 pwrite64 ftruncate64 fsync fallocate64
 WRAP_libmr/memory/image_sink = fallocate64
 WRAP_libmr/checkpoint/keeper = fcntl64 renameat2
+WRAP_libmr/checkpoint/power = fcntl64 pwrite64 ftruncate64 fallocate64 \
+	copy_file_range ioctl fsync openat64 linkat renameat renameat2 \
+	unlinkat io_setup
 WRAP_libmr/memory/pack_sink = malloc calloc mmap64
 WRAP_libmr/convert/convert = malloc calloc realloc mmap64 pread64 pwrite64 \
 	write pwritev64v2 poll ftruncate64 fsync fstat64 renameat
