@@ -9,6 +9,7 @@
 
 static struct mr_recv_options recv = MR_RECV_OPTIONS_INIT;
 static int force, no_seal, timeout = CLI_NOT_GIVEN;
+static int checkpoint = CLI_NOT_GIVEN;
 static int replay, colo, durable;
 static struct history history = { .keep = CLI_NOT_GIVEN };
 static char *cache = NULL, *capture = NULL, *direct = NULL;
@@ -21,6 +22,9 @@ static struct poptOption options[] = {
 	{ "capture", '\0', POPT_ARG_STRING, &capture, 0,
 	  "keep what the source sends in this new folder; IMAGE may be left out",
 	  "DIR" },
+	{ "checkpoint", '\0', POPT_ARG_INT, &checkpoint, 0,
+	  "of --replay: that of a COLO primary, not its last; 0: none yet",
+	  "N" },
 	{ "colo", '\0', POPT_ARG_NONE, &colo, 0,
 	  "the source is a COLO primary: each checkpoint becomes IMAGE", NULL },
 	{ "direct", '\0', POPT_ARG_STRING, &direct, 0,
@@ -73,6 +77,20 @@ static void print_checkpoints(const struct mr_recv_report *r)
 	       r->end[0] ? "; " : "", r->end);
 }
 
+static void print_replayed(const struct mr_recv_report *r)
+{
+	char changed[CLI_HUMAN];
+
+	if (r->last)
+		printf("image      of checkpoint %" PRIu64
+		       ", %s changed since the first migration\n",
+		       r->last, cli_human(changed, r->changed));
+	else
+		printf("image      of the first migration\n");
+	if (r->broken)
+		printf("behind it  a checkpoint that broke off: %s\n", r->end);
+}
+
 static void print_text(const struct mr_recv_report *r)
 {
 	char a[CLI_HUMAN], b[CLI_HUMAN], c[CLI_HUMAN], d[CLI_HUMAN];
@@ -92,7 +110,9 @@ static void print_text(const struct mr_recv_report *r)
 	printf("received   %s, written %s, device state %s, %s I/O\n",
 	       cli_human(a, r->received), cli_human(b, r->written),
 	       cli_human(c, r->device), r->direct ? "direct" : "buffered");
-	if (colo) {
+	if (replay && r->primary) {
+		print_replayed(r);
+	} else if (colo && !replay) {
 		print_checkpoints(r);
 	} else if (!replay) {
 		printf("source     %s\n",
@@ -163,7 +183,14 @@ static int check_options(const char *image)
 		return CLI_TROUBLE;
 	if (capture && replay)
 		return cli_usage("--capture and --replay contradict");
-	if ((durable || cache || history.folder) && !colo)
+	if ((durable || history.folder) && replay)
+		return cli_usage("--%s and --replay contradict",
+				 durable ? "durable" : "history");
+	if (checkpoint != CLI_NOT_GIVEN && !replay)
+		return cli_usage("--checkpoint is for --replay only");
+	if (checkpoint != CLI_NOT_GIVEN && checkpoint < 0)
+		return cli_usage("--checkpoint takes a number from 0 on");
+	if ((durable || cache || history.folder) && !colo && !replay)
 		return cli_usage("--%s is for --colo only",
 				 durable ? "durable"
 				 : cache ? "cache"
@@ -180,7 +207,10 @@ static int check_options(const char *image)
 	recv.force = force;
 	recv.no_seal = no_seal;
 	recv.capture = capture;
-	recv.colo = colo;
+	/* Whether it was a primary's, a capture says itself. */
+	recv.colo = colo || replay;
+	if (checkpoint != CLI_NOT_GIVEN)
+		recv.checkpoint = (uint64_t)checkpoint;
 	recv.durable = durable;
 	recv.cache = cache;
 	if (history.folder) {
@@ -201,16 +231,9 @@ static int run(const char *uri, const char *image)
 	int rc = mr_recv(uri, image, &recv, &report, &err);
 
 	cli_tell_end();
-	if (rc) {
-		rc = cli_fail(&err,
-			      CLI_PATHS(uri, image ? image : "", capture));
-		if (report.standing && report.last)
-			cli_say("%s: whole, as of checkpoint %" PRIu64, image,
-				report.last);
-		else if (report.standing)
-			cli_say("%s: whole, as of the first migration", image);
-		return rc;
-	}
+	if (rc)
+		return cli_fail(&err,
+				CLI_PATHS(uri, image ? image : "", capture));
 	cli.done = true;
 	rc = CLI_OK;
 	if (cli.json)

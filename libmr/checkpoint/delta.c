@@ -40,6 +40,16 @@ int delta_init(struct delta *d, const struct memory *m, struct slots *slots,
 	return 0;
 }
 
+uint32_t delta_limit(const struct memory *m, uint32_t n)
+{
+	uint64_t pages = 0;
+
+	for (size_t i = 0; i < m->n; i++)
+		pages += m->blocks[i].length / m->page;
+	return pages > UINT32_MAX / (n + 1) ? UINT32_MAX - 8
+					    : (uint32_t)pages * n;
+}
+
 void delta_release(struct delta *d)
 {
 	for (size_t i = 0; d->blocks && i < d->m->n; i++) {

@@ -35,6 +35,8 @@ struct delta {
 /* m has its blocks; both outlive it. d is zero. MR_NOMEM. */
 int delta_init(struct delta *d, const struct memory *m, struct slots *slots,
 	       struct mr_error *err);
+/* Slots that n deltas take at most, of a source that is honest. */
+uint32_t delta_limit(const struct memory *m, uint32_t n);
 void delta_release(struct delta *d); /* d may be zero */
 
 /* Any thread's: the pages of a part, of which those with a bit are data, or

@@ -141,17 +141,6 @@ static void *keeper_thread(void *arg)
 
 /* ---- who gives ---- */
 
-/* As many slots as three of all pages would take: no source that is honest
- * needs them. */
-static uint32_t limit(const struct memory *m)
-{
-	uint64_t pages = 0;
-
-	for (size_t i = 0; i < m->n; i++)
-		pages += m->blocks[i].length / m->page;
-	return pages > UINT32_MAX / 4 ? UINT32_MAX - 8 : (uint32_t)pages * 3;
-}
-
 /* What is partial to the image before. */
 static int make_partial(struct keeper *k, struct mr_error *err)
 {
@@ -179,7 +168,8 @@ int keeper_start(struct keeper *k, struct sink *image, struct image_writer *w,
 	(void)pthread_cond_init(&k->moved, NULL);
 	k->image = image;
 	k->begin = w;
-	if (slots_init(&k->slots, k->cache, k->m->page, limit(k->m), err) ||
+	if (slots_init(&k->slots, k->cache, k->m->page, delta_limit(k->m, 3),
+		       err) ||
 	    make_partial(k, err))
 		return -1;
 	for (size_t i = 0; i < 3; i++)

@@ -38,7 +38,8 @@ struct mr_recv_options {
 	bool durable; /* it waits until each of them is on the disk */
 	/* A folder for what is not on the disk yet; NULL: in memory. */
 	const char *cache;
-	/* With replay: the image is that checkpoint, from 1 on; 0: the last. */
+	/* With replay and colo: the image is that checkpoint, from 1 on, and
+	 * if there are fewer, an error; 0: the first migration. */
 	uint64_t checkpoint;
 	/* Such a one has become the image; 0: the first migration. From a
 	 * thread of its own, which makes no other meanwhile. -1: it ends with
@@ -53,9 +54,11 @@ struct mr_recv_options {
 	void *tell_arg;
 	struct mr_watch watch;
 };
-#define MR_RECV_OPTIONS_INIT \
-	{                    \
-		.timeout = 0 \
+/* The last one that is whole, if there is one. */
+#define MR_CHECKPOINT_LAST UINT64_MAX
+#define MR_RECV_OPTIONS_INIT                     \
+	{                                        \
+		.checkpoint = MR_CHECKPOINT_LAST \
 	}
 
 struct mr_recv_report {
@@ -88,7 +91,6 @@ struct mr_recv_report {
 	uint64_t last; /* number of the one that is; 0: the first migration */
 	uint64_t changed; /* pages of checkpoints that came, bytes */
 	bool broken; /* one broke off, and left no trace */
-	bool standing; /* an image is there, whatever went wrong then */
 	char end[240]; /* why it ended; "": the source closed the connection */
 	bool direct; /* page data went around the page cache */
 	bool sealed; /* the image ends in a seal */

@@ -20,9 +20,7 @@ static int check_beyond(const struct recv *x, bool puts, struct mr_error *err)
 			 "a channel goes on behind the last barrier");
 }
 
-/* The memory of the first migration has its last word: what came over two
- * connections too. */
-static int settle(struct recv *x, struct mr_error *err)
+int recv_settle(struct recv *x, struct mr_error *err)
 {
 	bool puts = sluice_shut(&x->sluice);
 
@@ -32,8 +30,7 @@ static int settle(struct recv *x, struct mr_error *err)
 		       : 0;
 }
 
-/* Into d, all of it or nothing: 1; 0: the source is gone; or -1. */
-static int take(struct recv *x, struct delta *d, struct mr_error *err)
+int recv_take(struct recv *x, struct delta *d, struct mr_error *err)
 {
 	struct mr_recv_report *r = x->report;
 	struct tail t = { 0 };
@@ -121,15 +118,14 @@ static int go_on(struct recv *x, struct keeper *k, struct mr_error *err)
 	do {
 		struct delta *d = keeper_delta(k);
 
-		rc = take(x, d, err);
+		rc = recv_take(x, d, err);
 		if (rc > 0)
 			rc = answer(x, k, d, err) ? -1 : 1;
 	} while (rc > 0);
 	return rc;
 }
 
-/* Nobody says goodbye: the last checkpoint is what there is for this. */
-static bool is_gone(const struct mr_error *err)
+bool recv_is_gone(const struct mr_error *err)
 {
 	switch (err->code == MR_SYS ? err->sys : 0) {
 	case ECONNRESET:
@@ -172,7 +168,6 @@ static void report(struct recv *x, const struct keeper *k)
 	recv_tally(x);
 	r->written += k->written;
 	r->kept = k->published;
-	r->standing = !k->begin;
 	r->last = k->last;
 	if (k->last)
 		(void)snprintf(r->run_state, sizeof(r->run_state), "%s",
@@ -185,7 +180,7 @@ int recv_checkpoints(struct recv *x, struct mr_error *err)
 	struct keeper k;
 	int rc;
 
-	if (settle(x, err))
+	if (recv_settle(x, err))
 		return error_about(err, RECV_URI);
 	make_keeper(x, &k);
 	x->sluice.get = page_before;
@@ -205,7 +200,7 @@ int recv_checkpoints(struct recv *x, struct mr_error *err)
 	keeper_release(&k);
 	if (!rc || err->code != MR_OK)
 		return rc;
-	if (is_gone(&why)) {
+	if (recv_is_gone(&why)) {
 		(void)snprintf(x->report->end, sizeof(x->report->end), "%s",
 			       why.msg);
 		return 0;

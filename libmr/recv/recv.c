@@ -81,7 +81,8 @@ static int open_image(struct recv *x, const char *image, struct mr_error *err)
 	x->sink = &x->image.sink;
 	if (!o->colo)
 		return 0;
-	output_sweep(image);
+	if (!o->replay)
+		output_sweep(image);
 	sluice_init(&x->sluice, x->sink);
 	x->sink = &x->sluice.sink;
 	return 0;
@@ -149,7 +150,7 @@ static int take(struct recv *x, struct mr_error *err)
 		x->in.round_arg = &x->sluice;
 	}
 	if (!(x->in.colo ? intake_first(&x->in, err) : intake_run(&x->in, err)))
-		return 0;
+		return x->in.colo && replay ? recv_replayed(x, err) : 0;
 	if (atomic_load(&x->capture.failed)) {
 		*err = (struct mr_error)MR_ERROR_INIT;
 		(void)capture_finish(&x->capture, err);
@@ -301,7 +302,7 @@ int mr_recv(const char *uri, const char *image,
 		rc = error_about(err, RECV_URI);
 	if (x.taking)
 		report(&x);
-	if (!rc && options->colo)
+	if (!rc && options->colo && !options->replay)
 		rc = go_on(&x, err);
 	else if (!rc)
 		rc = publish(&x, err);

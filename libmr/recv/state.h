@@ -34,11 +34,20 @@ void recv_tally(struct recv *x);
 /* For intake.round_over: arg is a sluice. */
 int recv_barrier(void *arg, uint64_t at);
 
+/* The memory of the first migration has its last word: what came over two
+ * connections too. */
+int recv_settle(struct recv *x, struct mr_error *err);
+/* A checkpoint into d, all of it or nothing: 1; 0: the source is gone; or
+ * -1. */
+int recv_take(struct recv *x, struct delta *d, struct mr_error *err);
+/* Nobody says goodbye: the last checkpoint is what there is for this. */
+bool recv_is_gone(const struct mr_error *err);
+
 /* All of the first migration has come: publishes it, and what comes then, until
  * the source is gone. */
 int recv_checkpoints(struct recv *x, struct mr_error *err);
-/* The same out of a capture: the first migration's image, not published,
- * becomes that of the checkpoint that is wanted. */
+/* The same out of a capture: in the image, which is not published, is the
+ * checkpoint that is wanted. */
 int recv_replayed(struct recv *x, struct mr_error *err);
 
 #endif

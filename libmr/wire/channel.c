@@ -306,7 +306,7 @@ static void add_tally(struct memory_tally *to, const struct memory_tally *t)
  * and need not. A channel that nobody knew of, as it connected too late or its
  * capture was lost, shows in nothing else.
  */
-static int check_numbers(const struct intake *in, struct mr_error *err)
+int intake_check_numbers(const struct intake *in, struct mr_error *err)
 {
 	uint64_t packets = 0, last = 0;
 
@@ -344,7 +344,7 @@ int intake_join_channels(struct intake *in, struct mr_error *err)
 				       c->init.channel);
 	}
 	add_tally(&in->tally, &in->pour.tally);
-	return rc ? rc : check_numbers(in, err);
+	return rc ? rc : intake_check_numbers(in, err);
 }
 
 uint64_t intake_packets(const struct intake *in)

@@ -68,6 +68,7 @@ static int expect(struct intake *in, enum colo_message message, uint64_t *size,
 				 "the primary says %s where it should say %s",
 				 colo_name(w.message), colo_name(message));
 	mr_reader_skip(&in->r, (uint64_t)n);
+	in->said[message] = at;
 	if (size)
 		*size = w.size;
 	return 0;
@@ -78,6 +79,7 @@ int colo_wait(struct intake *in, struct mr_error *err)
 	const uint8_t *buf;
 	ssize_t n = mr_reader_peek(&in->r, 1, &buf, err);
 
+	memset(in->said, 0, sizeof(in->said));
 	if (n <= 0)
 		return (int)n;
 	return expect(in, COLO_REQUEST, NULL, err) ? -1 : 1;

@@ -273,11 +273,6 @@ static int section(struct intake *in, const struct stream_element *e,
 		return error_set(err, MR_UNSUPPORTED, at,
 				 "version %" PRIu32 " of section \"ram\"",
 				 e->version_id);
-	if (start && in->colo && in->announced && in->return_path)
-		return error_set(err, MR_UNSUPPORTED, at,
-				 "capability return-path is on in a primary "
-				 "before QEMU 11.0, which would end it: switch "
-				 "it off");
 	if (!fits(in, e))
 		return error_set(err, MR_FORMAT, at,
 				 "section %" PRIu32 " in the wrong place",
@@ -313,14 +308,17 @@ static int device_state(struct intake *in, struct mr_error *err)
 				 "device state before the memory");
 	do {
 		const uint8_t *buf;
-		size_t need = 1, n;
+		size_t need = 1, n, had = in->tail.len;
 
 		if (intake_peek(in, &need, &buf, &n, &why))
 			return no_end(in, &why, err);
 		if (tail_add(&in->tail, buf, n, err))
 			return -1;
-		mr_reader_skip(&in->r, n);
 		rc = tail_ended(&in->tail, IMAGE_PAGE, err);
+		/* What stands behind the end may be a primary's word. */
+		if (rc > 0 && in->tail.len > had)
+			n = in->tail.len - had;
+		mr_reader_skip(&in->r, n);
 	} while (!rc);
 	return rc < 0 ? -1 : 0;
 }
@@ -396,6 +394,19 @@ void intake_blame(struct intake *in, struct mr_error *err)
 int intake_settle(struct intake *in, struct sink *to, struct mr_error *err)
 {
 	return twice_settle(&in->twice, to, in->wire.watch, err);
+}
+
+int intake_finish(struct intake *in, struct mr_error *err)
+{
+	if (in->held)
+		rounds_go_on(&in->rounds);
+	in->held = false;
+	/* Either they come to their ends, or to a barrier that is not. */
+	(void)rounds_flush(&in->rounds);
+	if (!intake_join_channels(in, err))
+		return 0;
+	blame(in, err);
+	return -1;
 }
 
 int intake_first(struct intake *in, struct mr_error *err)

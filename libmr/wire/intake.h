@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "formats/colo.h"
 #include "formats/multifd.h"
 #include "formats/stream.h"
 #include "libmr/base/names.h"
@@ -89,6 +90,9 @@ struct intake {
 	size_t last_block; /* CONTINUE's; memory.n: none yet */
 	enum { SECTIONS_NONE, RAM_STARTED, RAM_ENDED } state;
 	bool checkpoint; /* one is being taken (colo.c) */
+	/* Where main had the words of the last one; 0: not yet (colo.c). */
+	uint64_t said[COLO_LOADED + 1];
+	bool held; /* the channels wait at a barrier that has come (words.c) */
 	bool no_footers; /* the source sends none */
 	bool flushed; /* the source says FLUSH: barriers are not at EOS */
 	bool gathered;
@@ -119,6 +123,11 @@ int intake_run(struct intake *in, struct mr_error *err);
  * than once since the last barrier (intake_settle, with nobody putting). */
 int intake_first(struct intake *in, struct mr_error *err);
 int intake_settle(struct intake *in, struct sink *to, struct mr_error *err);
+/* Deaf, with colo, and nobody puts: whether all packets before the last barrier
+ * have come. */
+int intake_check_numbers(const struct intake *in, struct mr_error *err);
+/* Likewise, and nothing more is to come of main: the channels to their ends. */
+int intake_finish(struct intake *in, struct mr_error *err);
 /* After that: ends the channels, and says in *err what was wrong first, with
  * them or the connection, if that is why *err is what it is. */
 void intake_blame(struct intake *in, struct mr_error *err);

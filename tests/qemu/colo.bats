@@ -224,3 +224,26 @@ print(max(f["pack"]["below"] for f in json.load(sys.stdin)["files"]))' >below
 	grep "never was one" recv.out
 	comes_back
 }
+
+# What the disk had no time for is in it too.
+@test "a capture: the image of each checkpoint" {
+	local n last=0
+	start_primary
+	begin_recv --capture=kept
+	go 100 2 zstd
+	wait_checkpoint 6
+	kill -KILL "$(vm_pid a)"
+	end_recv
+	mrrecv -q --replay kept again.mr
+	mrdiff -q "$IMAGE" again.mr
+	for i in 0 1 3 5; do
+		mrrecv -q --replay --checkpoint=$i kept $i.mr
+		mrverify -q $i.mr
+		n=$(one_moment $i.mr)
+		((n >= last))
+		last=$n
+	done
+	((n > $(one_moment 0.mr)))
+	mv 3.mr "$IMAGE"
+	comes_back
+}

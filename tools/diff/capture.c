@@ -26,6 +26,7 @@ int diff_replay(const char *capture, char path[DIFF_PATH], int *fd)
 		       tmp && *tmp ? tmp : "/var/tmp", (long)getpid());
 	o.unnamed = fd;
 	o.replay = true;
+	o.colo = true;
 	o.no_seal = true;
 	o.watch = *cli_watch();
 	if (mr_recv(capture, image, &o, &report, &err)) {
