@@ -231,9 +231,16 @@ static int run(const char *uri, const char *image)
 	int rc = mr_recv(uri, image, &recv, &report, &err);
 
 	cli_tell_end();
-	if (rc)
-		return cli_fail(&err,
-				CLI_PATHS(uri, image ? image : "", capture));
+	if (rc) {
+		rc = cli_fail(&err,
+			      CLI_PATHS(uri, image ? image : "", capture));
+		if (report.standing && report.last)
+			cli_say("%s: whole, as of checkpoint %" PRIu64, image,
+				report.last);
+		else if (report.standing)
+			cli_say("%s: whole, as of the first migration", image);
+		return rc;
+	}
 	cli.done = true;
 	rc = CLI_OK;
 	if (cli.json)

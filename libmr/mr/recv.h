@@ -91,6 +91,7 @@ struct mr_recv_report {
 	uint64_t last; /* number of the one that is; 0: the first migration */
 	uint64_t changed; /* pages of checkpoints that came, bytes */
 	bool broken; /* one broke off, and left no trace */
+	bool standing; /* an image is there, whatever went wrong then */
 	char end[240]; /* why it ended; "": the source closed the connection */
 	bool direct; /* page data went around the page cache */
 	bool sealed; /* the image ends in a seal */

@@ -168,6 +168,7 @@ static void report(struct recv *x, const struct keeper *k)
 	recv_tally(x);
 	r->written += k->written;
 	r->kept = k->published;
+	r->standing = !k->begin;
 	r->last = k->last;
 	if (k->last)
 		(void)snprintf(r->run_state, sizeof(r->run_state), "%s",

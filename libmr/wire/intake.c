@@ -273,6 +273,11 @@ static int section(struct intake *in, const struct stream_element *e,
 		return error_set(err, MR_UNSUPPORTED, at,
 				 "version %" PRIu32 " of section \"ram\"",
 				 e->version_id);
+	if (start && in->colo && in->announced && in->return_path)
+		return error_set(err, MR_UNSUPPORTED, at,
+				 "capability return-path is on in a primary "
+				 "before QEMU 11.0, which would end it: switch "
+				 "it off");
 	if (!fits(in, e))
 		return error_set(err, MR_FORMAT, at,
 				 "section %" PRIu32 " in the wrong place",
