@@ -55,27 +55,16 @@ int turns_first(struct turns *t, struct image_writer *w, const struct memory *m,
 
 /* ---- a file that is not new ---- */
 
+/* Where it lies, whatever the path leads to by now. */
 static void forget_spare(struct turns *t)
 {
-	struct output o;
-
 	if (t->spare < 0)
 		return;
-	/* What was output once is discarded as such. */
-	if (!output_reuse(&o, t->path, t->rule, MR_DIRECT_OFF, t->spare,
-			  t->hidden, NULL))
-		output_discard(&o);
+	(void)unlinkat(t->folder, t->hidden, 0);
+	(void)close(t->spare);
+	free(t->hidden);
 	t->spare = -1;
 	t->hidden = NULL;
-}
-
-/* Whoever has opened it while it had the name may read it still, or have it
- * mapped: a lease is given only if there is nobody. Not to know is a no. */
-static bool is_free(int fd)
-{
-	if (fcntl(fd, F_SETLEASE, F_WRLCK))
-		return false;
-	return !fcntl(fd, F_SETLEASE, F_UNLCK);
 }
 
 static int copy_by_hand(struct turns *t, uint64_t at, uint64_t length,
@@ -198,11 +187,23 @@ static int blank(struct turns *t, struct mr_error *err)
 	return output_resize(&t->w.out, at, err);
 }
 
+/* Whoever has opened it while it had the name may read it still, or have it
+ * mapped, or keep it under a name of his own. And it lies beside what has the
+ * name, unless that was taken to another folder. */
+static bool is_spare_free(const struct turns *t)
+{
+	struct stat was, is;
+
+	return t->spare >= 0 && output_is_free(t->spare) &&
+	       !fstat(t->folder, &was) && !fstat(t->w.out.gate.dir, &is) &&
+	       was.st_dev == is.st_dev && was.st_ino == is.st_ino;
+}
+
 /* Makes t->w a copy of what has the name, but for what comes. */
 static int follow_up(struct turns *t, const struct delta *d,
 		     struct mr_error *err)
 {
-	bool anew = t->spare < 0 || !is_free(t->spare);
+	bool anew = !is_spare_free(t);
 
 	if (anew) {
 		forget_spare(t);
@@ -254,17 +255,25 @@ void turns_abandon(struct turns *t)
 
 int turns_publish(struct turns *t, const struct delta *d, struct mr_error *err)
 {
-	int fd, rc;
+	int fd, folder, rc;
 	char *hidden;
 
 	/* Its lease is for those who have it open once. */
 	image_base_release(&t->base);
+	folder = fcntl(t->w.out.gate.dir, F_DUPFD_CLOEXEC, 3);
+	if (folder < 0)
+		return error_sys(err, MR_NO_OFFSET, "no descriptor");
 	rc = output_exchange(&t->w.out, &t->is, &hidden, &fd, err);
 	image_writer_release(&t->w);
-	if (fd < 0)
+	if (fd < 0) {
+		(void)close(folder);
 		return -1;
+	}
 	/* What had the name is the next one's file, or is of no use. */
 	forget_spare(t);
+	if (t->folder >= 0)
+		(void)close(t->folder);
+	t->folder = folder;
 	t->spare = t->current;
 	t->hidden = hidden;
 	t->current = fd;
@@ -282,6 +291,8 @@ void turns_release(struct turns *t)
 	forget_spare(t);
 	if (t->current >= 0)
 		(void)close(t->current);
+	if (t->folder >= 0)
+		(void)close(t->folder);
 	for (size_t i = 0; i < t->n; i++)
 		zeros_free(t->blocks[i].differ, bits_size(t->blocks[i].pages));
 	free(t->blocks);

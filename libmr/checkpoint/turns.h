@@ -5,8 +5,8 @@
  * the next checkpoint is made in another file, which then takes the name. Where
  * the file system shares blocks (reflink) that is a new one each time;
  * elsewhere the file of the checkpoint before the last is written anew in those
- * pages that have changed since. That is one which nobody reads any more, or a
- * copy is made.
+ * pages that have changed since. That is one which nobody reads any more, nor
+ * keeps by another name, or a copy is made.
  */
 #ifndef LIBMR_TURNS_H
 #define LIBMR_TURNS_H
@@ -24,8 +24,9 @@ struct turns {
 	/* Its own. */
 	int current; /* what has the name; -1: nothing of ours yet */
 	struct gate_found is;
-	/* What had it before, under a hidden one; -1: no such file. */
-	int spare;
+	/* What had it before, under a hidden one in that folder; -1: no such
+	 * file. */
+	int spare, folder;
 	char *hidden;
 	/* Pages of each block that are not the same in it as in current. */
 	struct turns_block {
@@ -38,9 +39,10 @@ struct turns {
 	bool shares; /* blocks, with current */
 	uint64_t copies; /* that were made of all of it */
 };
-#define TURNS_NONE                                                 \
-	{                                                          \
-		.current = -1, .spare = -1, .w = IMAGE_WRITER_NONE \
+#define TURNS_NONE                                        \
+	{                                                 \
+		.current = -1, .spare = -1, .folder = -1, \
+		.w = IMAGE_WRITER_NONE                    \
 	}
 
 /* Publishes w, which was finished, as the first. m has the blocks. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,30 +184,77 @@ int output_publish(struct output *o, struct mr_error *err)
 
 /* ---- files that take turns ---- */
 
-/* Nobody sees a moment without the name, nor one with a part of a file. */
-static int exchange(struct output *o, struct mr_error *err)
+static bool is_file(const struct stat *st, const struct gate_found *is)
 {
-	char *old;
+	return st->st_dev == is->dev && st->st_ino == is->ino;
+}
 
-	if (!renameat2(o->gate.dir, o->tmp, o->gate.dir, o->gate.name,
-		       RENAME_EXCHANGE))
-		return 0;
-	if (errno != EINVAL && errno != ENOSYS)
-		return error_sys(err, MR_NO_OFFSET, "cannot rename into place");
-	/* Where a file system cannot do it in one step. */
-	old = temporary_name(o->gate.name, err);
+static int refuse(struct mr_error *err)
+{
+	return error_set(err, MR_REFUSED, MR_NO_OFFSET,
+			 "somebody else has put another file in its place, or "
+			 "removed it: not replaced");
+}
+
+/* Whether that name is one of `was`. */
+static bool names(const struct output *o, const char *name,
+		  const struct gate_found *was)
+{
+	struct stat st;
+
+	return !fstatat(o->gate.dir, name, &st, AT_SYMLINK_NOFOLLOW) &&
+	       is_file(&st, was);
+}
+
+static int swap(const struct output *o)
+{
+	return renameat2(o->gate.dir, o->tmp, o->gate.dir, o->gate.name,
+			 RENAME_EXCHANGE);
+}
+
+/* Where a file system cannot do it in one step. */
+static int exchange_slowly(struct output *o, const struct gate_found *was,
+			   struct mr_error *err)
+{
+	char *old = temporary_name(o->gate.name, err);
+	bool linked;
+
 	if (!old)
 		return -1;
-	if (linkat(o->gate.dir, o->gate.name, o->gate.dir, old, 0) ||
-	    renameat(o->gate.dir, o->tmp, o->gate.dir, o->gate.name)) {
+	linked = !linkat(o->gate.dir, o->gate.name, o->gate.dir, old, 0);
+	if (linked && !names(o, old, was)) {
+		(void)refuse(err);
+	} else if (linked &&
+		   !renameat(o->gate.dir, o->tmp, o->gate.dir, o->gate.name)) {
+		free(o->tmp);
+		o->tmp = old;
+		return 0;
+	} else {
 		(void)error_sys(err, MR_NO_OFFSET, "cannot rename into place");
-		(void)unlinkat(o->gate.dir, old, 0);
-		free(old);
-		return -1;
 	}
-	free(o->tmp);
-	o->tmp = old;
-	return 0;
+	if (linked)
+		(void)unlinkat(o->gate.dir, old, 0);
+	free(old);
+	return -1;
+}
+
+/* Nobody sees a moment without the name, nor one with a part of a file. */
+static int exchange(struct output *o, const struct gate_found *was,
+		    struct mr_error *err)
+{
+	if (!swap(o)) {
+		if (names(o, o->tmp, was))
+			return 0;
+		/* It came in this moment. */
+		if (!swap(o))
+			return refuse(err);
+		free(o->tmp);
+		o->tmp = NULL;
+		return refuse(err);
+	}
+	if (errno != EINVAL && errno != ENOSYS)
+		return error_sys(err, MR_NO_OFFSET, "cannot rename into place");
+	return exchange_slowly(o, was, err);
 }
 
 int output_exchange(struct output *o, const struct gate_found *was,
@@ -218,14 +266,10 @@ int output_exchange(struct output *o, const struct gate_found *was,
 	*fd = rc ? -1 : fcntl(o->file.fd, F_DUPFD_CLOEXEC, 3);
 	if (!rc && *fd < 0)
 		rc = error_sys(err, MR_NO_OFFSET, "no descriptor");
-	if (!rc && was &&
-	    (!o->found.exists || o->found.dev != was->dev ||
-	     o->found.ino != was->ino))
-		rc = error_set(err, MR_REFUSED, MR_NO_OFFSET,
-			       "somebody else has put another file in its "
-			       "place, or removed it: not replaced");
+	if (!rc && was && !names(o, o->gate.name, was))
+		rc = refuse(err);
 	if (!rc && was) {
-		rc = exchange(o, err);
+		rc = exchange(o, was, err);
 	} else if (!rc) {
 		rc = renameat(o->gate.dir, o->tmp, o->gate.dir, o->gate.name);
 		if (rc)
@@ -276,7 +320,24 @@ static bool is_temporary(const char *entry, const char *name)
 	       !strcmp(entry + n + 18, ".tmp");
 }
 
-/* Who is at work on one has it open: a lease is given only to the last. */
+/* A lease is given only to the last who has it open. Who opens it just then
+ * breaks it, and its holder gets a signal: not SIGIO, which would end the
+ * process, but one that is not heeded. */
+static bool is_alone(int fd)
+{
+	if (fcntl(fd, F_SETSIG, SIGURG) || fcntl(fd, F_SETLEASE, F_WRLCK))
+		return false;
+	return !fcntl(fd, F_SETLEASE, F_UNLCK);
+}
+
+bool output_is_free(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && st.st_nlink == 1 && is_alone(fd);
+}
+
+/* Who is at work on one has it open. */
 static void sweep(const struct gate *p, const char *entry)
 {
 	int fd = openat(p->dir, entry,
@@ -286,10 +347,8 @@ static void sweep(const struct gate *p, const char *entry)
 	if (fd < 0)
 		return;
 	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
-	    !fcntl(fd, F_SETLEASE, F_WRLCK)) {
+	    is_alone(fd))
 		(void)unlinkat(p->dir, entry, 0);
-		(void)fcntl(fd, F_SETLEASE, F_UNLCK);
-	}
 	(void)close(fd);
 }
 

@@ -59,7 +59,8 @@ int output_publish(struct output *o, struct mr_error *err);
 /*
  * The same, but only if the file that has the name is `was` (NULL: whatever the
  * rule lets go), and that is not gone: it has a hidden name then, *hidden,
- * which is the caller's, as is the descriptor of the new file, *fd.
+ * which is the caller's, as is the descriptor of the new file, *fd. Another
+ * one keeps its name: MR_REFUSED.
  */
 int output_exchange(struct output *o, const struct gate_found *was,
 		    char **hidden, int *fd, struct mr_error *err);
@@ -68,6 +69,9 @@ int output_exchange(struct output *o, const struct gate_found *was,
 int output_reuse(struct output *o, const char *path, enum gate_rule rule,
 		 enum mr_direct direct, int fd, char *hidden,
 		 struct mr_error *err);
+/* Whether nobody else has a file open, or mapped, and it has one name only:
+ * then nobody minds what becomes of its bytes. Not to know is a no. */
+bool output_is_free(int fd);
 /* Removes hidden files beside path that some work left behind that was killed:
  * those that nobody has open. */
 void output_sweep(const char *path);

@@ -17,17 +17,35 @@ enum { BLOCKS = 2, PAGES = 300, MOST = 24, ROUNDS = 8 };
 /* A file system without leases, without an exchange of names, without
  * reflinks: each as they come. */
 static bool no_leases, no_exchange;
+/* Somebody opens each file in the moment in which a lease is held; somebody
+ * gives this file the image's name in the moment before it is exchanged. */
+static bool nosy;
+static const char *stranger, *path;
+
+static void look_in(int fd)
+{
+	char name[40];
+
+	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	assert_int_equal(open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC), -1);
+	assert_int_equal(errno, EWOULDBLOCK);
+}
 
 int __real_fcntl64(int fd, int cmd, ...);
 int __wrap_fcntl64(int fd, int cmd, long arg);
 int __wrap_fcntl64(int fd, int cmd, long arg)
 {
+	int rc;
+
 	if (cmd == F_SETLEASE) {
 		errno = EINVAL;
 		if (no_leases)
 			return -1;
 	}
-	return __real_fcntl64(fd, cmd, arg);
+	rc = __real_fcntl64(fd, cmd, arg);
+	if (nosy && cmd == F_SETLEASE && arg == F_WRLCK && !rc)
+		look_in(fd);
+	return rc;
 }
 
 int __real_renameat2(int from, const char *a, int to, const char *b,
@@ -37,6 +55,10 @@ int __wrap_renameat2(int from, const char *a, int to, const char *b,
 int __wrap_renameat2(int from, const char *a, int to, const char *b,
 		     unsigned flags)
 {
+	if (stranger) {
+		assert_int_equal(rename(stranger, path), 0);
+		stranger = NULL;
+	}
 	errno = EINVAL;
 	return no_exchange ? -1 : __real_renameat2(from, a, to, b, flags);
 }
@@ -135,8 +157,6 @@ static void change(struct story *x, size_t n, struct sink *to)
 					 0);
 	}
 }
-
-static const char *path;
 
 static void begin(struct story *x, uint64_t seed, bool seal)
 {
@@ -320,6 +340,7 @@ static void one_after_the_other(void **state)
 	for (int kind = 0; kind < 8; kind++) {
 		no_leases = kind & 1;
 		no_exchange = kind & 2;
+		nosy = true;
 		begin(&x, (uint64_t)kind + 1, !(kind & 4));
 		follow(&x, true);
 		/* What nobody reads is written anew: closing takes its
@@ -332,7 +353,7 @@ static void one_after_the_other(void **state)
 		assert_int_equal(count_files(), 1);
 		(void)unlink(path);
 	}
-	no_leases = no_exchange = false;
+	no_leases = no_exchange = nosy = false;
 }
 
 /* Checkpoints that wait become one. */
@@ -411,6 +432,110 @@ static void replaced(void **state)
 	(void)unlink(path);
 }
 
+/* It has failed. */
+static void end_failed(struct story *x, enum mr_code code)
+{
+	struct mr_error err = MR_ERROR_INIT;
+
+	assert_int_equal(keeper_wait(&x->k, &err), -1);
+	assert_int_equal(err.code, code);
+	assert_int_equal(keeper_end(&x->k, NULL), -1);
+	keeper_release(&x->k);
+	image_writer_release(&x->w);
+	tail_release(&x->first);
+}
+
+/* So in the moment before its name is given away. */
+static void replaced_just_then(void **state)
+{
+	static struct story x;
+	struct mr_error err = MR_ERROR_INIT;
+	struct stat st;
+
+	(void)state;
+	for (int kind = 0; kind < 2; kind++) {
+		int fd;
+
+		no_exchange = kind & 1;
+		begin(&x, 80, true);
+		start(&x);
+		checkpoint(&x, 5);
+		assert_int_equal(keeper_wait(&x.k, &err), 0);
+		fd = open(in_dir("other"), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+		assert_true(fd >= 0 && write(fd, "QEVM", 4) == 4);
+		(void)close(fd);
+		stranger = in_dir("other");
+		checkpoint(&x, 5);
+		end_failed(&x, MR_REFUSED);
+		assert_null(stranger);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_size, 4);
+		assert_int_equal(count_files(), 1);
+		(void)unlink(path);
+	}
+	no_exchange = false;
+}
+
+/* Who has made a link to a checkpoint keeps that one. */
+static void kept_by_a_link(void **state)
+{
+	static struct story x;
+	struct mr_error err = MR_ERROR_INIT;
+	char kept[4096];
+
+	(void)state;
+	(void)snprintf(kept, sizeof(kept), "%s", in_dir("kept"));
+	begin(&x, 81, true);
+	start(&x);
+	checkpoint(&x, 5);
+	assert_int_equal(keeper_wait(&x.k, &err), 0);
+	assert_int_equal(link(path, kept), 0);
+	memcpy(x.was, x.want, sizeof(x.was));
+	for (int i = 0; i < 4; i++) {
+		checkpoint(&x, 5);
+		if (keeper_wait(&x.k, &err))
+			fail_msg("%s", err.msg);
+	}
+	end(&x);
+	check(&x, kept, x.was);
+	check(&x, path, x.want);
+	assert_int_equal(count_files(), 2);
+	(void)unlink(kept);
+	(void)unlink(path);
+}
+
+/* What is hidden does not stay behind in a folder that goes away. */
+static void folder_is_moved(void **state)
+{
+	static struct story x;
+	struct mr_error err = MR_ERROR_INIT;
+	char *home = folder, *gone, *moved;
+
+	(void)state;
+	assert_true(asprintf(&gone, "%s/gone", home) > 0);
+	assert_true(asprintf(&moved, "%s/moved", home) > 0);
+	assert_int_equal(mkdir(gone, 0700), 0);
+	folder = gone;
+	begin(&x, 82, true);
+	start(&x);
+	for (int i = 0; i < 3; i++) {
+		checkpoint(&x, 5);
+		assert_int_equal(keeper_wait(&x.k, &err), 0);
+	}
+	memcpy(x.was, x.want, sizeof(x.was));
+	assert_int_equal(rename(gone, moved), 0);
+	checkpoint(&x, 5);
+	end_failed(&x, MR_SYS);
+	folder = moved;
+	check(&x, in_dir("image"), x.was);
+	assert_int_equal(count_files(), 1);
+	(void)unlink(in_dir("image"));
+	(void)rmdir(moved);
+	folder = home;
+	free(moved);
+	free(gone);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +543,9 @@ int main(void)
 		cmocka_unit_test(merged),
 		cmocka_unit_test(in_a_file),
 		cmocka_unit_test(replaced),
+		cmocka_unit_test(replaced_just_then),
+		cmocka_unit_test(kept_by_a_link),
+		cmocka_unit_test(folder_is_moved),
 	};
 
 	return cmocka_run_group_tests_name("keeper", tests, folder_setup,
