@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "formats/bytes.h"
+#include "formats/colo.h"
 #include "formats/mapped_ram.h"
 #include "formats/ram.h"
 #include "formats/seal.h"
@@ -304,6 +305,21 @@ static int check_count(struct parse *p)
 			 p->img->desc.n);
 }
 
+/* Whether a primary's first words come, or as much of them as there is. */
+static int is_primary(struct parse *p, struct mr_error *err)
+{
+	uint8_t words[2 * COLO_MAX];
+	const uint8_t *buf;
+	ssize_t n;
+	size_t len = colo_encode(words, &(struct colo_word){ COLO_REQUEST, 0 });
+
+	len += colo_encode(words + len, &(struct colo_word){ COLO_SEND, 0 });
+	n = mr_reader_peek(&p->r, len, &buf, err);
+	if (n < 0)
+		return -1;
+	return n >= COLO_WORD && !memcmp(buf, words, (size_t)n);
+}
+
 /* Behind the end there may be zeros, and a seal; then nothing more is looked
  * at. Anything else says that this was not the end. */
 static int check_behind(struct parse *p)
@@ -381,6 +397,12 @@ static int tail(struct parse *p)
 			return -1;
 	}
 	info->trailing = size - mr_reader_tell(&p->r);
+	if (info->kind == MR_IMAGE_STREAM && !p->img->packed) {
+		n = is_primary(p, p->err);
+		info->primary = n > 0;
+		if (n)
+			return n < 0 ? -1 : 0;
+	}
 	if (info->trailing && p->img->packed)
 		return error_set(p->err, MR_FORMAT, mr_reader_tell(&p->r),
 				 "the stream in this pack ends %" PRIu64

@@ -157,6 +157,7 @@ struct mr_image_info {
 	uint64_t stream_end; /* the byte after all that was understood */
 	uint64_t trailing; /* bytes of the file after a stream that ended */
 	bool sealed; /* and they begin as a seal of ours does; not checked */
+	bool primary; /* or as a COLO primary's checkpoints; likewise */
 
 	/* Why understanding stopped; code MR_OK: it did not. */
 	struct mr_error damage;

@@ -13,6 +13,7 @@
 #include "libmr/base/grow.h"
 #include "libmr/base/zeros.h"
 #include "libmr/memory/sink.h"
+#include "libmr/wire/colo.h"
 #include "libmr/wire/replay.h"
 
 /* Seconds without a byte; of files it is only who hangs that needs one. */
@@ -33,7 +34,10 @@ struct judge {
 	struct intake in;
 	struct seen *seen; /* of info->blocks */
 	struct mr_capture_pages round;
-	size_t room; /* for rounds */
+	uint64_t channels; /* bytes of them up to the last barrier */
+	uint64_t checkpoint; /* that comes */
+	/* What rounds, checkpoints and words have room for. */
+	size_t room, checkpoint_room, word_room;
 };
 
 /* ---- pages ---- */
@@ -152,12 +156,127 @@ static int round_over(void *arg, uint64_t at)
 	if (grow(&info->rounds, &j->room, info->n_rounds,
 		 sizeof(*info->rounds)))
 		return -1;
-	info->rounds[info->n_rounds++] = (struct mr_capture_round){
-		.pages = j->round, .main_end = at, .seconds = -1
-	};
+	info->rounds[info->n_rounds++] =
+		(struct mr_capture_round){ .pages = j->round,
+					   .checkpoint = j->checkpoint,
+					   .main_end = at,
+					   .seconds = -1 };
 	add(&info->pages, &j->round);
 	j->round = (struct mr_capture_pages){ .data = 0 };
 	return forget_pages(j);
+}
+
+/* All channels wait. */
+static int barrier(void *arg, uint64_t at)
+{
+	struct judge *j = arg;
+
+	j->channels = 0;
+	for (size_t i = 0; i < j->in.n_channels; i++)
+		j->channels += j->in.channels[i].link.at;
+	return round_over(j, at);
+}
+
+/* ---- checkpoints ---- */
+
+static int add_word(struct judge *j, enum colo_message message, uint64_t offset,
+		    uint64_t end)
+{
+	struct mr_capture_info *info = j->info;
+
+	if (!offset)
+		return 0;
+	if (grow(&info->words, &j->word_room, info->n_words,
+		 sizeof(*info->words)))
+		return -1;
+	info->words[info->n_words++] =
+		(struct mr_capture_word){ .name = colo_name(message),
+					  .checkpoint = j->checkpoint,
+					  .offset = offset,
+					  .bytes = end - offset,
+					  .seconds = -1 };
+	return 0;
+}
+
+static int add_words(struct judge *j, uint64_t end)
+{
+	const uint64_t *said = j->in.said;
+	uint64_t size = said[COLO_SIZE] ? said[COLO_SIZE] : end;
+	uint64_t send = said[COLO_SEND] ? said[COLO_SEND] : end;
+
+	return add_word(j, COLO_REQUEST, said[COLO_REQUEST], send) ||
+			       add_word(j, COLO_SEND, said[COLO_SEND], size) ||
+			       add_word(j, COLO_SIZE, said[COLO_SIZE], end)
+		       ? -1
+		       : 0;
+}
+
+static int add_checkpoint(struct judge *j, const struct tail *t,
+			  uint64_t channels, size_t round)
+{
+	struct mr_capture_info *info = j->info;
+	uint64_t end = mr_reader_tell(&j->in.r);
+	struct mr_capture_checkpoint *c;
+
+	if (grow(&info->checkpoints, &j->checkpoint_room, info->n_checkpoints,
+		 sizeof(*info->checkpoints)) ||
+	    round_over(j, end) || add_words(j, end))
+		return -1;
+	c = &info->checkpoints[info->n_checkpoints++];
+	*c = (struct mr_capture_checkpoint){ .rounds = info->n_rounds - round,
+					     .bytes = end -
+						      j->in.said[COLO_REQUEST] +
+						      j->channels - channels,
+					     .device = t->len,
+					     .main_end = end,
+					     .seconds = -1 };
+	for (; round < info->n_rounds; round++)
+		add(&c->pages, &info->rounds[round].pages);
+	return 0;
+}
+
+/* The next one: 1; 0: there are no more; -1: no memory, or *damage. */
+static int next_checkpoint(struct judge *j, struct mr_error *damage)
+{
+	size_t round = j->info->n_rounds;
+	uint64_t channels = j->channels;
+	struct tail t = { 0 };
+	int rc = colo_wait(&j->in, damage);
+
+	if (!rc)
+		return 0;
+	j->checkpoint++;
+	if (rc > 0 && !colo_take(&j->in, &t, damage) &&
+	    !intake_check_numbers(&j->in, damage))
+		rc = add_checkpoint(j, &t, channels, round) ? -1 : 1;
+	else
+		rc = -1;
+	tail_release(&t);
+	return rc;
+}
+
+/* All of it, until the primary is gone: -1 with *damage. */
+static int checkpoints(struct judge *j, struct mr_error *damage)
+{
+	int rc;
+
+	do
+		rc = next_checkpoint(j, damage);
+	while (rc > 0);
+	if (rc && damage->code == MR_OK)
+		return error_set(damage, MR_NOMEM, MR_NO_OFFSET,
+				 "out of memory");
+	if (!rc)
+		return intake_finish(&j->in, damage);
+	intake_blame(&j->in, damage);
+	if (add_words(j, mr_reader_tell(&j->in.r)))
+		return error_set(damage, MR_NOMEM, MR_NO_OFFSET,
+				 "out of memory");
+	if (damage->code != MR_SHORT)
+		return -1;
+	j->info->broken = *damage;
+	*damage = (struct mr_error)MR_ERROR_INIT;
+	return 0;
 }
 
 /* ---- the index ---- */
@@ -165,7 +284,8 @@ static int round_over(void *arg, uint64_t at)
 struct times {
 	struct mr_capture_info *info;
 	uint64_t bytes[CAPTURE_CONNECTIONS];
-	size_t round; /* the first that has no time yet */
+	/* The first that has no time yet. */
+	size_t round, checkpoint, word;
 };
 
 static void note(struct times *t, const struct capture_record *r)
@@ -178,6 +298,12 @@ static void note(struct times *t, const struct capture_record *r)
 	while (t->round < info->n_rounds &&
 	       info->rounds[t->round].main_end <= t->bytes[0])
 		info->rounds[t->round++].seconds = s;
+	while (t->checkpoint < info->n_checkpoints &&
+	       info->checkpoints[t->checkpoint].main_end <= t->bytes[0])
+		info->checkpoints[t->checkpoint++].seconds = s;
+	while (t->word < info->n_words &&
+	       info->words[t->word].offset + COLO_WORD <= t->bytes[0])
+		info->words[t->word++].seconds = s;
 }
 
 static int read_records(struct times *t, FILE *f, struct mr_error *damage)
@@ -272,9 +398,11 @@ static int judge(struct judge *j, struct capture *c, struct mr_error *err)
 		return -1;
 	rc = intake_init(&j->in, fd, &j->sink, err);
 	replay_begin(&j->in, c);
-	j->in.round_over = round_over;
+	j->in.round_over = barrier;
 	j->in.round_arg = j;
-	if (!rc && intake_run(&j->in, damage) && !error_is_damage(damage)) {
+	j->in.colo = true;
+	if (!rc && (intake_first(&j->in, damage) || checkpoints(j, damage)) &&
+	    !error_is_damage(damage)) {
 		*err = *damage;
 		rc = -1;
 	}
@@ -303,6 +431,7 @@ int mr_capture_read(const char *path, const struct mr_watch *watch,
 	int rc;
 
 	*info = (struct mr_capture_info){ .seconds = -1,
+					  .broken = MR_ERROR_INIT,
 					  .damage = MR_ERROR_INIT,
 					  .index_damage = MR_ERROR_INIT };
 	rc = capture_open(&c, path, err) ||
@@ -321,5 +450,7 @@ void mr_capture_release(struct mr_capture_info *info)
 		free(info->blocks[i].name);
 	free(info->blocks);
 	free(info->rounds);
+	free(info->checkpoints);
+	free(info->words);
 	*info = (struct mr_capture_info){ .n_blocks = 0 };
 }

@@ -234,7 +234,11 @@ print(max(f["pack"]["below"] for f in json.load(sys.stdin)["files"]))' >below
 	wait_checkpoint 6
 	kill -KILL "$(vm_pid a)"
 	end_recv
-	mrrecv -q --replay kept again.mr
+	n=$(mrrecv --json --replay kept again.mr | jq .checkpoints)
+	mrinspect --json kept | jq -e --argjson n "$n" '.files[0] |
+		.damage == null and (.checkpoints | length == $n and $n >= 6 and
+		all(.data_pages > 0 and .device_bytes > 10000)) and
+		([.words[] | .seconds] | . == sort and .[0] > 0)'
 	mrdiff -q "$IMAGE" again.mr
 	for i in 0 1 3 5; do
 		mrrecv -q --replay --checkpoint=$i kept $i.mr

@@ -106,6 +106,65 @@ replay() { mrrecv --replay "$@"; }
 	[ ! -e other.mr ]
 }
 
+@test "mrinspect, mrverify: words and checkpoints" {
+	for channels in 0 2; do
+		make_capture kept$channels $channels 3
+		mapfile -t ends <ends
+		mrinspect --json kept$channels >says.json
+		jq -e --argjson at "[${ends[0]},${ends[1]},${ends[2]}]" '
+			def round: . * 100 + 0.5 | floor / 100; .files[0] |
+			.damage == null and .broken == null and
+			.index_damage == null and (.seconds | round) == 3.75 and
+			(.checkpoints | map(.checkpoint) == [1, 2, 3] and
+			 map(.main_end) == $at and
+			 map(.seconds | round) == [1.75, 2.75, 3.75] and
+			 all(.data_pages == 2 and .zero_pages == 1 and
+			     .twice == 0 and .round_count == 1 and
+			     .device_bytes == 135)) and
+			([.words[] | .name] == ([["checkpoint-request",
+				"vmstate-send", "vmstate-size"] | ., ., .] |
+				add)) and
+			([.words[] | .seconds | round] == [1, 1.25, 1.75, 2, 2.25, 2.75,
+				3, 3.25, 3.75]) and
+			([.words[] | select(.name == "vmstate-size") | .bytes]
+				== [147, 147, 147]) and
+			([.words[] | select(.checkpoint == 2) | .offset][0] ==
+				$at[0]) and
+			([.rounds[] | .checkpoint] | .[-3:] == [1, 2, 3])' says.json
+		jq -e '.files[1].primary and .files[1].verdict != "damaged"' says.json
+		# all bytes but those of the first migration
+		jq -e --argjson n $(($(cat kept$channels/main \
+			kept$channels/channel-* 2>/dev/null | wc -c) - \
+			$(stat -c %s first) - channels * (64 + 2 * 1344))) \
+			'([.files[0].checkpoints[] | .bytes] | add) == $n' says.json
+		mrinspect -v kept$channels >says
+		grep -E "^ *primary +3 checkpoints$" says
+		grep -E "^ *vmstate-send +2 +2.250 +[0-9]+ +[0-9]+$" says
+		grep -E "^ *3 +3.750 +2 +1 +0 +1 +[0-9.]+ KiB +135 B" says
+		run -1 grep vmstate <(mrinspect kept$channels)
+		run -0 mrverify kept$channels
+		[[ $output == *" rounds, 3 checkpoints" ]]
+		[ "$(mrverify --json kept$channels | jq '.files[0].checkpoints')" = 3 ]
+	done
+	# one that broke off: what came of it is told
+	truncate -s $((ends[1] + 20)) kept2/main
+	run -0 mrinspect kept2
+	[[ $output == *"2 checkpoints; then: connection ends"* ]]
+	mrinspect --json kept2 | jq -e '.files[0] | (.checkpoints | length == 2) and
+		.damage == null and .broken != null and ([.words[] |
+		select(.checkpoint == 3) | .bytes] | .[0] == 4 and length == 2)'
+	# a word that is none
+	printf '\0\0\0\7' | dd of=kept2/main bs=1 seek=$((ends[0])) conv=notrunc
+	run -1 mrinspect kept2
+	[[ $output == *"damage "*"COLO: unknown message"* ]]
+	[[ $output == *"primary       1 checkpoint"* ]]
+	run -1 mrverify kept2
+	# without an index nothing is known of times
+	rm kept0/index
+	mrinspect --json kept0 | jq -e '.files[0] | .damage == null and
+		all(.checkpoints[], .words[]; .seconds == null)'
+}
+
 @test "replay: an ordinary migration" {
 	mkdir kept
 	mkimage --plain kept/main

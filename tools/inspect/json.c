@@ -202,6 +202,7 @@ void show_json(const char *path, const struct mr_image_info *info,
 		cli_json_put_number("stream_end", info->stream_end);
 		cli_json_put_number("trailing", info->trailing);
 		cli_json_put_bool("sealed", info->sealed);
+		cli_json_put_bool("primary", info->primary);
 		if (seal->state != MR_SEAL_UNKNOWN)
 			cli_json_put_text("seal",
 					  mr_seal_state_name(seal->state));

@@ -99,10 +99,13 @@ static void show_file(const struct mr_image_info *info)
 			   "footers");
 	}
 	if (info->trailing) {
-		show_label(info->sealed ? "seal" : "trailing");
+		show_label(info->sealed	   ? "seal"
+			   : info->primary ? "checkpoints"
+					   : "trailing");
 		(void)printf("%" PRIu64 " bytes at 0x%" PRIx64 "%s\n",
 			     info->trailing, info->stream_end,
-			     info->sealed ? ", not checked" : "");
+			     info->sealed || info->primary ? ", not checked"
+							   : "");
 	}
 }
 

@@ -61,6 +61,9 @@ static void print_text(const char *path, const struct mr_capture_info *info)
 		     info->channels, info->channels == 1 ? "" : "s",
 		     info->pages.data + info->pages.zero, info->n_rounds,
 		     info->n_rounds == 1 ? "" : "s");
+	if (info->n_words)
+		(void)printf(", %zu checkpoint%s", info->n_checkpoints,
+			     info->n_checkpoints == 1 ? "" : "s");
 	if (n)
 		(void)printf(", %u note%s", n, n == 1 ? "" : "s");
 	(void)putchar('\n');
@@ -104,6 +107,7 @@ static void put_json(const struct mr_capture_info *info)
 	cli_json_put_number("packets", info->packets);
 	cli_json_put_number("barriers", info->barriers);
 	cli_json_put_number("rounds", info->n_rounds);
+	cli_json_put_number("checkpoints", info->n_checkpoints);
 	cli_json_put_number("data_pages", info->pages.data);
 	cli_json_put_number("zero_pages", info->pages.zero);
 	cli_json_put_number("twice", info->pages.twice);
