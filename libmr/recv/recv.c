@@ -116,6 +116,16 @@ static int begin(struct recv *x, const char *uri, const char *image,
 	return 0;
 }
 
+/* If it is the capture that could not be written, that is why a read failed. */
+static void blame_capture(struct recv *x, struct mr_error *err)
+{
+	if (!atomic_load(&x->capture.failed))
+		return;
+	*err = (struct mr_error)MR_ERROR_INIT;
+	(void)capture_finish(&x->capture, err);
+	(void)error_about(err, RECV_CAPTURE);
+}
+
 static int take(struct recv *x, struct mr_error *err)
 {
 	bool replay = x->options->replay;
@@ -151,11 +161,7 @@ static int take(struct recv *x, struct mr_error *err)
 	}
 	if (!(x->in.colo ? intake_first(&x->in, err) : intake_run(&x->in, err)))
 		return x->in.colo && replay ? recv_replayed(x, err) : 0;
-	if (atomic_load(&x->capture.failed)) {
-		*err = (struct mr_error)MR_ERROR_INIT;
-		(void)capture_finish(&x->capture, err);
-		(void)error_about(err, RECV_CAPTURE);
-	}
+	blame_capture(x, err);
 	return -1;
 }
 
@@ -216,8 +222,11 @@ static int go_on(struct recv *x, struct mr_error *err)
 	label(x);
 	x->went_on = true;
 	rc = recv_checkpoints(x, err);
-	if (x->options->capture && capture_finish(&x->capture, rc ? NULL : err))
-		return rc ? rc : error_about(err, RECV_CAPTURE);
+	if (x->options->capture &&
+	    capture_finish(&x->capture, rc ? NULL : err) && !rc)
+		return error_about(err, RECV_CAPTURE);
+	if (rc && err && err->who != RECV_IMAGE)
+		blame_capture(x, err);
 	return rc;
 }
 

@@ -344,6 +344,7 @@ int intake_join_channels(struct intake *in, struct mr_error *err)
 				       c->init.channel);
 	}
 	add_tally(&in->tally, &in->pour.tally);
+	in->pour.tally = (struct memory_tally){ 0 };
 	return rc ? rc : intake_check_numbers(in, err);
 }
 
