@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -119,12 +120,23 @@ static int begin(struct keeper *k, struct mr_error *err)
 	return 0;
 }
 
+/* Whoever takes in what comes is not to wait for this: a VM stands still then.
+ * A thread has a niceness of its own. */
+static void stand_back(void)
+{
+	int is = getpriority(PRIO_PROCESS, (id_t)gettid());
+
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), is + 5);
+}
+
 static void *keeper_thread(void *arg)
 {
 	struct mr_error err = MR_ERROR_INIT;
 	struct keeper *k = arg;
-	int rc = begin(k, &err);
+	int rc;
 
+	stand_back();
+	rc = begin(k, &err);
 	while (!rc && next(k)) {
 		rc = make(k, k->working, &err);
 		if (rc)

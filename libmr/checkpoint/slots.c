@@ -49,7 +49,7 @@ void slots_release(struct slots *s)
 	if (!s->page)
 		return;
 	for (size_t i = 0; s->chunks && i < n_chunks(s) && s->chunks[i]; i++)
-		zeros_free(s->chunks[i], CHUNK * s->page);
+		zeros_free(s->chunks[i], s->chunk);
 	zeros_free(s->chunks, n_chunks(s) * sizeof(*s->chunks));
 	if (s->fd >= 0)
 		(void)close(s->fd);
@@ -71,7 +71,8 @@ static int make_more(struct slots *s, struct mr_error *err)
 				 " pages are on their way: the VM has fewer",
 				 s->limit);
 	if (s->chunks && !s->chunks[chunk]) {
-		s->chunks[chunk] = zeros_new(CHUNK * s->page);
+		s->chunk = CHUNK * s->page;
+		s->chunks[chunk] = zeros_new_huge(&s->chunk);
 		if (!s->chunks[chunk])
 			return error_set(err, MR_NOMEM, MR_NO_OFFSET,
 					 "no memory for what has changed");

@@ -20,6 +20,7 @@ struct slots {
 	uint32_t limit; /* how many there can be */
 	uint32_t made; /* from 0 on */
 	unsigned char **chunks; /* of memory that they lie in */
+	size_t chunk; /* bytes of each */
 	int fd; /* or the file; -1 */
 	uint32_t *free; /* what was given back: a stack */
 	size_t n_free, free_room;

@@ -162,6 +162,8 @@ static void turn(struct sluice *s, int state, struct delta *d)
 
 void sluice_open(struct sluice *s, struct delta *d)
 {
+	/* A delta is sifted when it is poured. */
+	atomic_store(&s->sink.unsifted, true);
 	turn(s, SLUICE_DELTA, d);
 }
 

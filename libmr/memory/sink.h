@@ -13,6 +13,8 @@
 #ifndef LIBMR_SINK_H
 #define LIBMR_SINK_H
 
+#include <stdatomic.h>
+
 #include "libmr/memory/memory.h"
 
 struct memory_tally {
@@ -87,6 +89,9 @@ struct sink_ops {
 /* First member of each back end. */
 struct sink {
 	const struct sink_ops *ops;
+	/* It looks for zero pages itself, later: what is put need not be looked
+	 * at before, and may be put page by page, from wherever it lies. */
+	atomic_bool unsifted;
 	size_t extent; /* bytes that are best put at a time */
 	size_t hand_size; /* bytes */
 };

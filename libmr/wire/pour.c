@@ -23,12 +23,13 @@ static int put(struct pour *p, size_t block, uint64_t offset,
 				    .pages = n,
 				    .bits = bits,
 				    .buf = bytes };
-	size_t zero;
+	size_t zero = 0;
 
 	if (p->twice)
 		twice_came(p->twice, block, offset / p->m->page, n);
 	bits_set(bits, 0, n);
-	zero = pages_clear_zero(bytes, part.unit, n, bits);
+	if (!atomic_load_explicit(&p->to->unsifted, memory_order_relaxed))
+		zero = pages_clear_zero(bytes, part.unit, n, bits);
 	p->tally.scanned += n * part.unit;
 	p->tally.zero += zero * part.unit;
 	p->tally.data += (n - zero) * part.unit;
@@ -113,6 +114,14 @@ int pour_next(struct pour *p, struct mr_error *err)
 int pour_end(struct pour *p, struct mr_error *err)
 {
 	return pour_next(p, err) ? -1 : outbox_drain(&p->out, err);
+}
+
+int pour_through(struct pour *p, size_t block, uint64_t offset,
+		 const unsigned char *page, struct mr_error *err)
+{
+	if (push(p, err))
+		return -1;
+	return put(p, block, offset, (unsigned char *)(uintptr_t)page, 1, err);
 }
 
 /* Makes room for a page that goes on from the last one, or begins anew. */

@@ -49,6 +49,10 @@ int pour_next(struct pour *p, struct mr_error *err);
 int pour_pages(struct pour *p, size_t block, uint64_t offset,
 	       unsigned char *bytes, size_t n, struct mr_error *err);
 
+/* One page that lies anywhere: into a sink that is unsifted. */
+int pour_through(struct pour *p, size_t block, uint64_t offset,
+		 const unsigned char *page, struct mr_error *err);
+
 /* A place for one page, to be filled at once; NULL: *err. */
 unsigned char *pour_page(struct pour *p, size_t block, uint64_t offset,
 			 struct mr_error *err);

@@ -167,6 +167,10 @@ static int page_word(struct intake *in, const struct ram_item *item,
 		rc = xbzrle(in, item, buf + header, err);
 	} else if (item->kind == RAM_COMPRESS) {
 		rc = unpack(in, item, buf + header, at + header, err);
+	} else if (atomic_load_explicit(&in->to->unsifted,
+					memory_order_relaxed)) {
+		rc = pour_through(&in->pour, in->last_block, item->offset,
+				  buf + header, err);
 	} else {
 		page = pour_page(&in->pour, in->last_block, item->offset, err);
 		if (page)
