@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "formats/bytes.h"
 #include "formats/colo.h"
 #include "formats/return_path.h"
 #include "libmr/base/error.h"
@@ -60,13 +61,15 @@ static int expect(struct intake *in, enum colo_message message, uint64_t *size,
 		if (intake_peek(in, &need, &buf, &len, err))
 			return -1;
 		n = colo_decode(buf, len, &w, &f);
-	} while (n < 0 && f.kind == FAULT_SHORT);
-	if (n < 0)
+		/* A word that is not due is not waited for any longer. */
+	} while (n < 0 && f.kind == FAULT_SHORT &&
+		 (len < COLO_WORD || get_be32(buf) == message));
+	if (n < 0 && f.kind != FAULT_SHORT)
 		return error_fault(err, &f, at);
-	if (w.message != message)
+	if (n < 0 || w.message != message)
 		return error_set(err, MR_FORMAT, at,
 				 "the primary says %s where it should say %s",
-				 colo_name(w.message), colo_name(message));
+				 colo_name(get_be32(buf)), colo_name(message));
 	mr_reader_skip(&in->r, (uint64_t)n);
 	in->said[message] = at;
 	if (size)
@@ -116,7 +119,10 @@ static int device_state(struct intake *in, struct tail *t, struct mr_error *err)
 
 	if (expect(in, COLO_SIZE, &size, err))
 		return -1;
-	/* A longer one ends before that, or is too long for tail_add. */
+	if (size > TAIL_MAX)
+		return error_set(err, MR_UNSUPPORTED, at,
+				 "more than %zu MiB of device state",
+				 TAIL_MAX >> 20);
 	while (t->len < size) {
 		const uint8_t *buf;
 		size_t need = 1, n;

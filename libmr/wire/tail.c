@@ -9,8 +9,6 @@
 #include "libmr/base/error.h"
 #include "libmr/image/vmdesc.h"
 
-/* No machine's is longer: a source that goes on for ever is stopped here. */
-#define TAIL_MAX ((size_t)1 << 30)
 /* EOF, type, length. */
 #define BEFORE_TEXT ((size_t)(1 + STREAM_VMDESC_HEADER_SIZE))
 

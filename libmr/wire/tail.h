@@ -18,6 +18,9 @@
 #include "libmr/image/writer.h"
 #include "libmr/mr.h"
 
+/* No machine's is longer: a source that goes on for ever is stopped here. */
+#define TAIL_MAX ((size_t)1 << 30)
+
 /* Texts that look like a description: at a time, and in all. */
 #define TAIL_OPEN 16
 #define TAIL_TRIES 256

@@ -103,7 +103,8 @@ static int xbzrle(struct intake *in, const struct ram_item *item,
 	unsigned char *page;
 	struct fault f;
 
-	if (!in->to->ops->get)
+	/* With channels somebody else may put that page meanwhile. */
+	if (!in->to->ops->get || in->n_channels)
 		return error_set(err, MR_UNSUPPORTED, at,
 				 "changes to a page (xbzrle)");
 	/* It may be held back. */
@@ -113,9 +114,11 @@ static int xbzrle(struct intake *in, const struct ram_item *item,
 	if (!page || in->to->ops->get(in->to, &h, in->last_block, item->offset,
 				      page, err))
 		return -1;
-	if (ram_xbzrle_apply(body, item->data_len, page, in->memory.page, &f))
-		return error_fault(err, &f, at);
-	return 0;
+	if (!ram_xbzrle_apply(body, item->data_len, page, in->memory.page, &f))
+		return 0;
+	/* It is there, wholly: what is short is not what came. */
+	f.kind = FAULT_BAD;
+	return error_fault(err, &f, at);
 }
 
 /* A page that an old source compressed: at, its data's place. */
@@ -209,6 +212,9 @@ static int barrier(struct intake *in, struct mr_error *err)
 	if (!rounds_flush(&in->rounds))
 		return error_set(err, MR_SHORT, mr_reader_tell(&in->r),
 				 "a channel has ended before its barrier");
+	/* All channels stand still. */
+	if (in->colo && intake_check_numbers(in, err))
+		return -1;
 	if (in->round_over &&
 	    in->round_over(in->round_arg, mr_reader_tell(&in->r)))
 		return error_set(err, MR_NOMEM, MR_NO_OFFSET, "out of memory");

@@ -56,8 +56,9 @@ note(0, len(main), 0.5)
 for c in range(channels):
     files[1 + c] = bytearray()
     send(1 + c, struct.pack(">II16xB39x", 0x11223344, 1, c), 0.5)
-    # the first one is at START's EOS, as no FLUSH has come then
-    for _ in range(info["flushes"] + 1):
+# the first one is at START's EOS, as no FLUSH has come then
+for _ in range(info["flushes"] + 1):
+    for c in range(channels):
         send(1 + c, packet(1), 0.5)
 for k in range(1, checkpoints + 1):
     send(0, struct.pack(">I", 1), k)
