@@ -15,8 +15,10 @@ enum { ZERO = 1, IN = 2 };
 
 /* Bytes that are put together for a sink. */
 #define EXTENT ((size_t)1 << 20)
-/* Pages that are put at a time. */
+/* Pages that are put at a time; and by all who can: those that they replace
+ * are given back only then. */
 #define PAGES ((size_t)64)
+#define AT_ONCE ((uint32_t)PAGES * 256)
 
 int delta_init(struct delta *d, const struct memory *m, struct slots *slots,
 	       struct mr_error *err)
@@ -47,7 +49,7 @@ uint32_t delta_limit(const struct memory *m, uint32_t n)
 	for (size_t i = 0; i < m->n; i++)
 		pages += m->blocks[i].length / m->page;
 	return pages > UINT32_MAX / (n + 1) ? UINT32_MAX - 8
-					    : (uint32_t)pages * n;
+					    : (uint32_t)pages * n + AT_ONCE;
 }
 
 void delta_release(struct delta *d)

@@ -16,8 +16,10 @@ static int enter(struct sluice *s, struct delta **delta, struct mr_error *err)
 	bool over;
 
 	(void)pthread_mutex_lock(&s->lock);
+	s->waiting++;
 	while (s->state == SLUICE_SHUT)
 		(void)pthread_cond_wait(&s->moved, &s->lock);
+	s->waiting--;
 	over = s->state == SLUICE_OVER;
 	*delta = s->state == SLUICE_DELTA ? s->delta : NULL;
 	s->inside += !over;
@@ -141,6 +143,16 @@ bool sluice_shut(struct sluice *s)
 	s->puts = false;
 	(void)pthread_mutex_unlock(&s->lock);
 	return puts;
+}
+
+bool sluice_waited(struct sluice *s)
+{
+	bool waited;
+
+	(void)pthread_mutex_lock(&s->lock);
+	waited = s->waiting > 0;
+	(void)pthread_mutex_unlock(&s->lock);
+	return waited;
 }
 
 void sluice_barrier(struct sluice *s)

@@ -29,6 +29,7 @@ struct sluice {
 	enum { SLUICE_IMAGE, SLUICE_SHUT, SLUICE_DELTA, SLUICE_OVER } state;
 	struct delta *delta;
 	unsigned inside; /* threads that put */
+	unsigned waiting; /* that are to put, and may not yet */
 	bool puts; /* since the last barrier */
 };
 
@@ -38,6 +39,8 @@ void sluice_destroy(struct sluice *s);
 
 /* Nobody puts when it returns. Whether somebody did since sluice_barrier. */
 bool sluice_shut(struct sluice *s);
+/* Whether somebody is to put while it is shut. */
+bool sluice_waited(struct sluice *s);
 /* All that was put before is in its place, and it may stay there. */
 void sluice_barrier(struct sluice *s);
 /* From now on into d. */

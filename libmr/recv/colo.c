@@ -39,6 +39,9 @@ int recv_take(struct recv *x, struct delta *d, struct mr_error *err)
 	if (rc <= 0)
 		return rc;
 	r->primary = true;
+	/* Before it is answered the next one's pages do not come. */
+	if (check_beyond(x, sluice_waited(&x->sluice), err))
+		return -1;
 	sluice_open(&x->sluice, d);
 	rc = colo_take(&x->in, &t, err);
 	if (check_beyond(x, sluice_shut(&x->sluice), rc ? NULL : err))
@@ -181,15 +184,24 @@ int recv_checkpoints(struct recv *x, struct mr_error *err)
 	struct keeper k;
 	int rc;
 
-	if (recv_settle(x, err))
+	if (recv_settle(x, err)) {
+		/* Who waits to put is waited for. */
+		sluice_over(&x->sluice);
+		(void)intake_join_channels(&x->in, NULL);
+		recv_report(x);
+		recv_tally(x);
 		return error_about(err, RECV_URI);
+	}
+	recv_report(x);
 	make_keeper(x, &k);
 	x->sluice.get = page_before;
 	x->sluice.arg = &k;
 	rc = keeper_start(&k, &x->image.sink, &x->w, err);
 	if (!rc)
 		rc = go_on(x, &k, &why);
-	/* The channels end before what they put into does. */
+	/* The channels end before what they put into does, which is not why it
+	 * is over. */
+	(void)wire_end(&x->in.wire);
 	sluice_over(&x->sluice);
 	intake_blame(&x->in, &why);
 	if (keeper_end(&k, err)) {

@@ -248,7 +248,7 @@ void recv_tally(struct recv *x)
 	r->barriers = in->barriers;
 }
 
-static void report(struct recv *x)
+void recv_report(struct recv *x)
 {
 	struct mr_recv_report *r = x->report;
 	const struct intake *in = &x->in;
@@ -265,7 +265,6 @@ static void report(struct recv *x)
 				      x->w.blocks[i].place.num_pages) *
 			   IMAGE_PAGE;
 	r->channels = (unsigned)in->n_channels;
-	recv_tally(x);
 	if (x->sink == &sink_nothing)
 		r->data = in->tally.data;
 	r->device = in->tail.device;
@@ -309,8 +308,11 @@ int mr_recv(const char *uri, const char *image,
 	rc = begin(&x, uri, image, err);
 	if (!rc && take(&x, err))
 		rc = error_about(err, RECV_URI);
-	if (x.taking)
-		report(&x);
+	/* The channels of a primary go on. */
+	if (x.taking && (rc || !options->colo || options->replay)) {
+		recv_report(&x);
+		recv_tally(&x);
+	}
 	if (!rc && options->colo && !options->replay)
 		rc = go_on(&x, err);
 	else if (!rc)

@@ -73,7 +73,9 @@ static int take_all(struct recv *x, struct replayed *p, struct mr_error *err)
 	if (rc > 0)
 		return 0;
 	/* Nothing more is put. Of a primary that is gone the channels may have
-	 * some of what main has not. */
+	 * some of what main has not; else that is not why it is over. */
+	if (rc < 0)
+		(void)wire_end(&x->in.wire);
 	sluice_over(&x->sluice);
 	if (!rc)
 		return r->checkpoints ? 0 : intake_finish(&x->in, err);

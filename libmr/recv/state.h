@@ -29,7 +29,9 @@ struct recv {
 /* The VM's UUID, if the stream or its channels say it; or NULL. */
 const uint8_t *recv_uuid(const struct intake *in);
 
-/* Into the report, when nobody takes anything in: what did come. */
+/* Into the report, when nobody puts anything: what the image is of. */
+void recv_report(struct recv *x);
+/* When nobody takes anything in either: what did come. */
 void recv_tally(struct recv *x);
 /* For intake.round_over: arg is a sluice. */
 int recv_barrier(void *arg, uint64_t at);
