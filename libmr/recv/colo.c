@@ -178,6 +178,15 @@ static void report(struct recv *x, const struct keeper *k)
 			       k->run_state);
 }
 
+/* What has the name is somebody else's, and nobody was refused beforehand. */
+static void disown(struct recv *x, struct mr_error *err)
+{
+	if (err->code != MR_REFUSED)
+		return;
+	err->code = MR_UNSUPPORTED;
+	x->report->standing = false;
+}
+
 int recv_checkpoints(struct recv *x, struct mr_error *err)
 {
 	struct mr_error why = MR_ERROR_INIT;
@@ -207,6 +216,7 @@ int recv_checkpoints(struct recv *x, struct mr_error *err)
 	if (keeper_end(&k, err)) {
 		report(x, &k);
 		keeper_release(&k);
+		disown(x, err);
 		return error_about(err, RECV_IMAGE);
 	}
 	report(x, &k);

@@ -168,6 +168,22 @@ comes_back() { # QEMU ARGUMENT...
 	assert_no_bad a
 }
 
+@test "the image is taken away: that stays so, and all ends" {
+	start_primary
+	begin_recv
+	go 50
+	wait_checkpoint 2
+	rm "$IMAGE"
+	end_recv 2
+	grep "somebody else has put another file in its place, or removed" \
+		recv.err
+	! grep "whole, as of" recv.err
+	[ "$(find . -name '*.mr' -o -name '.*.tmp')" = "" ]
+	alone
+	wait_checked a
+	assert_no_bad a
+}
+
 @test "a guest lives on it meanwhile" {
 	start_primary
 	begin_recv
