@@ -150,9 +150,11 @@ $(UNITS): $O/%: $O/%.o $O/tools.a $O/libmr.a
 $(HELPERS): $O/%: $O/%.o $O/libmr.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
-# Saves that are disturbed at random moments: make storm ROUNDS=200 SEED=1
-storm: all helpers
-	O=$O tests/qemu/storm $(or $(ROUNDS),200) $(SEED)
+# Saves that are disturbed at random moments: make storm ROUNDS=200 SEED=1; and
+# checkpoints (COLO) that end so, for which a QEMU of 11.0 or later has to be
+# first in PATH.
+storm storm-colo: all helpers
+	O=$O tests/qemu/$@ $(or $(ROUNDS),200) $(SEED)
 
 # The tools beside QEMU and the machine's limits; ROWS="save-anon live" for some.
 # Those of COLO take COLO_CHECKPOINTS=60 each time, one every COLO_DELAY=200 ms,
@@ -249,5 +251,6 @@ clean:
 	rm -rf build
 FORCE:
 .PHONY: all bench bench-quick check check-layers clean demo deps dist fuzz \
-	fuzzers helpers install lint ready relay storm unit-tests FORCE
+	fuzzers helpers install lint ready relay storm storm-colo unit-tests \
+	FORCE
 -include $(shell find $O -name '*.d' 2>/dev/null)
