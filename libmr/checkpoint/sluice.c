@@ -162,7 +162,7 @@ void sluice_barrier(struct sluice *s)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
-static void turn(struct sluice *s, int state, struct delta *d)
+static void turn(struct sluice *s, enum sluice_state state, struct delta *d)
 {
 	(void)pthread_mutex_lock(&s->lock);
 	if (s->state != SLUICE_OVER)

@@ -14,6 +14,8 @@
 #include "libmr/checkpoint/delta.h"
 #include "libmr/memory/sink.h"
 
+enum sluice_state { SLUICE_IMAGE, SLUICE_SHUT, SLUICE_DELTA, SLUICE_OVER };
+
 struct sluice {
 	struct sink sink;
 	struct sink *image; /* the caller's, until it is shut for the first
@@ -26,7 +28,7 @@ struct sluice {
 	/* Its own. */
 	pthread_mutex_t lock;
 	pthread_cond_t moved;
-	enum { SLUICE_IMAGE, SLUICE_SHUT, SLUICE_DELTA, SLUICE_OVER } state;
+	enum sluice_state state;
 	struct delta *delta;
 	unsigned inside; /* threads that put */
 	unsigned waiting; /* that are to put, and may not yet */
