@@ -139,6 +139,7 @@ WRAP_libmr/checkpoint/keeper = fcntl64 renameat2
 WRAP_libmr/checkpoint/power = fcntl64 pwrite64 ftruncate64 fallocate64 \
 	copy_file_range ioctl fsync openat64 linkat renameat renameat2 \
 	unlinkat io_setup
+WRAP_libmr/recv/colo = fsync ftruncate64 pwrite64 linkat renameat2
 WRAP_libmr/memory/pack_sink = malloc calloc mmap64
 WRAP_libmr/convert/convert = malloc calloc realloc mmap64 pread64 pwrite64 \
 	write pwritev64v2 poll ftruncate64 fsync fstat64 renameat

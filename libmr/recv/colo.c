@@ -94,6 +94,17 @@ static int page_before(void *arg, size_t block, uint64_t offset,
 	return keeper_get(arg, block, offset, page, err);
 }
 
+/* However long it takes: the channels have nothing to say meanwhile. */
+static int wait_for_disk(struct recv *x, struct keeper *k, struct mr_error *err)
+{
+	int rc;
+
+	wire_hold(&x->in.wire, true);
+	rc = keeper_wait(k, err);
+	wire_hold(&x->in.wire, false);
+	return rc;
+}
+
 /* The primary's VM stands still until this is over. */
 static int answer(struct recv *x, struct keeper *k, struct delta *d,
 		  struct mr_error *err)
@@ -106,7 +117,7 @@ static int answer(struct recv *x, struct keeper *k, struct delta *d,
 	if (keeper_keep(k, d, rc ? NULL : err))
 		return -1;
 	if (durable)
-		rc = keeper_wait(k, err) || colo_done(&x->in, err);
+		rc = wait_for_disk(x, k, err) || colo_done(&x->in, err);
 	return rc ? -1 : 0;
 }
 
@@ -114,7 +125,7 @@ static int go_on(struct recv *x, struct keeper *k, struct mr_error *err)
 {
 	int rc;
 
-	if (x->options->durable && keeper_wait(k, err))
+	if (x->options->durable && wait_for_disk(x, k, err))
 		return -1;
 	if (colo_ready(&x->in, err))
 		return -1;

@@ -33,9 +33,16 @@ int wire_begin(struct wire *w, unsigned limit, const struct mr_watch *watch,
 	w->limit = limit;
 	w->watch = watch;
 	atomic_init(&w->over, false);
+	atomic_init(&w->held, false);
 	atomic_init(&w->heard, now());
 	atomic_init(&w->bytes, 0);
 	return 0;
+}
+
+void wire_hold(struct wire *w, bool held)
+{
+	atomic_store(&w->heard, now());
+	atomic_store(&w->held, held);
 }
 
 void wire_release(struct wire *w)
@@ -62,11 +69,17 @@ static bool cancelled(const struct wire *w)
 
 int wire_look_up(const struct wire *w)
 {
+	uint64_t heard;
+	bool held;
+
 	if (atomic_load(&w->over) || cancelled(w)) {
 		errno = ECANCELED;
 		return -1;
 	}
-	if (now() - atomic_load(&w->heard) >= (uint64_t)w->limit * 1000) {
+	/* Somebody may hear something meanwhile: now is asked for last. */
+	held = atomic_load(&w->held);
+	heard = atomic_load(&w->heard);
+	if (!held && now() - heard >= (uint64_t)w->limit * 1000) {
 		errno = ETIMEDOUT;
 		return -1;
 	}

@@ -20,6 +20,7 @@
 struct wire {
 	unsigned limit; /* seconds of silence */
 	const struct mr_watch *watch; /* the caller's */
+	atomic_bool held; /* it is for us to speak: wire_hold */
 	atomic_bool over; /* nobody is to wait any more: wire_end */
 	int end; /* an eventfd that says the same */
 	atomic_uint_fast64_t heard; /* milliseconds: when the last byte came */
@@ -53,6 +54,10 @@ struct link {
 int wire_begin(struct wire *w, unsigned limit, const struct mr_watch *watch,
 	       struct mr_error *err);
 void wire_release(struct wire *w); /* w may be WIRE_NONE */
+
+/* While the other end waits for us its silence means nothing; then it begins
+ * anew. */
+void wire_hold(struct wire *w, bool held);
 
 /* Wakes all who wait. Whether it was over before. */
 bool wire_end(struct wire *w);

@@ -35,6 +35,47 @@ enum {
 	TIMES = 2000, /* of what is said endlessly */
 };
 
+/* ---- a disk ---- */
+
+static atomic_uint calls, fail_at; /* from 1 on; 0: none fails */
+static atomic_int fail_with;
+static atomic_bool slow;
+
+static bool disk_fails(void)
+{
+	if (atomic_fetch_add(&calls, 1) + 1 != atomic_load(&fail_at))
+		return false;
+	errno = atomic_load(&fail_with);
+	return true;
+}
+
+#define DISK(type, call, params, args)                         \
+	type __real_##call params;                             \
+	type __wrap_##call params;                             \
+	type __wrap_##call params                              \
+	{                                                      \
+		return disk_fails() ? -1 : __real_##call args; \
+	}
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	/* Longer than a timeout of 1 s, together. */
+	if (atomic_load(&slow))
+		(void)usleep(700000);
+	return disk_fails() ? -1 : __real_fsync(fd);
+}
+
+DISK(int, ftruncate64, (int fd, off_t len), (fd, len))
+DISK(ssize_t, pwrite64, (int fd, const void *buf, size_t n, off_t at),
+     (fd, buf, n, at))
+DISK(int, linkat, (int from, const char *a, int to, const char *b, int flags),
+     (from, a, to, b, flags))
+DISK(int, renameat2,
+     (int from, const char *a, int to, const char *b, unsigned flags),
+     (from, a, to, b, flags))
+
 static const char *const names[BLOCKS] = { "ram0", "more" };
 
 typedef unsigned char memory_of_vm[BLOCKS][PAGES][PAGE];
@@ -56,8 +97,10 @@ enum point {
 	AT_END,
 };
 
+enum act { SAY, HEAR, CLOSE, PAUSE };
+
 struct step {
-	enum { SAY, HEAR, CLOSE, PAUSE } what;
+	enum act what;
 	unsigned line; /* 0: main, 1..: channels */
 	size_t at, len;
 	unsigned times;
@@ -97,13 +140,12 @@ struct script {
 	bool (*lie)(struct script *s); /* true: instead of what comes there */
 };
 
-static struct step *add_step(struct script *s, int what, unsigned line)
+static struct step *add_step(struct script *s, enum act what, unsigned line)
 {
 	struct step *t = &s->steps[s->n++];
 
 	assert_true(s->n <= ARRAY_LEN(s->steps));
-	*t = (struct step){ .line = line, .times = 1 };
-	t->what = what;
+	*t = (struct step){ .what = what, .line = line, .times = 1 };
 	return t;
 }
 
@@ -172,7 +214,7 @@ static void say_command(struct script *s, enum stream_command c,
 			const void *data, uint16_t len)
 {
 	struct stream_element e = { .type = STREAM_COMMAND,
-				    .command = c,
+				    .command = (uint16_t)c,
 				    .length = len };
 	uint8_t buf[STREAM_ELEMENT_MAX];
 
@@ -1395,6 +1437,77 @@ static void cancelled(void **state)
 	}
 }
 
+/* ---- the disk ---- */
+
+/* Each call in turn: whether that one was made. */
+static bool disk_failed(const struct script *s, unsigned nth, int with,
+			unsigned *refused)
+{
+	struct play *p = new_play(s);
+	unsigned k;
+	bool made;
+
+	p->options.durable = nth % 2;
+	atomic_store(&calls, 0);
+	atomic_store(&fail_with, with);
+	atomic_store(&fail_at, nth);
+	play(p);
+	made = atomic_load(&calls) >= nth;
+	atomic_store(&fail_at, 0);
+	if (!p->rc) {
+		check_image(p, CHECKPOINTS);
+	} else if (p->report.standing) {
+		/* Only the fsync of the folder comes behind the name; two of
+		 * them may be one. */
+		for (k = (unsigned)p->report.last; !is_checkpoint(s, k); k++)
+			assert_true(k < CHECKPOINTS);
+		check_sound();
+	} else if (count_files()) {
+		assert_true(is_checkpoint(s, 0));
+	}
+	assert_in_range(count_files(), 0, 1);
+	assert_true(!p->rc || p->err.who);
+	*refused += p->rc != 0;
+	free(p);
+	return made;
+}
+
+static void full_or_broken(void **state)
+{
+	static const int errors[] = { ENOSPC, EIO };
+
+	(void)state;
+	for (int channels = 0; channels < 2; channels++)
+		for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
+			struct script *s = make_script(true, channels);
+			unsigned refused = 0, nth = 1;
+
+			while (disk_failed(s, nth, errors[i], &refused))
+				nth++;
+			assert_true(refused > 10);
+			free(s);
+		}
+}
+
+/* The primary waits for the disk, longer than it may be silent itself. */
+static void slow_disk(void **state)
+{
+	struct script *s = make_script(true, true);
+	struct play *p = new_play(s);
+
+	(void)state;
+	p->options.timeout = 1;
+	p->options.durable = true;
+	atomic_store(&slow, true);
+	play(p);
+	atomic_store(&slow, false);
+	check_says(p, 0, "");
+	assert_string_equal(p->report.end, "");
+	check_image(p, CHECKPOINTS);
+	free(p);
+	free(s);
+}
+
 /* A disk is asked so often here that memory has to do. */
 static int in_memory(void **state)
 {
@@ -1418,6 +1531,8 @@ int main(void)
 		cmocka_unit_test(silence),
 		cmocka_unit_test(endless),
 		cmocka_unit_test(cancelled),
+		cmocka_unit_test(full_or_broken),
+		cmocka_unit_test(slow_disk),
 	};
 
 	return cmocka_run_group_tests_name("colo", tests, in_memory,
