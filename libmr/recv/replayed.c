@@ -7,20 +7,23 @@
 #include "libmr/base/watch.h"
 #include "libmr/recv/state.h"
 
-/* Each checkpoint goes into the image when it is whole: nobody sees that before
- * it is the one that is wanted. */
+/* Each checkpoint is merged into those before when it is whole: what changes
+ * again and again is written once. */
 struct replayed {
+	struct sink *image; /* it has the first migration */
 	struct slots slots;
-	struct delta delta;
-	struct tail device; /* of the last one in the image */
+	struct delta all, next;
 };
 
 static int page_before(void *arg, size_t block, uint64_t offset,
 		       unsigned char *page, struct mr_error *err)
 {
-	struct sink *image = arg;
+	const struct replayed *p = arg;
+	int rc = delta_get(&p->all, block, offset / p->all.m->page, page, err);
 
-	return image->ops->get(image, NULL, block, offset, page, err);
+	if (rc)
+		return rc < 0 ? -1 : 0;
+	return p->image->ops->get(p->image, NULL, block, offset, page, err);
 }
 
 static int prepare(struct recv *x, struct replayed *p, struct mr_error *err)
@@ -28,32 +31,27 @@ static int prepare(struct recv *x, struct replayed *p, struct mr_error *err)
 	const struct memory *m = &x->in.memory;
 
 	x->sluice.get = page_before;
-	x->sluice.arg = &x->image.sink;
+	x->sluice.arg = p;
+	p->image = &x->image.sink;
 	return slots_init(&p->slots, x->options->cache, m->page,
 			  delta_limit(m, 2), err) ||
-			       delta_init(&p->delta, m, &p->slots, err)
+			       delta_init(&p->all, m, &p->slots, err) ||
+			       delta_init(&p->next, m, &p->slots, err)
 		       ? -1
 		       : 0;
 }
 
 static int keep(struct recv *x, struct replayed *p, struct mr_error *err)
 {
-	uint64_t pages = delta_pages(&p->delta);
+	uint64_t pages = delta_pages(&p->next);
 
 	if (intake_check_numbers(&x->in, err))
 		return -1;
-	if (delta_pour(&p->delta, &x->image.sink, &x->in.tally.written, err))
-		return error_about(err, RECV_IMAGE);
-	tail_release(&p->device);
-	p->device = (struct tail){ .bytes = p->delta.device,
-				   .len = p->delta.device_len,
-				   .room = p->delta.device_len };
-	p->delta.device = NULL;
-	delta_clear(&p->delta);
+	delta_merge(&p->all, &p->next);
 	x->report->changed += pages * x->in.memory.page;
-	x->report->last = p->delta.number;
+	x->report->last = p->all.number;
 	watch_note(&x->options->watch,
-		   "checkpoint %" PRIu64 ": %" PRIu64 " pages", p->delta.number,
+		   "checkpoint %" PRIu64 ": %" PRIu64 " pages", p->all.number,
 		   pages);
 	return 0;
 }
@@ -66,7 +64,7 @@ static int take_all(struct recv *x, struct replayed *p, struct mr_error *err)
 	int rc = 1;
 
 	while (rc > 0 && r->checkpoints < x->options->checkpoint) {
-		rc = recv_take(x, &p->delta, &why);
+		rc = recv_take(x, &p->next, &why);
 		if (rc > 0 && keep(x, p, err))
 			return -1;
 	}
@@ -109,19 +107,31 @@ static int none_such(const struct recv *x, struct mr_error *err)
 static int put_device(struct recv *x, struct replayed *p, struct mr_error *err)
 {
 	struct image_device first = tail_device(&x->in.tail);
-	struct tail *t = &p->device;
-	int fits = tail_described(t, first.description, first.description_len,
-				  (uint32_t)x->in.memory.page, err);
+	struct tail t = { .bytes = p->all.device,
+			  .len = p->all.device_len,
+			  .room = p->all.device_len };
+	int rc = tail_described(&t, first.description, first.description_len,
+				(uint32_t)x->in.memory.page, err);
 
-	if (fits < 0)
+	p->all.device = NULL;
+	t.device = t.description = t.len;
+	if (rc > 0)
+		rc = tail_add(&t, first.description, first.description_len,
+			      err);
+	if (rc) {
+		tail_release(&t);
 		return -1;
-	t->device = t->description = t->len;
-	if (fits && tail_add(t, first.description, first.description_len, err))
-		return -1;
+	}
 	tail_release(&x->in.tail);
-	x->in.tail = *t;
-	*t = (struct tail){ 0 };
+	x->in.tail = t;
 	return 0;
+}
+
+static int put(struct recv *x, struct replayed *p, struct mr_error *err)
+{
+	if (delta_pour(&p->all, p->image, &x->in.tally.written, err))
+		return error_about(err, RECV_IMAGE);
+	return put_device(x, p, err);
 }
 
 int recv_replayed(struct recv *x, struct mr_error *err)
@@ -137,12 +147,12 @@ int recv_replayed(struct recv *x, struct mr_error *err)
 	    x->report->checkpoints < x->options->checkpoint)
 		rc = none_such(x, err);
 	if (!rc && x->report->last)
-		rc = put_device(x, &p, err);
+		rc = put(x, &p, err);
 	if (!rc)
 		x->report->kept = x->report->last > 0;
 	x->sink = &x->image.sink;
-	tail_release(&p.device);
-	delta_release(&p.delta);
+	delta_release(&p.all);
+	delta_release(&p.next);
 	slots_release(&p.slots);
 	return rc ? -1 : 0;
 }
