@@ -15,6 +15,13 @@
 
 /* ---- one checkpoint ---- */
 
+static struct keeper_image look(const struct image_writer *w, uint64_t device)
+{
+	return (struct keeper_image){ .size = w->size,
+				      .data = image_writer_data(w),
+				      .device = device };
+}
+
 /* The device state, and the first one's description if that is its own too. */
 static int describe(struct keeper *k, const struct delta *d,
 		    struct image_device *to, struct mr_error *err)
@@ -39,6 +46,7 @@ static int describe(struct keeper *k, const struct delta *d,
 static int make(struct keeper *k, const struct delta *d, struct mr_error *err)
 {
 	struct turns *t = &k->turns;
+	struct keeper_image is;
 	struct image_sink s;
 
 	if (turns_begin(t, d, err))
@@ -53,7 +61,11 @@ static int make(struct keeper *k, const struct delta *d, struct mr_error *err)
 	    delta_pour(d, &s.sink, &k->written, err) ||
 	    s.sink.ops->end(&s.sink, err))
 		return -1;
-	return turns_publish(t, d, err);
+	is = look(&t->w, d->device_len);
+	if (turns_publish(t, d, err))
+		return -1;
+	k->is = is;
+	return 0;
 }
 
 /* ---- the thread ---- */
@@ -111,7 +123,10 @@ static int tell(struct keeper *k, uint64_t number, uint64_t pages,
 static int begin(struct keeper *k, struct mr_error *err)
 {
 	if (k->image->ops->end(k->image, err) ||
-	    turns_first(&k->turns, k->begin, k->m, err) || tell(k, 0, 0, err))
+	    turns_first(&k->turns, k->begin, k->m, err))
+		return -1;
+	k->is = look(k->begin, k->first->device);
+	if (tell(k, 0, 0, err))
 		return -1;
 	(void)pthread_mutex_lock(&k->lock);
 	k->begin = NULL;

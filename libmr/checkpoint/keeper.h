@@ -41,6 +41,9 @@ struct keeper {
 	uint64_t published; /* how many have been, without the first */
 	uint64_t written; /* bytes handed to files for pages */
 	uint64_t merged; /* that were merged into later ones */
+	struct keeper_image { /* bytes of the last */
+		uint64_t size, data, device;
+	} is;
 	char run_state[STREAM_RUNSTATE_SIZE]; /* of the last; "": not said */
 	struct mr_error why; /* of the failure; MR_OK: none */
 

@@ -495,6 +495,16 @@ int image_writer_finish(struct image_writer *w, struct mr_error *err)
 	return 0;
 }
 
+uint64_t image_writer_data(const struct image_writer *w)
+{
+	uint64_t pages = 0;
+
+	for (size_t i = 0; i < w->n; i++)
+		pages += bits_count(w->blocks[i].bits, 0,
+				    w->blocks[i].place.num_pages);
+	return pages * IMAGE_PAGE;
+}
+
 void image_writer_release(struct image_writer *w)
 {
 	output_discard(&w->out);

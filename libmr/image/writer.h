@@ -119,6 +119,9 @@ int image_writer_clear(struct image_writer *w, struct writer_block *b,
 /* Writes all that is not page data. */
 int image_writer_finish(struct image_writer *w, struct mr_error *err);
 
+/* Bytes of pages that are in it. */
+uint64_t image_writer_data(const struct image_writer *w);
+
 /* w may be published, failed, or IMAGE_WRITER_NONE. */
 void image_writer_release(struct image_writer *w);
 

@@ -83,8 +83,8 @@ struct mr_recv_report {
 	bool told; /* it has our word */
 	double waited; /* seconds until the source came */
 	double seconds; /* from then on */
-	/* With colo. What was received and written is that of the first
-	 * migration; these are of all. */
+	/* With colo. What came and was written is of all that was sent; data,
+	 * device and size are those of the image at the end. */
 	bool primary; /* the source has asked for a checkpoint */
 	uint64_t checkpoints; /* that came, whole */
 	uint64_t kept; /* that have been the image, one after the other */
@@ -101,9 +101,8 @@ struct mr_recv_report {
  * Listens at uri (see mrrecv(1)) and takes one migration into the file image,
  * which is absent, the old file, or the complete new one at every instant. With
  * a return path the source gives its guest up only after that, and goes on with
- * it after a failure. err->who: 1 uri, 2 image,
- * 3 capture. *report is filled as far as
- * things went, on failure too.
+ * it after a failure. err->who: 1 uri, 2 image, 3 capture. *report is filled as
+ * far as things went, on failure too.
  */
 /* With colo, it goes on until the source is gone: that is no failure once there
  * is an image. */

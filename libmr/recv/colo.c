@@ -182,8 +182,13 @@ static void report(struct recv *x, const struct keeper *k)
 	recv_tally(x);
 	r->written += k->written;
 	r->kept = k->published;
-	r->standing = !k->begin;
+	r->standing = k->turns.current >= 0;
 	r->last = k->last;
+	if (r->standing) {
+		r->size = k->is.size;
+		r->data = k->is.data;
+		r->device = k->is.device;
+	}
 	if (k->last)
 		(void)snprintf(r->run_state, sizeof(r->run_state), "%s",
 			       k->run_state);

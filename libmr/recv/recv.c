@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "libmr/mr.h"
-#include "formats/bits.h"
 #include "formats/multifd.h"
 #include "libmr/base/error.h"
 #include "libmr/base/watch.h"
@@ -260,13 +259,9 @@ void recv_report(struct recv *x)
 	r->blocks = in->memory.n;
 	for (size_t i = 0; i < in->memory.n; i++)
 		r->ram += in->memory.blocks[i].length;
-	for (size_t i = 0; i < x->w.n; i++)
-		r->data += bits_count(x->w.blocks[i].bits, 0,
-				      x->w.blocks[i].place.num_pages) *
-			   IMAGE_PAGE;
 	r->channels = (unsigned)in->n_channels;
-	if (x->sink == &sink_nothing)
-		r->data = in->tally.data;
+	r->data = x->sink == &sink_nothing ? in->tally.data
+					   : image_writer_data(&x->w);
 	r->device = in->tail.device;
 	r->return_path = in->return_path;
 	r->direct = x->w.out.file.direct_fd >= 0;

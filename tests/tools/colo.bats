@@ -193,11 +193,14 @@ except OSError: pass' "$@"
 	make_capture kept 0 3
 	mapfile -t ends <ends
 	first=$(stat -c %s first)
-	mrrecv --colo --capture=again unix:sock vm.mr >out 3>&- &
+	mrrecv --colo --json --capture=again unix:sock vm.mr >out 3>&- &
 	RECV=$!
 	feed kept/main "$first"
 	wait $RECV
-	grep "3 checkpoints" out
+	jq -e --argjson size "$(stat -c %s vm.mr)" --argjson pages \
+		"$(mrinspect --json vm.mr | jq '.files[0].pages_present')" \
+		'.checkpoints == 3 and .last == 3 and .size == $size and
+		.data == $pages * 4096 and .device > 0' out
 	cmp again/main kept/main
 	replay -q again again.mr
 	mrdiff -q vm.mr again.mr
