@@ -71,10 +71,14 @@ static void print_checkpoints(const struct mr_recv_report *r)
 		printf("history    %" PRIu64 " packs, %zu there now%s\n",
 		       history.made, history.n,
 		       history.failed ? "; some could not be made" : "");
-	printf("image      %s%s%s\n",
-	       r->last ? "of the last whole checkpoint"
-		       : "of the first migration",
-	       r->end[0] ? "; " : "", r->end);
+	if (r->last)
+		printf("image      of checkpoint %" PRIu64
+		       ", the last whole one\n",
+		       r->last);
+	else
+		printf("image      of the first migration\n");
+	printf("end        %s\n",
+	       r->end[0] ? r->end : "the source closed the connection");
 }
 
 static void print_replayed(const struct mr_recv_report *r)
@@ -224,6 +228,21 @@ static int check_options(const char *image)
 	return history_begin(&history);
 }
 
+/* What went wrong has been told; and there is an image all the same. */
+static void tell_standing(const char *image, const struct mr_recv_report *r)
+{
+	if (r->last)
+		cli_say("%s: whole, as of checkpoint %" PRIu64, image, r->last);
+	else
+		cli_say("%s: whole, as of the first migration", image);
+	if (!cli.json)
+		return;
+	cli_json_begin();
+	cli_json_put_text("image", image);
+	cli_json_put_number("last", r->last);
+	(void)cli_json_end();
+}
+
 static int run(const char *uri, const char *image)
 {
 	struct mr_error err = MR_ERROR_INIT;
@@ -234,11 +253,8 @@ static int run(const char *uri, const char *image)
 	if (rc) {
 		rc = cli_fail(&err,
 			      CLI_PATHS(uri, image ? image : "", capture));
-		if (report.standing && report.last)
-			cli_say("%s: whole, as of checkpoint %" PRIu64, image,
-				report.last);
-		else if (report.standing)
-			cli_say("%s: whole, as of the first migration", image);
+		if (report.standing)
+			tell_standing(image, &report);
 		return rc;
 	}
 	cli.done = true;

@@ -89,7 +89,8 @@ comes_back() { # QEMU ARGUMENT...
 	done
 	alone
 	end_recv
-	grep "the last whole checkpoint" recv.out
+	grep "the last whole one" recv.out
+	grep "^end *the source closed the connection" recv.out
 	comes_back
 	wait_checked a
 	assert_no_bad a

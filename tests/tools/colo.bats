@@ -209,7 +209,7 @@ except OSError: pass' "$@"
 	mkdir small
 	mount -t tmpfs -o size=$(((ends[0] / 4096 + 2) * 4))K none small 2>/dev/null ||
 		skip "may not mount"
-	mrrecv --colo --capture=small/kept unix:sock vm.mr 2>says 3>&- &
+	mrrecv --colo --json --capture=small/kept unix:sock vm.mr >out 2>says 3>&- &
 	RECV=$!
 	feed kept/main "$first" "${ends[@]}"
 	wait $RECV || rc=$?
@@ -217,6 +217,8 @@ except OSError: pass' "$@"
 	[ "$rc" = 2 ]
 	grep "^mrrecv: small/kept: cannot write: No space left on device" says
 	grep "^mrrecv: vm.mr: whole, as of checkpoint 1$" says
+	jq -e '.image == "vm.mr" and .last == 1 and .error.errno == "ENOSPC" and
+		(.tool | type) == "string" and .error.status == 2' out
 	[ "$(said vm.mr)" = "$(expected 1)" ]
 	replay -q --checkpoint=1 small/kept again.mr
 	mrdiff -q vm.mr again.mr
