@@ -135,7 +135,7 @@ WRAP_libmr/engine/crew = $(WRAP_libmr/file/queue) calloc mmap64 munmap \
 	pthread_create pthread_cond_signal clock_gettime nanosleep
 WRAP_libmr/verify/verify = io_setup io_getevents pread64 pwrite64 ftruncate64 fsync fallocate64
 WRAP_libmr/memory/image_sink = fallocate64
-WRAP_libmr/checkpoint/keeper = fcntl64 renameat2
+WRAP_libmr/checkpoint/keeper = copy_file_range fcntl64 renameat2
 WRAP_libmr/checkpoint/power = fcntl64 pwrite64 ftruncate64 fallocate64 \
 	copy_file_range ioctl fsync openat64 linkat renameat renameat2 \
 	unlinkat io_setup

@@ -95,7 +95,8 @@ static int copy(struct turns *t, uint64_t at, uint64_t length,
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0 && errno != ENOSPC && errno != EIO)
+		/* 0: nothing, and errno says nothing. */
+		if (!n || (n < 0 && errno != ENOSPC && errno != EIO))
 			return copy_by_hand(t, (uint64_t)from, length, err);
 		if (n < 0) {
 			(void)error_sys(err, (uint64_t)to, "cannot copy");

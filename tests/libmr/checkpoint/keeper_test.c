@@ -17,6 +17,8 @@ enum { BLOCKS = 2, PAGES = 300, MOST = 24, ROUNDS = 8 };
 /* A file system without leases, without an exchange of names, without
  * reflinks: each as they come. */
 static bool no_leases, no_exchange;
+/* One that copies nothing, and says no reason. */
+static bool no_copies;
 /* Somebody opens each file in the moment in which a lease is held; somebody
  * gives this file the image's name in the moment before it is exchanged. */
 static bool nosy;
@@ -61,6 +63,19 @@ int __wrap_renameat2(int from, const char *a, int to, const char *b,
 	}
 	errno = EINVAL;
 	return no_exchange ? -1 : __real_renameat2(from, a, to, b, flags);
+}
+
+ssize_t __real_copy_file_range(int in, off_t *from, int out, off_t *to,
+			       size_t len, unsigned flags);
+ssize_t __wrap_copy_file_range(int in, off_t *from, int out, off_t *to,
+			       size_t len, unsigned flags);
+ssize_t __wrap_copy_file_range(int in, off_t *from, int out, off_t *to,
+			       size_t len, unsigned flags)
+{
+	if (!no_copies)
+		return __real_copy_file_range(in, from, out, to, len, flags);
+	errno = ENOSPC; /* of a call before */
+	return 0;
 }
 
 struct story {
@@ -340,6 +355,7 @@ static void one_after_the_other(void **state)
 	for (int kind = 0; kind < 8; kind++) {
 		no_leases = kind & 1;
 		no_exchange = kind & 2;
+		no_copies = kind & 4;
 		nosy = true;
 		begin(&x, (uint64_t)kind + 1, !(kind & 4));
 		follow(&x, true);
@@ -353,7 +369,7 @@ static void one_after_the_other(void **state)
 		assert_int_equal(count_files(), 1);
 		(void)unlink(path);
 	}
-	no_leases = no_exchange = nosy = false;
+	no_leases = no_exchange = no_copies = nosy = false;
 }
 
 /* Checkpoints that wait become one. */
