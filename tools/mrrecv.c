@@ -135,6 +135,7 @@ static void put_checkpoints(const struct mr_recv_report *r)
 	cli_json_put_number("kept", r->kept);
 	cli_json_put_number("last", r->last);
 	cli_json_put_number("changed", r->changed);
+	cli_json_put_number("empty", r->empty);
 	cli_json_put_bool("broken", r->broken);
 	cli_json_put_text("end", r->end[0] ? r->end : NULL);
 	cli_json_put_text("history", history.folder);
@@ -258,6 +259,11 @@ static int run(const char *uri, const char *image)
 		return rc;
 	}
 	cli.done = true;
+	if (report.checkpoints > 1 && report.empty == report.checkpoints)
+		cli_say("%s: none of %" PRIu64 " checkpoints had any memory in "
+			"it: if the guest was at work, its QEMU is at fault, "
+			"and the image is of no use",
+			image, report.checkpoints);
 	rc = CLI_OK;
 	if (cli.json)
 		rc = print_json(image, &report);

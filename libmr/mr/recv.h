@@ -90,6 +90,7 @@ struct mr_recv_report {
 	uint64_t kept; /* that have been the image, one after the other */
 	uint64_t last; /* number of the one that is; 0: the first migration */
 	uint64_t changed; /* pages of checkpoints that came, bytes */
+	uint64_t empty; /* checkpoints without any: of a guest at work, wrong */
 	bool broken; /* one broke off, and left no trace */
 	bool standing; /* an image is there, whatever went wrong then */
 	char end[240]; /* why it ended; "": the source closed the connection */

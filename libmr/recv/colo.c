@@ -113,6 +113,7 @@ static int answer(struct recv *x, struct keeper *k, struct delta *d,
 	int rc = durable ? 0 : colo_done(&x->in, err);
 
 	x->report->changed += delta_pages(d) * x->in.memory.page;
+	x->report->empty += !delta_pages(d);
 	/* It is whole, whoever is gone. */
 	if (keeper_keep(k, d, rc ? NULL : err))
 		return -1;

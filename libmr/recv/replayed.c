@@ -49,6 +49,7 @@ static int keep(struct recv *x, struct replayed *p, struct mr_error *err)
 		return -1;
 	delta_merge(&p->all, &p->next);
 	x->report->changed += pages * x->in.memory.page;
+	x->report->empty += !pages;
 	x->report->last = p->all.number;
 	watch_note(&x->options->watch,
 		   "checkpoint %" PRIu64 ": %" PRIu64 " pages", p->all.number,

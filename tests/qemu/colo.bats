@@ -98,9 +98,10 @@ comes_back() { # QEMU ARGUMENT...
 }
 
 @test "multifd: channels, compressors, and waiting for the disk" {
-	start_primary
 	for how in "1 none" "2 zlib --durable" "4 zstd"; do
 		set -- $how
+		# One that was a primary before may send no memory.
+		start_primary
 		begin_recv ${3-}
 		go 100 "$1" "$2"
 		wait_checkpoint 5
@@ -109,9 +110,10 @@ comes_back() { # QEMU ARGUMENT...
 		grep "^stream  *$1 channels, $2," recv.out
 		one_moment
 		comes_back
+		wait_checked a
+		assert_no_bad a
+		stop_vm a
 	done
-	wait_checked a
-	assert_no_bad a
 }
 
 @test "old machine types: barriers at sections, zero pages as words" {
@@ -195,7 +197,12 @@ comes_back() { # QEMU ARGUMENT...
 	start_primary
 	begin_recv --history=past --keep=5
 	go 50
-	wait_checkpoint 24
+	n=20
+	wait_checkpoint $n
+	# On a slow machine many become one.
+	while (($(ls past | wc -l) < 6)); do
+		wait_checkpoint $((n += 2))
+	done
 	alone
 	end_recv
 	grep -E "^history +[0-9]+ packs, [0-9]+ there now$" recv.out
