@@ -46,6 +46,9 @@ refused() { # STATUS TEXT TOOL ARGUMENT...
 	refused 2 "keep is for --history" mrrecv --colo --keep=3 unix:sock z
 	refused 2 "every is for --history" mrrecv --colo --every=3 unix:sock z
 	refused 2 "1 or more" mrrecv --colo --history=h --keep=0 unix:sock z
+	echo text >text
+	refused 3 "not replaced" mrrecv --colo --history=h unix:sock text
+	[ ! -e h ]
 	for every in "" s -1 1.5s "1 s" 1d 99999999; do
 		refused 2 "is not a time" mrrecv --colo --history=h \
 			--every="$every" unix:sock z

@@ -135,7 +135,8 @@ int history_begin(struct history *h)
 		return cli_usage("--keep takes 1 or more");
 	if (h->every && read_every(h->every, &h->interval) != CLI_OK)
 		return CLI_TROUBLE;
-	if (mkdir(h->folder, 0700) && errno != EEXIST)
+	h->fresh = !mkdir(h->folder, 0700);
+	if (!h->fresh && errno != EEXIST)
 		return cli_trouble(h->folder, MR_SYS, "cannot make the folder");
 	return look(h);
 }
@@ -145,6 +146,9 @@ void history_release(struct history *h)
 	for (size_t i = 0; i < h->n; i++)
 		free(h->packs[i].path);
 	free(h->packs);
+	/* Nothing came of it: only an empty one goes. */
+	if (h->fresh && !h->made)
+		(void)rmdir(h->folder);
 	h->packs = NULL;
 	h->n = h->room = 0;
 }

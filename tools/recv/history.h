@@ -21,6 +21,7 @@ struct history {
 		bool full;
 	} * packs; /* from the oldest one on */
 	size_t n, room;
+	bool fresh; /* the folder was made for this run */
 	bool based; /* the newest is this run's: the next one goes on from it */
 	bool failing; /* the last one could not be made: that was told */
 	uint64_t made, failed;
