@@ -1,6 +1,5 @@
 /* recv.c - the verb mr_recv: listen, take in, publish, tell. */
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -174,13 +173,6 @@ static int hand_over(struct recv *x, struct mr_error *err)
 	return 0;
 }
 
-const uint8_t *recv_uuid(const struct intake *in)
-{
-	if (in->config.has_uuid)
-		return in->config.uuid;
-	return in->n_channels ? in->channels[0].init.uuid : NULL;
-}
-
 /* A capture does not say when it was made. */
 static uint64_t moment(const struct recv *x)
 {
@@ -229,44 +221,7 @@ static int go_on(struct recv *x, struct mr_error *err)
 	return rc;
 }
 
-/* ---- the report ---- */
-
-void recv_tally(struct recv *x)
-{
-	struct mr_recv_report *r = x->report;
-	const struct intake *in = &x->in;
-
-	r->packets = intake_packets(in);
-	if (in->n_channels)
-		(void)snprintf(r->method, sizeof(r->method), "%s",
-			       intake_method(in));
-	r->received = atomic_load(&in->wire.bytes);
-	r->pages = in->tally.scanned;
-	r->zero = in->tally.zero;
-	r->written = in->tally.written;
-	r->barriers = in->barriers;
-}
-
-void recv_report(struct recv *x)
-{
-	struct mr_recv_report *r = x->report;
-	const struct intake *in = &x->in;
-
-	(void)snprintf(r->machine, sizeof(r->machine), "%s",
-		       in->config.machine);
-	(void)snprintf(r->run_state, sizeof(r->run_state), "%s",
-		       in->tail.run_state);
-	r->blocks = in->memory.n;
-	for (size_t i = 0; i < in->memory.n; i++)
-		r->ram += in->memory.blocks[i].length;
-	r->channels = (unsigned)in->n_channels;
-	r->data = x->sink == &sink_nothing ? in->tally.data
-					   : image_writer_data(&x->w);
-	r->device = in->tail.device;
-	r->return_path = in->return_path;
-	r->direct = x->w.out.file.direct_fd >= 0;
-	r->sealed = x->w.sealed;
-}
+/* ---- what the source is told ---- */
 
 /* The guest is given up only when its image is there. */
 static int tell(struct recv *x, bool well, struct mr_error *err)
