@@ -63,4 +63,17 @@ static inline const char *in_dir(const char *name)
 	return path[turn];
 }
 
+/* Whether the file system that it is on gives leases. */
+static inline bool folder_has_leases(void)
+{
+	const char *path = in_dir("lease");
+	int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	bool has = fd >= 0 && !fcntl(fd, F_SETLEASE, F_WRLCK);
+
+	if (fd >= 0)
+		(void)close(fd);
+	(void)unlink(path);
+	return has;
+}
+
 #endif
