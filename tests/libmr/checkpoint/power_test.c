@@ -839,7 +839,8 @@ static bool survives(const struct story *x, struct lost *l,
 
 	cut.bytes = malloc(c->size + 1);
 	assert_non_null(cut.bytes);
-	memcpy(cut.bytes, c->bytes, c->size);
+	if (c->size)
+		memcpy(cut.bytes, c->bytes, c->size);
 	for (size_t i = 0; i < c->n; i++)
 		do_bytes(&cut, &disk.events[c->since[i]], &l->seed, share);
 	well = look_at(&cut, l->sealed, &memory) && is_one(x, e, &memory);
