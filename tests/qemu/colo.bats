@@ -22,6 +22,7 @@ start_primary() { # QEMU ARGUMENT...
 }
 
 begin_recv() { # OPTION...
+	: >recv.err # the last one's says that it listens, too
 	mrrecv --colo -v --timeout=60 "$@" "unix:$IN" "$IMAGE" >recv.out 2>recv.err 3>&- &
 	RECV=$!
 	until grep -q listening recv.err; do kill -0 $RECV; done
