@@ -24,7 +24,8 @@ static struct keeper_image look(const struct image_writer *w, uint64_t device)
 
 /* The device state, and the first one's description if that is its own too. */
 static int describe(struct keeper *k, const struct delta *d,
-		    struct image_device *to, struct mr_error *err)
+		    struct image_device *to,
+		    char run_state[STREAM_RUNSTATE_SIZE], struct mr_error *err)
 {
 	struct image_device first = tail_device(k->first);
 	struct tail t = { .bytes = d->device, .len = d->device_len };
@@ -39,13 +40,14 @@ static int describe(struct keeper *k, const struct delta *d,
 		to->description = first.description;
 		to->description_len = first.description_len;
 	}
-	memcpy(k->run_state, t.run_state, sizeof(k->run_state));
+	memcpy(run_state, t.run_state, STREAM_RUNSTATE_SIZE);
 	return 0;
 }
 
 static int make(struct keeper *k, const struct delta *d, struct mr_error *err)
 {
 	struct turns *t = &k->turns;
+	char run_state[STREAM_RUNSTATE_SIZE];
 	struct keeper_image is;
 	struct image_sink s;
 
@@ -54,7 +56,7 @@ static int make(struct keeper *k, const struct delta *d, struct mr_error *err)
 	image_sink_init(&s, &t->w);
 	s.base = &t->base;
 	s.config = k->config;
-	if (describe(k, d, &s.device, err))
+	if (describe(k, d, &s.device, run_state, err))
 		return -1;
 	image_writer_label(&t->w, d->made, k->uuid, "");
 	if (s.sink.ops->begin(&s.sink, &k->partial, err) ||
@@ -65,6 +67,7 @@ static int make(struct keeper *k, const struct delta *d, struct mr_error *err)
 	if (turns_publish(t, d, err))
 		return -1;
 	k->is = is;
+	memcpy(k->run_state, run_state, sizeof(k->run_state));
 	return 0;
 }
 
