@@ -11,6 +11,7 @@
 #include "formats/stream.h"
 #include "libmr/checkpoint/keeper.h"
 #include "libmr/checkpoint/sluice.h"
+#include "tests/libmr/checkpoint/device_state.h"
 
 enum { BLOCKS = 2, PAGES = 300, MOST = 24, ROUNDS = 8 };
 
@@ -97,25 +98,6 @@ struct story {
 static uint64_t some(struct story *x, uint64_t n)
 {
 	return (next_random(&x->seed) >> 32) % n;
-}
-
-/* One section, of so many bytes, and EOF. */
-static uint8_t *device_state(uint64_t number, size_t *len)
-{
-	struct stream_element e = { .type = STREAM_FULL,
-				    .section_id = 7,
-				    .idstr = "thing",
-				    .version_id = 1 };
-	uint8_t *buf = calloc(1, STREAM_ELEMENT_MAX + 200), *p = buf;
-
-	assert_non_null(buf);
-	p += stream_element_encode(p, &e);
-	memset(p, (int)number & 0xff, number % 100 + 1);
-	p += number % 100 + 1;
-	p += stream_footer_encode(p, 7);
-	*p++ = STREAM_EOF;
-	*len = (size_t)(p - buf);
-	return buf;
 }
 
 static int told(void *arg, uint64_t number, uint64_t pages,
